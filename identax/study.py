@@ -1,0 +1,151 @@
+"""What one trial is (`State`, `Study`) and which trials to run (`Trials`)."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Int, Key
+
+from identax.rng import step_key, stream
+
+HParams = Mapping[str, Any]
+Metrics = dict[str, Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Everything one trial needs to go on: a pytree, saved and restored whole.
+
+    `step` counts finished updates, `key` is the trial's root key (never advanced), `truth` the ground-truth
+    parameters, `params` what is learned, `model_state` e.g. batch statistics, `opt_state` the optimiser's,
+    `hparams` the trial's traced numeric hyper-parameters.
+    """
+
+    step: Int[Array, "..."]
+    key: Key[Array, "..."]
+    truth: Any
+    params: Any
+    model_state: Any
+    opt_state: Any
+    hparams: Any = dataclasses.field(default_factory=dict)
+
+
+class Study(NamedTuple):
+    """How the parts become one trial; three pure functions that the runner maps over trials.
+
+    `init(key, hparams) -> state`; `step(state, batch) -> (state, metrics)` with `batch=None` when the step
+    samples its own data; `evaluate(state, key) -> metrics`. A state is any pytree with `.step` and `.key`.
+    """
+
+    init: Callable[[Any, HParams], Any]
+    step: Callable[[Any, Any], tuple[Any, Metrics]]
+    evaluate: Callable[[Any, Any], Metrics]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """The trials of one study: `keys` [T], `hparams` a pytree of arrays [T, ...], `seeds` [T] for labels."""
+
+    keys: Key[Array, " T"]
+    hparams: Any
+    seeds: Int[Array, " T"]
+
+    def __len__(self) -> int:
+        return self.keys.shape[0]
+
+    def __getitem__(self, index) -> "Trials":
+        """Selects trials by slice or integer array; the trial axis stays."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
+    @staticmethod
+    def grid(num_seeds: int = 1, *, seed: int = 0, **values: Any) -> "Trials":
+        """Crosses `num_seeds` seeds with every named list of values (seeds vary fastest).
+
+        A scalar counts as a list of one; an entry may itself be an array (a precision vector), then the list
+        must hold equal shapes. Seed i has the key `fold_in(key(seed), i)` in every cell, so cells are
+        compared on the same worlds and adding seeds keeps the earlier ones.
+        Raises `ValueError` for `num_seeds` < 1, an empty list, or entries of unequal shape.
+        """
+        if num_seeds < 1:
+            raise ValueError(f"Trials.grid: found num_seeds={num_seeds}, wanted at least 1")
+        columns: dict[str, list] = {}
+        for name, column in values.items():
+            entries = list(column) if isinstance(column, Sequence) or np.ndim(column) else [column]
+            shapes = {np.shape(entry) for entry in entries}
+            if len(shapes) != 1:
+                raise ValueError(f"Trials.grid: {name} has entries of shapes {sorted(shapes)}, wanted one or more of one shape")
+            columns[name] = entries
+        cells = list(itertools.product(*columns.values()))
+        seeds = jnp.tile(jnp.arange(num_seeds), len(cells))
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), seeds)
+        hparams = {
+            name: jnp.repeat(jnp.asarray(np.array([cell[i] for cell in cells], dtype=float)), num_seeds, axis=0)
+            for i, name in enumerate(columns)
+        }
+        return Trials(keys, hparams, seeds)
+
+
+def shard_batch(batch: Any) -> Any:
+    """Constrains every leaf's leading axis to the mesh axis "data", where a mesh with one is in scope.
+
+    Outside such a mesh it returns `batch` unchanged; values never depend on it.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.shape.get("data", 1) == 1:
+        return batch
+    spec = PartitionSpec("data")
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, spec), batch)
+
+
+def gradient_study(
+    *,
+    init: Callable[[Key[Array, ""], HParams], tuple[Any, Any, Any]],
+    loss: Callable[[Any, State, Any, Key[Array, ""]], tuple[Float[Array, " N"], tuple[Any, Metrics]]],
+    optimizer: Callable[[HParams], optax.GradientTransformation],
+    evaluate: Callable[[State, Key[Array, ""]], Metrics],
+    sample: Callable[[State, Key[Array, ""]], Any] | None = None,
+) -> Study:
+    """Composes a study that minimises a per-example loss by gradient descent.
+
+    * `init(key, hparams) -> (truth, params, model_state)`
+    * `sample(state, key) -> batch`, drawn inside the step; None for studies fed by a loader
+    * `loss(params, state, batch, key) -> (per_example [N], (model_state, metrics))`; its mean is minimised
+    * `optimizer(hparams) -> optax transformation`, built from the trial's traced hyper-parameters, so a
+      sweep over learning rates compiles once
+    * `evaluate(state, key) -> metrics`
+
+    The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it.
+    """
+
+    def init_state(key, hparams):
+        truth, params, model_state = init(key, hparams)
+        opt_state = optimizer(hparams).init(params)
+        return State(jnp.zeros((), jnp.int32), key, truth, params, model_state, opt_state, hparams)
+
+    def step(state, batch):
+        key = step_key(state.key, state.step)
+        if sample is not None:
+            batch = sample(state, stream(key, "data"))
+        batch = shard_batch(batch)
+
+        def objective(params):
+            per_example, aux = loss(params, state, batch, stream(key, "loss"))
+            return per_example.mean(), aux
+
+        (value, (model_state, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        updates, opt_state = optimizer(state.hparams).update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        state = dataclasses.replace(
+            state, step=state.step + 1, params=params, model_state=model_state, opt_state=opt_state
+        )
+        return state, {"loss": value, **metrics}
+
+    return Study(init_state, step, evaluate)
