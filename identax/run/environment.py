@@ -1,0 +1,114 @@
+"""Where a run took place, and the compilation cache that makes the next one start sooner."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+CACHE_VARIABLE = "IDENTAX_COMPILATION_CACHE"
+_OFF = {"off", "0", "false", "no", "none"}
+_PACKAGES = ("identax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_MIN_COMPILE_SECONDS = 0.5
+
+
+def describe_environment() -> dict[str, Any]:
+    """Says what a run ran on, as a JSON-able dict without paths, host or user names.
+
+    Keys: `time_utc` (ISO 8601), `python`, `packages` (name -> version or None), `platform`, `cpu_count`,
+    `backend`, `devices` (kind -> count, over all processes), `process_count`, `x64`, `matmul_precision`,
+    `commit` (of the source tree, None for an installed copy or without git), `dirty` (tracked files differ
+    from that commit; None when there is no commit).
+    """
+    kinds = [device.device_kind for device in jax.devices()]
+    commit, dirty = _source_commit()
+    return {
+        "time_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "backend": jax.default_backend(),
+        "devices": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "process_count": jax.process_count(),
+        "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
+        "matmul_precision": jax.config.jax_default_matmul_precision,  # pyright: ignore[reportAttributeAccessIssue]
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path | None:
+    """Turns on JAX's persistent compilation cache for programs that take >= 0.5 s to compile.
+
+    Where it lies, first match wins:
+    1. nowhere, if the environment variable IDENTAX_COMPILATION_CACHE is `off` (or 0, false, no, none);
+    2. where JAX was told already (`jax_compilation_cache_dir`, JAX_COMPILATION_CACHE_DIR): all left as it is;
+    3. `directory`; 4. the path in IDENTAX_COMPILATION_CACHE;
+    5. `$XDG_CACHE_HOME/identax/jax`, by default `~/.cache/identax/jax`.
+    Returns the directory in use, or None when off. A directory that cannot be written is a `RuntimeWarning`
+    and the run goes on without a cache. The cache may be shared by different machines: JAX's key holds
+    the processor's instruction set, the compiler's version and its flags.
+    """
+    setting = os.environ.get(CACHE_VARIABLE, "").strip()
+    if setting.lower() in _OFF:
+        return None
+    chosen_before = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if chosen_before:
+        return Path(chosen_before)
+    try:
+        path = Path(directory or setting or _default_cache()).expanduser().absolute()
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
+        warnings.warn(
+            f"compilation cache: {error}; going on without it. "
+            f"Set {CACHE_VARIABLE} to a writable directory, or to off",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
+    return path
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: a relative path is invalid and is to be ignored.
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return root / "identax" / "jax"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _source_commit() -> tuple[str | None, bool | None]:
+    """The commit of the tree this file is tracked in; a copy inside somebody else's repository has none."""
+    here = Path(__file__).resolve()
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return None, None
+    commit = _git(here.parent, "rev-parse", "HEAD")
+    status = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
+    return commit, None if commit is None or status is None else bool(status)
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
