@@ -23,6 +23,7 @@ h1 { font-size: 2rem; line-height: 1.2; letter-spacing: -0.02em; margin: 0 0 6px
 h2 { font-size: 1.1rem; letter-spacing: -0.005em; margin: 0 0 14px; }
 p { margin: 0 0 12px; max-width: 74ch; }
 .lead { font-size: 1.05rem; color: var(--soft); max-width: 96ch; }
+.key { color: var(--soft); font-size: 0.84rem; margin-top: 12px; }
 .facts { display: flex; flex-wrap: wrap; gap: 4px 0; font-size: 0.85rem; color: var(--soft); margin: 0; }
 .facts span:not(:last-child)::after { content: "·"; margin: 0 9px; }
 code { font: 0.9em ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", monospace;
@@ -98,7 +99,7 @@ dd { margin: 0; text-align: right; overflow-wrap: anywhere; font-variant-numeric
   .cards tr { padding: 12px 0; border-bottom: 1px solid var(--line); }
   .cards tr:first-child { padding-top: 0; }
   .cards tr:last-child { border-bottom: 0; padding-bottom: 0; }
-  .cards td { border: 0; padding: 2px 0; display: grid; grid-template-columns: 88px 1fr; gap: 0 10px; }
+  .cards td { border: 0; padding: 2px 0; display: grid; grid-template-columns: 64px 1fr; gap: 0 10px; }
   .cards td > * { grid-column: 2; justify-self: start; }
   .cards td::before { content: attr(data-label); color: var(--soft); font-size: 0.82rem; }
   .cards td:first-child { display: block; font-weight: 600; padding-bottom: 4px; }

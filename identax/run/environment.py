@@ -105,9 +105,12 @@ def _source_commit() -> tuple[str | None, bool | None]:
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
+    # Inside a git hook GIT_DIR and its like would answer for another repository.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", *arguments]
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=10, check=False
+            command, cwd=directory, env=variables, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return None

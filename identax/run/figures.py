@@ -179,7 +179,7 @@ def scatter_latents(
     order = _matched_order(np.abs(correlation))
     correlation, estimates = correlation[:, order], estimates[:, order]
     rows, columns = correlation.shape
-    size = 0.85 if max(rows, columns) <= 6 else 0.62
+    size = min(0.9, max(0.6, 4.2 / columns))
     figure, axes = canvas((1.0 + size * columns, 1.0 + size * rows), title)
     shown = slice(None, None, max(1, -(-len(latents) // max_points)))
     x, y = _unit(estimates[shown]), _unit(latents[shown])

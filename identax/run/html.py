@@ -11,6 +11,8 @@ import numpy as np
 
 from identax.run.css import CSS
 
+Number = float | int | np.floating | np.integer
+
 # Nothing may be fetched, whatever slips into the page.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -42,12 +44,13 @@ def format_value(value: Any) -> str:
     return str(value)
 
 
-def format_mean_sd(mean: float, sd: float | None) -> str:
+def format_mean_sd(mean: Number, sd: Number | None) -> str:
     """`0.9934 ± 0.0011`: as many places as the two leading digits of the sd need, at most 6."""
+    mean, sd = float(mean), None if sd is None else float(sd)
     if sd is None or not math.isfinite(sd) or not math.isfinite(mean):
-        return format_value(float(mean))
+        return format_value(mean)
     if sd == 0:
-        return f"{format_value(float(mean))} ± 0"
+        return f"{format_value(mean)} ± 0"
     places = min(6, max(0, 1 - math.floor(math.log10(sd))))
     if abs(mean) >= 1e6 or sd < 1e-6:
         return f"{mean:.4g} ± {sd:.2g}"
@@ -177,17 +180,17 @@ def timing_bar(timing: Mapping[str, Any]) -> str:
     )
 
 
-def band_strip(mean: float, sd: float, low: float | None, high: float | None, good: bool | None) -> str:
+def band_strip(mean: Number, sd: Number, low: Number | None, high: Number | None, good: bool | None) -> str:
     """A small drawing: the band as a bar, our mean as a dot and mean +- sd as a whisker."""
     if good is None or not math.isfinite(mean):
         return ""
-    sd = sd if math.isfinite(sd) else 0.0
-    known = [mean - sd, mean + sd, *(edge for edge in (low, high) if edge is not None)]
+    mean, sd = float(mean), float(sd) if math.isfinite(sd) else 0.0
+    known = [mean - sd, mean + sd, *(float(edge) for edge in (low, high) if edge is not None)]
     width = (max(known) - min(known)) or abs(mean) or 1.0
     left, right = min(known) - 0.25 * width, max(known) + 0.25 * width
 
-    def at(value: float) -> float:
-        return 2 + 116 * (value - left) / (right - left)
+    def at(value: Number) -> float:
+        return 2 + 116 * (float(value) - left) / (right - left)
 
     start, end = at(left if low is None else low), at(right if high is None else high)
     return (
@@ -202,7 +205,7 @@ def band_strip(mean: float, sd: float, low: float | None, high: float | None, go
 def _cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return f"<td>{mark(bool(value))}</td>"
-    number = isinstance(value, int | float | np.number)
+    number = isinstance(value, int | float | np.number | np.ndarray)
     return f"<td{' class=number' if number else ''}>{inline(format_value(value))}</td>"
 
 

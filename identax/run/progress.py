@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, SupportsInt
 
 import jax
 import numpy as np
@@ -91,7 +91,7 @@ class Progress:
         self._phase, self._phase_began = text, now
         self._refresh()
 
-    def update(self, step: int, metrics: Mapping[str, Any], *, note: str = "") -> None:
+    def update(self, step: SupportsInt, metrics: Mapping[str, Any], *, note: str = "") -> None:
         """Reports that `step` steps are done; `metrics` name -> [T], one value per trial.
 
         Larger arrays are left out. Non-finite entries count as failed: mean and sd are over the others.

@@ -30,14 +30,18 @@ class Comparison:
 
     quantity: str
     paper: str
-    mean: float
-    sd: float
-    n: int
-    low: float | None = None
-    high: float | None = None
+    mean: html.Number
+    sd: html.Number
+    n: int | np.integer
+    low: html.Number | None = None
+    high: html.Number | None = None
     note: str = ""
 
     def __post_init__(self):
+        for name in ("mean", "sd", "low", "high"):  # plain floats, so that a row is JSON-able
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
+        object.__setattr__(self, "n", int(self.n))
         if self.n < 0:
             raise ValueError(f"Comparison {self.quantity!r}: found n={self.n}, wanted n >= 0")
         if self.low is not None and self.high is not None and not self.low <= self.high:
@@ -52,7 +56,7 @@ class Comparison:
             return None
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
-        return low <= self.mean <= high
+        return bool(low <= self.mean <= high)
 
     @property
     def ours(self) -> str:
@@ -140,11 +144,11 @@ def trials_table(
 def comparison_table(comparisons: Sequence[Comparison]) -> RichTable:
     """The paper-vs-ours table for a terminal; notes stand below it, numbered."""
     table = RichTable(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, caption_justify="left")
-    table.add_column("quantity", overflow="fold", min_width=16)
+    table.add_column("quantity", overflow="fold", min_width=10)
     table.add_column("paper", overflow="fold")
     for heading in ("ours (mean ± sd)", "n", "band"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("in band", no_wrap=True)
+    table.add_column("in band?", overflow="fold", min_width=5)
     verdicts = {True: ("✓ yes", "green"), False: ("✗ NO", "bold red"), None: ("—", "dim")}
     notes: list[str] = []
     for row in comparisons:
@@ -215,9 +219,9 @@ def _verdict(comparisons: Sequence[Comparison], trials: Table) -> str:
     lines = [f"{row.quantity}: {row.ours}, wanted {row.band}" for row in comparisons if row.in_band is False]
     without = len(comparisons) - len(judged)
     if judged and without:
-        lines.append(f"{without} more shown without a band")
+        lines.append(f"rows without a band: {without}")
     if failed:
-        lines.append(f"{failed} of {len(trials.rows)} trials became non-finite and are left out of the means")
+        lines.append(f"non-finite trials, left out of every mean: {failed} of {len(trials.rows)}")
     return html.verdict(tone, headline, lines)
 
 
@@ -229,13 +233,16 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
             "quantity": html.escape(row.quantity)
             + (f"<small>{html.inline(row.note)}</small>" if row.note else ""),
             "paper": html.escape(row.paper),
-            "ours, mean ± sd": f"<b>{html.escape(row.ours)}</b> <span class=n>n = {row.n}</span>",
+            "ours": f"<span><b>{html.escape(row.ours)}</b> <span class=n>n = {row.n}</span></span>",
             "band": html.escape(row.band) + html.band_strip(row.mean, row.sd, row.low, row.high, row.in_band),
             "verdict": html.mark(row.in_band, ("in band", "out of band", "no band")),
         }
         for row in comparisons
     ]
-    return html.section("Paper against ours", html.cards_table(rows))
+    return html.section(
+        "Paper against ours",
+        html.cards_table(rows) + "<p class=key>Ours: mean ± sample sd over n trials.</p>",
+    )
 
 
 def _section(section: Section) -> str:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, SupportsInt, runtime_checkable
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from identax.run.progress import mean_sd
 class Sink(Protocol):
     """Somewhere metrics go: name -> [T, ...], one entry per trial; `phase` is e.g. "train" or "eval"."""
 
-    def write(self, step: int, phase: str, metrics: Mapping[str, Any]) -> None: ...
+    def write(self, step: SupportsInt, phase: str, metrics: Mapping[str, Any]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -28,7 +28,7 @@ class _GuardedSink:
     def __init__(self) -> None:
         self._broken = False
 
-    def write(self, step: int, phase: str, metrics: Mapping[str, Any]) -> None:
+    def write(self, step: SupportsInt, phase: str, metrics: Mapping[str, Any]) -> None:
         if not self._broken:
             self._guarded(self._write, int(step), phase, metrics)
 
