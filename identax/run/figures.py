@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Array, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,7 +22,7 @@ from identax.run.style import (
 
 
 def learning_curves(
-    steps: Num[np.ndarray, " L"],
+    steps: Num[Array | np.ndarray, " L"],
     curves: Mapping[str, Any],
     ylabel: str,
     *,
@@ -37,6 +37,7 @@ def learning_curves(
     `curves`: label -> [T, L], over the same `steps`; non-finite entries (failed trials) are left out.
     `references`: label -> level, drawn as dotted lines. Raises `ValueError` on arrays of another shape.
     """
+    steps = np.asarray(steps)
     figure, axes = canvas((5.2, 3.6), title)
     for number, (label, values) in enumerate(curves.items()):
         values = _trials_by(values, len(steps), f"learning_curves: {label}")
@@ -51,8 +52,9 @@ def learning_curves(
     axes.set_xlabel("step")
     axes.set_ylabel(ylabel)
     # Scales before reference labels: both ask where the axis ends.
-    axes.set_xscale("log" if log_x else "linear")
-    axes.set_yscale("log" if log_y else "linear")
+    positive = [np.isfinite(line) & (line > 0) for values in curves.values() for line in np.asarray(values)]
+    axes.set_xscale("log" if log_x and (steps > 0).any() else "linear")  # a log axis needs something to show
+    axes.set_yscale("log" if log_y and np.any(positive) else "linear")
     axes.margins(x=0.01)
     if ylim is not None:
         axes.set_ylim(*ylim)
@@ -62,9 +64,9 @@ def learning_curves(
 
 
 def spectrum(
-    true: Num[np.ndarray, " n"],
-    estimated: Num[np.ndarray, "T n"],
-    oracle: Num[np.ndarray, " n"] | None = None,
+    true: Num[Array | np.ndarray, " n"],
+    estimated: Num[Array | np.ndarray, "T n"],
+    oracle: Num[Array | np.ndarray, " n"] | None = None,
     *,
     ylabel: str = "precision",
     title: str = "",
@@ -74,6 +76,7 @@ def spectrum(
 
     `oracle`: what a perfect encoder would estimate. Raises `ValueError` on arrays of another shape.
     """
+    true = np.asarray(true)
     estimated = _trials_by(estimated, len(true), "spectrum: estimated")
     figure, axes = canvas((max(5.2, 1.4 + 0.5 * len(true)), 3.6), title)
     ranks = np.arange(1, len(true) + 1)
@@ -157,8 +160,8 @@ def bars(
 
 
 def scatter_latents(
-    latents: Num[np.ndarray, "N n"],
-    estimates: Num[np.ndarray, "N m"],
+    latents: Num[Array | np.ndarray, "N n"],
+    estimates: Num[Array | np.ndarray, "_ m"],
     *,
     title: str = "",
     max_points: int = 500,
@@ -175,6 +178,7 @@ def scatter_latents(
         raise ValueError(
             f"scatter_latents: found {len(latents)} latents and {len(estimates)} estimates, wanted equal"
         )
+    latents, estimates = (np.where(np.isfinite(a), a, np.nan) for a in (latents, estimates))
     correlation = _correlation(latents, estimates)
     order = _matched_order(np.abs(correlation))
     correlation, estimates = correlation[:, order], estimates[:, order]
