@@ -101,6 +101,10 @@ def shard_batch(batch: Any) -> Any:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.shape.get("data", 1) == 1:
         return batch
+    data = mesh.shape["data"]
+    for leaf in jax.tree.leaves(batch):
+        if leaf.shape[0] % data:
+            raise ValueError(f"batch of shape {leaf.shape} does not divide over the mesh's data axis of {data} devices")
     spec = PartitionSpec("data")
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, spec), batch)
 

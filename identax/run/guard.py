@@ -1,0 +1,143 @@
+"""What can be refused before anything is compiled, overwritten or lost."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+from jax.sharding import Mesh
+
+from identax.run.checkpoint import disk_space_needed, free_disk_space
+from identax.run.mesh import padded_size
+from identax.study import Study
+
+CONFIG = "config.json"
+
+
+def check_cadences(num_steps: int, log_every: int, **others: int | None) -> None:
+    """Every cadence must be a positive multiple of `log_every`; raises `ValueError` otherwise."""
+    if num_steps < 0:
+        raise ValueError(f"run: found num_steps={num_steps}, wanted 0 or more")
+    if log_every < 1:
+        raise ValueError(f"run: found log_every={log_every}, wanted at least 1")
+    for name, value in others.items():
+        if value is not None and (value < 1 or value % log_every):
+            raise ValueError(f"run: found {name}={value}, wanted a positive multiple of log_every={log_every}")
+
+
+def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) -> int:
+    """Estimate of the bytes one device needs, from shapes alone (rather too low than too high).
+
+    The state counts three times for the trials placed there (before, after, and the update between), plus the
+    largest array that one step makes, once per trial that runs at the same time.
+    """
+    states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
+    trials = jax.tree.leaves(abstract)[0].shape[0]
+    one = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), abstract)
+    largest = _largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr)
+    per_device = padded_size(trials, mesh) // mesh.shape["trial"]
+    at_once = per_device if how == "vmap" else 1
+    return 3 * states // mesh.shape["trial"] + at_once * largest // mesh.shape["data"]
+
+
+def _largest_array(jaxpr: Any) -> int:
+    largest = 0
+    for equation in jaxpr.eqns:
+        for variable in equation.outvars:
+            aval = variable.aval
+            if hasattr(aval, "size") and jnp.issubdtype(aval.dtype, np.generic):
+                largest = max(largest, aval.size * aval.dtype.itemsize)
+        for parameter in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr")):
+            inner = getattr(parameter, "jaxpr", parameter)
+            if hasattr(inner, "eqns"):
+                largest = max(largest, _largest_array(inner))
+    return largest
+
+
+def bytes_available(mesh: Mesh) -> int | None:
+    """Bytes free for one device of the mesh: its own memory, or its share of this machine's. None if unknown."""
+    local = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
+    stats = local[0].memory_stats() if local else None
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return psutil.virtual_memory().available // max(len(local), 1)
+
+
+def check_memory(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) -> None:
+    """Raises `ValueError` when the trials cannot fit, saying how many would."""
+    available = bytes_available(mesh)
+    needed = bytes_needed(study, abstract, batch, mesh, how)
+    if available is None or needed <= available:
+        return
+    trials = jax.tree.leaves(abstract)[0].shape[0]
+    raise ValueError(
+        f"run: {trials} trials need at least {needed / 2**30:.2f} GiB per device, found "
+        f"{available / 2**30:.2f} GiB free; at most about {int(trials * available / needed)} trials fit "
+        "(run fewer at a time, use more devices, or trial_map='map')"
+    )
+
+
+def check_batch(batch: Any, mesh: Mesh) -> None:
+    """A host batch must divide over the data axis and hold no NaN; raises `ValueError` naming the leaf."""
+    data = mesh.shape["data"] // max(jax.process_count() // mesh.shape["trial"], 1)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        name = jax.tree_util.keystr(path) or "batch"
+        if np.ndim(leaf) == 0 or (data and leaf.shape[0] % data):
+            raise ValueError(f"run: {name} has shape {np.shape(leaf)}, wanted a leading axis divisible by data={data}")
+        if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+            raise ValueError(f"run: {name} holds {int((~np.isfinite(leaf)).sum())} values that are not finite")
+
+
+def check_data_axis(study: Study, abstract: Any, batch: Any, mesh: Mesh) -> None:
+    """Traces one step under the mesh, so that a sampled batch that does not divide is refused now."""
+    one = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), abstract)
+    with jax.set_mesh(mesh):
+        jax.eval_shape(study.step, one, batch)
+
+
+def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+    """Makes sure `workdir` may be written for `config`; writes nothing but the folder itself.
+
+    Raises `ValueError` when it exists and `resume` is not set, when its config differs (the fields are
+    listed), or when it cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / ".write-test"
+        probe.write_text("x")
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"run: cannot write to workdir {workdir}: {error.strerror}") from error
+    if not (workdir / CONFIG).exists():
+        others = sorted(path.name for path in workdir.iterdir())
+        if others and not resume:
+            raise ValueError(f"run: workdir {workdir} is not empty (found {others[:3]}); wanted a new or empty folder")
+        return
+    found = json.loads((workdir / CONFIG).read_text())["config"]
+    differing = list(_differences(found, json.loads(json.dumps(config))))
+    if differing:
+        raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))
+    if not resume:
+        raise ValueError(f"run: workdir {workdir} holds a run already; continue it with resume (--resume) or name a new one")
+
+
+def _differences(found: Any, wanted: Any, path: str = ""):
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in sorted(found.keys() | wanted.keys()):
+            yield from _differences(found.get(key, "absent"), wanted.get(key, "absent"), f"{path}.{key}" if path else key)
+    elif found != wanted:
+        yield f"{path}: there {found!r}, here {wanted!r}"
+
+
+def check_disk(workdir: Path, abstract: Any, keep: int) -> None:
+    """Raises `ValueError` when the checkpoints will not fit on the disk."""
+    needed, free = disk_space_needed(abstract, keep), free_disk_space(workdir)
+    if needed > free:
+        raise ValueError(
+            f"run: {keep + 1} checkpoints need {needed / 2**20:.1f} MiB, found {free / 2**20:.1f} MiB free "
+            f"on the disk of {workdir}"
+        )

@@ -1,0 +1,113 @@
+"""The three compiled programs of a study: start, advance by k steps, evaluate."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool
+
+from identax.rng import step_key, stream
+from identax.run.mesh import TrialMap, map_trials, trial_sharding
+from identax.run.progress import COMPILING, RUNNING
+from identax.study import Study
+
+
+class Progressed(NamedTuple):
+    """What one call of the advance program returns, trials leading."""
+
+    state: Any
+    alive: Bool[Array, "..."]
+    metrics: Any  # {name: [T, k, ...]}, one value per step
+
+
+_CACHE: dict[tuple, Any] = {}  # compiled programs of this process, oldest first
+_CACHE_SIZE = 64
+
+
+class Programs:
+    """The programs of one (study, mesh, way of mapping); each signature compiles once per process.
+
+    A signature is shapes, dtypes and shardings: other seeds, learning rates or DGP parameters never recompile.
+    `compile_seconds` counts tracing and compiling, apart from running; `on_phase(text)` hears about it.
+    """
+
+    def __init__(self, study: Study, mesh: Mesh, how: TrialMap, on_phase: Callable[[str], None]) -> None:
+        self._study, self._mesh, self._how, self._on_phase = study, mesh, how, on_phase
+        self.compile_seconds = 0.0
+
+    def start(self, keys: Any, hparams: Any) -> Any:
+        """Initial states of all trials."""
+        return self._call(_start, (keys, hparams))
+
+    def advance(self, state: Any, alive: Any, batches: Any, num_steps: int) -> Progressed:
+        """Runs `num_steps` steps; the state's buffers are donated. `batches` [k, N, ...] or None."""
+        return self._call(_advance, (state, alive, batches), num_steps)
+
+    def evaluate(self, state: Any) -> Any:
+        """Metrics {name: [T, ...]} at the current step."""
+        return self._call(_evaluate, (state,))
+
+    def _call(self, make: Callable, args: tuple, *static: int) -> Any:
+        leaves, treedef = jax.tree.flatten(args)
+        signature = treedef, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+        name = (make, self._study, self._mesh, self._how, static, signature, jax.config.jax_enable_x64)
+        if name not in _CACHE:
+            self._on_phase(COMPILING)
+            begin = time.perf_counter()
+            with jax.set_mesh(self._mesh):
+                _CACHE[name] = make(self._study, self._mesh, self._how, *static).lower(*args).compile()
+            self.compile_seconds += time.perf_counter() - begin
+            if len(_CACHE) > _CACHE_SIZE:
+                _CACHE.pop(next(iter(_CACHE)))
+            self._on_phase(RUNNING)
+        return _CACHE[name](*args)
+
+
+def _start(study: Study, mesh: Mesh, how: TrialMap):
+    return jax.jit(map_trials(study.init, mesh, how=how, num_args=2), out_shardings=trial_sharding(mesh))
+
+
+def _evaluate(study: Study, mesh: Mesh, how: TrialMap):
+    def evaluate(state):
+        return study.evaluate(state, step_key(stream(state.key, "eval"), state.step))
+
+    return jax.jit(map_trials(evaluate, mesh, how=how), out_shardings=trial_sharding(mesh))
+
+
+def _advance(study: Study, mesh: Mesh, how: TrialMap, num_steps: int):
+    def advance(state, alive, batches):
+        new_state, metrics = jax.lax.scan(study.step, state, batches, length=num_steps)
+        # Trials share nothing, so a non-finite one cannot disturb the others. Going back to the last good
+        # state once per chunk, not once per step, keeps the check out of the step's cost.
+        before = alive
+        alive = before & _all_finite(getattr(new_state, "params", new_state)) & _all_finite(metrics.get("loss"))
+        kept = jax.tree.map(lambda new, old: jnp.where(alive, new, old), new_state, state)
+        return Progressed(kept, alive, jax.tree.map(lambda value: _blank(value, before), metrics))
+
+    mapped = map_trials(advance, mesh, how=how, num_args=3, shared=(2,))
+    return jax.jit(mapped, donate_argnums=(0, 1), out_shardings=trial_sharding(mesh))
+
+
+def _blank(value: Any, alive: Bool[Array, ""]) -> Any:
+    """NaN for a trial that had failed already: its steps only repeat the ones that failed."""
+    return jnp.where(alive, value, jnp.nan) if jnp.issubdtype(value.dtype, jnp.inexact) else value
+
+
+def _all_finite(tree: Any) -> Bool[Array, ""]:
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.stack([jnp.array(True)] + [jnp.isfinite(leaf).all() for leaf in floats]).all()
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Sharding of stacked host batches [k, N, ...]: the same for all trials, N over the data axis."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def abstract_state(study: Study, mesh: Mesh, keys: Any, hparams: Any) -> Any:
+    """Shapes, dtypes and shardings of the trial-batched state, without computing or compiling anything."""
+    shapes = jax.eval_shape(jax.vmap(study.init), keys, hparams)
+    sharding = trial_sharding(mesh)
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)

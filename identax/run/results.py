@@ -1,0 +1,54 @@
+"""What a run returns: arrays with a leading trial axis, never averaged away."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from identax.run.records import Row, history
+from identax.study import Trials
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Everything that a study measured.
+
+    `train[name]` is [T, L, ...] at `train_steps` [L]: the value of step 1, then means over the steps since the
+    row before. `evaluation[name]` is [T, E, ...] at `evaluation_steps` [E]. `failed_at` [T] is the step at
+    which a trial first turned non-finite (0: never); such a trial stays at its last good state and its later
+    values are NaN. `state` is the final trial-batched state. `seconds` has `compile` and `run` apart.
+    """
+
+    trials: Trials
+    num_steps: int
+    train_steps: np.ndarray
+    train: dict[str, np.ndarray]
+    evaluation_steps: np.ndarray
+    evaluation: dict[str, np.ndarray]
+    failed_at: np.ndarray
+    state: Any
+    seconds: dict[str, float]
+    workdir: Path | None = None
+
+    def final(self, name: str) -> np.ndarray:
+        """Last evaluated value of metric `name`, [T, ...]. Raises `ValueError` for an unknown name."""
+        if name not in self.evaluation:
+            raise ValueError(f"Results.final: found {name!r}, wanted one of {sorted(self.evaluation)}")
+        return self.evaluation[name][:, -1]
+
+    def where(self, **values: float) -> np.ndarray:
+        """Mask [T] of the trials whose scalar hyper-parameters equal `values`."""
+        mask = np.ones(len(self.trials), bool)
+        for name, value in values.items():
+            mask &= np.isclose(np.asarray(self.trials.hparams[name]), value)
+        return mask
+
+    @staticmethod
+    def from_rows(rows: list[Row], **fields: Any) -> "Results":
+        """Builds the arrays out of recorded rows."""
+        train_steps, train = history(rows, "train")
+        evaluation_steps, evaluation = history(rows, "eval")
+        return Results(
+            train_steps=train_steps, train=train, evaluation_steps=evaluation_steps, evaluation=evaluation, **fields
+        )
