@@ -166,7 +166,7 @@ def key_values(values: Any) -> str:
 def timing_bar(timing: Mapping[str, Any]) -> str:
     """Compile and run time as two parts of one bar, where both are given in seconds."""
     try:
-        compiling, running = float(timing["compile_s"]), float(timing["run_s"])
+        compiling, running = float(timing["compile"]), float(timing["run"])
     except (KeyError, TypeError, ValueError):
         return ""
     total = compiling + running

@@ -54,12 +54,12 @@ class Progress:
         self._interval, self._clock = interval, clock
         self._enabled, self._console = enabled is not False, console
         self._live: Live | None = None
-        self._began = self._phase_began = self._step_at = clock()
+        self._began = self._began_steps = self._phase_began = self._step_at = clock()
         self._compiling = self._compiling_at_step = 0.0
         self._last_line = -math.inf
 
     def __enter__(self) -> "Progress":
-        self._began = self._phase_began = self._step_at = self._clock()
+        self._began = self._began_steps = self._phase_began = self._step_at = self._clock()
         self._enabled = self._enabled and jax.process_index() == 0
         if not self._enabled:
             return self
@@ -83,6 +83,24 @@ class Progress:
                 self._live.stop()
             else:
                 self._print_line()
+
+    def start_at(self, step: SupportsInt) -> None:
+        """Says that the run goes on from a checkpoint at `step`; speed counts from here."""
+        self.start_step = self._step = int(step)
+        self._began_steps = self._step_at = self._clock()
+        self._compiling = self._compiling_at_step = 0.0
+        self._phase_began = self._began_steps
+        self._refresh()
+
+    @contextlib.contextmanager
+    def during(self, text: str):
+        """Shows the phase `text` inside a `with` block and the one before it afterwards."""
+        before = self._phase
+        self.phase(text)
+        try:
+            yield
+        finally:
+            self.phase(before)
 
     def phase(self, text: str) -> None:
         """Names what goes on: "compiling", "running", "saving", ...; time in "compiling" is no run time."""
@@ -109,7 +127,7 @@ class Progress:
     @property
     def steps_per_second(self) -> float:
         """Steps of this run per second of run time; NaN before the first update."""
-        seconds = self._step_at - self._began - self._compiling_at_step
+        seconds = self._step_at - self._began_steps - self._compiling_at_step
         done = self._step - self.start_step
         return done / seconds if done > 0 and seconds > 0 else math.nan
 

@@ -127,7 +127,7 @@ def trials_table(
 ) -> Table:
     """Builds the per-trial table: seed, hyper-parameters, final metrics, the step at which it failed.
 
-    `seeds` [T]; `hparams` and `metrics` name -> [T] or [T, k]; `failed_at` [T], negative or None = never.
+    `seeds` [T]; `hparams` and `metrics` name -> [T] or [T, k]; `failed_at` [T], 0, negative or None = never.
     """
     count = len(seeds)
     columns: dict[str, list] = {SEED: [int(seed) for seed in seeds]}
@@ -137,7 +137,7 @@ def trials_table(
             raise ValueError(f"trials_table: {name} has shape {values.shape}, wanted {count} trials first")
         columns[name] = [value.item() if value.ndim == 0 else value for value in values]
     steps = [None] * count if failed_at is None else list(failed_at)
-    columns[FAILED_AT] = [None if step is None or step < 0 else int(step) for step in steps]
+    columns[FAILED_AT] = [None if step is None or step <= 0 else int(step) for step in steps]
     return Table(caption, tuple(columns), tuple(zip(*columns.values(), strict=True)))
 
 
@@ -177,8 +177,8 @@ def write_report(
     """Writes the report to `path` whole or not at all (a temporary file beside it, renamed), and returns it.
 
     Order: verdict, paper against ours, `sections` as given (premises first, then figures), every trial,
-    config (a dataclass or mapping), environment, timing (`compile_s` and `run_s` in seconds are drawn as a
-    bar; further entries are listed). The page needs no other file, no network and no script.
+    config (a dataclass or mapping), environment, timing (`compile` and `run`, in seconds, are drawn as a bar;
+    further entries are listed). The page needs no other file, no network and no script.
     Raises `OSError` where it cannot be written.
     """
     path = Path(path)

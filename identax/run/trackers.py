@@ -77,8 +77,8 @@ class TensorBoardSink(_GuardedSink):
             if n:
                 self._writer("mean").add_scalar(tag, mean, step)
                 self._writer("sd").add_scalar(tag, sd, step)
-            for trial, value in enumerate(values[: self._max_trials]):
-                self._writer(f"trial-{trial:03d}").add_scalar(tag, float(value), step)
+            for trial in np.flatnonzero(np.isfinite(values[: self._max_trials])):
+                self._writer(f"trial-{trial:03d}").add_scalar(tag, float(values[trial]), step)
 
     def _close(self) -> None:
         for writer in self._writers.values():

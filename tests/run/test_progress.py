@@ -57,6 +57,18 @@ def test_speed_leaves_out_compilation_and_the_steps_before_a_resume():
         assert bar.steps_per_second == pytest.approx(400 / 5), "measured at the last update"
 
 
+def test_a_run_resumed_inside_the_display_counts_from_there():
+    clock = Clock()
+    with progress(100, io.StringIO(), clock) as bar:
+        clock.now += 7  # restoring
+        bar.start_at(50)
+        with bar.during("compiling"):
+            clock.now += 3
+        clock.now += 2
+        bar.update(60, {})
+        assert bar.steps_per_second == pytest.approx(10 / 2) and bar.seconds_left == pytest.approx(8)
+
+
 def test_an_update_during_compilation_does_not_count_it():
     clock = Clock()
     with progress(10, io.StringIO(), clock) as bar:

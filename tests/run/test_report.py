@@ -65,7 +65,7 @@ class Config:
 COMMIT = {"commit": "abcdef0123456", "dirty": True}
 PNG = figure_png(bars({"a": {"x": np.array([1.0])}}, "y"), dpi=50)
 TRIALS = trials_table(
-    np.arange(3), {"learning_rate": np.full(3, 1e-3)}, {"r2": np.array([0.9, np.nan, 0.8])}, [-1, 150, -1]
+    np.arange(3), {"learning_rate": np.full(3, 1e-3)}, {"r2": np.array([0.9, np.nan, 0.8])}, [0, 150, -1]
 )
 
 
@@ -81,7 +81,7 @@ def page(tmp_path, **changes):
         ],
         "config": Config(),
         "environment": {"packages": {"jax": "0.10"}, "devices": {"cpu": 8}, **COMMIT},
-        "timing": {"compile_s": 1.0, "run_s": 3.0, "steps_per_s": 72.5},
+        "timing": {"compile": 1.0, "run": 3.0, "steps_per_s": 72.5},
         "trials_table": TRIALS,
     } | changes
     path = write_report(tmp_path / "report.html", **arguments)
@@ -190,9 +190,17 @@ def test_one_trial_shows_no_sd():
 
 @pytest.mark.parametrize(
     "mean, sd, text",
-    [(0.99341, 0.00112, "0.9934 ± 0.0011"), (25.03, 12.0, "25 ± 12"), (0.5, None, "0.5"), (np.nan, 0.1, "nan"),
-     (1.0, 0.0, "1 ± 0"), (1.0, np.nan, "1"), (1e7, 1.0, "1e+07 ± 1"), (-0.02, 0.5, "-0.02 ± 0.50")],
-)  # fmt: skip
+    [
+        (0.99341, 0.00112, "0.9934 ± 0.0011"),
+        (25.03, 12.0, "25 ± 12"),
+        (-0.02, 0.5, "-0.02 ± 0.50"),
+        (0.5, None, "0.5"),
+        (np.nan, 0.1, "nan"),
+        (1.0, 0.0, "1 ± 0"),
+        (1.0, np.nan, "1"),
+        (1e7, 1.0, "1e+07 ± 1"),
+    ],
+)
 def test_mean_and_sd_share_their_places(mean, sd, text):
     assert format_mean_sd(mean, sd) == text
 

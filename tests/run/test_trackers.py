@@ -67,16 +67,24 @@ def wandb(monkeypatch):
 
 
 def test_tensorboard_gets_means_and_every_trial(tensorboard, tmp_path):
-    sink = TensorBoardSink(tmp_path, max_trials=2, start_step=40)
+    sink = TensorBoardSink(tmp_path, max_trials=3, start_step=40)
     assert isinstance(sink, Sink)
     sink.write(50, "train", METRICS)
     sink.close()
-    assert set(tensorboard.runs) == {"mean", "sd", "trial-000", "trial-001"}
+    assert set(tensorboard.runs) == {"mean", "sd", "trial-000", "trial-001", "trial-002"}
     assert tensorboard.runs["mean"]["train/loss"] == (50, 2.0), "the failed trial is left out"
     assert tensorboard.runs["sd"]["train/loss"] == (50, pytest.approx(np.sqrt(2)))
     assert tensorboard.runs["mean"]["train/precision/1"] == (50, 24.0)
     assert tensorboard.runs["trial-001"]["train/precision/0"] == (50, 7.0)
-    assert tensorboard.purged == {40} and len(tensorboard.closed) == 4
+    assert set(tensorboard.runs["trial-002"]) == {"train/precision/0", "train/precision/1"}, (
+        "its loss is not finite"
+    )
+    assert tensorboard.purged == {40} and len(tensorboard.closed) == 5
+
+
+def test_only_so_many_trials_get_a_run_of_their_own(tensorboard, tmp_path):
+    TensorBoardSink(tmp_path, max_trials=1).write(50, "train", METRICS)
+    assert set(tensorboard.runs) == {"mean", "sd", "trial-000"}
 
 
 def test_wandb_gets_one_row_a_step(wandb, tmp_path):
