@@ -1,0 +1,107 @@
+"""Similarities between embeddings: larger means more alike, always in logits."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from identax.losses._checks import Scalar, is_traced
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Similarity(NamedTuple):
+    """One similarity s in two forms.
+
+    `pair(u, v)`: s of corresponding rows, [..., n] x [..., n] -> [...] (leading axes of one rank broadcast),
+    computed from the difference, so it stays exact for near-equal rows.
+    `matrix(u, v)`: s of all pairs of rows, [N, n] x [M, n] -> [N, M].
+    """
+
+    pair: Callable[[Any, Any], Array]
+    matrix: Callable[[Any, Any], Array]
+
+
+def dot_similarity(temperature: Scalar) -> Similarity:
+    """Returns s(u, v) = u.v / temperature."""
+
+    def pair(u, v):
+        return jnp.sum(u * v, axis=-1) / temperature
+
+    def matrix(u, v):
+        return jnp.matmul(u / temperature, v.T, precision=_HIGHEST)
+
+    return Similarity(pair, matrix)
+
+
+def mahalanobis_similarity(precision: Float[Array, " n"]) -> Similarity:
+    """Returns s(u, v) = -1/2 sum_j precision_j (u_j - v_j)^2."""
+
+    def pair(u, v):
+        weights = precision.reshape((1,) * (max(u.ndim, v.ndim) - 1) + (-1,))
+        return -0.5 * jnp.sum(weights * jnp.square(u - v), axis=-1)
+
+    def matrix(u, v):
+        # s depends on u - v only. Around their common mean the three terms of the expanded square are no
+        # larger than the spread, so far less cancels in float32. The value does not depend on the centre:
+        # no gradient through it is needed.
+        centre = jax.lax.stop_gradient(jnp.mean(u, axis=0, keepdims=True))
+        u, v = u - centre, v - centre
+        weighted_u, weighted_v = u * precision[None, :], v * precision[None, :]
+        half_u = 0.5 * jnp.sum(weighted_u * u, axis=-1)
+        half_v = 0.5 * jnp.sum(weighted_v * v, axis=-1)
+        return jnp.matmul(weighted_u, v.T, precision=_HIGHEST) - half_u[:, None] - half_v[None, :]
+
+    return Similarity(pair, matrix)
+
+
+def lp_similarity(p: Scalar, temperature: Scalar) -> Similarity:
+    """Returns s(u, v) = -sum_j |u_j - v_j|^p / temperature; at u_j = v_j its gradient is 0 for every p."""
+    known = None if is_traced(p) else np.asarray(p).item()
+    if known == 2:
+
+        def pair_of_squares(u, v):
+            return -jnp.sum(jnp.square(u - v), axis=-1) / temperature
+
+        def matrix_of_squares(u, v):
+            weights = jnp.full(u.shape[1], 2.0, u.dtype) / temperature
+            return mahalanobis_similarity(weights).matrix(u, v)
+
+        return Similarity(pair_of_squares, matrix_of_squares)
+    power = _abs_power(p if known is None else float(known))
+
+    def pair(u, v):
+        return -jnp.sum(power(u - v), axis=-1) / temperature
+
+    # One dim after the other, recomputed in the backward pass: never an array [N, M, n] (1.5 GB at N=6144,
+    # n=10), and measured 10 to 20 times faster than the broadcast form on a CPU at N=1000, n=10.
+    def matrix(u, v):
+        def add_dim(total, column):
+            u_j, v_j = column
+            return total + power(u_j[:, None] - v_j[None, :]), None
+
+        start = jnp.zeros((u.shape[0], v.shape[0]), jnp.result_type(u, v, p))
+        total, _ = jax.lax.scan(jax.checkpoint(add_dim), start, (u.T, v.T))
+        return -total / temperature
+
+    return Similarity(pair, matrix)
+
+
+def _abs_power(p: Scalar) -> Callable[[Array], Array]:
+    """Returns d -> |d|^p, differentiable also in a traced p, with gradient 0 at d = 0."""
+    if isinstance(p, float) and p.is_integer() and p <= 16:
+        exponent = int(p)
+        if exponent % 2 == 0:
+            return lambda d: jax.lax.integer_pow(d, exponent)
+        # d sign(d) rather than abs, whose derivative at 0 is 1 in JAX.
+        return lambda d: jax.lax.integer_pow(d, exponent) * jax.lax.stop_gradient(jnp.sign(d))
+
+    def power(d):
+        # Both branches of the outer choice must be finite: |d|^(p-1) and log|d| are not at 0.
+        differs = d != 0
+        return jnp.where(differs, jnp.where(differs, jnp.abs(d), 1.0) ** p, 0.0)
+
+    return power
