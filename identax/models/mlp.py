@@ -1,0 +1,113 @@
+"""Multi-layer perceptrons and their output heads."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from identax.models.base import Model
+
+HEADS = ("none", "sphere", "learnable_sphere", "box", "learnable_box")
+_ACTIVATIONS: dict[str, Callable] = {
+    "leaky_relu": lambda x: jax.nn.leaky_relu(x, 0.01),
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "tanh": jnp.tanh,
+    "gelu": jax.nn.gelu,
+}
+
+
+def uniform_fan_in(key: Any, shape: Sequence[int], dtype: Any = jnp.float32, *, fan_in: int | None = None) -> Array:
+    """Draws U(-1/sqrt(fan_in), 1/sqrt(fan_in)); `fan_in` defaults to the first axis of a kernel [in, out].
+
+    The authors' encoders start like this, weights and biases alike; other starts have other early plateaus.
+    """
+    bound = 1 / (shape[0] if fan_in is None else fan_in) ** 0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def normalize(x: Float[Array, "*batch n"], radius: float | Array = 1.0) -> Float[Array, "*batch n"]:
+    """Projects rows onto the sphere: `radius * x / max(|x|, 1e-12)`.
+
+    A zero row stays zero and has a zero gradient where plain division gives NaN.
+    """
+    squared = jnp.sum(x * x, axis=-1, keepdims=True)
+    return radius * x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
+
+
+class _MLP(nn.Module):
+    widths: tuple[int, ...]
+    activation: str
+    head: str
+
+    @nn.compact
+    def __call__(self, x):
+        for number, width in enumerate(self.widths):
+            fan_in = x.shape[-1]
+            x = nn.Dense(
+                width,
+                dtype=x.dtype,
+                param_dtype=x.dtype,
+                kernel_init=uniform_fan_in,
+                bias_init=lambda key, shape, dtype, fan_in=fan_in: uniform_fan_in(key, shape, dtype, fan_in=fan_in),
+            )(x)
+            if number + 1 < len(self.widths):
+                x = _ACTIVATIONS[self.activation](x)
+        return self._apply_head(x)
+
+    def _apply_head(self, x):
+        if self.head == "sphere":
+            return normalize(x)
+        if self.head == "learnable_sphere":
+            return normalize(x, self.param("radius", nn.initializers.ones, (), x.dtype))
+        if self.head == "box":
+            return jax.nn.sigmoid(x)
+        if self.head == "learnable_box":
+            size = self.param("size", nn.initializers.ones, x.shape[-1:], x.dtype)
+            return jax.nn.sigmoid(x) * jnp.broadcast_to(size, x.shape)
+        return x
+
+
+def mlp(widths: Sequence[int], *, activation: str = "leaky_relu", head: str = "none") -> Model:
+    """MLP with `widths` = (hidden..., output), an activation between layers and an output head.
+
+    Linear layers start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)) (PyTorch's default), `leaky_relu` has slope 0.01.
+    Heads: "none"; "sphere" x/|x|; "learnable_sphere" r x/|x|; "box" sigmoid(x); "learnable_box" sigmoid(x) * b with
+    r, b trainable from 1 (Zimmermann et al. 2021). The input [N, d] may have any dtype; parameters follow it.
+    Raises `ValueError` for no or non-positive widths and for an unknown activation or head.
+    """
+    widths = tuple(int(width) for width in widths)
+    if not widths or min(widths) < 1:
+        raise ValueError(f"mlp: found widths={widths}, wanted one or more positive integers")
+    _check_choice("activation", activation, tuple(_ACTIVATIONS))
+    _check_choice("head", head, HEADS)
+    return from_linen(_MLP(widths, activation, head))
+
+
+def from_linen(module: nn.Module) -> Model:
+    """Wraps a Linen module without statistics (or with a `batch_stats` collection) as a `Model`."""
+
+    def init(key, example):
+        variables = dict(module.init(key, example))
+        return {"params": variables.get("params", {}), "state": variables.get("batch_stats", {})}
+
+    def apply(variables, x, *, train=False, key=None):
+        state = variables.get("state") or {}
+        inputs = {"params": variables["params"], **({"batch_stats": state} if state else {})}
+        if not (train and state):
+            return module.apply(inputs, x), state
+        output, updated = module.apply(inputs, x, mutable=["batch_stats"])
+        return output, updated["batch_stats"]
+
+    return Model(init, apply)
+
+
+def _check_choice(what: str, found: str, wanted: Sequence[str]) -> None:
+    if found not in wanted:
+        near = difflib.get_close_matches(found, wanted, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"mlp: found {what}={found!r}, wanted one of {tuple(wanted)}{hint}")
