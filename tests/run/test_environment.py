@@ -80,6 +80,7 @@ def test_commit_and_dirty_flag_of_the_source_tree(tmp_path, monkeypatch):
     assert environment._source_commit() == (None, None), "a copy that is not tracked has no commit"
     git("add", ".")
     git("commit", "-qm", "first")
+    (tmp_path / "notes.txt").write_text("not tracked")
     assert environment._source_commit() == (git("rev-parse", "HEAD"), False)
     source.write_text("a = 2\n")
     assert environment._source_commit() == (git("rev-parse", "HEAD"), True)

@@ -93,6 +93,9 @@ def test_scatter_puts_the_match_on_the_diagonal():
     expected = np.abs(np.corrcoef(latents.T, estimates[:, [1, 2, 0]].T)[:3, 3:])
     np.testing.assert_allclose(strengths[:, :3], expected, atol=0.0051)
     assert (strengths[:, 3] == 0).all(), "a collapsed estimate correlates with nothing"
+    for i in range(3):  # cell i of row i: exact lines
+        x, y = axes.collections[4 * i + i].get_offsets().T
+        assert abs(np.corrcoef(x, y)[0, 1]) == pytest.approx(1)
     assert all(len(points.get_offsets()) == 50 for points in axes.collections[:12])
     assert figure_png(figure, dpi=50)
 
