@@ -1,0 +1,149 @@
+"""Mixing functions g: latents -> observations, with their inverses."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from identax.rng import stream
+
+_CHUNK = 1000  # matrices per batched singular value decomposition; bounds memory only
+
+
+class Mixing(NamedTuple):
+    """A mixing as pure functions of its weights.
+
+    `init(key) -> weights`; `apply(weights, z [N, n]) -> x [N, m]`; `inverse(weights, x) -> z`, which raises
+    `ValueError` where no inverse exists.
+    """
+
+    init: Callable[[Key[Array, ""]], Any]
+    apply: Callable[[Any, Array], Array]
+    inverse: Callable[[Any, Array], Array]
+
+
+def random_invertible_mlp(
+    n: int, *, num_layers: int = 3, activation: str = "leaky_relu", pool_size: int = 25_000
+) -> Mixing:
+    """A random bias-free MLP R^n -> R^n of well-conditioned square layers.
+
+        x = W_L s(W_{L-1} ... s(W_1 z)),    W_l entries U(-1, 1), columns divided by their Euclidean norm
+
+    The weights are the `num_layers` matrices of smallest 2-norm condition number among `pool_size` draws
+    (the original redraws until a matrix beats the pool's best; taking the best ones gives slightly better
+    conditioned layers). `activation`: "leaky_relu" (slope 0.2), "elu", "smooth_leaky_relu" (0.2 x + 0.8
+    softplus(x)), "softplus", or "relu", whose `inverse` raises. `init` costs one SVD per pool member.
+
+    Raises `ValueError` for an unknown activation (naming the nearest), n < 1, num_layers < 1 or a pool
+    smaller than num_layers. Source: Zimmermann et al. 2021 and Rusak et al. 2025, code.
+    """
+    if activation not in _ACTIVATIONS:
+        raise ValueError(_unknown_activation(activation))
+    if n < 1 or num_layers < 1 or pool_size < num_layers:
+        raise ValueError(
+            f"random_invertible_mlp: found n={n}, num_layers={num_layers}, pool_size={pool_size},"
+            " wanted n >= 1, num_layers >= 1 and pool_size >= num_layers"
+        )
+    forward, backward = _ACTIVATIONS[activation]
+
+    def init(key: Key[Array, ""]) -> tuple[Float[Array, "n n"], ...]:
+        return tuple(_best_conditioned(stream(key, "mixing"), n, num_layers, pool_size))
+
+    def apply(weights: Sequence[Float[Array, "n n"]], z: Float[Array, "N n"]) -> Float[Array, "N n"]:
+        *hidden, last = weights
+        for weight in hidden:
+            z = forward(z @ weight.T)
+        return z @ last.T
+
+    def inverse(weights: Sequence[Float[Array, "n n"]], x: Float[Array, "N n"]) -> Float[Array, "N n"]:
+        if backward is None:
+            raise ValueError(
+                f"random_invertible_mlp: found activation {activation!r}, wanted an invertible one"
+            )
+        *hidden, last = weights
+        x = jnp.linalg.solve(last, x.T).T
+        for weight in reversed(hidden):
+            x = jnp.linalg.solve(weight, backward(x).T).T
+        return x
+
+    return Mixing(init, apply, inverse)
+
+
+def orthogonal(n: int) -> Mixing:
+    """x = Q z with Q Haar-distributed on O(n). Raises `ValueError` for n < 1."""
+    if n < 1:
+        raise ValueError(f"orthogonal: found n={n}, wanted at least 1")
+
+    def init(key: Key[Array, ""]) -> Float[Array, "n n"]:
+        return jax.random.orthogonal(stream(key, "mixing"), n)
+
+    return Mixing(init, lambda weight, z: z @ weight.T, lambda weight, x: x @ weight)
+
+
+def identity() -> Mixing:
+    """x = z, without weights."""
+    return Mixing(lambda key: (), lambda weights, z: z, lambda weights, x: x)
+
+
+def column_normalized(key: Key[Array, ""], n: int) -> Float[Array, "n n"]:
+    """Draws a matrix with entries U(-1, 1) and columns divided by their Euclidean norm."""
+    weight = jax.random.uniform(key, (n, n), minval=-1.0, maxval=1.0)
+    return weight / jnp.linalg.norm(weight, axis=0, keepdims=True)
+
+
+def _best_conditioned(key, n, count, pool_size):
+    """The `count` best of the pool, best first; member i comes from fold_in(key, i), so none is stored."""
+
+    def draw(index):
+        return column_normalized(jax.random.fold_in(key, index), n)
+
+    def condition(index):
+        singular = jnp.linalg.svd(draw(index), compute_uv=False)
+        return singular[0] / singular[-1]
+
+    indices = jnp.arange(pool_size)
+    conditions = jax.lax.map(condition, indices, batch_size=min(_CHUNK, pool_size))
+    _, best = jax.lax.top_k(-conditions, count)
+    return jax.vmap(draw)(best)
+
+
+def _smooth_leaky_relu(x):
+    return 0.2 * x + 0.8 * jax.nn.softplus(x)
+
+
+def _smooth_leaky_relu_inverse(y):
+    """Newton from the leaky-ReLU inverse, which lies right of the root of this convex increasing function."""
+    x = _leaky_relu_inverse(y)
+    for _ in range(7):
+        x = x - (_smooth_leaky_relu(x) - y) / (0.2 + 0.8 * jax.nn.sigmoid(x))
+    return x
+
+
+def _leaky_relu_inverse(y):
+    return jnp.where(y >= 0, y, y / 0.2)
+
+
+def _elu_inverse(y):
+    return jnp.where(y > 0, y, jnp.log1p(jnp.minimum(y, 0)))
+
+
+def _softplus_inverse(y):
+    return y + jnp.log(-jnp.expm1(-y))
+
+
+_ACTIVATIONS: dict[str, tuple[Callable, Callable | None]] = {
+    "leaky_relu": (lambda x: jax.nn.leaky_relu(x, 0.2), _leaky_relu_inverse),
+    "relu": (jax.nn.relu, None),
+    "elu": (jax.nn.elu, _elu_inverse),
+    "smooth_leaky_relu": (_smooth_leaky_relu, _smooth_leaky_relu_inverse),
+    "softplus": (jax.nn.softplus, _softplus_inverse),
+}
+
+
+def _unknown_activation(name: str) -> str:
+    message = f"random_invertible_mlp: found activation {name!r}, wanted one of {', '.join(_ACTIVATIONS)}"
+    nearest = difflib.get_close_matches(name, _ACTIVATIONS, n=1)
+    return f"{message}; did you mean {nearest[0]!r}?" if nearest else message

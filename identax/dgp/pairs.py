@@ -1,0 +1,155 @@
+"""Worlds of positive pairs: anchors, points near them, and both seen through one mixing."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from identax.dgp._params import require_positive
+from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
+from identax.dgp.base import DGP, Sample
+from identax.dgp.conditionals import Conditional
+from identax.dgp.mixings import Mixing
+from identax.dgp.spaces import Space, Sphere
+from identax.rng import stream
+
+
+def anisotropic_pairs(
+    n: int,
+    *,
+    mixing: Mixing,
+    precision: ArrayLike | None = None,
+    threshold: float = 0.1,
+    exact: bool = False,
+) -> DGP:
+    """Pairs on the unit sphere whose latents move by different amounts (Rusak et al. 2025).
+
+        z uniform on S^{n-1},    z+ ~ p(.|z) with `precision`,    x = g(z), x+ = g(z+)
+
+    p is `ShellProjectedNormal(precision, threshold)`, with `exact` the theorem's `FisherBingham(precision)`.
+
+    `init(key, precision=None) -> {"mixing": weights, "precision": [n]}`. The precision is a leaf of the truth
+    and `sample` reads it there, so it can be traced: hand it to `init` (a sweep), or here as the default.
+    `sample(truth, key, num) -> Sample(latents=(z, z_pos), observations=(x, x_pos))`.
+
+    Raises `ValueError` for n < 2, 0 < threshold < 1 violated, a precision that is not [n], finite and > 0, or
+    given neither here nor to `init`.
+    """
+    space = Sphere(n)
+    if n < 2:
+        raise ValueError(f"anisotropic_pairs: found n={n}, wanted at least 2")
+    default = precision
+    if default is not None:
+        _checked_precision(default, n)
+    ShellProjectedNormal(1.0, threshold)  # refuses a bad threshold now, not inside the compiled step
+
+    def init(key: Key[Array, ""], precision: ArrayLike | None = None) -> dict[str, Any]:
+        given = default if precision is None else precision
+        if given is None:
+            raise ValueError(
+                "anisotropic_pairs: found no precision, wanted one, here or as init(key, precision=...)"
+            )
+        return {"mixing": mixing.init(stream(key, "world")), "precision": _checked_precision(given, n)}
+
+    def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
+        _check_num("anisotropic_pairs", num)
+        law = (
+            FisherBingham(truth["precision"])
+            if exact
+            else ShellProjectedNormal(truth["precision"], threshold)
+        )
+        z = space.uniform(stream(key, "anchor"), num)
+        z_pos = law.sample(stream(key, "positive"), z, space)
+        return _observe(mixing, truth["mixing"], z, z_pos)
+
+    return DGP(init, sample)
+
+
+def contrastive_pairs(
+    space: Space,
+    marginal: Conditional,
+    conditional: Conditional,
+    mixing: Mixing,
+    *,
+    center: Float[Array, " n"] | None = None,
+) -> DGP:
+    """Pairs on any space (Zimmermann et al. 2021).
+
+        z ~ `marginal` around `center`,    z+ ~ `conditional` around z,    x = g(z), x+ = g(z+)
+
+    `init(key, marginal=None, conditional=None) -> {"mixing", "marginal", "conditional"}`: the laws are leaves
+    of the truth, so their concentrations can be swept by handing traced ones of the same kind to `init`.
+    `sample(truth, key, num) -> Sample(latents=(z, z_pos), observations=(x, x_pos))`. `center` defaults to
+    `space.center()`: the first axis on a sphere, 0 elsewhere.
+
+    Raises `ValueError` for a law that does not exist on the space (uniform on R^n, von Mises-Fisher off the
+    sphere, ...) or a centre of another size.
+    """
+    marginal.check(space)
+    conditional.check(space)
+    if center is not None and center.shape != (space.n,):
+        raise ValueError(f"contrastive_pairs: found a centre of shape {center.shape}, wanted ({space.n},)")
+    defaults = {"marginal": marginal, "conditional": conditional}
+
+    def init(
+        key: Key[Array, ""], marginal: Conditional | None = None, conditional: Conditional | None = None
+    ) -> dict[str, Any]:
+        laws = {}
+        for name, law in (("marginal", marginal), ("conditional", conditional)):
+            law = defaults[name] if law is None else law
+            if type(law) is not type(defaults[name]):
+                raise ValueError(
+                    f"contrastive_pairs: found the {name} {law}, wanted a {type(defaults[name]).__name__}"
+                )
+            law.check(space)
+            laws[name] = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), law)
+        return {"mixing": mixing.init(stream(key, "world")), **laws}
+
+    def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
+        _check_num("contrastive_pairs", num)
+        z = truth["marginal"].marginal(stream(key, "anchor"), num, space, center)
+        z_pos = truth["conditional"].sample(stream(key, "positive"), z, space)
+        return _observe(mixing, truth["mixing"], z, z_pos)
+
+    return DGP(init, sample)
+
+
+def bimodal_precision(n: int, high: float = 25.0, low: float = 5.0) -> Float[Array, " n"]:
+    """Returns the first n//2 entries `high` (content), the others `low` (style).
+
+    Raises `ValueError` for n < 2 or entries that are not > 0. Source: Rusak et al. 2025, code and logs.
+    """
+    require_positive("bimodal_precision", high=high, low=low)
+    if n < 2:
+        raise ValueError(f"bimodal_precision: found n={n}, wanted at least 2")
+    return jnp.full(n, low, float).at[: n // 2].set(high)
+
+
+def linear_precision(n: int, low: float = 5.0, high: float = 25.0) -> Float[Array, " n"]:
+    """Returns n equally spaced entries from `low` to `high`.
+
+    Raises `ValueError` for n < 2 or entries that are not > 0. Source: Rusak et al. 2025, code and logs.
+    """
+    require_positive("linear_precision", low=low, high=high)
+    if n < 2:
+        raise ValueError(f"linear_precision: found n={n}, wanted at least 2")
+    return jnp.linspace(low, high, n)
+
+
+def _observe(mixing, weights, z, z_pos) -> Sample:
+    return Sample(latents=(z, z_pos), observations=(mixing.apply(weights, z), mixing.apply(weights, z_pos)))
+
+
+def _checked_precision(precision: ArrayLike, n: int) -> Float[Array, " n"]:
+    require_positive("anisotropic_pairs", precision=precision)
+    array = jnp.asarray(precision, float)
+    if array.shape != (n,):
+        raise ValueError(f"anisotropic_pairs: found a precision of shape {array.shape}, wanted ({n},)")
+    return array
+
+
+def _check_num(owner: str, num: int) -> None:
+    if num < 1:
+        raise ValueError(f"{owner}: found num={num} samples, wanted at least 1")
