@@ -69,8 +69,7 @@ def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
         warnings.warn(
-            f"compilation cache: {error}; going on without it. "
-            f"Set {CACHE_VARIABLE} to a writable directory, or to off",
+            f"compilation cache: {error}; going on without it. Set {CACHE_VARIABLE} to a writable directory, or to off",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -43,9 +43,7 @@ def learning_curves(
         values = _trials_by(values, len(steps), f"learning_curves: {label}")
         mean, sd, n = _moments(values)
         color, dashes = series_style(number)
-        axes.plot(
-            steps, np.where(np.isfinite(values), values, np.nan).T, color=color, lw=0.7, alpha=0.35, zorder=2
-        )
+        axes.plot(steps, np.where(np.isfinite(values), values, np.nan).T, color=color, lw=0.7, alpha=0.35, zorder=2)
         if n.max(initial=0) > 1:
             axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.14, lw=0, zorder=1)
         axes.plot(steps, mean, color=color, ls=dashes, lw=2.2, label=label, zorder=3)
@@ -144,9 +142,7 @@ def bars(
                 )
                 level = (references or {}).get(label, {}).get(category)
                 if level is not None:
-                    axes.hlines(
-                        level, center - width * 0.48, center + width * 0.48, color=INK, lw=2.2, zorder=5
-                    )
+                    axes.hlines(level, center - width * 0.48, center + width * 0.48, color=INK, lw=2.2, zorder=5)
     if references:
         axes.plot([], [], color=INK, lw=2.2, label=reference_label)
     axes.set_xticks(range(len(categories)), categories)
@@ -175,9 +171,7 @@ def scatter_latents(
     """
     # One axes with shifted unit cells: n x m separate axes take seconds.
     if len(latents) != len(estimates):
-        raise ValueError(
-            f"scatter_latents: found {len(latents)} latents and {len(estimates)} estimates, wanted equal"
-        )
+        raise ValueError(f"scatter_latents: found {len(latents)} latents and {len(estimates)} estimates, wanted equal")
     latents, estimates = (np.where(np.isfinite(a), a, np.nan) for a in (latents, estimates))
     correlation = _correlation(latents, estimates)
     order = _matched_order(np.abs(correlation))

@@ -128,19 +128,14 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], bad:
         for row, flag in zip(rows, flags, strict=True)
     )
     title = f"<caption>{inline(caption)}</caption>" if caption else ""
-    return (
-        f"<div class=scroll><table>{title}<thead><tr>{cells}</tr></thead>\n"
-        f"<tbody>{lines}</tbody></table></div>\n"
-    )
+    return f"<div class=scroll><table>{title}<thead><tr>{cells}</tr></thead>\n<tbody>{lines}</tbody></table></div>\n"
 
 
 def cards_table(rows: Sequence[Mapping[str, str]]) -> str:
     """A table of ready-made HTML cells whose rows become cards on a narrow screen."""
     head = "".join(f"<th scope=col>{escape(name)}</th>" for name in rows[0])
     lines = "".join(
-        "<tr>"
-        + "".join(f'<td data-label="{escape(name)}">{cell}</td>' for name, cell in row.items())
-        + "</tr>\n"
+        "<tr>" + "".join(f'<td data-label="{escape(name)}">{cell}</td>' for name, cell in row.items()) + "</tr>\n"
         for row in rows
     )
     return f"<table class=cards><thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table>\n"
@@ -163,20 +158,21 @@ def key_values(values: Any) -> str:
     return f"<dl>{rows}</dl>\n" if rows else ""
 
 
-def timing_bar(timing: Mapping[str, Any]) -> str:
-    """Compile and run time as two parts of one bar, where both are given in seconds."""
+def timing(values: Mapping[str, Any]) -> str:
+    """Compile and run time as two parts of one bar where both are given in seconds; the rest as a list."""
     try:
-        compiling, running = float(timing["compile"]), float(timing["run"])
+        compiling, running = float(values["compile"]), float(values["run"])
     except (KeyError, TypeError, ValueError):
-        return ""
+        return key_values(values)
     total = compiling + running
     if not (math.isfinite(total) and compiling >= 0 and running >= 0 and total > 0):
-        return ""
+        return key_values(values)
     share = 100 * compiling / total
     return (
         f'<div class=timebar role=img aria-label="compile {share:.0f} %, run {100 - share:.0f} %">'
         f'<i style="width:{share:.2f}%"></i></div>\n'
         f"<p class=timekey><span>compile {compiling:.3g} s</span><span>run {running:.3g} s</span></p>\n"
+        + key_values({name: value for name, value in values.items() if name not in ("compile", "run")})
     )
 
 

@@ -45,9 +45,7 @@ class Comparison:
         if self.n < 0:
             raise ValueError(f"Comparison {self.quantity!r}: found n={self.n}, wanted n >= 0")
         if self.low is not None and self.high is not None and not self.low <= self.high:
-            raise ValueError(
-                f"Comparison {self.quantity!r}: found band [{self.low}, {self.high}], wanted low <= high"
-            )
+            raise ValueError(f"Comparison {self.quantity!r}: found band [{self.low}, {self.high}], wanted low <= high")
 
     @property
     def in_band(self) -> bool | None:
@@ -194,7 +192,7 @@ def write_report(
         + html.columns(
             html.section("Config", html.key_values(config)),
             html.section("Environment", html.key_values(environment)),
-            html.section("Timing", html.timing_bar(timing) + html.key_values(timing)),
+            html.section("Timing", html.timing(timing)),
         ),
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -230,8 +228,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
         return ""
     rows = [
         {
-            "quantity": html.escape(row.quantity)
-            + (f"<small>{html.inline(row.note)}</small>" if row.note else ""),
+            "quantity": html.escape(row.quantity) + (f"<small>{html.inline(row.note)}</small>" if row.note else ""),
             "paper": html.escape(row.paper),
             "ours": f"<span><b>{html.escape(row.ours)}</b> <span class=n>n = {row.n}</span></span>",
             "band": html.escape(row.band) + html.band_strip(row.mean, row.sd, row.low, row.high, row.in_band),

@@ -86,9 +86,7 @@ class TensorBoardSink(_GuardedSink):
 
     def _writer(self, run: str) -> Any:
         if run not in self._writers:
-            self._writers[run] = self._module.SummaryWriter(
-                str(self._directory / run), purge_step=self._start_step
-            )
+            self._writers[run] = self._module.SummaryWriter(str(self._directory / run), purge_step=self._start_step)
         return self._writers[run]
 
 
@@ -131,9 +129,7 @@ class WandbSink(_GuardedSink):
             mean, sd, n = mean_sd(values)
             if n:
                 row |= {f"{tag}/mean": mean, f"{tag}/sd": sd}
-            row |= {
-                f"{tag}/trial-{i:03d}": float(value) for i, value in enumerate(values[: self._max_trials])
-            }
+            row |= {f"{tag}/trial-{i:03d}": float(value) for i, value in enumerate(values[: self._max_trials])}
         self._run.log(row)
 
     def _close(self) -> None:
@@ -146,9 +142,7 @@ def _columns(phase: str, metrics: Mapping[str, Any]) -> list[tuple[str, np.ndarr
     for name, value in metrics.items():
         value = np.atleast_1d(np.asarray(value, dtype=np.float64))
         flat = value.reshape(len(value), -1)
-        tags = (
-            [f"{phase}/{name}"] if value.ndim == 1 else [f"{phase}/{name}/{i}" for i in range(flat.shape[1])]
-        )
+        tags = [f"{phase}/{name}"] if value.ndim == 1 else [f"{phase}/{name}/{i}" for i in range(flat.shape[1])]
         columns += zip(tags, flat.T, strict=True)
     return columns
 

@@ -232,9 +232,7 @@ def test_band_strip_puts_the_dot_where_the_mean_is():
 
 
 def test_trials_table_keeps_trials_apart():
-    table = trials_table(
-        [3, 4], {"lr": np.array([0.1, 0.2])}, {"v": np.array([[1.0, 2.0], [3.0, 4.0]])}, [-1, 7]
-    )
+    table = trials_table([3, 4], {"lr": np.array([0.1, 0.2])}, {"v": np.array([[1.0, 2.0], [3.0, 4.0]])}, [-1, 7])
     assert table.header == ("seed", "lr", "v", "failed at step")
     assert [row[0] for row in table.rows] == [3, 4] and [row[3] for row in table.rows] == [None, 7]
     np.testing.assert_array_equal(table.rows[1][2], [3.0, 4.0])
@@ -262,3 +260,10 @@ def test_terminal_table_says_the_same():
     for part in ("style [x] [1]", "0.99 [fig]", "0.50 ± 0.10", "≥ 0.9", "✗ NO", "✓ yes", "[1] see [docs]"):
         assert part in text, part
     assert text.count("✓ yes") == 1 and text.count("✗ NO") == 1
+
+
+@pytest.mark.parametrize("timing", [{"run": 3.0}, {"compile": np.nan, "run": 1.0}, {"compile": "?", "run": 1.0}])
+def test_incomplete_timing_is_listed_without_a_bar(tmp_path, timing):
+    text = page(tmp_path, timing=timing)
+    assert "class=timebar" not in text and all(f"<dt>{name}</dt>" in text for name in timing)
+    assert "class=timebar" in page(tmp_path)

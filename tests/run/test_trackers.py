@@ -76,9 +76,7 @@ def test_tensorboard_gets_means_and_every_trial(tensorboard, tmp_path):
     assert tensorboard.runs["sd"]["train/loss"] == (50, pytest.approx(np.sqrt(2)))
     assert tensorboard.runs["mean"]["train/precision/1"] == (50, 24.0)
     assert tensorboard.runs["trial-001"]["train/precision/0"] == (50, 7.0)
-    assert set(tensorboard.runs["trial-002"]) == {"train/precision/0", "train/precision/1"}, (
-        "its loss is not finite"
-    )
+    assert set(tensorboard.runs["trial-002"]) == {"train/precision/0", "train/precision/1"}, "its loss is not finite"
     assert tensorboard.purged == {40} and len(tensorboard.closed) == 5
 
 
