@@ -41,7 +41,8 @@ class Study(NamedTuple):
     """How the parts become one trial; three pure functions that the runner maps over trials.
 
     `init(key, hparams) -> state`; `step(state, batch) -> (state, metrics)` with `batch=None` when the step
-    samples its own data; `evaluate(state, key) -> metrics`. A state is any pytree with `.step` and `.key`.
+    samples its own data; `evaluate(state, key) -> metrics`. A state is any pytree with `.step` and `.key`; a
+    trial counts as failed when `.params` (the whole state where there are none) or the metric `loss` is not finite.
     """
 
     init: Callable[[Any, HParams], Any]
@@ -72,7 +73,7 @@ class Trials:
         A scalar counts as a list of one; an entry may itself be an array (a precision vector), then the list
         must hold equal shapes. Seed i has the key `fold_in(key(seed), i)` in every cell, so cells are
         compared on the same worlds and adding seeds keeps the earlier ones.
-        Raises `ValueError` for `num_seeds` < 1, an empty list, or entries of unequal shape.
+        Raises `ValueError` for `num_seeds` < 1, an empty list, NaN, or entries of unequal shape.
         """
         if num_seeds < 1:
             raise ValueError(f"Trials.grid: found num_seeds={num_seeds}, wanted at least 1")
@@ -81,7 +82,11 @@ class Trials:
             entries = list(column) if isinstance(column, Sequence) or np.ndim(column) else [column]
             shapes = {np.shape(entry) for entry in entries}
             if len(shapes) != 1:
-                raise ValueError(f"Trials.grid: {name} has entries of shapes {sorted(shapes)}, wanted one or more of one shape")
+                raise ValueError(
+                    f"Trials.grid: {name} has entries of shapes {sorted(shapes)}, wanted one or more of one shape"
+                )
+            if np.isnan(np.array(entries, dtype=float)).any():
+                raise ValueError(f"Trials.grid: {name} holds NaN, wanted numbers")
             columns[name] = entries
         cells = list(itertools.product(*columns.values()))
         seeds = jnp.tile(jnp.arange(num_seeds), len(cells))

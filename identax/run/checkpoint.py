@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +43,36 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed while saving
             folder.mkdir(parents=True)
         _barrier(f"identax-save-{step}")
-        ocp.save(folder / "tree", tree)
+        ocp.save(str(folder / "tree"), tree)
         if jax.process_index() == 0:
-            write_json(folder / _MANIFEST, {"step": step, "extra": extra, "sha256": _digests(folder)})
+            digests = _digests(folder)
+            manifest = {"extra": extra, "sha256": digests, "own_sha256": _seal(step, extra, digests)}
+            write_json(folder / _MANIFEST, manifest)
             for old in self.steps()[self._keep :]:
                 shutil.rmtree(self._directory / str(old))
         _barrier(f"identax-saved-{step}")
 
-    def latest(self) -> tuple[int, dict[str, Any]] | None:
-        """Newest intact checkpoint as (step, extra); warns about every newer one that is not. None if there is none."""
-        for step in self.steps():
-            fault = self._fault(step)
+    def latest(
+        self, fault_of: Callable[[int, dict[str, Any]], str | None] = lambda step, extra: None
+    ) -> tuple[int, dict[str, Any]] | None:
+        """Newest usable checkpoint as (step, extra), None if there is none.
+
+        Unusable is one that is not intact, or of which `fault_of(step, extra)` says what it lacks; each is
+        named in a warning.
+        """
+        steps = self.steps()
+        for step, older in zip(steps, [*steps[1:], None], strict=True):
+            fault, extra = self._fault(step)
+            fault = fault or fault_of(step, extra)
             if fault is None:
-                return step, json.loads((self._directory / str(step) / _MANIFEST).read_text())["extra"]
-            warnings.warn(f"checkpoint {step} is unusable ({fault}); using the one before it", stacklevel=2)
+                return step, extra
+            instead = "starting from the beginning" if older is None else f"trying checkpoint {older}"
+            warnings.warn(f"checkpoint {step} is unusable: {fault}; {instead}", RuntimeWarning, stacklevel=2)
         return None
 
     def restore(self, step: int, abstract: Any) -> Any:
         """Loads checkpoint `step` into the shapes, dtypes and shardings of `abstract`."""
-        return ocp.load(self._directory / str(step) / "tree", abstract)
+        return ocp.load(str(self._directory / str(step) / "tree"), abstract)
 
     def discard_after(self, step: int) -> None:
         """Removes checkpoints newer than `step`: a resumed run writes those steps again."""
@@ -68,17 +80,26 @@ class Checkpoints:
             for newer in [s for s in self.steps() if s > step]:
                 shutil.rmtree(self._directory / str(newer))
 
-    def _fault(self, step: int) -> str | None:
+    def _fault(self, step: int) -> tuple[str | None, dict[str, Any]]:
         folder = self._directory / str(step)
         try:
-            wanted = json.loads((folder / _MANIFEST).read_text())["sha256"]
+            manifest = json.loads((folder / _MANIFEST).read_text())
+            wanted, extra, own = manifest["sha256"], manifest["extra"], manifest["own_sha256"]
         except FileNotFoundError:
-            return "saving was not finished"
-        except (ValueError, KeyError):
-            return f"{_MANIFEST} is damaged"
+            return "it was not saved to the end", {}
+        except (ValueError, KeyError, TypeError):
+            return f"{_MANIFEST} is damaged", {}
+        if own != _seal(step, extra, wanted):
+            return f"{_MANIFEST} is damaged", {}
         found = _digests(folder)
         damaged = sorted(name for name in wanted if found.get(name) != wanted[name])
-        return f"{damaged[0]} is missing or damaged" if damaged else None
+        return (f"{damaged[0]} is missing or damaged" if damaged else None), extra
+
+
+def _seal(step: int, extra: dict[str, Any], digests: dict[str, str]) -> str:
+    """The manifest's own checksum; it also ties the folder to its step."""
+    content = json.dumps([step, extra, digests], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -122,13 +122,16 @@ def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool) -> 
     if differing:
         raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))
     if not resume:
-        raise ValueError(f"run: workdir {workdir} holds a run already; continue it with resume (--resume) or name a new one")
+        raise ValueError(
+            f"run: workdir {workdir} holds a run already; continue it with resume (--resume) or name a new one"
+        )
 
 
 def _differences(found: Any, wanted: Any, path: str = ""):
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in sorted(found.keys() | wanted.keys()):
-            yield from _differences(found.get(key, "absent"), wanted.get(key, "absent"), f"{path}.{key}" if path else key)
+            inner = f"{path}.{key}" if path else key
+            yield from _differences(found.get(key, "absent"), wanted.get(key, "absent"), inner)
     elif found != wanted:
         yield f"{path}: there {found!r}, here {wanted!r}"
 

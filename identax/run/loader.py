@@ -15,15 +15,22 @@ from identax.run.program import batch_sharding
 class Feed:
     """Stacks batches of a host iterator for the advance program.
 
-    `batches` yields pytrees of NumPy arrays [N, ...] (this process's share of the global batch). One with
-    `get_state()` and `set_state()` (grain's iterators have both) is resumed by them, any other by skipping.
+    `batches` yields pytrees of NumPy arrays [N, ...], always of the same shapes: this process's share of the
+    global batch, which is all of it where this process's devices hold the whole data axis. An iterator with
+    `get_state()` and `set_state()` (grain's have both) is resumed by them, any other by skipping.
     """
 
     def __init__(self, batches: Iterator | None, mesh: Mesh) -> None:
-        self._batches = batches
+        self._batches: Any = batches
         self._sharding = batch_sharding(mesh)
         self._mesh = mesh
         self._held: list[Any] = []
+        self._shapes: Any = None
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a loader at all."""
+        return self._batches is not None
 
     def example(self) -> Any:
         """Shapes of one global batch (None where the study samples for itself), without consuming it."""
@@ -44,15 +51,19 @@ class Feed:
         if self._held:
             raise RuntimeError("Feed.get_state: called between example() and take()")
         state = self._batches.get_state()
-        return {"bytes": state.decode()} if isinstance(state, bytes) else {"json": state}
+        # Latin-1 maps every byte to one character and back.
+        return {"bytes": state.decode("latin-1")} if isinstance(state, bytes) else {"json": state}
 
     def set_state(self, state: dict[str, Any], step: int) -> None:
         """Moves to the position after `step` batches."""
         if self._batches is None:
             return
-        self._held.clear()
         if state:
-            self._batches.set_state(state["bytes"].encode() if "bytes" in state else state["json"])
+            if not hasattr(self._batches, "set_state"):
+                raise ValueError("run: the checkpoint holds a loader's position, but this loader has no set_state()")
+            self._held.clear()
+            bytes_ = state.get("bytes")
+            self._batches.set_state(state["json"] if bytes_ is None else bytes_.encode("latin-1"))
             return
         warnings.warn(f"the loader cannot be set to a position: reading {step} batches to skip them", stacklevel=3)
         for _ in range(step):
@@ -60,7 +71,7 @@ class Feed:
 
     def _peek(self) -> Any:
         if not self._held:
-            self._held.append(next(self._batches))
+            self._held.append(self._next())
         return self._held[0]
 
     def _next(self) -> Any:
@@ -74,6 +85,10 @@ class Feed:
     def _place(self, batches: list[Any]) -> Any:
         for batch in batches:
             check_batch(batch, self._mesh)
+            shapes = jax.tree.map(np.shape, batch)
+            self._shapes = shapes if self._shapes is None else self._shapes
+            if shapes != self._shapes:
+                raise ValueError(f"run: found a batch of shapes {shapes}, wanted {self._shapes} like the one before")
         return jax.tree.map(
             lambda *leaves: jax.make_array_from_process_local_data(self._sharding, np.stack(leaves)), *batches
         )

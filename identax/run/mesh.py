@@ -1,13 +1,14 @@
 """The one place that knows devices: the ("trial", "data") mesh and how a function is mapped over trials."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 TrialMap = Literal["vmap", "map"]
+T = TypeVar("T")
 
 
 def make_mesh(*, data: int = 1, trial: int | None = None, devices: Sequence[Any] | None = None) -> Mesh:
@@ -90,3 +91,32 @@ def gather(tree: Any) -> Any:
     from jax.experimental import multihost_utils
 
     return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def exchange(text: str) -> list[str]:
+    """Hands every process the texts of all processes, in their order."""
+    if jax.process_count() == 1:
+        return [text]
+    from jax.experimental import multihost_utils
+
+    data = np.frombuffer(text.encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array([data.size], np.int32)).reshape(-1)
+    padded = np.zeros(max(int(sizes.max()), 1), np.uint8)
+    padded[: data.size] = data
+    rows = multihost_utils.process_allgather(padded)
+    return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
+
+
+def agree(check: Callable[[], T]) -> T:
+    """Runs `check()` on every process; a `ValueError` of one is raised by all, so that none waits for it in vain."""
+    if jax.process_count() == 1:
+        return check()
+    result, fault = None, ""
+    try:
+        result = check()
+    except ValueError as error:
+        fault = str(error)
+    faults = [text for text in exchange(fault) if text]
+    if faults:
+        raise ValueError(faults[0])
+    return result  # pyright: ignore[reportReturnType]

@@ -1,5 +1,6 @@
 """The three compiled programs of a study: start, advance by k steps, evaluate."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ class Progressed(NamedTuple):
     state: Any
     alive: Bool[Array, "..."]
     metrics: Any  # {name: [T, k, ...]}, one value per step
+    survived: Bool[Array, "..."]  # the same as `alive`, which the next call takes over while this one is read
 
 
 _CACHE: dict[tuple, Any] = {}  # compiled programs of this process, oldest first
@@ -53,7 +55,7 @@ class Programs:
     def _call(self, make: Callable, args: tuple, *static: int) -> Any:
         leaves, treedef = jax.tree.flatten(args)
         signature = treedef, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
-        name = (make, self._study, self._mesh, self._how, static, signature, jax.config.jax_enable_x64)
+        name = (make, self._study, self._mesh, self._how, static, signature, *_numerics())
         if name not in _CACHE:
             self._on_phase(COMPILING)
             begin = time.perf_counter()
@@ -66,8 +68,22 @@ class Programs:
         return _CACHE[name](*args)
 
 
+def _numerics() -> tuple[Any, Any]:
+    """Settings that change what the same study compiles to."""
+    return jnp.zeros(()).dtype, jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _start(study: Study, mesh: Mesh, how: TrialMap):
-    return jax.jit(map_trials(study.init, mesh, how=how, num_args=2), out_shardings=trial_sharding(mesh))
+    def start(key, hparams):
+        return jax.tree.map(_strongly_typed, study.init(key, hparams))
+
+    return jax.jit(map_trials(start, mesh, how=how, num_args=2), out_shardings=trial_sharding(mesh))
+
+
+def _strongly_typed(leaf: Any) -> Any:
+    """Drops JAX's weak type: a checkpoint does not keep it, and a resumed run must compile the same program."""
+    leaf = jnp.asarray(leaf)
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.extended) else leaf.astype(leaf.dtype)
 
 
 def _evaluate(study: Study, mesh: Mesh, how: TrialMap):
@@ -85,7 +101,7 @@ def _advance(study: Study, mesh: Mesh, how: TrialMap, num_steps: int):
         before = alive
         alive = before & _all_finite(getattr(new_state, "params", new_state)) & _all_finite(metrics.get("loss"))
         kept = jax.tree.map(lambda new, old: jnp.where(alive, new, old), new_state, state)
-        return Progressed(kept, alive, jax.tree.map(lambda value: _blank(value, before), metrics))
+        return Progressed(kept, alive, jax.tree.map(lambda value: _blank(value, before), metrics), alive)
 
     mapped = map_trials(advance, mesh, how=how, num_args=3, shared=(2,))
     return jax.jit(mapped, donate_argnums=(0, 1), out_shardings=trial_sharding(mesh))
@@ -108,6 +124,12 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 def abstract_state(study: Study, mesh: Mesh, keys: Any, hparams: Any) -> Any:
     """Shapes, dtypes and shardings of the trial-batched state, without computing or compiling anything."""
-    shapes = jax.eval_shape(jax.vmap(study.init), keys, hparams)
+    shapes = jax.eval_shape(_all_at_once(study.init), keys, hparams)
     sharding = trial_sharding(mesh)
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _all_at_once(init: Callable) -> Callable:
+    # One function object per study, so that JAX remembers its shapes and a second run traces nothing.
+    return jax.vmap(init)

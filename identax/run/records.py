@@ -24,7 +24,9 @@ def make_row(kind: str, step: int, metrics: Mapping[str, np.ndarray]) -> Row:
 
 
 def _to_json(values: np.ndarray) -> Any:
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    if values.dtype.kind not in "biuf":  # bfloat16 and its like
+        values = values.astype(float)
+    return np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -72,7 +74,10 @@ class Records:
         self._file = None
         if path is not None and write:
             temporary = path.with_name(path.name + ".tmp")
-            temporary.write_text("".join(_line(row) for row in self.rows))
+            with temporary.open("w") as file:
+                file.writelines(_line(row) for row in self.rows)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
             self._file = path.open("a")
 

@@ -14,10 +14,11 @@ from identax.study import Trials
 class Results:
     """Everything that a study measured.
 
-    `train[name]` is [T, L, ...] at `train_steps` [L]: the value of step 1, then means over the steps since the
-    row before. `evaluation[name]` is [T, E, ...] at `evaluation_steps` [E]. `failed_at` [T] is the step at
-    which a trial first turned non-finite (0: never); such a trial stays at its last good state and its later
-    values are NaN. `state` is the final trial-batched state. `seconds` has `compile` and `run` apart.
+    `train[name]` is [T, L, ...] at `train_steps` [L]: the value of step 1, then the mean over each chunk of
+    `log_every` steps that ends there. `evaluation[name]` is [T, E, ...] at `evaluation_steps` [E]. `failed_at`
+    [T] is the first step whose loss was not finite (0: none; num_steps + 1: the last update made it so); such a
+    trial stays at its state before that chunk and its later values are NaN. `state` is the final trial-batched
+    state. `seconds` has `compile` and `run` apart.
     """
 
     trials: Trials
