@@ -1,0 +1,91 @@
+"""Matching of latents with embedding dims, shared by the metrics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Num
+
+# Loose on purpose: wrong shapes are refused by `check_samples`, with a message that says what is wanted.
+Samples = Num[Array | np.ndarray, "..."]
+
+
+def check_samples(where: str, **arrays) -> None:
+    """Raises `ValueError` unless all arrays are [N, ...] with one N >= 2 and at least one dim."""
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
+        raise ValueError(f"{where}: found shapes {shapes}, wanted matrices [samples, dims] with dims >= 1")
+    if len({shape[0] for shape in shapes.values()}) != 1 or next(iter(shapes.values()))[0] < 2:
+        raise ValueError(f"{where}: found shapes {shapes}, wanted one number of samples, at least 2")
+
+
+def as_floats(*arrays: Samples) -> list[Array]:
+    """Returns the arrays in their common floating-point type, at least float32."""
+    dtype = jnp.result_type(*arrays, jnp.float32)
+    return [jnp.asarray(array, dtype) for array in arrays]
+
+
+def best_assignment(scores: Float[Array, "n m"]) -> Int[Array, " n"]:
+    """Returns the column of every row in the one-to-one assignment of largest total score; -1 if unmatched.
+
+    Non-finite scores count as 0: with them the Hungarian loop would not end, for no trial of the batch.
+    """
+    cost = jnp.where(jnp.isfinite(scores), -scores, 0.0)
+    rows, columns = optax.assignment.hungarian_algorithm(cost)
+    return jnp.full(scores.shape[0], -1, jnp.int32).at[rows].set(columns.astype(jnp.int32))
+
+
+def matched_mean(scores: Float[Array, "n m"], assignment: Int[Array, " n"]) -> Float[Array, ""]:
+    """Returns the mean score of the matched pairs; NaN if any score is not finite."""
+    matched = assignment >= 0
+    picked = jnp.take_along_axis(scores, jnp.maximum(assignment, 0)[:, None], axis=1)[:, 0]
+    mean = jnp.sum(jnp.where(matched, picked, 0.0)) / jnp.sum(matched)
+    return jnp.where(jnp.all(jnp.isfinite(scores)), mean, jnp.nan)
+
+
+def match_by_rank(estimated: Samples, true: Samples) -> Int[Array, " n"]:
+    """Returns, per latent, the embedding dim whose estimated precision has the rank that its true one has.
+
+    Ranks count from the largest, so with m > n the smallest m - n estimates stay unmatched.
+    Raises `ValueError` for m < n.
+    """
+    if np.ndim(estimated) != 1 or np.ndim(true) != 1 or np.shape(estimated)[0] < np.shape(true)[0]:
+        raise ValueError(
+            f"match_by_rank: found {np.shape(estimated)} estimated and {np.shape(true)} true precisions, "
+            "wanted vectors with at least as many estimated ones"
+        )
+    estimated, true = as_floats(estimated, true)
+    largest_true = jnp.argsort(-true)
+    largest_estimated = jnp.argsort(-estimated)[: true.shape[0]]
+    return jnp.zeros(true.shape[0], largest_estimated.dtype).at[largest_true].set(largest_estimated)
+
+
+def average_ranks(x: Float[Array, " N"]) -> Float[Array, " N"]:
+    """Returns the ranks 1..N of the entries, equal entries sharing the mean of their ranks."""
+    ordered = jnp.sort(x)
+    below = jnp.searchsorted(ordered, x, side="left")
+    up_to = jnp.searchsorted(ordered, x, side="right")
+    return (below + up_to + 1).astype(x.dtype) / 2
+
+
+def correlations(latents: Float[Array, "N n"], estimates: Float[Array, "N m"], *, ranked: bool) -> Float[Array, "n m"]:
+    """Returns the correlation of every latent with every estimate.
+
+    It is 0 where either is constant, and all NaN if any input is not finite.
+    """
+    finite = jnp.all(jnp.isfinite(latents)) & jnp.all(jnp.isfinite(estimates))
+    if ranked:
+        rank = jax.vmap(average_ranks, in_axes=1, out_axes=1)
+        latents, estimates = rank(latents), rank(estimates)
+    product = jnp.matmul(_unit(latents).T, _unit(estimates), precision=jax.lax.Precision.HIGHEST)
+    return jnp.where(finite, jnp.clip(product, -1.0, 1.0), jnp.nan)
+
+
+def _unit(x):
+    """Returns the columns centred and of norm 1; a constant column becomes 0."""
+    centred = x - jnp.mean(x, axis=0, keepdims=True)
+    size = jnp.max(jnp.abs(centred), axis=0, keepdims=True)
+    varies = size > 4 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), axis=0, keepdims=True)
+    centred = jnp.where(varies, centred / jnp.where(varies, size, 1.0), 0.0)
+    norm = jnp.sqrt(jnp.sum(centred**2, axis=0, keepdims=True))
+    return centred / jnp.where(varies, norm, 1.0)
