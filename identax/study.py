@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from identax.rng import step_key, stream
 
@@ -25,11 +25,12 @@ class State:
 
     `step` counts finished updates, `key` is the trial's root key (never advanced), `truth` the ground-truth
     parameters, `params` what is learned, `model_state` e.g. batch statistics, `opt_state` the optimiser's,
-    `hparams` the trial's traced numeric hyper-parameters.
+    `hparams` the trial's traced numeric hyper-parameters. Like any pytree it may also hold shapes or shardings
+    in the place of arrays.
     """
 
-    step: Int[Array, "..."]
-    key: Key[Array, "..."]
+    step: Any  # Int[Array, ""]
+    key: Any  # Key[Array, ""]
     truth: Any
     params: Any
     model_state: Any
@@ -55,9 +56,9 @@ class Study(NamedTuple):
 class Trials:
     """The trials of one study: `keys` [T], `hparams` a pytree of arrays [T, ...], `seeds` [T] for labels."""
 
-    keys: Key[Array, " T"]
+    keys: Any  # Key[Array, "T"]
     hparams: Any
-    seeds: Int[Array, " T"]
+    seeds: Any  # Int[Array, "T"]
 
     def __len__(self) -> int:
         return self.keys.shape[0]

@@ -1,13 +1,16 @@
 """The one place that knows devices: the ("trial", "data") mesh and how a function is mapped over trials."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-TrialMap = Literal["vmap", "map"]
+if TYPE_CHECKING:
+    TrialMap = Literal["vmap", "map"]
+else:
+    TrialMap = str  # so that an unknown name meets the check below, with or without a run-time type checker
 T = TypeVar("T")
 
 

@@ -63,6 +63,8 @@ def run(
     """
     study = study if isinstance(study, Study) else _study_of(study)
     cadence = Cadence(log_every, evaluate_every, checkpoint_every)
+    if trial_map not in ("vmap", "map"):
+        raise ValueError(f"run: found trial_map={trial_map!r}, wanted 'vmap' or 'map'")
     if len(trials) == 0:
         raise ValueError("run: found 0 trials, wanted at least 1")
     guard.check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
