@@ -1,5 +1,7 @@
 """Linear readout: which labels can a linear classifier read off frozen features?"""
 
+from typing import Any, cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ def linear_readout_accuracy(
     *,
     test_features: Samples | None = None,
     test_labels: Labels | None = None,
-    l2: float = 1e-4,
+    l2: float | int = 1e-4,
     max_steps: int = 200,
 ) -> Float[Array, ""]:
     """Accuracy of a multinomial logistic regression on frozen features (a linear probe).
@@ -83,7 +85,7 @@ def _standardise(x: Array) -> tuple[Array, Array, Array]:
     return (x - mean) / scale, mean, scale
 
 
-def _fit(x: Array, labels, num_classes: int, l2: float, max_steps: int) -> tuple[Array, Array]:
+def _fit(x: Array, labels, num_classes: int, l2, max_steps: int) -> tuple[Array, Array]:
     """Returns weights [m, K] and bias [K] of the penalised multinomial logistic regression."""
     optimizer = optax.lbfgs()
 
@@ -108,5 +110,5 @@ def _fit(x: Array, labels, num_classes: int, l2: float, max_steps: int) -> tuple
 
     params = (jnp.zeros((x.shape[1], num_classes), x.dtype), jnp.zeros(num_classes, x.dtype))
     start = (params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, x.dtype))
-    (weights, bias), *_ = jax.lax.while_loop(unfinished, update, start)
+    (weights, bias), *_ = cast(Any, jax.lax.while_loop(unfinished, update, start))
     return weights, bias
