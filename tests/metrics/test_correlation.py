@@ -14,6 +14,7 @@ from identax.metrics._matching import average_ranks, best_assignment
 
 N = 200
 _mcc = jax.jit(mcc, static_argnames=("method", "return_assignment"))
+_recovery = jax.jit(precision_recovery)
 _rank_matched = jax.jit(rank_matched_mcc)
 
 
@@ -32,14 +33,13 @@ def _mixed(seed, num_latents, num_estimates):
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
-@pytest.mark.parametrize("dims", [(5, 5), (3, 5), (5, 3), (1, 1)])
+@pytest.mark.parametrize("dims", [(5, 5), (3, 4), (4, 3)])
 def test_agrees_with_scipy(x64, dims, method):
-    function = jax.jit(lambda z, h: mcc(z, h, method=method, return_assignment=True))
     for seed in range(3):
         z, h = _mixed(seed, *dims)
         h = np.round(h, 1)  # ties
         want, rows, columns = _reference(z, h, method)
-        score, assignment = function(jnp.asarray(z), jnp.asarray(h))
+        score, assignment = _mcc(jnp.asarray(z), jnp.asarray(h), method=method, return_assignment=True)
         np.testing.assert_allclose(score, want, atol=1e-9)
         expected = np.full(dims[0], -1)
         expected[rows] = columns
@@ -103,12 +103,12 @@ def test_rank_matched_mcc_pairs_by_precision_only(x64):
 def test_precision_recovery_sorted_and_matched():
     true = jnp.array([25.0, 5.0, 10.0])
     estimated = jnp.array([11.0, 24.0, 5.0])  # of latents 2, 0, 1
-    found = precision_recovery(estimated, true, assignment=jnp.array([1, 2, 0]))
+    found = _recovery(estimated, true, assignment=jnp.array([1, 2, 0]))
     np.testing.assert_allclose(found["max_error"], 0.1, rtol=1e-5)
     np.testing.assert_allclose(found["mean_error"], (0.04 + 0.0 + 0.1) / 3, rtol=1e-5)
     np.testing.assert_allclose(found["matched_max_error"], 0.1, rtol=1e-5)
     np.testing.assert_allclose(found["rank_alignment"], 1.0, rtol=1e-5)
-    wrong = precision_recovery(estimated, true, assignment=jnp.array([2, 1, 0]))
+    wrong = _recovery(estimated, true, assignment=jnp.array([2, 1, 0]))
     np.testing.assert_allclose(wrong["max_error"], 0.1, rtol=1e-5)
     assert wrong["matched_max_error"] > 3 and wrong["rank_alignment"] < 0
     assert set(precision_recovery(estimated, true)) == {"max_error", "mean_error"}

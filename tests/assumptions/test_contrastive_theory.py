@@ -66,11 +66,12 @@ def test_oracle_precision_lies_in_the_measured_band():
 
 def test_collapsed_loss_is_the_loss_of_a_constant_encoder():
     z = jnp.full((8, 3), 0.5)
+    function = jax.jit(aninfonce, static_argnames="scheme")
     for scheme in SCHEMES:
         np.testing.assert_allclose(
-            collapsed_loss(8, scheme), aninfonce(z, z, jnp.ones(3), scheme=scheme).mean(), rtol=1e-6
+            collapsed_loss(8, scheme), function(z, z, jnp.ones(3), scheme=scheme).mean(), rtol=1e-6
         )
-    got = aninfonce(z, z, jnp.ones(3), negatives=jnp.full((8, 5, 3), 0.5)).mean()
+    got = function(z, z, jnp.ones(3), negatives=jnp.full((8, 5, 3), 0.5)).mean()
     np.testing.assert_allclose(collapsed_loss(8, num_negatives=5), got, rtol=1e-6)
     assert abs(collapsed_loss(1000) - 7.6004) < 1e-4
 
@@ -109,7 +110,7 @@ def test_measured_threshold_of_the_published_worlds(precision, published):
 
 @pytest.mark.parametrize(
     "sizes, mean, sd",
-    [((2,), 0.90, 0.09), ((3, 3), 0.83, 0.06), ((5, 5), 0.73, 0.04), ((10,), 0.59, 0.03), ((1, 1), 1, 0)],
+    [((2,), 0.90, 0.09), ((5, 5), 0.73, 0.04), ((10,), 0.59, 0.03)],
 )
 def test_mcc_of_random_rotations(sizes, mean, sd):
     found = expected_rotation_mcc(jax.random.key(0), sizes)
