@@ -1,6 +1,7 @@
 """Checkpoints of a whole trial-batched state: Orbax v1, verified by checksums, keep-last-n."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -61,7 +62,7 @@ class Checkpoints:
         named in a warning.
         """
         steps = self.steps()
-        for step, older in zip(steps, [*steps[1:], None], strict=True):
+        for step, older in itertools.zip_longest(steps, steps[1:]):
             fault, extra = self._fault(step)
             fault = fault or fault_of(step, extra)
             if fault is None:
@@ -72,7 +73,9 @@ class Checkpoints:
 
     def restore(self, step: int, abstract: Any) -> Any:
         """Loads checkpoint `step` into the shapes, dtypes and shardings of `abstract`."""
-        return ocp.load(str(self._directory / str(step) / "tree"), abstract)
+        tree = ocp.load(str(self._directory / str(step) / "tree"), abstract)
+        # Orbax may spell an equivalent sharding another way, and programs are cached by its spelling.
+        return jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), tree, abstract)
 
     def discard_after(self, step: int) -> None:
         """Removes checkpoints newer than `step`: a resumed run writes those steps again."""

@@ -103,8 +103,14 @@ def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool) -> 
     """Makes sure `workdir` may be written for `config`; writes nothing but the folder itself.
 
     Raises `ValueError` when it exists and `resume` is not set, when its config differs (the fields are
-    listed), or when it cannot be written.
+    listed), or when it or its config cannot be written.
     """
+    try:
+        wanted = json.loads(json.dumps(config))
+    except TypeError as error:
+        raise ValueError(
+            f"run: found a config that JSON cannot hold ({error}); wanted numbers, texts, lists and dicts"
+        ) from error
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".write-test"
@@ -117,8 +123,11 @@ def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool) -> 
         if others and not resume:
             raise ValueError(f"run: workdir {workdir} is not empty (found {others[:3]}); wanted a new or empty folder")
         return
-    found = json.loads((workdir / CONFIG).read_text())["config"]
-    differing = list(_differences(found, json.loads(json.dumps(config))))
+    try:
+        found = json.loads((workdir / CONFIG).read_text())["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"run: {workdir / CONFIG} is not what a run writes there ({error})") from error
+    differing = list(_differences(found, wanted))
     if differing:
         raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))
     if not resume:

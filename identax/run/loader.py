@@ -24,7 +24,8 @@ class Feed:
         self._batches: Any = batches
         self._sharding = batch_sharding(mesh)
         self._mesh = mesh
-        self._held: list[Any] = []
+        self._held: list[Any] = []  # one batch that example() looked at, and the position before it
+        self._before_held: dict[str, Any] = {}
         self._shapes: Any = None
 
     @property
@@ -49,7 +50,7 @@ class Feed:
         if self._batches is None or not hasattr(self._batches, "get_state"):
             return {}
         if self._held:
-            raise RuntimeError("Feed.get_state: called between example() and take()")
+            return self._before_held
         state = self._batches.get_state()
         # Latin-1 maps every byte to one character and back.
         return {"bytes": state.decode("latin-1")} if isinstance(state, bytes) else {"json": state}
@@ -71,6 +72,7 @@ class Feed:
 
     def _peek(self) -> Any:
         if not self._held:
+            self._before_held = self.get_state()
             self._held.append(self._next())
         return self._held[0]
 

@@ -1,0 +1,162 @@
+"""What is refused before anything is compiled, overwritten or lost."""
+
+import json
+
+import jax
+import pytest
+from regression import contrastive_study, regression_study
+
+from identax.run import guard, make_mesh, run
+from identax.run.program import Programs, abstract_state
+from identax.study import Trials
+
+STUDY = regression_study()
+TRIALS = Trials.grid(2, learning_rate=[1e-2, 3e-2])
+MESH = make_mesh(trial=4)
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiles(monkeypatch):
+    """Every refusal here comes before the first program is compiled."""
+
+    def compiled(*_):
+        raise AssertionError("a program was compiled")
+
+    monkeypatch.setattr(Programs, "_call", compiled)
+
+
+def train(workdir=None, *, study=STUDY, trials=TRIALS, mesh=MESH, **options):
+    options = {"num_steps": 20, "log_every": 5, **options}
+    return run(study, trials, mesh=mesh, workdir=workdir, progress=False, **options)
+
+
+def test_the_fixture_works():
+    with pytest.raises(AssertionError, match="was compiled"):
+        train()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_steps": -1}, "found num_steps=-1"),
+        ({"log_every": 0}, "found log_every=0"),
+        ({"evaluate_every": 7}, "found evaluate_every=7, wanted a positive multiple of log_every=5"),
+        ({"checkpoint_every": 12}, "found checkpoint_every=12"),
+        ({"evaluate_every": 0}, "found evaluate_every=0"),
+        ({"trials": TRIALS[:0]}, "found 0 trials"),
+        ({"trial_map": "pmap"}, "found trial_map='pmap'"),
+        ({"resume": True}, "resume without a workdir"),
+    ],
+)
+def test_nonsense_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        train(**options)
+
+
+def test_checkpoints_kept_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="keep=0"):
+        train(tmp_path / "run", keep_checkpoints=0)
+
+
+def test_a_sampled_batch_must_divide_over_the_data_axis():
+    with pytest.raises(ValueError, match=r"\(12, 3\) does not divide over the mesh's data axis of 8"):
+        train(study=regression_study(batch=12), mesh=make_mesh(data=8))
+
+
+def test_more_trials_than_memory_holds(monkeypatch, tmp_path):
+    monkeypatch.setattr(guard, "bytes_available", lambda mesh: 2000)
+    with pytest.raises(ValueError, match=r"run: 800 trials need at least .* at most about \d+ trials fit"):
+        train(tmp_path / "run", trials=Trials.grid(200, learning_rate=[1e-2] * 4))
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(guard, "bytes_available", lambda mesh: None)  # unknown: let it try
+    with pytest.raises(AssertionError, match="was compiled"):
+        train(trials=Trials.grid(200, learning_rate=[1e-2] * 4))
+
+
+def _needed(trials=8, how="vmap", mesh=MESH, study=STUDY):
+    trials = Trials.grid(trials, learning_rate=0.1)
+    return guard.bytes_needed(study, abstract_state(study, mesh, trials.keys, trials.hparams), None, mesh, how)
+
+
+def test_memory_grows_with_trials_and_with_the_step():
+    assert _needed(64) == pytest.approx(8 * _needed(8), rel=0.01)
+    assert _needed(64, mesh=make_mesh(trial=8)) == pytest.approx(_needed(64) / 2, rel=0.01)
+    assert _needed(64, how="map") < _needed(64)
+    # 2N x 2N similarities, 4 bytes each, twice per device of four.
+    assert _needed(8, study=contrastive_study(batch=512)) >= 2 * (2 * 512) ** 2
+
+
+def test_memory_of_this_machine_is_known():
+    assert (guard.bytes_available(MESH) or 0) > 2**20
+
+
+def test_a_full_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(guard, "free_disk_space", lambda folder: 100)
+    with pytest.raises(ValueError, match=r"3 checkpoints need 0.0 MiB, found 0.0 MiB free"):
+        train(tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match=r"cannot write to workdir .*file/run: Not a directory"):
+        train(tmp_path / "file" / "run")
+    with pytest.raises(ValueError, match=r"cannot write to workdir .*file: File exists"):
+        train(tmp_path / "file")
+
+
+@pytest.fixture
+def claimed(tmp_path):
+    """A run directory as a run leaves it when it is stopped before its first step."""
+    with pytest.raises(AssertionError):
+        train(tmp_path / "run", config={"dim": 3, "model": {"width": 8}})
+    return tmp_path / "run"
+
+
+def test_the_run_directory_says_what_it_holds(claimed):
+    content = json.loads((claimed / "config.json").read_text())
+    assert content["config"]["config"] == {"dim": 3, "model": {"width": 8}}
+    assert content["config"]["num_steps"] == 20 and content["config"]["seeds"] == [0, 1, 0, 1]
+    assert content["environment"]["packages"]["jax"] == jax.__version__
+
+
+def test_an_existing_run_is_refused_without_resume(claimed):
+    with pytest.raises(ValueError, match=r"holds a run already; continue it with resume \(--resume\)"):
+        train(claimed, config={"dim": 3, "model": {"width": 8}})
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_another_config_is_refused_and_the_fields_are_listed(claimed, resume):
+    before = (claimed / "config.json").read_text()
+    with pytest.raises(ValueError, match="another config") as refusal:
+        train(
+            claimed,
+            config={"dim": 4, "model": {"width": 8, "depth": 2}},
+            num_steps=25,
+            trials=Trials.grid(2, learning_rate=[1e-2, 5e-2]),
+            resume=resume,
+        )
+    message = str(refusal.value)
+    assert "config.dim: there 3, here 4" in message and "config.model.depth: there 'absent', here 2" in message
+    assert "num_steps: there 20, here 25" in message and "hparams.learning_rate" in message
+    assert "width" not in message and "seeds" not in message
+    assert (claimed / "config.json").read_text() == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match=r"not empty \(found \['thesis.tex'\]\)"):
+        train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_config_that_is_no_json_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a config that JSON cannot hold .*object"):
+        train(tmp_path / "run", config={"model": object()})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_config_is_refused(claimed):
+    (claimed / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is not what a run writes there"):
+        train(claimed, resume=True)

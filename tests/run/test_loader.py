@@ -1,0 +1,196 @@
+"""Studies that a host loader feeds: values, exact positions after a resume, refusals that lose nothing."""
+
+import grain
+import jax
+import numpy as np
+import pytest
+from regression import regression_study, same_rows, same_trees
+
+from identax.run import make_mesh, run
+from identax.run.loader import Feed
+from identax.study import Trials
+
+STUDY = regression_study(host=True)
+TRIALS = Trials.grid(2, learning_rate=[1e-2, 3e-2])
+MESH = make_mesh(trial=4)
+
+
+def batch(index, size=16):
+    z = np.random.default_rng(index).normal(size=(size, 3)).astype(np.float32)
+    return z, 2 * z
+
+
+def endless(limit=10**6):
+    return (batch(i) for i in range(limit))
+
+
+def grain_loader():
+    return grain.MapDataset.range(64).seed(3).shuffle().map(batch).repeat().to_iter_dataset()
+
+
+def train(workdir=None, *, batches, num_steps=30, mesh=MESH, **options):
+    options = {"log_every": 5, "checkpoint_every": 10, **options}
+    return run(
+        STUDY, TRIALS, num_steps=num_steps, batches=batches, mesh=mesh, workdir=workdir, progress=False, **options
+    )
+
+
+class Counting:
+    """A loader without `get_state` that counts what was read; `fault` maps an index to a batch or an exception."""
+
+    def __init__(self, fault=None, limit=10**6):
+        self.read, self.fault, self.limit = 0, fault or {}, limit
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.read >= self.limit:
+            raise StopIteration
+        self.read += 1
+        return self.fault.get(self.read - 1, batch(self.read - 1))
+
+
+class Stop:
+    """A sink that asks for a stop after the row of `step`."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def write(self, step, phase, metrics):
+        import os
+        import signal
+
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self):
+        pass
+
+
+def test_each_step_sees_its_batch():
+    # 20 steps by hand on the same batches.
+    found = train(batches=endless(), num_steps=20)
+    state = jax.vmap(STUDY.init)(TRIALS.keys, TRIALS.hparams)
+    step = jax.jit(jax.vmap(STUDY.step, in_axes=(0, None)))
+    for index in range(20):
+        state, metrics = step(state, batch(index))
+    np.testing.assert_allclose(found.state.params["w"], state.params["w"], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(found.train["loss"][:, -1], found.train["loss"][:, 0])
+
+
+def test_no_batch_too_many_is_read():
+    loader = Counting()
+    train(batches=loader, num_steps=20)
+    assert loader.read == 20
+
+
+@pytest.mark.parametrize("make", [endless, grain_loader], ids=["python", "grain"])
+def test_resumed_is_uninterrupted(make, tmp_path):
+    whole = train(tmp_path / "whole", batches=make())
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / "parts", batches=make(), sinks=[Stop(10)])
+    assert stopped.value.code == 75 and 10 <= stopped.value.step < 30
+    if make is endless:
+        with pytest.warns(UserWarning, match=r"reading \d+ batches to skip them"):
+            resumed = train(tmp_path / "parts", batches=make(), resume=True)
+    else:
+        resumed = train(tmp_path / "parts", batches=make(), resume=True)
+    same_rows(tmp_path / "whole/records.jsonl", tmp_path / "parts/records.jsonl")
+    same_trees(resumed.state, whole.state)
+
+
+def test_a_split_batch_is_a_whole_one():
+    whole = train(batches=endless(), num_steps=20)
+    split = train(batches=endless(), num_steps=20, mesh=make_mesh(data=8))
+    np.testing.assert_allclose(split.state.params["w"], whole.state.params["w"], rtol=2e-5, atol=1e-6)
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_training(tmp_path):
+    loader = (batch(i, 12) for i in range(100))
+    with pytest.raises(ValueError, match=r"\(12, 3\), wanted a leading axis divisible by data=8"):
+        train(tmp_path / "run", batches=loader, mesh=make_mesh(data=8))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_that_needs_a_loader_says_so_and_an_empty_one_is_refused():
+    with pytest.raises(ValueError, match="loader ended before num_steps"):
+        train(batches=iter([]))
+
+
+def _nan_at(index):
+    z, y = batch(index)
+    return np.where(np.arange(48).reshape(16, 3) == 5, np.nan, z).astype(np.float32), y
+
+
+FAULTS = {
+    "nan": (lambda: Counting({17: _nan_at(17)}), "holds 1 values that are not finite"),
+    "ends": (lambda: Counting(limit=17), "loader ended before num_steps"),
+    "shape": (lambda: Counting({17: batch(17, 8)}), r"found a batch of shapes .*\(8, 3\).* like the one before"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_failing_loader_is_an_error_that_loses_nothing(fault, tmp_path):
+    make, message = FAULTS[fault]
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", batches=make())
+    # The chunk up to step 15 was saved though no checkpoint was due; a mended loader goes on from there.
+    assert (tmp_path / "run/checkpoints/15/manifest.json").exists()
+    if fault == "nan":
+        with pytest.warns(UserWarning, match="reading 15 batches"):
+            resumed = train(tmp_path / "run", batches=endless(), resume=True)
+        whole = train(tmp_path / "whole", batches=endless())
+        same_rows(tmp_path / "whole/records.jsonl", tmp_path / "run/records.jsonl")
+        same_trees(resumed.state, whole.state)
+
+
+def test_nan_in_the_first_batch_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        train(tmp_path / "run", batches=Counting({0: _nan_at(0)}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_grain_position_needs_a_loader_that_takes_it(tmp_path):
+    train(tmp_path / "run", batches=grain_loader(), num_steps=10)
+    with pytest.raises(ValueError, match="has no set_state"):
+        train(tmp_path / "run", batches=endless(), num_steps=10, resume=True)
+
+
+class Bytes:
+    """A loader whose position is bytes, as grain's DataLoader has it."""
+
+    def __init__(self):
+        self.index = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.index += 1
+        return batch(self.index)
+
+    def get_state(self):
+        return bytes([self.index, 255])
+
+    def set_state(self, state):
+        assert state[1] == 255
+        self.index = state[0]
+
+
+def test_positions_may_be_any_bytes_and_looking_ahead_moves_nothing():
+    loader = Bytes()
+    feed = Feed(loader, MESH)
+    assert feed.example()[0].shape == (16, 3)
+    first = feed.take(2)
+    np.testing.assert_array_equal(first[0][1], batch(2)[0])
+    position = feed.get_state()
+    other = Feed(Bytes(), MESH)
+    other.example()
+    other.set_state(position, 2)
+    np.testing.assert_array_equal(other.take(1)[0][0], batch(3)[0])
+
+
+def test_no_loader_is_no_batch():
+    feed = Feed(None, MESH)
+    assert feed.example() is None and feed.take(3) is None and feed.get_state() == {} and not feed.active
