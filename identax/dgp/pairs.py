@@ -21,7 +21,7 @@ def anisotropic_pairs(
     *,
     mixing: Mixing,
     precision: ArrayLike | None = None,
-    threshold: float = 0.1,
+    threshold: ArrayLike = 0.1,
     exact: bool = False,
 ) -> DGP:
     """Pairs on the unit sphere whose latents move by different amounts (Rusak et al. 2025).
@@ -116,7 +116,7 @@ def contrastive_pairs(
     return DGP(init, sample)
 
 
-def bimodal_precision(n: int, high: float = 25.0, low: float = 5.0) -> Float[Array, " n"]:
+def bimodal_precision(n: int, high: ArrayLike = 25.0, low: ArrayLike = 5.0) -> Float[Array, " n"]:
     """Returns the first n//2 entries `high` (content), the others `low` (style).
 
     Raises `ValueError` for n < 2 or entries that are not > 0. Source: Rusak et al. 2025, code and logs.
@@ -127,7 +127,7 @@ def bimodal_precision(n: int, high: float = 25.0, low: float = 5.0) -> Float[Arr
     return jnp.full(n, low, float).at[: n // 2].set(high)
 
 
-def linear_precision(n: int, low: float = 5.0, high: float = 25.0) -> Float[Array, " n"]:
+def linear_precision(n: int, low: ArrayLike = 5.0, high: ArrayLike = 25.0) -> Float[Array, " n"]:
     """Returns n equally spaced entries from `low` to `high`.
 
     Raises `ValueError` for n < 2 or entries that are not > 0. Source: Rusak et al. 2025, code and logs.

@@ -1,0 +1,165 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from identax.dgp import Box, FisherBingham, ShellProjectedNormal, Sphere, bimodal_precision, linear_precision
+
+DRAW = jax.jit(lambda law, key, mean, space: law.sample(key, mean, space), static_argnums=3)
+
+
+def _plain_shell(rng, anchor, precision, threshold):
+    """The published loop, in NumPy: redraw what missed the shell. Also returns the first pass's hits."""
+    out, todo, first = np.empty_like(anchor), np.arange(len(anchor)), None
+    while len(todo):
+        m = anchor[todo] + rng.normal(size=(len(todo), anchor.shape[1])) / np.sqrt(precision)
+        norm = np.linalg.norm(m, axis=1)
+        hit = np.abs(norm - 1) < threshold
+        first = hit.mean() if first is None else first
+        out[todo[hit]] = m[hit] / norm[hit, None]
+        todo = todo[~hit]
+    return out, first
+
+
+def _moments(anchor, drawn):
+    """z z+ and z+^2 per axis and the full second moment, for comparing two samplers by their means."""
+    cross = (drawn[:, :, None] * drawn[:, None, :]).reshape(len(drawn), -1)
+    return np.concatenate([anchor * drawn, anchor**2 * drawn**2, drawn**4, cross], axis=1)
+
+
+@pytest.mark.parametrize("precision, threshold", [((25.0, 25.0, 5.0, 5.0), 0.1), ((3.0, 0.5, 40.0), 0.4)])
+def test_shell_law_equals_the_published_loop(getkey, precision, threshold):
+    precision, num = np.array(precision), 100_000
+    anchor = Sphere(len(precision)).uniform(getkey(), num)
+    drawn = np.asarray(DRAW(ShellProjectedNormal(jnp.asarray(precision), threshold), getkey(), anchor, None))
+    anchor = np.asarray(anchor, np.float64)
+    reference, _ = _plain_shell(np.random.default_rng(0), anchor, precision, threshold)
+    ours, theirs = _moments(anchor, drawn.astype(np.float64)), _moments(anchor, reference)
+    error = np.sqrt((ours.var(axis=0) + theirs.var(axis=0)) / num)
+    assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 6 * error + 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    "precision, acceptance, rho, second",
+    [
+        (bimodal_precision(10), 0.098, {0: 0.806, 9: 0.459}, {0: 0.957, 9: 1.042}),
+        (linear_precision(10), 0.146, {0: 0.47, 9: 0.82}, {0: 1.07, 9: 0.98}),
+    ],
+    ids=["bimodal", "linear"],
+)
+def test_measured_moments_of_the_published_sampler(getkey, precision, acceptance, rho, second):
+    """rho_i = E z_i z+_i / E z_i^2 and n E (z+_i)^2 as measured with the authors' code, 2e5 draws, n = 10."""
+    num, n = 200_000, 10
+    anchor = Sphere(n).uniform(getkey(), num)
+    drawn = DRAW(ShellProjectedNormal(precision), getkey(), anchor, None)
+    got_rho = (anchor * drawn).mean(axis=0) / (anchor**2).mean(axis=0)
+    got_second = n * (drawn**2).mean(axis=0)
+    for axis, value in rho.items():
+        assert got_rho[axis] == pytest.approx(value, abs=0.012)
+    for axis, value in second.items():
+        assert got_second[axis] == pytest.approx(value, abs=0.012)
+    # the density integrates to the chance that one plain proposal is accepted
+    elsewhere = Sphere(n).uniform(getkey(), num)
+    density = jnp.exp(ShellProjectedNormal(precision).log_prob(elsewhere, anchor) + Sphere(n).log_volume())
+    assert density.mean() == pytest.approx(acceptance, abs=6 * float(density.std()) / np.sqrt(num) + 0.001)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["shell", "fisher_bingham"])
+@pytest.mark.parametrize("precision", [(30.0, 2.0), (0.3, 0.1)])
+def test_circle_against_the_density(assert_mean, x64, exact, precision):
+    """n = 2: the angle of draws around one anchor follows exp(log_prob), normalised by quadrature."""
+    law = (FisherBingham if exact else ShellProjectedNormal)(jnp.array(precision))
+    anchor = jnp.array([np.cos(0.7), np.sin(0.7)])
+    grid = 2 * np.pi * (np.arange(720) + 0.5) / 720
+    points = jnp.stack([jnp.cos(grid), jnp.sin(grid)], axis=1)
+    density = np.exp(law.log_prob(points, jnp.broadcast_to(anchor, points.shape)))
+    density /= density.sum()
+    drawn = DRAW(law, jax.random.key(5), jnp.broadcast_to(anchor, (40_000, 2)), Sphere(2))
+    angle = np.arctan2(drawn[:, 1], drawn[:, 0])
+    for order in (1, 2, 3):
+        for wave in (np.cos, np.sin):
+            assert_mean(wave(order * angle), (density * wave(order * grid)).sum())
+
+
+def test_fisher_bingham_on_the_two_sphere_against_quadrature(assert_mean, x64):
+    precision, anchor = np.array([20.0, 3.0, 8.0]), np.array([0.6, 0.48, 0.64])
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    angle = 2 * np.pi * np.arange(160) / 160
+    height, phi = (grid.ravel() for grid in np.meshgrid(nodes, angle, indexing="ij"))
+    side = np.sqrt(1 - height**2)
+    points = np.stack([side * np.cos(phi), side * np.sin(phi), height], axis=1)
+    mass = np.repeat(weights, 160) * np.exp(-0.5 * ((points - anchor) ** 2 * precision).sum(axis=1))
+    mass /= mass.sum()
+    where = jnp.broadcast_to(jnp.asarray(anchor), (40_000, 3))
+    # on a sphere of radius 2 the precision counts in absolute units
+    drawn = np.asarray(DRAW(FisherBingham(jnp.asarray(precision)), jax.random.key(2), where, Sphere(3)))
+    scaled = DRAW(FisherBingham(jnp.asarray(precision / 4)), jax.random.key(2), 2 * where, Sphere(3, 2.0))
+    np.testing.assert_allclose(scaled, 2 * drawn, rtol=1e-9)
+    assert_mean(drawn, mass @ points)
+    assert_mean(drawn[:, :, None] * drawn[:, None, :], np.einsum("k,ki,kj->ij", mass, points, points))
+    assert_mean(drawn**4, mass @ points**4)
+
+
+@pytest.mark.parametrize("low, high", [(5.0, 25.0), (2.0, 50.0)])
+def test_fisher_bingham_against_importance_sampling(getkey, x64, low, high):
+    """n = 6, one anchor: self-normalised weights exp(log_prob) on draws from a wide projected normal."""
+    n, num = 6, 400_000
+    precision = bimodal_precision(n, high, low)
+    anchor = Sphere(n).project(jnp.array([[0.5, -0.3, 0.6, 0.4, 0.2, -0.3]]))
+    law = FisherBingham(precision)
+    drawn = np.asarray(DRAW(law, getkey(), jnp.broadcast_to(anchor, (40_000, n)), Sphere(n)))
+    # proposals: projections of N(z, 1/precision) onto the sphere in a wide shell, whose density is known
+    wide = ShellProjectedNormal(precision, 0.9)
+    around = jnp.broadcast_to(anchor, (num, n))
+    proposals = DRAW(wide, getkey(), around, Sphere(n))
+    log_weight = law.log_prob(proposals, around) - wide.log_prob(proposals, around)
+    weight = np.asarray(jnp.exp(log_weight - log_weight.max()))
+    weight = weight / weight.sum()
+    for power in (1, 2):
+        expected = weight @ np.asarray(proposals) ** power
+        spread = np.sqrt((weight[:, None] ** 2 * (np.asarray(proposals) ** power - expected) ** 2).sum(axis=0))
+        error = np.sqrt(spread**2 + (drawn**power).var(axis=0) / len(drawn))
+        assert (np.abs((drawn**power).mean(axis=0) - expected) < 6 * error).all()
+
+
+def test_shell_radius_scales_everything():
+    precision, key = jnp.array([20.0, 3.0, 8.0]), jax.random.key(2)
+    anchor = Sphere(3).uniform(jax.random.key(1), 200)
+    unit = DRAW(ShellProjectedNormal(precision), key, anchor, Sphere(3))
+    scaled = DRAW(ShellProjectedNormal(precision / 4), key, 2 * anchor, Sphere(3, 2.0))
+    np.testing.assert_allclose(scaled, 2 * unit, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [ShellProjectedNormal, FisherBingham])
+def test_vmap_over_precisions_equals_each_alone_and_blocks_gradients(x64, kind):
+    precisions = jnp.array([[25.0, 5.0, 5.0], [50.0, 2.0, 2.0], [1.0, 1.0, 1.0]])
+    keys = jax.random.split(jax.random.key(0), 3)
+    anchor = Sphere(3).uniform(jax.random.key(1), 64)
+    one = jax.jit(lambda precision, key: kind(precision).sample(key, anchor))
+    together = jax.vmap(one)(precisions, keys)
+    alone = jnp.stack([one(precision, key) for precision, key in zip(precisions, keys, strict=True)])
+    np.testing.assert_allclose(together, alone, atol=1e-12)
+    gradient = jax.grad(lambda precision: one(precision, keys[0]).sum())(precisions[0])
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_nan_precision_ends_as_nan():
+    anchor = Sphere(3).uniform(jax.random.key(1), 64)
+    draw = jax.jit(lambda law: law.sample(jax.random.key(0), anchor))
+    assert np.isnan(draw(jax.tree.map(lambda p: p * jnp.nan, ShellProjectedNormal(jnp.ones(3))))).all()
+
+
+@pytest.mark.parametrize(
+    "build, found",
+    [
+        (lambda: ShellProjectedNormal(np.array([1.0, 0.0])), "precision"),
+        (lambda: ShellProjectedNormal(np.ones(2), 0.0), "threshold=0.0"),
+        (lambda: ShellProjectedNormal(np.ones(2), 1.0), "threshold=1.0"),
+        (lambda: FisherBingham(np.array([1.0, np.inf])), "precision"),
+        (lambda: FisherBingham(np.ones(2)).sample(jax.random.key(0), jnp.ones((4, 3))), r"\(2,\)"),
+        (lambda: FisherBingham(np.ones(2)).check(Box(2)), "Box"),
+    ],
+)
+def test_bad_input_is_named(build, found):
+    with pytest.raises(ValueError, match=found):
+        build()
