@@ -74,7 +74,7 @@ def test_each_step_sees_its_batch():
     state = jax.vmap(STUDY.init)(TRIALS.keys, TRIALS.hparams)
     step = jax.jit(jax.vmap(STUDY.step, in_axes=(0, None)))
     for index in range(20):
-        state, metrics = step(state, batch(index))
+        state, _ = step(state, batch(index))
     np.testing.assert_allclose(found.state.params["w"], state.params["w"], rtol=1e-5, atol=1e-6)
     assert not np.allclose(found.train["loss"][:, -1], found.train["loss"][:, 0])
 

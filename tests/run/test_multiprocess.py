@@ -1,0 +1,178 @@
+"""Two processes with two devices each (gloo) get the numbers of one process, and only process 0 writes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from regression import contrastive_study, regression_study
+
+from identax.run import make_mesh, run
+from identax.run.records import read_rows
+from identax.study import Trials
+
+TIMEOUT = 150  # seconds; a healthy run takes about ten
+
+TRIALS = Trials.grid(3, learning_rate=[1e-2, 3e-2])
+OPTIONS = {"num_steps": 20, "log_every": 5, "evaluate_every": 10, "progress": False}
+
+
+def batches(part=slice(None), bad_at=None):
+    for index in range(10**6):
+        z = np.random.default_rng(index).normal(size=(16, 3)).astype(np.float32)[part]
+        yield (z, z if index != bad_at else z * np.nan)
+
+
+_CHILD = """
+import os, signal, sys
+sys.path.insert(0, {here!r})
+import jax
+jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]), initialization_timeout=60)
+import numpy as np
+from regression import contrastive_study, regression_study
+from test_multiprocess import OPTIONS, TRIALS, batches
+from identax.run import Interrupted, make_mesh, run
+from identax.run.mesh import exchange, gather
+me, folder = jax.process_index(), sys.argv[3]
+assert jax.process_count() == 2 and jax.device_count() == 4 and jax.local_device_count() == 2
+assert exchange("ab" * (me + 1)) == ["ab", "abab"]
+
+
+class Sink:
+    def __init__(self, stop=None):
+        self.rows, self.stop = 0, stop
+
+    def write(self, step, phase, metrics):
+        self.rows += 1
+
+    def close(self):
+        pass
+
+
+def refused(part, **options):
+    try:
+        run(regression_study(host=options.get("batches") is not None), TRIALS, **{{**OPTIONS, **options}})
+    except ValueError as error:
+        assert part in str(error), str(error)
+    else:
+        raise AssertionError("not refused")
+
+
+out, study, sink = {{}}, contrastive_study(), Sink()
+found = run(study, TRIALS, mesh=make_mesh(), sinks=[sink], workdir=folder + "/trial", **OPTIONS)
+out["trial"] = found.final("entries")
+assert sink.rows == (0 if me else 8), sink.rows
+out["data"] = run(study, TRIALS, mesh=make_mesh(data=4), **OPTIONS).final("entries")
+
+# A signal to process 1 alone stops both, and both go on together.
+fed = regression_study(host=True)
+half = slice(8 * me, 8 * me + 8)
+
+
+def signalled(loader):
+    for index, batch in enumerate(loader):
+        if index == 7 and me == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield batch
+
+
+options = dict(OPTIONS, mesh=make_mesh(data=4), workdir=folder + "/fed")
+try:
+    run(fed, TRIALS, batches=signalled(batches(half)), **options)
+except Interrupted as stopped:
+    assert stopped.step == 10, stopped.step
+else:
+    raise AssertionError("not interrupted")
+out["fed"] = run(fed, TRIALS, batches=batches(half), resume=True, **options).final("entries")
+again = run(fed, TRIALS, batches=batches(half), resume=True, **options)
+np.testing.assert_array_equal(again.final("entries"), out["fed"])
+out["w"] = gather(again.state.params["w"])
+
+# What one process refuses, both refuse.
+refused("holds a run already", workdir=folder + "/fed", batches=batches(half), mesh=make_mesh(data=4))
+refused("not finite", batches=batches(half, bad_at=12 if me else None), mesh=make_mesh(data=4))
+refused("not empty", workdir=folder + "/taken")
+if me == 0:
+    np.savez(folder + "/out.npz", **out)
+print("finished", me)
+"""
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Folder that the two processes left."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "taken").mkdir()
+    (folder / "taken" / "file").write_text("x")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "OMPI_"))},
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "PYTHONWARNINGS": "ignore",
+    }
+    program = _CHILD.format(here=str(Path(__file__).parent))
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, address, str(index), str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        for index in range(2)
+    ]
+    try:
+        outputs = [worker.communicate(timeout=TIMEOUT)[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for index, (worker, output) in enumerate(zip(workers, outputs, strict=True)):
+        assert worker.returncode == 0 and f"finished {index}" in output, "\n".join(o[-3000:] for o in outputs)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def numbers(together):
+    return np.load(together / "out.npz")
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return run(contrastive_study(), TRIALS, mesh=make_mesh(trial=2), **OPTIONS).final("entries")
+
+
+@pytest.mark.parametrize("axis", ["trial", "data"])
+def test_two_processes_are_one(numbers, alone, axis):
+    np.testing.assert_allclose(numbers[axis], alone, rtol=2e-5, atol=1e-6)
+
+
+def test_fed_by_halves_stopped_and_resumed_is_one_process_fed_whole(numbers):
+    study = regression_study(host=True)
+    found = run(study, TRIALS, mesh=make_mesh(trial=2), batches=batches(), **OPTIONS)
+    np.testing.assert_allclose(numbers["fed"], found.final("entries"), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(numbers["w"], found.state.params["w"], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["trial", "fed"])
+def test_process_0_alone_wrote_every_row_once(together, name):
+    rows = [(row["kind"], row["step"]) for row in read_rows(together / name / "records.jsonl")]
+    assert rows == [
+        *[("eval", 0), ("train", 1), ("train", 5), ("train", 10), ("eval", 10)],
+        *[("train", 15), ("train", 20), ("eval", 20)],
+    ]
+    assert sorted(path.name for path in (together / name).iterdir()) == ["checkpoints", "config.json", "records.jsonl"]
+    environment = json.loads((together / name / "config.json").read_text())["environment"]
+    assert environment["process_count"] == 2 and sum(environment["devices"].values()) == 4
+
+
+def test_what_two_processes_saved_one_can_go_on_from(together, numbers):
+    options = {**OPTIONS, "mesh": make_mesh(trial=2), "workdir": together / "trial"}
+    found = run(contrastive_study(), TRIALS, resume=True, **options)
+    np.testing.assert_array_equal(found.final("entries"), numbers["trial"])
