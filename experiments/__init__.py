@@ -1,0 +1,1 @@
+"""One package per paper, one module per experiment; `python -m experiments list` shows them."""

@@ -1,0 +1,321 @@
+"""What an experiment module offers, and how all its studies become one run directory with one report."""
+
+import dataclasses
+import datetime
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from identax.run.environment import describe_environment
+from identax.run.mesh import TrialMap
+from identax.run.records import read_rows, write_json
+from identax.run.report import Comparison, Figure, Section, Table, trials_table, write_report
+from identax.run.results import Results
+from identax.run.runner import run
+from identax.study import Study, Trials
+
+EXPERIMENT = "experiment.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One study of an experiment: a complete config, and values of traced fields to cross with the seeds."""
+
+    name: str
+    config: Any
+    sweep: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A published or derived number for one measured quantity.
+
+    `paper` is its text with table or figure and provenance. `bands` maps a preset to (low, high), None open.
+    Raises `ValueError` for a recollected number with a band: such a number is shown, never tested against.
+    """
+
+    quantity: str
+    paper: str
+    bands: Mapping[str, tuple[float | None, float | None]] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    recollected: bool = False
+
+    def __post_init__(self) -> None:
+        if self.recollected and self.bands:
+            raise ValueError(f"Reference {self.quantity!r}: found bands on a recollected number, wanted none")
+
+
+class ExperimentModule(Protocol):
+    """The names a module `experiments/<paper>/<experiment>.py` defines.
+
+    `Config` is a frozen dataclass with at least `num_seeds, seed, num_steps, log_every, evaluate_every,
+    checkpoint_every` and the numeric fields named in `TRACED`, which become traced hyper-parameters.
+    """
+
+    __doc__: str | None
+    PRESETS: Mapping[str, Any]
+    TRACED: Sequence[str]
+    REFERENCES: Sequence[Reference]
+
+    def arms(self, config: Any) -> Sequence[Arm]: ...
+    def build(self, config: Any) -> Study | Callable[..., Any]: ...
+    def premises(self, config: Any) -> Mapping[str, Any]: ...
+    def measure(self, config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]: ...
+    def figures(self, config: Any, results: Mapping[str, Results]) -> Sequence[Figure]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What `run_experiment` returns: results per arm, one value per seed for each quantity, the table, the page."""
+
+    results: Mapping[str, Results]
+    measured: Mapping[str, np.ndarray]
+    comparisons: Sequence[Comparison]
+    report: Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to run, apart from what: none of it may change the numbers beyond float tolerance."""
+
+    workdir: Path | None = None
+    resume: bool = False
+    mesh: Mesh | None = None
+    trial_map: TrialMap = "vmap"
+    progress: bool | None = None
+    sinks: Callable[[str], Sequence[Any]] = lambda arm: ()
+    only: Sequence[str] = ()
+
+
+def run_experiment(
+    module: ExperimentModule,
+    name: str,
+    preset: str,
+    *,
+    config: Any = None,
+    sweep: Mapping[str, Sequence[float]] | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
+    say: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Runs every arm of an experiment and writes `experiment.json`, `summary.json`, `figures/` and `report.html`.
+
+    `config` (default: the preset's own) may differ from the preset; then no band applies. `sweep` crosses traced
+    fields with every arm. Premises and predictions go to `say` before anything is trained.
+    Raises `ValueError` for an unknown preset, arm or traced field.
+    """
+    if preset not in module.PRESETS:
+        raise ValueError(f"{name}: found preset {preset!r}, wanted one of {sorted(module.PRESETS)}")
+    config = module.PRESETS[preset] if config is None else config
+    arms = _chosen_arms(module, name, config, options.only, sweep or {})
+    reports = {arm: report for arm, report in module.premises(config).items() if arm in {a.name for a in arms}}
+    for arm, report in reports.items():
+        say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
+    results = {}
+    studies: dict[str, Any] = {}
+    for arm in arms:
+        folder = None if options.workdir is None else options.workdir / arm.name
+        results[arm.name] = run(
+            _study(module, arm.config, studies),
+            _trials(module, arm),
+            num_steps=arm.config.num_steps,
+            log_every=arm.config.log_every,
+            evaluate_every=arm.config.evaluate_every,
+            checkpoint_every=arm.config.checkpoint_every,
+            mesh=options.mesh,
+            trial_map=options.trial_map,
+            workdir=folder,
+            resume=options.resume and folder is not None and folder.exists(),
+            config=dataclasses.asdict(arm.config),
+            sinks=options.sinks(arm.name),
+            progress=options.progress,
+            title=f"{name} / {arm.name}",
+        )
+    about = {
+        "experiment": name,
+        "preset": preset,
+        "unchanged": config == module.PRESETS[preset] and not sweep,
+        "config": dataclasses.asdict(config),
+        "seconds": {arm: result.seconds for arm, result in results.items()},
+        "environment": describe_environment(),
+    }
+    if options.workdir is not None and jax.process_index() == 0:
+        write_json(options.workdir / EXPERIMENT, about)
+    return summarise(module, about, config, results, reports, options.workdir)
+
+
+def summarise(
+    module: ExperimentModule,
+    about: Mapping[str, Any],
+    config: Any,
+    results: Mapping[str, Results],
+    reports: Mapping[str, Any],
+    workdir: Path | None,
+) -> Outcome:
+    """Turns results into the comparison table and, with a `workdir`, into figures, `summary.json` and the page."""
+    measured = module.measure(config, results)
+    comparisons = compare(module.REFERENCES, measured, about["preset"] if about["unchanged"] else None)
+    if workdir is None or jax.process_index() != 0:
+        return Outcome(results, measured, comparisons, None)
+    figures = list(module.figures(config, results))
+    (workdir / "figures").mkdir(exist_ok=True)
+    for number, figure in enumerate(figures, 1):
+        (workdir / "figures" / f"{number:02d}.png").write_bytes(figure.png)
+    summary = {
+        "measured": {name: np.asarray(values, float).tolist() for name, values in measured.items()},
+        "comparisons": [dataclasses.asdict(row) | {"in_band": row.in_band} for row in comparisons],
+        "failed_at": {arm: result.failed_at.tolist() for arm, result in results.items()},
+    }
+    write_json(workdir / "summary.json", _without_nan(summary))
+    phases = [result.seconds for result in results.values()]
+    page = write_report(
+        workdir / "report.html",
+        title=about["experiment"],
+        subtitle=f"{(module.__doc__ or '').strip().splitlines()[0]} Preset: {about['preset']}.",
+        sections=[*_premise_sections(reports, measured), Section("Figures", figures=figures)],
+        comparisons=comparisons,
+        config=about["config"],
+        environment=about["environment"],
+        timing={phase: sum(seconds[phase] for seconds in phases) for phase in ("compile", "run")},
+        trials_table=_all_trials(results),
+    )
+    return Outcome(results, measured, comparisons, page)
+
+
+def compare(
+    references: Sequence[Reference], measured: Mapping[str, np.ndarray], preset: str | None
+) -> list[Comparison]:
+    """One row per reference that was measured: mean, sample sd and n over finite trials; bands of `preset` only."""
+    rows = []
+    for reference in references:
+        if reference.quantity not in measured:
+            continue
+        values = np.asarray(measured[reference.quantity], float).ravel()
+        good = values[np.isfinite(values)]
+        low, high = reference.bands.get(preset, (None, None)) if preset is not None else (None, None)
+        failed = len(values) - len(good)
+        rows.append(
+            Comparison(
+                quantity=reference.quantity,
+                paper=reference.paper,
+                mean=good.mean() if len(good) else np.nan,
+                sd=good.std(ddof=1) if len(good) > 1 else np.nan,
+                n=len(good),
+                low=low,
+                high=high,
+                note=" ".join(filter(None, [reference.note, f"{failed} trials failed." if failed else ""])),
+            )
+        )
+    return rows
+
+
+def load_outcome(module: ExperimentModule, workdir: Path, make_config: Callable[[Mapping[str, Any]], Any]) -> Outcome:
+    """Rebuilds table and page of a finished run directory from its records, without running anything.
+
+    Raises `ValueError` when the directory holds no finished experiment.
+    """
+    if not (workdir / EXPERIMENT).exists():
+        raise ValueError(f"report: {workdir} has no {EXPERIMENT}, wanted the folder of a finished run")
+    about = json.loads((workdir / EXPERIMENT).read_text())
+    config = make_config(about["config"])
+    results = {}
+    for arm in module.arms(config):
+        rows = read_rows(workdir / arm.name / "records.jsonl")
+        if not rows:
+            continue
+        settings = json.loads((workdir / arm.name / "config.json").read_text())["config"]
+        summary = json.loads((workdir / "summary.json").read_text())
+        hparams = {key: np.array(value) for key, value in settings["hparams"].items()}
+        trials = dataclasses.replace(Trials.grid(len(settings["seeds"])), hparams=hparams, seeds=settings["seeds"])
+        results[arm.name] = Results.from_rows(
+            rows,
+            trials=trials,
+            num_steps=settings["num_steps"],
+            failed_at=np.array(summary["failed_at"][arm.name]),
+            state=None,
+            seconds=about["seconds"][arm.name],
+            workdir=workdir / arm.name,
+        )
+    return summarise(module, about, config, results, module.premises(config), workdir)
+
+
+def new_workdir(root: Path, name: str, preset: str) -> Path:
+    """A fresh folder `root/<name>/<preset>-<UTC time>`."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    return root / name / f"{preset}-{stamp}"
+
+
+def _chosen_arms(module, name: str, config: Any, only: Sequence[str], sweep: Mapping[str, Sequence[float]]) -> list[Arm]:
+    arms = list(module.arms(config))
+    names = [arm.name for arm in arms]
+    unknown = [arm for arm in only if arm not in names]
+    if unknown:
+        raise ValueError(f"{name}: found arm {unknown[0]!r}, wanted one of {names}")
+    unknown = [field for field in sweep if field not in module.TRACED]
+    if unknown:
+        raise ValueError(f"{name}: found sweep over {unknown[0]!r}, wanted a traced field: {list(module.TRACED)}")
+    chosen = [arm for arm in arms if not only or arm.name in only]
+    return [dataclasses.replace(arm, sweep={**arm.sweep, **sweep}) for arm in chosen]
+
+
+def _study(module: ExperimentModule, config: Any, known: dict[str, Any]) -> Any:
+    """Builds a study once per static config, so arms that differ in traced fields share their programs.
+
+    `build` sees NaN in every traced field: it must read them from the state's `hparams`.
+    """
+    static = dataclasses.replace(config, **dict.fromkeys(module.TRACED, math.nan))
+    name = repr(static)
+    if name not in known:
+        known[name] = module.build(static)
+    return known[name]
+
+
+def _trials(module: ExperimentModule, arm: Arm) -> Trials:
+    values = {field: arm.sweep.get(field, getattr(arm.config, field)) for field in module.TRACED}
+    return Trials.grid(arm.config.num_seeds, seed=arm.config.seed, **values)
+
+
+def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndarray]) -> list[Section]:
+    tables = []
+    for arm, report in reports.items():
+        rows = [(premise.name, premise.holds, premise.found, premise.why) for premise in report.premises]
+        tables.append(Table(f"{arm}: does the theorem apply?", ("premise", "holds", "found", "why it matters"), rows))
+        rows = []
+        for prediction in report.predictions:
+            values = measured.get(f"{arm}: {prediction.quantity}")
+            seen = None if values is None else float(np.nanmean(values))
+            rows.append((prediction.quantity, prediction.value, seen, prediction.why))
+        tables.append(Table(f"{arm}: predicted and measured", ("quantity", "predicted", "measured", "from"), rows))
+    return [Section("Premises and predictions", tables=tables)] if tables else []
+
+
+def _all_trials(results: Mapping[str, Results]) -> Table:
+    tables = []
+    for arm, result in results.items():
+        final = {name: result.final(name) for name, values in result.evaluation.items() if values.ndim == 2}
+        varying = {
+            name: np.asarray(values)
+            for name, values in result.trials.hparams.items()
+            if np.ndim(values) == 1 and len(np.unique(values)) > 1
+        }
+        tables.append((arm, trials_table(np.asarray(result.trials.seeds), varying, final, result.failed_at)))
+    header = list(dict.fromkeys(column for _, table in tables for column in table.header))
+    rows = [
+        (arm, *(dict(zip(table.header, row, strict=True)).get(column) for column in header))
+        for arm, table in tables
+        for row in table.rows
+    ]
+    return Table("", ("arm", *header), rows)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content
