@@ -3,6 +3,7 @@
 from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
 from identax.dgp.base import DGP, Sample
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
+from identax.dgp.decoders import Autoencoder, decoder_mixing, mlp_autoencoder, vae_study
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
@@ -10,6 +11,7 @@ from identax.dgp.spherical import VonMisesFisher
 
 __all__ = [
     "DGP",
+    "Autoencoder",
     "Box",
     "Conditional",
     "Euclidean",
@@ -27,8 +29,11 @@ __all__ = [
     "anisotropic_pairs",
     "bimodal_precision",
     "contrastive_pairs",
+    "decoder_mixing",
     "identity",
     "linear_precision",
+    "mlp_autoencoder",
     "orthogonal",
     "random_invertible_mlp",
+    "vae_study",
 ]
