@@ -44,11 +44,15 @@ class Study(NamedTuple):
     `init(key, hparams) -> state`; `step(state, batch) -> (state, metrics)` with `batch=None` when the step
     samples its own data; `evaluate(state, key) -> metrics`. A state is any pytree with `.step` and `.key`; a
     trial counts as failed when `.params` (the whole state where there are none) or the metric `loss` is not finite.
+
+    `events` are rare changes of the state from outside the step, `(after_steps, change(state, key) -> state)`:
+    a warm start, a reset of weights. Their steps are multiples of the runner's `log_every`.
     """
 
     init: Callable[[Any, HParams], Any]
     step: Callable[[Any, Any], tuple[Any, Metrics]]
     evaluate: Callable[[Any, Any], Metrics]
+    events: tuple[tuple[int, Callable[[Any, Any], Any]], ...] = ()
 
 
 @jax.tree_util.register_dataclass
@@ -122,6 +126,7 @@ def gradient_study(
     optimizer: Callable[[HParams], optax.GradientTransformation],
     evaluate: Callable[[State, Key[Array, ""]], Metrics],
     sample: Callable[[State, Key[Array, ""]], Any] | None = None,
+    events: Sequence[tuple[int, Callable[[State, Key[Array, ""]], State]]] = (),
 ) -> Study:
     """Composes a study that minimises a per-example loss by gradient descent.
 
@@ -131,6 +136,7 @@ def gradient_study(
     * `optimizer(hparams) -> optax transformation`, built from the trial's traced hyper-parameters, so a
       sweep over learning rates compiles once
     * `evaluate(state, key) -> metrics`
+    * `events`: `(after_steps, change(state, key) -> state)`, see `Study`
 
     The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it.
     """
@@ -158,4 +164,4 @@ def gradient_study(
         )
         return state, {"loss": value, **metrics}
 
-    return Study(init_state, step, evaluate)
+    return Study(init_state, step, evaluate, tuple(events))

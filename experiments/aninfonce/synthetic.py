@@ -8,23 +8,22 @@ invertible MLP; an encoder and (AnInfoNCE) a diagonal precision are trained join
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from identax.dgp import anisotropic_pairs, bimodal_precision, linear_precision, random_invertible_mlp
+from experiments.aninfonce import spectra
+from experiments.aninfonce import synthetic_tables as tables
+from identax.dgp import anisotropic_pairs, random_invertible_mlp
 from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
-from identax.models import mlp
+from identax.models import canonical_coordinates, fit_linear_layer, mlp, normalize
 from identax.rng import stream
-from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import learning_curves, spectrum
-from identax.run.report import Figure, figure_png
+from identax.run.experiment import Arm
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
@@ -49,10 +48,19 @@ class Config:
     hidden: tuple[int, ...] = (100, 500, 500, 500, 500, 100)
     temperature: float = 1.0
     """of InfoNCE; AnInfoNCE has none"""
+    temperatures: tuple[float, ...] = (1.0, 1 / 3, 0.1)
+    """InfoNCE arms are run at each of these; must hold `temperature`"""
     scheme: str = "two_view"
     learning_rate: float = 1e-4
     precision_learning_rate: float = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
+    """"cosine": constant for `flat` of the steps, then a half cosine to 0"""
+    flat: float = 0.7
+    warm_starts: tuple[int, ...] = ()
+    """steps after which an AnInfoNCE encoder's last layer is put into canonical coordinates, see `_warm_start`"""
+    spare_dims: int = 0
+    """embedding dims beyond `dim` until the first warm start; 1 cures spectra on which training folds a latent"""
+    num_warm_start: int = 4096
     num_steps: int = 100_000
     log_every: int = 250
     evaluate_every: int = 250
@@ -66,50 +74,60 @@ _QUICK = Config(
     dim=6,
     batch_size=128,
     hidden=(64, 64, 64),
-    learning_rate=2e-3,
-    precision_learning_rate=4e-2,
+    learning_rate=3e-3,
+    precision_learning_rate=5e-2,
     schedule="cosine",
-    num_steps=3000,
-    checkpoint_every=3000,
+    flat=0.5,
+    warm_starts=(2500, 3250),
+    spare_dims=1,
+    num_steps=6000,
+    checkpoint_every=2000,
     num_seeds=4,
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
-        _QUICK, pool_size=100, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
-        num_evaluate=256, num_seeds=2,
+        _QUICK,
+        pool_size=100,
+        warm_starts=(10,),
+        num_warm_start=256,
+        num_steps=20,
+        log_every=10,
+        evaluate_every=20,
+        checkpoint_every=20,
+        num_evaluate=256,
+        num_seeds=2,
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(
-        _QUICK, dim=10, batch_size=256, hidden=(64, 128, 128, 64), learning_rate=1e-3,
-        num_steps=8000, checkpoint_every=2000,
+        _QUICK,
+        dim=10,
+        batch_size=256,
+        hidden=(64, 128, 128, 64),
+        learning_rate=2e-3,
+        precision_learning_rate=3e-2,
+        warm_starts=(7000, 9500),
+        num_warm_start=16_384,
+        num_steps=12_000,
+        checkpoint_every=2000,
     ),
     "paper": Config(),
 }
 
 
 def arms(config: Config) -> Sequence[Arm]:
-    """The studies of the experiment: two spectra for AnInfoNCE, InfoNCE mild and collapsing, the hard spectrum."""
-    infonce_config = dataclasses.replace(config, objective="infonce")
-    return (
+    """AnInfoNCE on two spectra, on a hard one with and without the cure; InfoNCE where it keeps and loses style."""
+    uncured = dataclasses.replace(config, warm_starts=(), spare_dims=0)
+    infonce_config = dataclasses.replace(uncured, objective="infonce")
+    hard = {"high": 50.0, "low": 2.0}
+    found = [
         Arm("bimodal", config),
         Arm("linear", dataclasses.replace(config, spectrum="linear")),
-        Arm("infonce", infonce_config),
-        Arm("infonce-50-2", dataclasses.replace(infonce_config, high=50.0, low=2.0)),
-        Arm("bimodal-50-2", dataclasses.replace(config, high=50.0, low=2.0)),
-    )
-
-
-def true_precision(config: Config, hparams: Mapping[str, Any]) -> jax.Array:
-    """Ground-truth precision [dim] of a trial."""
-    make = {"bimodal": bimodal_precision, "linear": linear_precision}[config.spectrum]
-    return make(config.dim, low=hparams["low"], high=hparams["high"])
-
-
-def blocks(config: Config) -> tuple[list[int], list[int]]:
-    """Latents of high precision ("content") and of low precision ("style")."""
-    half = config.dim // 2
-    indices = list(range(config.dim))
-    return (indices[:half], indices[half:]) if config.spectrum == "bimodal" else (indices[-half:], indices[:-half])
+        Arm("hard", dataclasses.replace(config, **hard)),
+        Arm("hard, no cure", dataclasses.replace(uncured, **hard)),
+        Arm("infonce", infonce_config, {"temperature": config.temperatures}),
+        Arm("infonce hard", dataclasses.replace(infonce_config, **hard), {"temperature": config.temperatures}),
+    ]
+    return [arm for arm in found if config != uncured or arm.name != "hard, no cure"]
 
 
 def build(config: Config) -> Study:
@@ -117,58 +135,103 @@ def build(config: Config) -> Study:
     dgp = anisotropic_pairs(
         config.dim, mixing=random_invertible_mlp(config.dim, pool_size=config.pool_size), threshold=config.threshold
     )
-    encoder = mlp((*config.hidden, config.dim), head="sphere")
+    width = config.dim + config.spare_dims
+    backbone, last = mlp(config.hidden, activate_last=True), mlp((width,))
     learns_precision = config.objective == "aninfonce"
 
     def init(key, hparams):
-        truth = dgp.init(stream(key, "truth"), precision=true_precision(config, hparams))
-        params = {"encoder": encoder.init(stream(key, "encoder"), jnp.zeros((1, config.dim)))["params"]}
+        truth = dgp.init(stream(key, "truth"), precision=spectra.precision(config, hparams))
+        params = {
+            "encoder": {
+                "backbone": backbone.init(stream(key, "backbone"), jnp.zeros((1, config.dim)))["params"],
+                "last": last.init(stream(key, "last"), jnp.zeros((1, config.hidden[-1])))["params"],
+            }
+        }
         if learns_precision:
-            params["raw_precision"] = 0.1 * jax.random.normal(stream(key, "precision"), (config.dim,))
-        return truth, params, None
+            params["raw_precision"] = 0.1 * jax.random.normal(stream(key, "precision"), (width,))
+        return truth, params, {"used": jnp.ones(width)}
 
     def sample(state, key):
         return dgp.sample(state.truth, key, config.batch_size).observations
 
-    def embed(params, x):
-        return encoder.apply({"params": params["encoder"]}, x)[0]
+    def features(params, x):
+        return backbone.apply({"params": params["encoder"]["backbone"]}, x)[0]
+
+    def embed(params, model_state, x):
+        output = last.apply({"params": params["encoder"]["last"]}, features(params, x))[0]
+        return normalize(output * model_state["used"][None, :])
 
     def loss(params, state, batch, key):
-        z, z_pos = embed(params, batch[0]), embed(params, batch[1])
+        z, z_pos = (embed(params, state.model_state, x) for x in batch)
         if learns_precision:
             per_example = aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"]), scheme=config.scheme)
         else:
             per_example = infonce(z, z_pos, temperature=state.hparams["temperature"], scheme=config.scheme)
-        return per_example, (None, {})
+        return per_example, (state.model_state, {})
 
     def optimizer(hparams):
         rates = {"encoder": hparams["learning_rate"], "raw_precision": hparams["precision_learning_rate"]}
         groups = {name: optax.adam(_schedule(config, rate)) for name, rate in rates.items()}
         return optax.multi_transform(groups, lambda params: {name: name for name in params})
 
+    def warm_start(state, key, dims):
+        drawn = dgp.sample(state.truth, key, config.num_warm_start).observations
+        z, z_pos = (embed(state.params, state.model_state, x)[:, :dims] for x in drawn)
+        return _warm_start(config, state, features(state.params, drawn[0]), z, z_pos)
+
     def evaluate(state, key):
         drawn = dgp.sample(state.truth, key, config.num_evaluate)
-        latents, estimates = drawn.latents[0], embed(state.params, drawn.observations[0])
-        return _measure(config, state, latents, estimates)
+        estimates = embed(state.params, state.model_state, drawn.observations[0])
+        return _measure(config, state, drawn.latents[0], estimates)
 
-    return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
+    # The first warm start sees the spare dims and drops them; for later ones they are gone.
+    dims = [width] + [config.dim] * len(config.warm_starts)
+    events = [(step, partial(warm_start, dims=m)) for step, m in zip(config.warm_starts, dims, strict=False)]
+    return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, events=events)
 
 
 def _schedule(config: Config, rate):
     if config.schedule == "constant":
         return rate
-    return lambda count: rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(count / config.num_steps, 1.0)))
+
+    def at(count):
+        done = (count / config.num_steps - config.flat) / (1 - config.flat)
+        return rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0, 1)))
+
+    return at
+
+
+def _warm_start(config: Config, state, features, z, z_pos):
+    """Refits the last layer to the canonical coordinates of the positive pairs and starts the precision from them.
+
+    Cures two troubles of gradient descent, see docs/papers/aninfonce.md: with `spare_dims` the direction in which a
+    style latent was folded is dropped, and with distinct precisions the slow rotation towards them is done at once.
+    """
+    found = canonical_coordinates(z, z_pos, config.dim)
+    kernel, bias = fit_linear_layer(features, found.coordinates)
+    spare = config.spare_dims
+    last = {"Dense_0": {"kernel": _pad(kernel, spare), "bias": _pad(bias, spare)}}
+    encoder = {**state.params["encoder"], "last": last}
+    start = jnp.maximum(found.precision, 0.5)  # a latent must not start out unseen
+    raw = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
+    params = {"encoder": encoder, "raw_precision": _pad(raw, spare)}
+    used = _pad(jnp.ones(config.dim), spare)
+    return dataclasses.replace(state, params=params, model_state={"used": used})
+
+
+def _pad(array, count):
+    return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, count)])
 
 
 def _measure(config: Config, state, latents, estimates):
     true = state.truth["precision"]
-    content, style = block_r2(estimates, latents, blocks(config))
+    content, style = block_r2(estimates, latents, spectra.blocks(config))
     score, assignment = mcc(latents, estimates, return_assignment=True)
     found = {"R2": linear_r2(estimates, latents), "content R2": content, "style R2": style, "MCC": score}
     if config.objective == "aninfonce":
-        precision = jax.nn.softplus(state.params["raw_precision"])
+        precision = jax.nn.softplus(state.params["raw_precision"]) * state.model_state["used"]
         within = block_r2(
-            estimates, latents, blocks(config), estimated_precision=precision, true_precision=true
+            estimates, latents, spectra.blocks(config), estimated_precision=precision, true_precision=true
         )
         errors = precision_recovery(precision, true, assignment=assignment)
         found |= {
@@ -176,6 +239,10 @@ def _measure(config: Config, state, latents, estimates):
             "style R2 within block": within[1],
             "rank-matched MCC": rank_matched_mcc(latents, estimates, precision, true),
             "precision error": errors["max_error"],
-            "precision": jnp.sort(precision),
+            "precision": jnp.sort(precision)[config.spare_dims :],
         }
     return found
+
+
+REFERENCES = tables.REFERENCES
+premises, measure, figures = tables.premises, tables.measure, tables.figures

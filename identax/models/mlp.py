@@ -43,19 +43,19 @@ class _MLP(nn.Module):
     widths: tuple[int, ...]
     activation: str
     head: str
+    activate_last: bool
 
     @nn.compact
     def __call__(self, x):
         for number, width in enumerate(self.widths):
-            fan_in = x.shape[-1]
             x = nn.Dense(
                 width,
                 dtype=x.dtype,
                 param_dtype=x.dtype,
-                kernel_init=uniform_fan_in,
-                bias_init=lambda key, shape, dtype, fan_in=fan_in: uniform_fan_in(key, shape, dtype, fan_in=fan_in),
+                kernel_init=lambda key, shape, dtype, *_: uniform_fan_in(key, shape, dtype),
+                bias_init=lambda key, shape, dtype, *_, n=x.shape[-1]: uniform_fan_in(key, shape, dtype, fan_in=n),
             )(x)
-            if number + 1 < len(self.widths):
+            if number + 1 < len(self.widths) or self.activate_last:
                 x = _ACTIVATIONS[self.activation](x)
         return self._apply_head(x)
 
@@ -72,12 +72,15 @@ class _MLP(nn.Module):
         return x
 
 
-def mlp(widths: Sequence[int], *, activation: str = "leaky_relu", head: str = "none") -> Model:
+def mlp(
+    widths: Sequence[int], *, activation: str = "leaky_relu", head: str = "none", activate_last: bool = False
+) -> Model:
     """MLP with `widths` = (hidden..., output), an activation between layers and an output head.
 
     Linear layers start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)) (PyTorch's default), `leaky_relu` has slope 0.01.
     Heads: "none"; "sphere" x/|x|; "learnable_sphere" r x/|x|; "box" sigmoid(x); "learnable_box" sigmoid(x) * b with
-    r, b trainable from 1 (Zimmermann et al. 2021). The input [N, d] may have any dtype; parameters follow it.
+    r, b trainable from 1 (Zimmermann et al. 2021). `activate_last` puts an activation behind the last layer too, for
+    a backbone whose features go on into another model. The input [N, d] may have any dtype; parameters follow it.
     Raises `ValueError` for no or non-positive widths and for an unknown activation or head.
     """
     widths = tuple(int(width) for width in widths)
@@ -85,7 +88,7 @@ def mlp(widths: Sequence[int], *, activation: str = "leaky_relu", head: str = "n
         raise ValueError(f"mlp: found widths={widths}, wanted one or more positive integers")
     _check_choice("activation", activation, tuple(_ACTIVATIONS))
     _check_choice("head", head, HEADS)
-    return from_linen(_MLP(widths, activation, head))
+    return from_linen(_MLP(widths, activation, head, activate_last))
 
 
 def from_linen(module: nn.Module) -> Model:

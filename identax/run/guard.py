@@ -29,6 +29,16 @@ def check_cadences(num_steps: int, log_every: int, **others: int | None) -> None
             raise ValueError(f"run: found {name}={value}, wanted a positive multiple of log_every={log_every}")
 
 
+def check_events(study: Study, num_steps: int, log_every: int) -> None:
+    """Events must fall on chunk boundaries before the end; raises `ValueError` otherwise."""
+    for step, _ in study.events:
+        if not 0 < step < max(num_steps, 1) or step % log_every:
+            raise ValueError(
+                f"run: found an event after {step} steps, wanted a multiple of log_every={log_every} "
+                f"between 1 and num_steps={num_steps}"
+            )
+
+
 def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) -> int:
     """Estimate of the bytes one device needs, from shapes alone (rather too low than too high).
 

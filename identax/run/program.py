@@ -1,4 +1,4 @@
-"""The three compiled programs of a study: start, advance by k steps, evaluate."""
+"""The compiled programs of a study: start, advance by k steps, evaluate, and its events."""
 
 import functools
 import time
@@ -38,6 +38,7 @@ class Programs:
 
     def __init__(self, study: Study, mesh: Mesh, how: TrialMap, on_phase: Callable[[str], None]) -> None:
         self._study, self._mesh, self._how, self._on_phase = study, mesh, how, on_phase
+        self.events = study.events
         self.compile_seconds = 0.0
 
     def start(self, keys: Any, hparams: Any) -> Any:
@@ -51,6 +52,10 @@ class Programs:
     def evaluate(self, state: Any) -> Any:
         """Metrics {name: [T, ...]} at the current step."""
         return self._call(_evaluate, (state,))
+
+    def intervene(self, state: Any, alive: Any, number: int) -> Any:
+        """State after the study's event `number`; failed trials stay as they are."""
+        return self._call(_intervene, (state, alive), number)
 
     def _call(self, make: Callable, args: tuple, *static: int) -> Any:
         leaves, treedef = jax.tree.flatten(args)
@@ -91,6 +96,14 @@ def _evaluate(study: Study, mesh: Mesh, how: TrialMap):
         return study.evaluate(state, step_key(stream(state.key, "eval"), state.step))
 
     return jax.jit(map_trials(evaluate, mesh, how=how), out_shardings=trial_sharding(mesh))
+
+
+def _intervene(study: Study, mesh: Mesh, how: TrialMap, number: int):
+    def intervene(state, alive):
+        changed = study.events[number][1](state, step_key(stream(state.key, "event"), state.step))
+        return jax.tree.map(lambda new, old: jnp.where(alive, new, old), changed, state)
+
+    return jax.jit(map_trials(intervene, mesh, how=how, num_args=2), out_shardings=trial_sharding(mesh))
 
 
 def _advance(study: Study, mesh: Mesh, how: TrialMap, num_steps: int):

@@ -68,6 +68,7 @@ def run(
     if len(trials) == 0:
         raise ValueError("run: found 0 trials, wanted at least 1")
     guard.check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
+    guard.check_events(study, num_steps, log_every)
     enable_compilation_cache()
     mesh = make_mesh() if mesh is None else mesh
     placed = _place(trials, mesh)

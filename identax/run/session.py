@@ -77,6 +77,9 @@ class Session:
             self._record_chunk(waiting)
             waiting = (step, count, metrics, survived)
             step += count
+            for number, (due, _) in enumerate(self.programs.events):
+                if due == step:
+                    state = self.programs.intervene(state, alive, number)
             last, stopping = step == num_steps, stop.asked()
             evaluating = last or _due(step, self.cadence.evaluate)
             saving = last or stopping or _due(step, self.cadence.checkpoint)

@@ -1,0 +1,47 @@
+# Every target creates or refreshes its own environment first; nothing else is needed but Python >= 3.11.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# -n 2: two pytest workers; more processes than cores only slow XLA down
+PYTEST := $(BIN)/python -m pytest -q -n 2
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(VENV)/.run
+	$(BIN)/python -m experiments reproduce --tier quick aninfonce
+
+test: $(VENV)/.test
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+test-all: $(VENV)/.test
+	$(PYTEST) $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+define install
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.$(1)'
+	touch $@
+endef
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,)
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,[test])
+
+$(VENV)/.lint: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,[test,lint])
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,[test,bench])
