@@ -97,7 +97,7 @@ def _abs_power(p: Scalar) -> Callable[[Array], Array]:
         if exponent % 2 == 0:
             return lambda d: jax.lax.integer_pow(d, exponent)
         # d sign(d) rather than abs, whose derivative at 0 is 1 in JAX.
-        return lambda d: jax.lax.integer_pow(d, exponent) * jax.lax.stop_gradient(jnp.sign(d))
+        return lambda d: jax.lax.integer_pow(d, exponent) * jnp.sign(d)
 
     def power(d):
         # Both branches of the outer choice must be finite: |d|^(p-1) and log|d| are not at 0.

@@ -110,7 +110,7 @@ def test_measured_threshold_of_the_published_worlds(precision, published):
 
 @pytest.mark.parametrize(
     "sizes, mean, sd",
-    [((2,), 0.90, 0.09), ((5, 5), 0.73, 0.04), ((10,), 0.59, 0.03)],
+    [((2,), 0.90, 0.09), ((5, 5), 0.73, 0.04), ((2, 5, 1), (2 * 0.90 + 5 * 0.73 + 1) / 8, 0.044), ((10,), 0.59, 0.03)],
 )
 def test_mcc_of_random_rotations(sizes, mean, sd):
     found = expected_rotation_mcc(jax.random.key(0), sizes)

@@ -86,6 +86,17 @@ def test_float32_finds_a_latent_that_is_mixed_in_at_a_thousandth_of_the_scale():
     assert got.min() > 0.999
 
 
+def test_directions_of_the_size_of_rounding_explain_nothing(x64):
+    # A column that repeats another up to 1e-9 would otherwise add a random direction, worth about 1/N.
+    z, h = _data()
+    h[:, 1] = h[:, 0] + 1e-9 * z[:, 3]
+    want = r2_score(z, LinearRegression().fit(h, z).predict(h))
+    np.testing.assert_allclose(_r2(jnp.asarray(h), jnp.asarray(z)), want, atol=1e-6)
+    step = np.nextafter(np.float32(0.7), np.float32(1)) - np.float32(0.7)
+    collapsed = np.float32(0.7) + step * np.sign(z - z.mean(0)).astype(np.float32)
+    assert _r2(jnp.asarray(collapsed, jnp.float32), jnp.asarray(z, jnp.float32)) == 0.0
+
+
 def test_constant_targets_follow_the_convention_of_scikit_learn():
     z, h = _data()
     z[:, 1], z[:, 2] = 0.1, 0.0
