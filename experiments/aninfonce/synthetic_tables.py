@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.aninfonce import spectra
@@ -85,7 +86,7 @@ def _report(config: Any) -> Report:
         config.objective, "sphere", config.batch_size, config.temperature if infonce else 1.0, scheme=config.scheme
     )
     rho = _rho(*_world(config)) if infonce else None
-    oracle = None if infonce else np.array(oracle_of(config))
+    oracle = None if infonce else jnp.array(oracle_of(config))
     return contrastive_report(world, objective, rho=rho, oracle=oracle)
 
 
@@ -93,10 +94,14 @@ def _world(config: Any) -> tuple:
     return config.spectrum, config.dim, config.high, config.low, config.threshold
 
 
+def _true(spectrum_name: str, dim: int, high: float, low: float) -> jax.Array:
+    config = type("World", (), {"spectrum": spectrum_name, "dim": dim})
+    return spectra.precision(config, {"high": high, "low": low})
+
+
 def _pairs(spectrum_name: str, dim: int, high: float, low: float, threshold: float):
     """The world without its mixing: the theory speaks about latents."""
-    config = type("World", (), {"spectrum": spectrum_name, "dim": dim})
-    true = spectra.precision(config, {"high": high, "low": low})
+    true = _true(spectrum_name, dim, high, low)
     dgp = anisotropic_pairs(dim, mixing=identity(), precision=true, threshold=threshold)
     truth = dgp.init(jax.random.key(0))
     return lambda key, num: dgp.sample(truth, key, num).latents
@@ -114,7 +119,8 @@ def oracle_of(config: Any) -> tuple[float, ...]:
 
 @functools.lru_cache
 def _oracle(world: tuple, num_pairs: int, scheme: str) -> tuple[float, ...]:
-    found = oracle_precision(jax.random.key(2), _pairs(*world), world[1], num_pairs=num_pairs, scheme=scheme)
+    true = _true(*world[:4])
+    found = oracle_precision(jax.random.key(2), _pairs(*world), world[1], num_pairs=num_pairs, scheme=scheme, init=true)
     return tuple(np.asarray(found).tolist())
 
 
@@ -131,6 +137,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
         final = {name: result.final(name)[mask] for name in result.evaluation}
         measured |= {f"{arm.name}: {name}": values for name, values in final.items() if values.ndim == 1}
         measured[f"{arm.name}: linear R2"] = final["R2"]
+        measured[f"{arm.name}: collapsed loss"] = result.train["loss"][mask, 0]
         if "precision" in final:
             measured |= {f"{arm.name}: {name}": values for name, values in _precision_errors(arm.config, final).items()}
     return measured
@@ -143,6 +150,7 @@ def _precision_errors(config: Any, final: Mapping[str, np.ndarray]) -> dict[str,
         axis=0
     )
     return {
+        "oracle precision": final["precision"][:, ::-1],
         "precision error against oracle": error,
         "worst seed's precision error against oracle": error.max(keepdims=True),
         "R2 lost within blocks": lost,

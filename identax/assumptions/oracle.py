@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from identax.losses import aninfonce
@@ -21,7 +22,7 @@ def oracle_precision(
     *,
     num_pairs: int = 256,
     num_steps: int = 900,
-    init: float | int = 12.0,
+    init: ArrayLike = 12.0,
     learning_rates: tuple[float | int, float | int] = (0.2, 0.05),
     scheme: str = "two_view",
 ) -> Float[Array, " n"]:
@@ -33,7 +34,8 @@ def oracle_precision(
     shell-projected normal: 1.5 to 2.5 % above at 25, 3 to 5 % above at 5, n = 10), so a trained model
     should be judged against it.
     Args: `sample_pairs(key, num) -> (z, z_pos)`, both [num, dim], e.g.
-    `lambda key, num: dgp.sample(truth, key, num).latents`; `init`, the start of raw. Jittable; vmap over keys.
+    `lambda key, num: dgp.sample(truth, key, num).latents`; `init`, the start of raw, one
+    number or [dim]; far from the optimum (above 25 or so) start near the truth or take more steps. Jittable; vmap over keys.
     Raises `ValueError` for num_steps < 3, learning rates <= 0 and what `aninfonce` refuses.
     Source: Rusak et al. 2025 (joint minimiser, h = identity).
     """
@@ -63,7 +65,7 @@ def _optimise(key, sample_pairs, dim, num_pairs, num_steps, init, learning_rates
         total = total + jnp.where(step >= first_averaged, jax.nn.softplus(raw), 0.0)
         return (raw, state, total), None
 
-    raw = jnp.full(dim, init, dtype=jnp.result_type(float))
+    raw = jnp.broadcast_to(jnp.asarray(init, jnp.result_type(float)), (dim,))
     carry = (raw, optimizer.init(raw), jnp.zeros_like(raw))
     (_, _, total), _ = jax.lax.scan(update, carry, jnp.arange(num_steps))
     return total / (num_steps // 3)

@@ -6,14 +6,15 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from identax.run import guard
 from identax.run.environment import describe_environment
-from identax.run.mesh import TrialMap
+from identax.run.mesh import TrialMap, agree
 from identax.run.records import read_rows, write_json
 from identax.run.report import Comparison, Figure, Section, Table, trials_table, write_report
 from identax.run.results import Results
@@ -51,6 +52,7 @@ class Reference:
             raise ValueError(f"Reference {self.quantity!r}: found bands on a recollected number, wanted none")
 
 
+@runtime_checkable
 class ExperimentModule(Protocol):
     """The names a module `experiments/<paper>/<experiment>.py` defines.
 
@@ -100,7 +102,7 @@ def run_experiment(
     *,
     config: Any = None,
     sweep: Mapping[str, Sequence[float]] | None = None,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = Options(),
     say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Runs every arm of an experiment and writes `experiment.json`, `summary.json`, `figures/` and `report.html`.
@@ -114,6 +116,14 @@ def run_experiment(
     config = module.PRESETS[preset] if config is None else config
     arms = _chosen_arms(module, name, config, options.only, sweep or {})
     reports = {arm: report for arm, report in module.premises(config).items() if arm in {a.name for a in arms}}
+    settings = {
+        "experiment": name,
+        "preset": preset,
+        "unchanged": config == module.PRESETS[preset] and not sweep,
+        "config": dataclasses.asdict(config),
+        "sweep": {field: list(values) for field, values in (sweep or {}).items()},
+    }
+    agree(lambda: _claim(options, settings))
     for arm, report in reports.items():
         say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
     results = {}
@@ -136,22 +146,21 @@ def run_experiment(
             progress=options.progress,
             title=f"{name} / {arm.name}",
         )
-    about = {
-        "experiment": name,
-        "preset": preset,
-        "unchanged": config == module.PRESETS[preset] and not sweep,
-        "config": dataclasses.asdict(config),
-        "seconds": {arm: result.seconds for arm, result in results.items()},
-        "environment": describe_environment(),
-    }
-    if options.workdir is not None and jax.process_index() == 0:
-        write_json(options.workdir / EXPERIMENT, about)
-    return summarise(module, about, config, results, reports, options.workdir)
+    return summarise(module, settings, config, results, reports, options.workdir)
+
+
+def _claim(options: Options, settings: dict[str, Any]) -> None:
+    """Process 0 refuses a run directory of another run and writes `experiment.json`, before anything is trained."""
+    if options.workdir is None or jax.process_index() != 0:
+        return
+    guard.claim_workdir(options.workdir, settings, resume=options.resume, file=EXPERIMENT)
+    if not (options.workdir / EXPERIMENT).exists():
+        write_json(options.workdir / EXPERIMENT, {"config": settings, "environment": describe_environment()})
 
 
 def summarise(
     module: ExperimentModule,
-    about: Mapping[str, Any],
+    settings: Mapping[str, Any],
     config: Any,
     results: Mapping[str, Results],
     reports: Mapping[str, Any],
@@ -159,7 +168,7 @@ def summarise(
 ) -> Outcome:
     """Turns results into the comparison table and, with a `workdir`, into figures, `summary.json` and the page."""
     measured = module.measure(config, results)
-    comparisons = compare(module.REFERENCES, measured, about["preset"] if about["unchanged"] else None)
+    comparisons = compare(module.REFERENCES, measured, settings["preset"] if settings["unchanged"] else None)
     if workdir is None or jax.process_index() != 0:
         return Outcome(results, measured, comparisons, None)
     figures = list(module.figures(config, results))
@@ -170,17 +179,18 @@ def summarise(
         "measured": {name: np.asarray(values, float).tolist() for name, values in measured.items()},
         "comparisons": [dataclasses.asdict(row) | {"in_band": row.in_band} for row in comparisons],
         "failed_at": {arm: result.failed_at.tolist() for arm, result in results.items()},
+        "seconds": {arm: result.seconds for arm, result in results.items()},
     }
     write_json(workdir / "summary.json", _without_nan(summary))
     phases = [result.seconds for result in results.values()]
     page = write_report(
         workdir / "report.html",
-        title=about["experiment"],
-        subtitle=f"{(module.__doc__ or '').strip().splitlines()[0]} Preset: {about['preset']}.",
-        sections=[*_premise_sections(reports, measured), Section("Figures", figures=figures)],
+        title=settings["experiment"],
+        subtitle=f"{(module.__doc__ or '').strip().splitlines()[0]} Preset: {settings['preset']}.",
+        sections=[Section("Figures", figures=figures), *_premise_sections(reports, measured)],
         comparisons=comparisons,
-        config=about["config"],
-        environment=about["environment"],
+        config=settings["config"],
+        environment=json.loads((workdir / EXPERIMENT).read_text())["environment"],
         timing={phase: sum(seconds[phase] for seconds in phases) for phase in ("compile", "run")},
         trials_table=_all_trials(results),
     )
@@ -214,34 +224,36 @@ def compare(
     return rows
 
 
-def load_outcome(module: ExperimentModule, workdir: Path, make_config: Callable[[Mapping[str, Any]], Any]) -> Outcome:
+def load_outcome(
+    load: Callable[[str], ExperimentModule], workdir: Path, make_config: Callable[[ExperimentModule, dict], Any]
+) -> Outcome:
     """Rebuilds table and page of a finished run directory from its records, without running anything.
 
-    Raises `ValueError` when the directory holds no finished experiment.
+    `load(name)` returns the experiment's module, `make_config(module, values)` its config. Raises `ValueError` when
+    the directory holds no finished experiment.
     """
-    if not (workdir / EXPERIMENT).exists():
-        raise ValueError(f"report: {workdir} has no {EXPERIMENT}, wanted the folder of a finished run")
-    about = json.loads((workdir / EXPERIMENT).read_text())
-    config = make_config(about["config"])
+    if not (workdir / EXPERIMENT).exists() or not (workdir / "summary.json").exists():
+        raise ValueError(f"report: {workdir} lacks {EXPERIMENT} or summary.json, wanted the folder of a finished run")
+    settings = json.loads((workdir / EXPERIMENT).read_text())["config"]
+    summary = json.loads((workdir / "summary.json").read_text())
+    module = load(settings["experiment"])
+    config = make_config(module, settings["config"])
     results = {}
-    for arm in module.arms(config):
-        rows = read_rows(workdir / arm.name / "records.jsonl")
-        if not rows:
-            continue
-        settings = json.loads((workdir / arm.name / "config.json").read_text())["config"]
-        summary = json.loads((workdir / "summary.json").read_text())
-        hparams = {key: np.array(value) for key, value in settings["hparams"].items()}
-        trials = dataclasses.replace(Trials.grid(len(settings["seeds"])), hparams=hparams, seeds=settings["seeds"])
-        results[arm.name] = Results.from_rows(
-            rows,
-            trials=trials,
-            num_steps=settings["num_steps"],
-            failed_at=np.array(summary["failed_at"][arm.name]),
+    for arm in [arm.name for arm in module.arms(config) if arm.name in summary["failed_at"]]:
+        recorded = json.loads((workdir / arm / guard.CONFIG).read_text())["config"]
+        hparams = {key: np.array(value) for key, value in recorded["hparams"].items()}
+        seeds = np.array(recorded["seeds"])
+        results[arm] = Results.from_rows(
+            read_rows(workdir / arm / "records.jsonl"),
+            trials=dataclasses.replace(Trials.grid(len(seeds)), hparams=hparams, seeds=seeds),
+            num_steps=recorded["num_steps"],
+            failed_at=np.array(summary["failed_at"][arm]),
             state=None,
-            seconds=about["seconds"][arm.name],
-            workdir=workdir / arm.name,
+            seconds=summary["seconds"][arm],
+            workdir=workdir / arm,
         )
-    return summarise(module, about, config, results, module.premises(config), workdir)
+    reports = {arm: report for arm, report in module.premises(config).items() if arm in results}
+    return summarise(module, settings, config, results, reports, workdir)
 
 
 def new_workdir(root: Path, name: str, preset: str) -> Path:
@@ -250,7 +262,9 @@ def new_workdir(root: Path, name: str, preset: str) -> Path:
     return root / name / f"{preset}-{stamp}"
 
 
-def _chosen_arms(module, name: str, config: Any, only: Sequence[str], sweep: Mapping[str, Sequence[float]]) -> list[Arm]:
+def _chosen_arms(
+    module: ExperimentModule, name: str, config: Any, only: Sequence[str], sweep: Mapping[str, Sequence[float]]
+) -> list[Arm]:
     arms = list(module.arms(config))
     names = [arm.name for arm in arms]
     unknown = [arm for arm in only if arm not in names]
@@ -288,10 +302,20 @@ def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndar
         rows = []
         for prediction in report.predictions:
             values = measured.get(f"{arm}: {prediction.quantity}")
-            seen = None if values is None else float(np.nanmean(values))
+            seen = None if values is None else _mean_text(values)
             rows.append((prediction.quantity, prediction.value, seen, prediction.why))
         tables.append(Table(f"{arm}: predicted and measured", ("quantity", "predicted", "measured", "from"), rows))
     return [Section("Premises and predictions", tables=tables)] if tables else []
+
+
+def _mean_text(values: np.ndarray) -> float | str:
+    """Mean over trials: a number, or for [T, k] the k means as text."""
+    values = np.asarray(values, float)
+    good = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
+    if not len(good):
+        return "every trial failed"
+    means = good.mean(axis=0)
+    return float(means) if means.ndim == 0 else ", ".join(f"{mean:.3g}" for mean in means)
 
 
 def _all_trials(results: Mapping[str, Results]) -> Table:

@@ -109,7 +109,7 @@ def check_data_axis(study: Study, abstract: Any, batch: Any, mesh: Mesh) -> None
         jax.eval_shape(study.step, one, batch)
 
 
-def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool, file: str = CONFIG) -> None:
     """Makes sure `workdir` may be written for `config`; writes nothing but the folder itself.
 
     Raises `ValueError` when it exists and `resume` is not set, when its config differs (the fields are
@@ -128,13 +128,13 @@ def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool) -> 
         probe.unlink()
     except OSError as error:
         raise ValueError(f"run: cannot write to workdir {workdir}: {error.strerror}") from error
-    if not (workdir / CONFIG).exists():
+    if not (workdir / file).exists():
         others = sorted(path.name for path in workdir.iterdir())
         if others and not resume:
             raise ValueError(f"run: workdir {workdir} is not empty (found {others[:3]}); wanted a new or empty folder")
         return
     try:
-        found = json.loads((workdir / CONFIG).read_text())["config"]
+        found = json.loads((workdir / file).read_text())["config"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"run: {workdir / CONFIG} is not what a run writes there ({error})") from error
     differing = list(_differences(found, wanted))

@@ -21,7 +21,7 @@ class Progressed(NamedTuple):
 
     state: Any
     alive: Bool[Array, "..."]
-    metrics: Any  # {name: [T, k, ...]}, one value per step
+    metrics: Any  # {name: [T, k, ...]}, one value per step; those of a failed trial mean nothing
     survived: Bool[Array, "..."]  # the same as `alive`, which the next call takes over while this one is read
 
 
@@ -111,18 +111,12 @@ def _advance(study: Study, mesh: Mesh, how: TrialMap, num_steps: int):
         new_state, metrics = jax.lax.scan(study.step, state, batches, length=num_steps)
         # Trials share nothing, so a non-finite one cannot disturb the others. Going back to the last good
         # state once per chunk, not once per step, keeps the check out of the step's cost.
-        before = alive
-        alive = before & _all_finite(getattr(new_state, "params", new_state)) & _all_finite(metrics.get("loss"))
+        alive = alive & _all_finite(getattr(new_state, "params", new_state)) & _all_finite(metrics.get("loss"))
         kept = jax.tree.map(lambda new, old: jnp.where(alive, new, old), new_state, state)
-        return Progressed(kept, alive, jax.tree.map(lambda value: _blank(value, before), metrics), alive)
+        return Progressed(kept, alive, metrics, alive)
 
     mapped = map_trials(advance, mesh, how=how, num_args=3, shared=(2,))
     return jax.jit(mapped, donate_argnums=(0, 1), out_shardings=trial_sharding(mesh))
-
-
-def _blank(value: Any, alive: Bool[Array, ""]) -> Any:
-    """NaN for a trial that had failed already: its steps only repeat the ones that failed."""
-    return jnp.where(alive, value, jnp.nan) if jnp.issubdtype(value.dtype, jnp.inexact) else value
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:

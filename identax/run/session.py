@@ -149,6 +149,8 @@ class Session:
         if start == 0:
             self._record("train", 1, {name: value[:, 0] for name, value in values.items()})
         means = {name: value.mean(axis=1, dtype=float) for name, value in values.items()}
+        for mean in means.values():  # a failed trial only repeats the steps that failed
+            mean[(self.failed_at > 0) & (self.failed_at <= start + count)] = np.nan
         if start + count > 1:
             self._record("train", start + count, means)
         self.display.update(start + count, {name: mean for name, mean in means.items() if mean.ndim == 1})
