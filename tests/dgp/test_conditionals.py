@@ -111,8 +111,8 @@ def test_float32_tails(getkey, assert_mean, p, sampler):
                 assert half.mean() == pytest.approx(first, rel=0.1, abs=1e-6 * float(start))
 
 
-@pytest.mark.parametrize("law, reference", LAWS[:3], ids=IDS[:3])
-def test_sphere_draws_are_projected_and_scale_with_the_radius(getkey, law, reference):
+def test_sphere_draws_are_projected_and_scale_with_the_radius(getkey):
+    law = Laplace(0.2)
     key = getkey()
     anchor = Sphere(4, 3.0).uniform(getkey(), 500)
     drawn = DRAW(law, key, anchor, Sphere(4, 3.0))

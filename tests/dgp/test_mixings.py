@@ -23,7 +23,7 @@ def test_forward_is_the_formula_and_inverse_undoes_it(x64, activation):
     mixing = random_invertible_mlp(4, activation=activation, pool_size=300)
     weights = INIT(jax.random.key(1))  # does not depend on the activation
     z = jax.random.normal(jax.random.key(0), (200, 4))
-    x = mixing.apply(weights, z)
+    x = jax.jit(mixing.apply)(weights, z)
     first, second, third = map(np.asarray, weights)
     act = ACTIVATIONS[activation]
     np.testing.assert_allclose(x, act(act(np.asarray(z) @ first.T) @ second.T) @ third.T, atol=1e-12)
@@ -35,11 +35,11 @@ def test_forward_is_the_formula_and_inverse_undoes_it(x64, activation):
 
 
 def test_inverse_in_float32():
-    for activation in ("leaky_relu", "elu", "smooth_leaky_relu"):
-        mixing = random_invertible_mlp(4, activation=activation, pool_size=300)
-        weights = INIT(jax.random.key(1))
-        z = jax.random.uniform(jax.random.key(0), (200, 4), minval=-1)
-        np.testing.assert_allclose(jax.jit(mixing.inverse)(weights, mixing.apply(weights, z)), z, atol=2e-4)
+    mixing = random_invertible_mlp(4, activation="smooth_leaky_relu", pool_size=300)
+    weights = INIT(jax.random.key(1))
+    z = jax.random.uniform(jax.random.key(0), (200, 4), minval=-1)
+    round_trip = jax.jit(lambda weights, z: mixing.inverse(weights, mixing.apply(weights, z)))
+    np.testing.assert_allclose(round_trip(weights, z), z, atol=1e-4)
 
 
 def test_weights_are_the_best_conditioned_of_the_pool(x64):

@@ -21,8 +21,8 @@ TRIALS = Trials.grid(3, learning_rate=[1e-2, 3e-2])
 OPTIONS = {"num_steps": 20, "log_every": 5, "evaluate_every": 10, "progress": False}
 
 
-def batches(part=slice(None), bad_at=None):
-    for index in range(10**6):
+def batches(part=slice(None), bad_at=None, start=0):
+    for index in range(start, 10**6):
         z = np.random.default_rng(index).normal(size=(16, 3)).astype(np.float32)[part]
         yield (z, z if index != bad_at else z * np.nan)
 
@@ -73,22 +73,37 @@ fed = regression_study(host=True)
 half = slice(8 * me, 8 * me + 8)
 
 
-def signalled(loader):
-    for index, batch in enumerate(loader):
-        if index == 7 and me == 1:
+class Shard:
+    # This process's half of every batch; its position is its own and no other's.
+    def __init__(self, signal_at=None):
+        self.index, self.signal_at = 0, signal_at
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.index == self.signal_at and me == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        yield batch
+        self.index += 1
+        return next(batches(half, start=self.index - 1))
+
+    def get_state(self):
+        return dict(process=me, index=self.index)
+
+    def set_state(self, state):
+        assert state["process"] == me, state
+        self.index = state["index"]
 
 
 options = dict(OPTIONS, mesh=make_mesh(data=4), workdir=folder + "/fed")
 try:
-    run(fed, TRIALS, batches=signalled(batches(half)), **options)
+    run(fed, TRIALS, batches=Shard(signal_at=7), **options)
 except Interrupted as stopped:
     assert stopped.step == 10, stopped.step
 else:
     raise AssertionError("not interrupted")
-out["fed"] = run(fed, TRIALS, batches=batches(half), resume=True, **options).final("entries")
-again = run(fed, TRIALS, batches=batches(half), resume=True, **options)
+out["fed"] = run(fed, TRIALS, batches=Shard(), resume=True, **options).final("entries")
+again = run(fed, TRIALS, batches=Shard(), resume=True, **options)
 np.testing.assert_array_equal(again.final("entries"), out["fed"])
 out["w"] = gather(again.state.params["w"])
 

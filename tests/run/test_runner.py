@@ -1,6 +1,8 @@
 """`run`: schedules, failures, sinks, trial functions, and that sweeps compile once."""
 
 import dataclasses
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +72,7 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
 
 def _counted(study):
     """The study and a dict that counts how often Python runs its functions."""
-    counts = dict.fromkeys(study._fields, 0)
+    counts = dict.fromkeys(("init", "step", "evaluate"), 0)
 
     def counting(name, function):
         def counted(*args):
@@ -79,7 +81,7 @@ def _counted(study):
 
         return counted
 
-    return Study(*(counting(name, function) for name, function in study._asdict().items())), counts
+    return study._replace(**{name: counting(name, getattr(study, name)) for name in counts}), counts
 
 
 def test_sweeps_compile_once():
@@ -122,7 +124,9 @@ def test_a_trial_that_turns_nan_is_frozen_and_disturbs_nobody(log_every):
     # The failed ones stay where the chunk began, and say nothing from there on.
     assert found.state.step.tolist() == [20, 12 // log_every * log_every, 20, 9 // log_every * log_every]
     assert np.isfinite(found.state.params["w"]).all() and np.isnan(found.final("error")[[1, 3]]).all()
-    np.testing.assert_array_equal(np.isnan(found.train["loss"][1]), found.train_steps >= 13)
+    for name in ("loss", "scale"):
+        np.testing.assert_array_equal(np.isnan(found.train[name][1]), found.train_steps >= 13)
+        np.testing.assert_array_equal(np.isnan(found.train[name][3]), found.train_steps >= 10)
 
 
 def _cusp_study():
@@ -156,15 +160,73 @@ def test_a_failure_in_the_last_update_is_seen():
     assert found.failed_at.tolist() == [6] and np.isfinite(found.train["loss"]).all()
 
 
-def test_a_weakly_typed_state_is_saved_and_resumed_alike(tmp_path):
-    found = train(_cusp_study(), Trials.grid(1), num_steps=4, log_every=2, workdir=tmp_path, mesh=make_mesh(trial=1))
-    assert found.state.params["x"].tolist() == [0.0] and not found.state.params["x"].weak_type
+def test_a_state_never_starts_weakly_typed():
+    # A checkpoint does not keep the weak type of jnp.asarray(4.0); a resumed run must compile the same program.
+    assert jnp.asarray(4.0).weak_type
+    found = train(_cusp_study(), Trials.grid(1), num_steps=0, mesh=make_mesh(trial=1))
+    assert found.state.params["x"].tolist() == [4.0] and not found.state.params["x"].weak_type
 
 
 def test_float64_runs_and_failures(x64):
     found = train(trials=Trials.grid(1, learning_rate=[1e-2, 3e-2], explode_at=[0, 7]), num_steps=10)
     assert found.failed_at.tolist() == [0, 7, 0, 7] and found.state.params["w"].dtype == jnp.float64
     assert np.isnan(found.final("error")).tolist() == [False, True, False, True]
+
+
+# --- events
+
+
+def _eventful(after=10):
+    """Regression whose weights are reset after `after` steps, with a little noise."""
+
+    def reset(state, key):
+        return dataclasses.replace(state, params={"w": 0.1 * jax.random.normal(key, state.params["w"].shape)})
+
+    return regression_study()._replace(events=((after, reset),))
+
+
+def test_an_event_changes_the_state_once(tmp_path):
+    options = {"num_steps": 20, "evaluate_every": 5, "checkpoint_every": 10}
+    found, calm = train(_eventful(), **options), train(**options)
+    before, after = found.evaluation_steps < 10, found.evaluation_steps >= 10
+    same_trees(found.evaluation["entries"][:, before], calm.evaluation["entries"][:, before])
+    assert (found.evaluation["entries"][:, after] != calm.evaluation["entries"][:, after]).all()
+    assert (np.abs(found.evaluation["entries"][:, 2]) < 0.6).all()
+    assert len(np.unique(found.evaluation["entries"][:, 2, 0])) == 2  # by seed, as the keys are; not by cell
+
+
+def test_a_resumed_run_repeats_and_misses_no_event(tmp_path):
+    from identax.run import Interrupted
+
+    class Stop(Sink):
+        def write(self, step, phase, metrics):
+            if (step, phase) == (self.stop_at, "train"):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    study = _eventful()
+    whole = train(study, workdir=tmp_path / "whole")
+    for stop_at in (1, 5, 10):  # noticed one chunk later: at the event's own boundary for 1 and 5
+        sink = Stop()
+        sink.stop_at = stop_at
+        with pytest.raises(Interrupted):
+            train(study, workdir=tmp_path / f"run-{stop_at}", sinks=[sink])
+        found = train(study, workdir=tmp_path / f"run-{stop_at}", resume=True)
+        same_rows(tmp_path / "whole/records.jsonl", tmp_path / f"run-{stop_at}/records.jsonl")
+        same_trees(found.state, whole.state)
+
+
+def test_an_event_leaves_a_failed_trial_alone():
+    trials = Trials.grid(1, learning_rate=1e-2, explode_at=[0.0, 3.0])
+    found = train(_eventful(), trials, num_steps=15)
+    start = jax.vmap(STUDY.init)(trials.keys, trials.hparams).params["w"]
+    assert found.failed_at.tolist() == [0, 3]
+    np.testing.assert_allclose(found.state.params["w"][1], start[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("after", [0, 7, 20, 25])
+def test_an_event_off_the_chunk_boundaries_is_refused(after):
+    with pytest.raises(ValueError, match=f"found an event after {after} steps, wanted a multiple of log_every=5"):
+        train(_eventful(after))
 
 
 # --- sinks
