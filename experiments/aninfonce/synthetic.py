@@ -10,7 +10,7 @@ invertible MLP; an encoder and (AnInfoNCE) a diagonal precision are trained join
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -147,7 +147,7 @@ def build(config: Config) -> Study:
 
     def init(key, hparams):
         truth = dgp.init(stream(key, "truth"), precision=spectra.precision(config, hparams))
-        params = {
+        params: dict[str, Any] = {
             "encoder": {
                 "backbone": backbone.init(stream(key, "backbone"), jnp.zeros((1, config.dim)))["params"],
                 "last": last.init(stream(key, "last"), jnp.zeros((1, config.hidden[-1])))["params"],
@@ -177,7 +177,7 @@ def build(config: Config) -> Study:
 
     def optimizer(hparams):
         rates = {"encoder": hparams["learning_rate"], "raw_precision": hparams["precision_learning_rate"]}
-        groups = {name: optax.adam(_schedule(config, rate)) for name, rate in rates.items()}
+        groups: dict[Any, Any] = {name: optax.adam(_schedule(config, rate)) for name, rate in rates.items()}
         return optax.multi_transform(groups, lambda params: {name: name for name in params})
 
     def warm_start(state, key, dims):

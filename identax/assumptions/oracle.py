@@ -35,7 +35,8 @@ def oracle_precision(
     should be judged against it.
     Args: `sample_pairs(key, num) -> (z, z_pos)`, both [num, dim], e.g.
     `lambda key, num: dgp.sample(truth, key, num).latents`; `init`, the start of raw, one
-    number or [dim]; far from the optimum (above 25 or so) start near the truth or take more steps. Jittable; vmap over keys.
+    number or [dim]; far from the optimum (above 25 or so) start near the truth or take more steps.
+    Jittable; vmap over keys.
     Raises `ValueError` for num_steps < 3, learning rates <= 0 and what `aninfonce` refuses.
     Source: Rusak et al. 2025 (joint minimiser, h = identity).
     """
