@@ -1,0 +1,124 @@
+"""The documentation names nothing that does not exist, and its example runs."""
+
+import dataclasses
+import importlib
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import registry
+from experiments.cli import Machine, Reproduce, Run
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PICTURE = "docs/images/report.png"
+_FOLDERS = "identax|experiments|tests|docs|benchmarks|\\.ci"
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def _options(*kinds) -> set[str]:
+    return {f"--{field.name.replace('_', '-')}" for kind in kinds for field in dataclasses.fields(kind)}
+
+
+KNOWN_OPTIONS = {
+    "run": _options(Run, Machine) - {"--config", "--machine"} | {"--preset", "--debug", "--help"},
+    "reproduce": _options(Reproduce, Machine) - {"--names", "--machine"} | {"--debug", "--help"},
+    "list": {"--help"},
+    "report": {"--help"},
+}
+
+
+def _commands(text: str) -> list[list[str]]:
+    found = re.findall(r"python -m experiments ([^`\n]+)", text)
+    return [shlex.split(line.strip().rstrip(".")) for line in found]
+
+
+def test_there_are_pages():
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= {page.name for page in PAGES}
+    assert {ROOT / "docs/design.md", ROOT / "docs/papers/aninfonce.md"} <= set(PAGES)
+    assert _commands((ROOT / "README.md").read_text())
+
+
+@pages
+def test_files_exist(page):
+    named = set(re.findall(rf"[`(]((?:{_FOLDERS})/[\w./-]*)[`)]", page.read_text())) - {PICTURE}
+    named |= set(re.findall(r"`([\w.-]+\.(?:toml|txt|md))`", page.read_text()))
+    missing = [name for name in sorted(named) if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_the_picture_of_the_report_is_there():
+    assert PICTURE in (ROOT / "README.md").read_text()
+    assert (ROOT / PICTURE).read_bytes().startswith(b"\x89PNG")
+
+
+@pages
+def test_python_names_exist(page):
+    for name in re.findall(r"`(identax(?:\.\w+)+)`", page.read_text()):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+@pages
+def test_make_targets_exist(page):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([\w-]+)`", page.read_text())) <= targets
+
+
+@pages
+def test_experiments_exist(page):
+    papers = {name.split("/")[0] for name in registry.discover()}
+    named = set(re.findall(rf"`((?:{'|'.join(papers)})/\w+)`", page.read_text()))
+    assert named <= set(registry.discover())
+
+
+@pages
+def test_commands_are_understood(page):
+    for command, *words in _commands(page.read_text()):
+        assert command in KNOWN_OPTIONS
+        options = [word.split("=")[0] for word in words if word.startswith("--")]
+        assert {one for one in options if not one.startswith("--config.")} <= KNOWN_OPTIONS[command], words
+        if command != "run" or words[0] == "...":
+            continue
+        module = registry.load(words[0])
+        preset = words[words.index("--preset") + 1] if "--preset" in words else "quick"
+        config = module.PRESETS[preset]
+        fields = {field.name for field in dataclasses.fields(config)}
+        assert {one.removeprefix("--config.").replace("-", "_") for one in options if "." in one} <= fields
+        for option, value in itertools.pairwise(words):
+            if option == "--arm":
+                assert value in {arm.name for arm in module.arms(config)}
+            if option == "--sweep":
+                assert value.split("=")[0] in module.TRACED
+
+
+@pages
+def test_options_named_in_the_text_exist(page):
+    fields = {field for name in registry.discover() for field in _options(type(registry.load(name).PRESETS["quick"]))}
+    known = set.union(*KNOWN_OPTIONS.values()) | {f"--config.{field[2:]}" for field in fields} | {"--config.FIELD"}
+    assert set(re.findall(r"`(--[\w.-]+)", page.read_text())) <= known
+
+
+@pages
+def test_no_machine_paths_and_no_addresses(page):
+    assert not re.findall(r"(?<![\w.~$}])/(?:work|home|root|tmp|mnt|Users|opt|var)\b|https?://", page.read_text())
+
+
+def test_every_experiment_and_exit_code_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"| `{name}` |" in readme for name in registry.discover())
+    assert all(f"\n| {code} |" in readme for code in (0, 1, 2, 75))
+
+
+def test_the_example_of_the_readme_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    scope = {}
+    exec(compile(example, "README.md", "exec"), scope)
+    r2 = scope["results"].final("R2")
+    assert r2.shape == (8,)
+    assert np.isfinite(r2).all()
