@@ -1,47 +1,68 @@
-"""Finds the experiments: every module of `experiments/<paper>/` that assigns `PRESETS`."""
+"""Finds the experiments: every module `experiments/<paper>/<experiment>.py` that assigns `PRESETS`."""
 
 import ast
 import difflib
 import importlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parent
+ROOTS = [Path(__file__).parent]
+"""folders that hold one folder per paper"""
 
 
-def summaries(root: Path = ROOT) -> dict[str, str]:
-    """Maps `paper/experiment` to the first line of its docstring, without importing anything."""
+class Entry(NamedTuple):
+    """What `list` shows of an experiment: the first line of its docstring and the names of its presets."""
+
+    line: str
+    presets: tuple[str, ...]
+
+
+def discover() -> dict[str, Entry]:
+    """Maps `paper/experiment` to its entry, from the source alone: nothing is imported, so nothing can fail to."""
     found = {}
-    for path in sorted(root.glob("*/*.py")):
-        tree = ast.parse(path.read_text())
-        assigned = {
-            target.id
-            for node in tree.body
-            for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
-            if isinstance(target, ast.Name)
-        }
-        if "PRESETS" in assigned:
-            found[f"{path.parent.name}/{path.stem}"] = (ast.get_docstring(tree) or "").split("\n")[0]
+    for path in sorted(path for root in ROOTS for path in root.glob("*/*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for presets in _values_of("PRESETS", tree):
+            line = (ast.get_docstring(tree) or "").split("\n")[0]
+            found[f"{path.parent.name}/{path.stem}"] = Entry(line, _keys(presets))
     return found
 
 
 def load(name: str) -> Any:
     """Imports the experiment `name`; raises `ValueError` with the nearest name for an unknown one."""
-    require("experiment", name, list(summaries()))
+    require("experiment", name, list(discover()))
     return importlib.import_module(f"experiments.{name.replace('/', '.')}")
 
 
-def matching(names: list[str]) -> list[str]:
+def matching(names: Sequence[str]) -> list[str]:
     """Experiments with one of the given names or papers, all without any; raises `ValueError` for an unknown one."""
-    known = list(summaries())
+    known = list(discover())
     for name in names:
-        require("experiment or paper", name, known + sorted({one.split("/")[0] for one in known}))
-    return [one for one in known if not names or one in names or one.split("/")[0] in names]
+        require("experiment or paper", name, [*known, *sorted({_paper(one) for one in known})])
+    return [one for one in known if not names or one in names or _paper(one) in names]
 
 
-def require(what: str, found: str, wanted: list[str]) -> None:
+def require(what: str, found: str, wanted: Sequence[str]) -> None:
     """Raises `ValueError` with the nearest suggestion unless `found` is one of `wanted`."""
     if found not in wanted:
         near = difflib.get_close_matches(found, wanted, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"found {what} {found!r}, wanted one of {wanted}{hint}")
+        raise ValueError(f"found {what} {found!r}, wanted one of {list(wanted)}{hint}")
+
+
+def _paper(name: str) -> str:
+    return name.split("/")[0]
+
+
+def _values_of(name: str, tree: ast.Module) -> Iterator[ast.expr]:
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if value is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            yield value
+
+
+def _keys(presets: ast.expr) -> tuple[str, ...]:
+    keys = presets.keys if isinstance(presets, ast.Dict) else []
+    return tuple(str(key.value) for key in keys if isinstance(key, ast.Constant))

@@ -1,0 +1,165 @@
+"""From the results of all arms to the table "paper | ours", the figures, `summary.json` and the page."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from identax.run.records import write_json
+from identax.run.report import Comparison, Section, Table, trials_table, write_report
+from identax.run.results import Results
+
+EXPERIMENT = "experiment.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A published or derived number for one measured quantity.
+
+    `paper` is its text with table or figure and provenance. `bands` maps a preset to (low, high), None open.
+    Raises `ValueError` for a recollected number with a band: such a number is shown, never tested against.
+    """
+
+    quantity: str
+    paper: str
+    bands: Mapping[str, tuple[float | None, float | None]] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    recollected: bool = False
+
+    def __post_init__(self) -> None:
+        if self.recollected and self.bands:
+            raise ValueError(f"Reference {self.quantity!r}: found bands on a recollected number, wanted none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What `run_experiment` returns: results per arm, one value per seed for each quantity, the table, the page."""
+
+    results: Mapping[str, Results]
+    measured: Mapping[str, np.ndarray]
+    comparisons: Sequence[Comparison]
+    report: Path | None
+
+
+def summarise(
+    module: Any,
+    settings: Mapping[str, Any],
+    config: Any,
+    results: Mapping[str, Results],
+    reports: Mapping[str, Any],
+    workdir: Path | None,
+) -> Outcome:
+    """Turns results into the comparison table and, with a `workdir`, into figures, `summary.json` and the page.
+
+    `module` is an `ExperimentModule`, `reports` has what its `premises` said of each arm.
+    """
+    measured = module.measure(config, results)
+    comparisons = compare(module.REFERENCES, measured, settings["preset"] if settings["unchanged"] else None)
+    if workdir is None or jax.process_index() != 0:
+        return Outcome(results, measured, comparisons, None)
+    figures = list(module.figures(config, results))
+    (workdir / "figures").mkdir(exist_ok=True)
+    for number, figure in enumerate(figures, 1):
+        (workdir / "figures" / f"{number:02d}.png").write_bytes(figure.png)
+    summary = {
+        "measured": {name: np.asarray(values, float).tolist() for name, values in measured.items()},
+        "comparisons": [dataclasses.asdict(row) | {"in_band": row.in_band} for row in comparisons],
+        "failed_at": {arm: result.failed_at.tolist() for arm, result in results.items()},
+        "seconds": {arm: result.seconds for arm, result in results.items()},
+    }
+    write_json(workdir / "summary.json", _without_nan(summary))
+    phases = [result.seconds for result in results.values()]
+    page = write_report(
+        workdir / "report.html",
+        title=settings["experiment"],
+        subtitle=f"{(module.__doc__ or '').strip().splitlines()[0]} Preset: {settings['preset']}.",
+        sections=[Section("Figures", figures=figures), *_premise_sections(reports, measured)],
+        comparisons=comparisons,
+        config=config,
+        environment=json.loads((workdir / EXPERIMENT).read_text())["environment"],
+        timing={phase: sum(seconds[phase] for seconds in phases) for phase in ("compile", "run")},
+        trials_table=_all_trials(results),
+    )
+    return Outcome(results, measured, comparisons, page)
+
+
+def compare(
+    references: Sequence[Reference], measured: Mapping[str, np.ndarray], preset: str | None
+) -> list[Comparison]:
+    """One row per reference that was measured: mean, sample sd and n over finite trials; bands of `preset` only."""
+    rows = []
+    for reference in references:
+        if reference.quantity not in measured:
+            continue
+        values = np.asarray(measured[reference.quantity], float).ravel()
+        good = values[np.isfinite(values)]
+        low, high = reference.bands.get(preset, (None, None)) if preset is not None else (None, None)
+        failed = len(values) - len(good)
+        rows.append(
+            Comparison(
+                quantity=reference.quantity,
+                paper=reference.paper,
+                mean=good.mean() if len(good) else np.nan,
+                sd=good.std(ddof=1) if len(good) > 1 else np.nan,
+                n=len(good),
+                low=low,
+                high=high,
+                note=" ".join(filter(None, [reference.note, f"{failed} trials failed." if failed else ""])),
+            )
+        )
+    return rows
+
+
+def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndarray]) -> list[Section]:
+    tables = []
+    for arm, report in reports.items():
+        rows = [(premise.name, premise.holds, premise.found, premise.why) for premise in report.premises]
+        tables.append(Table(f"{arm}: does the theorem apply?", ("premise", "holds", "found", "why it matters"), rows))
+        rows = []
+        for prediction in report.predictions:
+            values = measured.get(f"{arm}: {prediction.quantity}")
+            seen = None if values is None else _mean_text(values)
+            rows.append((prediction.quantity, prediction.value, seen, prediction.why))
+        tables.append(Table(f"{arm}: predicted and measured", ("quantity", "predicted", "measured", "from"), rows))
+    return [Section("Premises and predictions", tables=tables)] if tables else []
+
+
+def _mean_text(values: np.ndarray) -> float | str:
+    """Mean over trials: a number, or for [T, k] the k means as text."""
+    values = np.asarray(values, float)
+    good = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
+    if not len(good):
+        return "every trial failed"
+    means = good.mean(axis=0)
+    return float(means) if means.ndim == 0 else ", ".join(f"{mean:.3g}" for mean in means)
+
+
+def _all_trials(results: Mapping[str, Results]) -> Table:
+    tables = []
+    for arm, result in results.items():
+        final = {name: result.final(name) for name, values in result.evaluation.items() if values.ndim == 2}
+        varying = {
+            name: np.asarray(values)
+            for name, values in result.trials.hparams.items()
+            if np.ndim(values) == 1 and len(np.unique(values)) > 1
+        }
+        tables.append((arm, trials_table(np.asarray(result.trials.seeds), varying, final, result.failed_at)))
+    header = list(dict.fromkeys(column for _, table in tables for column in table.header))
+    rows = [
+        (arm, *(dict(zip(table.header, row, strict=True)).get(column) for column in header))
+        for arm, table in tables
+        for row in table.rows
+    ]
+    return Table("", ("arm", *header), rows)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content

@@ -1,0 +1,138 @@
+"""The words of the command line: what it lists, suggests and refuses."""
+
+import pytest
+
+from experiments import registry
+from experiments.__main__ import main
+from experiments.cli import make_config, parse_sweep
+
+NAME = "fakepaper/line"
+REAL = {"aninfonce/synthetic", "aninfonce/decoder"}
+pytestmark = pytest.mark.usefixtures("line")
+
+
+# ---- finding experiments
+
+
+def test_list_shows_every_experiment_without_importing_it(capsys, monkeypatch):
+    monkeypatch.setattr(registry.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in [*REAL, NAME]:
+        assert name in shown
+    assert "smoke, quick" in shown and "A line is fitted" in shown
+
+
+def test_entries_of_the_real_tree_agree_with_the_modules():
+    found = registry.discover()
+    assert found.keys() >= REAL and "aninfonce/spectra" not in found and "aninfonce/synthetic_tables" not in found
+    for name in REAL:
+        module = registry.load(name)
+        assert found[name].presets == tuple(module.PRESETS)
+        assert found[name].line == module.__doc__.splitlines()[0]
+        assert set(module.TRACED) <= module.PRESETS["smoke"].__dataclass_fields__.keys()
+
+
+def test_matching_takes_names_and_papers():
+    assert set(registry.matching(["aninfonce"])) == REAL
+    assert registry.matching([NAME, "fakepaper"]) == [NAME]
+    assert set(registry.matching([])) == {*REAL, NAME}
+
+
+# ---- help and typos
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--help", "reproduce"),
+        ("list --help", "Exit codes"),
+        ("run --help", "run NAME --help"),
+        ("report -h", "report DIR"),
+        (f"run {NAME} --help", "--config.learning-rate"),
+        ("reproduce --help", "--tier"),
+    ],
+)
+def test_help_says_what_there_is(words, part, capsys):
+    try:
+        code = main(words.split())
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 0
+    assert part in capsys.readouterr().out
+
+
+def test_no_command_prints_the_help_and_fails(capsys):
+    assert main([]) == 2
+    assert "python -m experiments list" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("rum", "did you mean 'run'?"),
+        ("list all", "wanted no arguments"),
+        ("run", "found no experiment"),
+        ("run fakepaper/lime", f"did you mean '{NAME}'?"),
+        ("run aninfonce/sythetic", "did you mean 'aninfonce/synthetic'?"),
+        (f"run {NAME} --preset smok", "did you mean 'smoke'?"),
+        (f"run {NAME} --preset", "--preset without a name"),
+        (f"run {NAME} --arm frist", "did you mean 'first'?"),
+        (f"run {NAME} --sweep learning_rat=1", "did you mean 'learning_rate'?"),
+        (f"run {NAME} --sweep dim=1,2", "found sweep over 'dim'"),
+        (f"run {NAME} --sweep learning_rate=fast", "wanted FIELD=V1,V2,... with finite numbers"),
+        (f"run {NAME} --sweep learning_rate", "wanted FIELD=V1,V2,..."),
+        (f"run {NAME} --sweep learning_rate=nan", "finite numbers"),
+        (f"run {NAME} --sweep learning_rate=1 --sweep learning_rate=2", "twice"),
+        (f"run {NAME} --resume", "--resume without --workdir"),
+        (f"run {NAME} --num-seeds 0", "found num_seeds=0"),
+        (f"run {NAME} --config.num-steps 12 --config.evaluate-every 5", "found evaluate_every=5"),
+        (f"run {NAME} --data-devices 3", "data=3"),
+        (f"run {NAME} --config.dim 4", "found 3 scales, wanted dim=4"),
+        ("reproduce fakepapr", "did you mean 'fakepaper'?"),
+        ("reproduce fakepaper --tier paper", "found no preset 'paper'"),
+        ("report nowhere", "wanted the folder of a finished run"),
+        ("report", "wanted one run directory"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words, part, capsys):
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert part in error
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--config.dimm 4", "--config.dim"),
+        ("--config.noise gaussian", "normal"),
+        ("--config.dim three", "INT"),
+        ("--nun-seeds 3", "--num-seeds"),
+        ("--trial-map loop", "vmap"),
+    ],
+)
+def test_options_of_the_wrong_name_or_type_are_refused(words, part, run_line, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_line(*words.split())
+    assert stopped.value.code == 2
+    assert part in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="did you mean"):
+        main(["run", "fakepaper/lime", "--debug"])
+
+
+# ---- parsing
+
+
+def test_parse_sweep_takes_several_fields():
+    assert parse_sweep(["a=1e-3,2", "b-c=0"], ["a", "b_c"]) == {"a": [1e-3, 2.0], "b_c": [0.0]}
+
+
+def test_report_of_a_record_with_other_fields_names_them(line):
+    values = {**line.PRESETS["smoke"].__dict__, "scales": [1.0, 2.0, 3.0]}
+    assert make_config(line, values) == line.PRESETS["smoke"]
+    with pytest.raises(ValueError, match=r"\['dim', 'width'\]"):
+        make_config(line, {"width" if name == "dim" else name: value for name, value in values.items()})
