@@ -1,5 +1,9 @@
 """The words of the command line: what it lists, suggests and refuses."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from experiments import registry
@@ -122,6 +126,13 @@ def test_options_of_the_wrong_name_or_type_are_refused(words, part, run_line, ca
 def test_debug_shows_the_traceback():
     with pytest.raises(ValueError, match="did you mean"):
         main(["run", "fakepaper/lime", "--debug"])
+
+
+def test_the_process_exits_with_the_code():
+    command = [sys.executable, "-m", "experiments", "rum"]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: found command 'rum'") and "Traceback" not in ended.stderr
 
 
 # ---- parsing
