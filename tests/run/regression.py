@@ -41,7 +41,7 @@ def regression_study(dim: int = 3, batch: int = 16, *, host: bool = False) -> St
     )
 
 
-def contrastive_study(dim: int = 3, batch: int = 16) -> Study:
+def contrastive_study(dim: int = 3, batch: int = 16, *, host: bool = False) -> Study:
     """Learns a linear encoder by InfoNCE over the whole batch; its latents come out of a rejection loop.
 
     What can go wrong on a mesh is all here: a `while_loop` whose predicate depends on the trial, and a loss that
@@ -66,7 +66,7 @@ def contrastive_study(dim: int = 3, batch: int = 16) -> Study:
         return z @ state.truth.T, z_pos @ state.truth.T
 
     def loss(params, state, batch, key):
-        per_example = infonce(batch[0] @ params["w"].T, batch[1] @ params["w"].T)
+        per_example = infonce(batch[0] @ params["w"].T, batch[1] @ params["w"].T, scheme="one_view")
         return per_example, (None, {"scale": jnp.abs(params["w"]).mean()})
 
     def evaluate(state, key):
@@ -78,7 +78,7 @@ def contrastive_study(dim: int = 3, batch: int = 16) -> Study:
         loss=loss,
         optimizer=lambda hparams: optax.sgd(hparams["learning_rate"]),
         evaluate=evaluate,
-        sample=sample,
+        sample=None if host else sample,
     )
 
 

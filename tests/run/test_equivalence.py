@@ -4,7 +4,6 @@ import functools
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
@@ -115,7 +114,7 @@ def test_a_split_batch_is_a_whole_one(mesh):
 
 def test_the_loss_sees_all_negatives_of_a_split_batch():
     # By hand, on the whole batch: the first loss of each trial. A loss over one device's rows would be near
-    # log(2 * 2 - 1) instead of log(2 * 16 - 1).
+    # log(2) instead of log(16).
     first = results("1 x data 8").train["loss"][:, 0]
 
     def by_hand(key):
@@ -125,7 +124,7 @@ def test_the_loss_sees_all_negatives_of_a_split_batch():
     wanted, _ = jax.jit(jax.vmap(by_hand))(TRIALS.keys)
     np.testing.assert_allclose(first, wanted, rtol=2e-5)
     z = jax.random.normal(stream(step_key(jax.random.key(0), 0), "x"), (16, 3))
-    whole, local = infonce(z, z).mean(), infonce(z[:2], z[:2]).mean()
+    whole, local = (infonce(rows, rows, scheme="one_view").mean() for rows in (z, z[:2]))
     assert whole - local > 0.5  # the test could tell
 
 
@@ -180,15 +179,3 @@ def test_no_collectives_at_the_start_and_in_the_evaluation(monkeypatch):
     assert len(texts) == 2
     for compiled in texts:
         assert COLLECTIVE.findall(compiled.as_text()) == []
-
-
-def test_float64_agrees_too(x64):
-    found = run(
-        contrastive_study(),
-        Trials.grid(2, learning_rate=0.1),
-        num_steps=4,
-        log_every=2,
-        mesh=make_mesh(trial=2),
-        progress=False,
-    )
-    assert found.state.params["w"].dtype == jnp.float64 and np.isfinite(found.final("spread")).all()
