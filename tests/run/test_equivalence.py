@@ -158,8 +158,8 @@ def test_no_collectives_on_the_trial_axis(how):
 def test_a_split_batch_needs_collectives_among_its_own_devices_only():
     text = _advance_text(make_mesh(data=2), "vmap")
     lines = [line for line in text.splitlines() if COLLECTIVE.search(line) and "replica_groups=" in line]
-    pairs = re.compile(r"replica_groups=(\[4,2\]<=\[8\],|\{\{0,1\},\{2,3\},|mesh\[[^\]]*\] \{'axis_[1-9]'\})")
-    assert len(lines) > 5
+    pairs = re.compile(r"replica_groups=(\[4,2\]<=\[8\],|\{\{0,1\},\{2,3\},|mesh\[[^\]]*\] \{'(axis_[1-9]|data)'\})")
+    assert len(lines) > 2
     for line in lines:
         # One bit of all trials: whether any of them still needs another pass of the rejection loop.
         assert pairs.search(line) or " = pred[] all-reduce" in line, line
