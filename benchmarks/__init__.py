@@ -1,0 +1,1 @@
+"""Throughput, scaling and overhead of identax; `python -m benchmarks` measures and writes one JSON file per commit."""

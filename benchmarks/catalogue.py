@@ -1,0 +1,57 @@
+"""Which benchmarks there are, and the process each one wants."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """`measure(**arguments)` in a fresh process: one thread on one core if `pinned`, `devices` CPU devices."""
+
+    module: str
+    arguments: dict[str, Any]
+    pinned: bool
+    devices: int = 1
+    cpu: bool = False
+    """runs on the CPU even where there is an accelerator"""
+
+    def process(self) -> tuple[dict[str, str], str]:
+        """Environment variables to add, and what they mean in words."""
+        flags = [f"--xla_force_host_platform_device_count={self.devices}"] if self.devices > 1 else []
+        variables = {"IDENTAX_COMPILATION_CACHE": "off"}
+        if self.pinned:
+            flags.append("--xla_cpu_multi_thread_eigen=false")
+            variables |= {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        if self.cpu:
+            variables["JAX_PLATFORMS"] = "cpu"
+        variables["XLA_FLAGS"] = " ".join(flags)
+        return variables, "one thread on one core" if self.pinned else "all cores"
+
+
+def _quick(benchmark: Benchmark, **arguments: Any) -> Benchmark:
+    return dataclasses.replace(benchmark, arguments={**benchmark.arguments, **arguments})
+
+
+FULL: dict[str, Benchmark] = {
+    "step-paper": Benchmark("step", {"setting": "paper", "rounds": 9, "num_steps": 10}, pinned=True, cpu=True),
+    "step-small": Benchmark("step", {"setting": "small", "rounds": 15, "num_steps": 200}, pinned=True, cpu=True),
+    "trials": Benchmark("trials", {"rounds": 7, "num_steps": 100}, pinned=True),
+    "trials-all-cores": Benchmark("trials", {"rounds": 7, "num_steps": 100}, pinned=False),
+    "overhead": Benchmark("overhead", {"rounds": 7, "num_steps": 4000, "log_every": 200}, pinned=True),
+    "devices": Benchmark("devices", {"rounds": 7, "num_steps": 100}, pinned=False, devices=8, cpu=True),
+}
+QUICK: dict[str, Benchmark] = {
+    "step-paper": _quick(FULL["step-paper"], rounds=3, num_steps=5),
+    "step-small": _quick(FULL["step-small"], rounds=5, num_steps=50),
+    "trials": _quick(FULL["trials"], rounds=3, num_steps=20, counts=(1, 4, 16)),
+    "overhead": _quick(FULL["overhead"], rounds=3, num_steps=1000, log_every=100),
+    "devices": _quick(FULL["devices"], rounds=3, num_steps=20),
+}
+
+
+def function(benchmark: Benchmark) -> Callable[..., dict[str, Any]]:
+    """The `measure` of a benchmark's module, imported only now: JAX must find the process as it is to be."""
+    import importlib
+
+    return importlib.import_module(f"benchmarks.{benchmark.module}").measure

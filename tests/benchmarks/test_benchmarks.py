@@ -1,0 +1,189 @@
+"""The benchmarks run at a tiny size, compare the same step on both sides, and their files can be read back."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import catalogue, devices, overhead, results, settings, step, trials
+from benchmarks.step_parts import matrix_products
+from benchmarks.timing import Measurement, alternate
+from identax.losses import aninfonce
+from identax.rng import step_key, stream
+
+
+def _check(found, rows):
+    assert set(rows) <= set(found["timings"])
+    for timing in found["timings"].values():
+        assert 0 < timing["fastest"] <= timing["low"] <= timing["median"] <= timing["high"] <= timing["slowest"]
+    assert all(seconds > 0 for seconds in found["compile_seconds"].values())
+    assert all(np.isfinite(value) for value in found["derived"].values())
+    json.dumps(found)
+
+
+def test_step_names_all_its_parts():
+    found = step.measure("tiny", rounds=2, num_steps=2, torch=False)
+    _check(found, ["identax", "matrix products", "sampler and mixing", "encoder", "loss", "optimiser"])
+    assert found["derived"]["matmul_share"] > 0
+
+
+def test_trials_together_and_separate():
+    found = trials.measure("tiny", counts=(1, 2), rounds=2, num_steps=2)
+    _check(found, ["1 together", "1 separate", "2 together", "2 separate"])
+
+
+def test_overhead_of_the_runner():
+    found = overhead.measure("tiny", num_trials=2, rounds=1, num_steps=4, log_every=2)
+    _check(found, ["one scan", "by hand", "runner", "runner with workdir"])
+    assert set(found["derived"]) >= {"runner over one scan (%)", "runner with workdir over by hand (%)"}
+
+
+def test_devices_agree_and_exchange_nothing():
+    found = devices.measure("tiny", rounds=1, num_steps=3)
+    _check(found, ["1 devices", "8 devices"])
+    assert found["derived"]["devices"] == 8
+    assert devices.COLLECTIVE.search("%x = f32[8] all-reduce(%y)")
+
+
+def test_alternate_takes_turns_after_one_untimed_call_each():
+    calls = []
+    found = alternate({name: lambda name=name: calls.append(name) for name in "AB"}, rounds=2, units={"A": 1, "B": 2})
+    assert "".join(calls) == "ABABAB"
+    assert found["A"].rounds == 2
+    assert Measurement.of([3.0, 1.0, 2.0]) == Measurement(2.0, 1.5, 2.5, 1.0, 3.0, 3)
+
+
+def test_matrix_products_of_the_paper_setting():
+    shapes, flops = matrix_products(settings.PAPER)
+    # 852,000 weights: forward, weight gradient and input gradient (not of the first layer) for 2 x 1000 rows
+    encoder = 2 * 2000 * (3 * 852_000 - 1000)
+    assert flops == encoder + 2 * 2000 * 3 * 100 + 3 * 3 * 2 * 1000 * 1000 * 10
+    assert len(shapes) == 2 * 3 + 2 * (3 * 7 - 1) + 9
+
+
+def test_every_benchmark_exists_and_its_quick_form_is_smaller():
+    assert set(catalogue.QUICK) <= set(catalogue.FULL)
+    for name, quick in catalogue.QUICK.items():
+        assert callable(catalogue.function(quick))
+        assert quick.arguments["num_steps"] <= catalogue.FULL[name].arguments["num_steps"]
+    variables, words = catalogue.FULL["step-paper"].process()
+    assert "--xla_cpu_multi_thread_eigen=false" in variables["XLA_FLAGS"] and words == "one thread on one core"
+
+
+def _file(median, device="a cpu"):
+    timing = Measurement(median, 0.9 * median, 1.1 * median, 0.8 * median, 2 * median, 3)
+    found = {
+        "settings": {"n": 1},
+        "threads": "all cores",
+        "load": {"before": [0.0], "after": [0.0]},
+        "compile_seconds": {"identax": 1.0},
+        "timings": {"identax": dataclasses.asdict(timing)},
+        "derived": {"speedup": 5.0},
+    }
+    return {"device": device, "benchmarks": {"step": found}}
+
+
+def test_compare_tells_slower_faster_and_neither():
+    assert "slower" in results.compare(_file(1.0), _file(2.0))
+    assert "0.50  faster" in results.compare(_file(1.0), _file(0.5))
+    assert "slower" not in results.compare(_file(1.0), _file(1.1))
+    assert "Devices differ" in results.compare(_file(1.0), _file(1.0, "another"))
+    other = _file(1.0)
+    other["benchmarks"]["step"]["settings"]["n"] = 2
+    assert "not compared" in results.compare(_file(1.0), other)
+    assert "speedup" in results.table(_file(1.0))
+
+
+def test_compare_command_and_bad_files(tmp_path, capsys):
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, median in zip(paths, (1.0, 3.0), strict=True):
+        path.write_text(json.dumps(_file(median)))
+    assert command.main(["compare", *map(str, paths)]) == 0
+    assert "3.00  slower" in capsys.readouterr().out
+    paths[1].write_text("[]")
+    for wrong in (paths[1], tmp_path / "none.json"):
+        with pytest.raises(SystemExit):
+            command.main(["compare", str(paths[0]), str(wrong)])
+        assert str(wrong) in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main(["step-papper"])
+    assert "step-paper" in capsys.readouterr().err
+
+
+def test_result_files_are_named_by_commit_and_device(tmp_path):
+    environment = {"commit": "0123456789abcdef", "dirty": False, "cpu_count": 2}
+    assert results.path_of(environment, "AMD EPYC (x)", tmp_path).name == "0123456789-amd-epyc-x-2-cores.json"
+    dirty = results.path_of({**environment, "dirty": True}, "cpu", tmp_path)
+    assert dirty.name == "0123456789-dirty-cpu-2-cores.json"
+
+
+class TestTorch:
+    """The eager PyTorch step is the same step."""
+
+    @pytest.fixture(autouse=True)
+    def _torch(self):
+        self.torch = pytest.importorskip("torch")
+        self.torch.set_num_threads(1)
+
+    def _trial(self):
+        config = settings.TINY
+        study = settings.study_of(config)
+        trial = settings.trials_of(config, 1)[0]
+        state = jax.jit(study.init)(trial.keys, trial.hparams)
+        from benchmarks.step_torch import Trainer
+
+        return config, study, state, Trainer(config, jax.device_get(state.truth), jax.device_get(state.params))
+
+    def test_losses_and_gradients_agree_on_the_same_embeddings(self, x64, getkey):
+        from benchmarks.step_torch import aninfonce as torch_aninfonce
+
+        z, z_pos = (jax.random.normal(getkey(), (7, 4)) for _ in range(2))
+        precision = jnp.array([0.5, 3.0, 10.0, 25.0])
+        arguments = (z, z_pos, precision)
+        ours = jax.value_and_grad(lambda *args: aninfonce(*args).mean(), argnums=(0, 1, 2))(*arguments)
+        theirs = [self.torch.tensor(np.array(array), requires_grad=True) for array in arguments]
+        loss = torch_aninfonce(*theirs)
+        loss.backward()
+        np.testing.assert_allclose(loss.item(), ours[0], rtol=1e-12)
+        for tensor, gradient in zip(theirs, ours[1], strict=True):
+            np.testing.assert_allclose(tensor.grad, gradient, rtol=1e-9, atol=1e-12)
+
+    def test_pairs_have_the_same_law(self):
+        from benchmarks.step_torch import sample_pairs
+        from identax.dgp import ShellProjectedNormal, Sphere
+
+        num, precision, torch = 20_000, np.array([25.0, 5.0, 5.0], np.float32), self.torch
+        generator = torch.Generator().manual_seed(0)
+        views = sample_pairs([torch.eye(3)], torch.tensor(precision), 0.1, num, generator=generator)
+        theirs = [view.numpy() for view in views.chunk(2)]
+        z = Sphere(3).uniform(jax.random.key(0), num)
+        ours = [np.asarray(z), np.asarray(ShellProjectedNormal(precision, 0.1).sample(jax.random.key(1), z, Sphere(3)))]
+        for a, b in ((0, 0), (0, 1), (1, 1)):
+            products = [drawn[a] * drawn[b] for drawn in (theirs, ours)]
+            spread = sum(product.var(axis=0) / num for product in products) ** 0.5
+            assert (np.abs(products[0].mean(axis=0) - products[1].mean(axis=0)) < 6 * spread).all()
+
+    def test_updates_on_the_same_batches_agree(self):
+        config, study, state, trainer = self._trial()
+        dgp, step = settings.world_of(config), jax.jit(study.step)
+        for _ in range(3):
+            key = stream(step_key(state.key, state.step), "data")
+            x, x_pos = dgp.sample(state.truth, key, config.batch_size).observations
+            state, metrics = step(state, None)
+            loss = trainer.update(self.torch.tensor(np.concatenate([x, x_pos])))
+            np.testing.assert_allclose(loss.item(), metrics["loss"], rtol=2e-5)
+        np.testing.assert_allclose(trainer.raw.detach(), state.params["raw_precision"], rtol=1e-3)
+        first = state.params["encoder"]["backbone"]["Dense_0"]["kernel"]
+        np.testing.assert_allclose(
+            next(trainer.encoder.parameters()).detach().T, first, atol=1e-4
+        )  # three updates move it 9e-3
+
+    def test_training_lowers_the_loss(self):
+        *_, trainer = self._trial()
+        first = np.mean([trainer.step().item() for _ in range(20)])
+        trainer.steps(150)
+        assert np.mean([trainer.step().item() for _ in range(20)]) < first - 0.1
