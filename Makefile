@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # -n 2: two pytest workers; more processes than cores only slow XLA down
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/python -m experiments reproduce --tier quick aninfonce
@@ -19,6 +19,9 @@ test-all: $(VENV)/.test
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV)
@@ -39,3 +42,6 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.lint: pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,[test,lint])
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,[test,bench])
