@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# a bare comma would end an argument of $(call ...)
+comma := ,
 # -n 2: two pytest workers; more processes than cores only slow XLA down
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
@@ -41,7 +43,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,[test])
 
 $(VENV)/.lint: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,[test,lint])
+	$(call install,[test$(comma)lint])
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,[test,bench])
+	$(call install,[test$(comma)bench])
