@@ -14,7 +14,7 @@ _TIMEOUT = 1800
 
 
 def main(arguments: list[str]) -> int:
-    """Runs each benchmark in a process of its own and writes one result file; returns the exit code."""
+    """Runs each benchmark in a process of its own and writes one result file; returns 1 if any failed."""
     if arguments[:1] == ["compare"]:
         return _compare(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -27,16 +27,26 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"found benchmark {unknown[0]!r}, wanted one of {', '.join(known)}")
     environment, device = results.versions(), results.device_name()
-    found = {}
+    found, failed = {}, []
     for name in options.names or known:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found[name] = _in_process(name, known[name], "quick" if options.quick else "full")
-    whole = {"device": device, "environment": environment, "quick": options.quick, "benchmarks": found}
+        try:
+            found[name] = _in_process(name, known[name], "quick" if options.quick else "full")
+        except subprocess.SubprocessError as error:  # the others are still worth having
+            failed.append(name)
+            print(f"{name} failed: {error}", file=sys.stderr, flush=True)
+    whole = {
+        "device": device,
+        "environment": environment,
+        "quick": options.quick,
+        "failed": failed,
+        "benchmarks": found,
+    }
     path = results.path_of(environment, device, options.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(whole, indent=1) + "\n")
     print(f"{results.table(whole)}\n{device}; written to {path}")
-    return 0
+    return 1 if failed else 0
 
 
 def _in_process(name: str, benchmark: catalogue.Benchmark, tier: str) -> dict:

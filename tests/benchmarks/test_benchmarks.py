@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,7 @@ def test_devices_agree_and_exchange_nothing():
     found = devices.measure("tiny", rounds=1, num_steps=3)
     _check(found, ["1 devices", "8 devices"])
     assert found["derived"]["devices"] == 8
+    assert found["derived"]["largest difference in float64"] < 1e-9
     assert devices.COLLECTIVE.search("%x = f32[8] all-reduce(%y)")
 
 
@@ -119,6 +121,20 @@ def test_result_files_are_named_by_commit_and_device(tmp_path):
     assert results.path_of(environment, "AMD EPYC (x)", tmp_path).name == "0123456789-amd-epyc-x-2-cores.json"
     dirty = results.path_of({**environment, "dirty": True}, "cpu", tmp_path)
     assert dirty.name == "0123456789-dirty-cpu-2-cores.json"
+
+
+def test_one_failure_keeps_the_other_results(tmp_path, monkeypatch, capsys):
+    def measured(name, *_):
+        if name == "trials":
+            raise subprocess.CalledProcessError(1, name)
+        return _file(1.0)["benchmarks"]["step"]
+
+    monkeypatch.setattr(command, "_in_process", measured)
+    assert command.main(["--out", str(tmp_path), "trials", "devices"]) == 1
+    (path,) = tmp_path.glob("*.json")
+    found = results.read(path)
+    assert found["failed"] == ["trials"] and list(found["benchmarks"]) == ["devices"]
+    assert "trials failed" in capsys.readouterr().err
 
 
 class TestTorch:
