@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from identax.dgp import identity, orthogonal, random_invertible_mlp
-from identax.dgp.mixings import column_normalized
+from identax.dgp.mixings import column_normalized, condition_numbers
 
 ACTIVATIONS = {
     "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
@@ -105,3 +105,9 @@ def test_identity():
 def test_bad_input_is_named(build, found):
     with pytest.raises(ValueError, match=found):
         build()
+
+
+@pytest.mark.parametrize("n", [1, 2, 6, 10])
+def test_condition_numbers_are_those_of_the_svd(n, x64, getkey):
+    matrices = jax.vmap(lambda key: column_normalized(key, n))(jax.random.split(getkey(), 40))
+    np.testing.assert_allclose(condition_numbers(matrices), np.linalg.cond(np.asarray(matrices)), rtol=1e-8)
