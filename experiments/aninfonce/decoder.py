@@ -9,15 +9,15 @@ diagonal precision are trained jointly; the embedding is compared with z.
 """
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from experiments.aninfonce import decoder_tables as tables
 from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
+from experiments.aninfonce.optimizers import two_rate_adam
 from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc, precision_recovery
@@ -168,11 +168,7 @@ def _training(config: Config, dgp: DGP) -> Study:
         return per_example, (None, {})
 
     def optimizer(hparams):
-        rates = {"encoder": hparams["learning_rate"], "raw_precision": hparams["precision_learning_rate"]}
-        groups: dict[Hashable, optax.GradientTransformation] = {
-            name: optax.adam(_schedule(config, rate)) for name, rate in rates.items()
-        }
-        return optax.multi_transform(groups, lambda params: {name: name for name in params})
+        return two_rate_adam(hparams, schedule=config.schedule, num_steps=config.num_steps)
 
     def evaluate(state, key):
         drawn = dgp.sample(state.truth, key, config.num_evaluate)
@@ -212,12 +208,6 @@ def _by_block(name: str, r2: jax.Array, config: Config) -> dict[str, jax.Array]:
     """Means over all latents, over those of high precision (content) and over those of low precision (style)."""
     half = config.dim // 2
     return {name: r2.mean(), f"content {name}": r2[:half].mean(), f"style {name}": r2[half:].mean()}
-
-
-def _schedule(config: Config, rate):
-    if config.schedule == "constant":
-        return rate
-    return lambda count: rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(count / config.num_steps, 1.0)))
 
 
 REFERENCES = tables.REFERENCES

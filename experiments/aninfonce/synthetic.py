@@ -8,22 +8,26 @@ invertible MLP; an encoder and (AnInfoNCE) a diagonal precision are trained join
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from experiments.aninfonce import spectra
 from experiments.aninfonce import synthetic_tables as tables
+from experiments.aninfonce.optimizers import two_rate_adam
+from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, random_invertible_mlp
 from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
 from identax.models import canonical_coordinates, fit_linear_layer, mlp, normalize
 from identax.rng import stream
+from identax.run import Results
 from identax.run.experiment import Arm
+from identax.run.report import Figure
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
@@ -146,7 +150,10 @@ def build(config: Config) -> Study:
     learns_precision = config.objective == "aninfonce"
 
     def init(key, hparams):
-        truth = dgp.init(stream(key, "truth"), precision=spectra.precision(config, hparams))
+        truth = dgp.init(
+            stream(key, "truth"),
+            precision=spectra.precision(config.spectrum, config.dim, high=hparams["high"], low=hparams["low"]),
+        )
         params: dict[str, Any] = {
             "encoder": {
                 "backbone": backbone.init(stream(key, "backbone"), jnp.zeros((1, config.dim)))["params"],
@@ -176,9 +183,7 @@ def build(config: Config) -> Study:
         return per_example, (state.model_state, {})
 
     def optimizer(hparams):
-        rates = {"encoder": hparams["learning_rate"], "raw_precision": hparams["precision_learning_rate"]}
-        groups: dict[Any, Any] = {name: optax.adam(_schedule(config, rate)) for name, rate in rates.items()}
-        return optax.multi_transform(groups, lambda params: {name: name for name in params})
+        return two_rate_adam(hparams, schedule=config.schedule, num_steps=config.num_steps, flat=config.flat)
 
     def warm_start(state, key, dims):
         drawn = dgp.sample(state.truth, key, config.num_warm_start).observations
@@ -194,17 +199,6 @@ def build(config: Config) -> Study:
     dims = [width] + [config.dim] * len(config.warm_starts)
     events = [(step, partial(warm_start, dims=m)) for step, m in zip(config.warm_starts, dims, strict=False)]
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, events=events)
-
-
-def _schedule(config: Config, rate):
-    if config.schedule == "constant":
-        return rate
-
-    def at(count):
-        done = (count / config.num_steps - config.flat) / (1 - config.flat)
-        return rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0, 1)))
-
-    return at
 
 
 def _warm_start(config: Config, state, features, z, z_pos):
@@ -230,15 +224,13 @@ def _pad(array, count):
 
 
 def _measure(config: Config, state, latents, estimates):
-    true = state.truth["precision"]
-    content, style = block_r2(estimates, latents, spectra.blocks(config))
+    true, blocks = state.truth["precision"], spectra.blocks(config.spectrum, config.dim)
+    content, style = block_r2(estimates, latents, blocks)
     score, assignment = mcc(latents, estimates, return_assignment=True)
     found = {"R2": linear_r2(estimates, latents), "content R2": content, "style R2": style, "MCC": score}
     if config.objective == "aninfonce":
         precision = jax.nn.softplus(state.params["raw_precision"]) * state.model_state["used"]
-        within = block_r2(
-            estimates, latents, spectra.blocks(config), estimated_precision=precision, true_precision=true
-        )
+        within = block_r2(estimates, latents, blocks, estimated_precision=precision, true_precision=true)
         errors = precision_recovery(precision, true, assignment=assignment)
         found |= {
             "content R2 within block": within[0],
@@ -251,4 +243,18 @@ def _measure(config: Config, state, latents, estimates):
 
 
 REFERENCES = tables.REFERENCES
-premises, measure, figures = tables.premises, tables.measure, tables.figures
+
+
+def premises(config: Config) -> Mapping[str, Report]:
+    """Which theorem applies to each arm, and what it predicts."""
+    return tables.premises(arms(config))
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed for every quantity, as `arm: quantity`."""
+    return tables.measure(arms(config), results)
+
+
+def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """Recovery and precision over training and at the end, style against temperature."""
+    return tables.figures(arms(config), results)

@@ -13,13 +13,14 @@ from identax.assumptions import (
     ContrastiveObjective,
     ContrastiveWorld,
     Report,
+    collapse_thresholds,
     contrastive_report,
     oracle_precision,
     pair_correlations,
 )
 from identax.dgp import anisotropic_pairs, identity
 from identax.run import Results
-from identax.run.experiment import Reference
+from identax.run.experiment import Arm, Reference
 from identax.run.figures import bars, learning_curves, spectrum
 from identax.run.report import Figure, figure_png
 
@@ -71,15 +72,13 @@ REFERENCES = (
 )
 
 
-def premises(config: Any) -> Mapping[str, Report]:
+def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
     """Which theorem applies to each arm, and what it predicts."""
-    from experiments.aninfonce.synthetic import arms
-
-    return {arm.name: _report(arm.config) for arm in arms(config)}
+    return {arm.name: _report(arm.config) for arm in arms}
 
 
 def _report(config: Any) -> Report:
-    true = spectra.precision(config, {"high": config.high, "low": config.low})
+    true = _true(*_world(config))
     world = ContrastiveWorld("sphere", config.dim, precision=tuple(np.asarray(true).tolist()), exact=False)
     infonce = config.objective == "infonce"
     objective = ContrastiveObjective(
@@ -94,14 +93,13 @@ def _world(config: Any) -> tuple:
     return config.spectrum, config.dim, config.high, config.low, config.threshold
 
 
-def _true(spectrum_name: str, dim: int, high: float, low: float) -> jax.Array:
-    config = type("World", (), {"spectrum": spectrum_name, "dim": dim})
-    return spectra.precision(config, {"high": high, "low": low})
+def _true(spectrum_name: str, dim: int, high: float, low: float, threshold: float) -> jax.Array:
+    return spectra.precision(spectrum_name, dim, high=high, low=low)
 
 
 def _pairs(spectrum_name: str, dim: int, high: float, low: float, threshold: float):
     """The world without its mixing: the theory speaks about latents."""
-    true = _true(spectrum_name, dim, high, low)
+    true = _true(spectrum_name, dim, high, low, threshold)
     dgp = anisotropic_pairs(dim, mixing=identity(), precision=true, threshold=threshold)
     truth = dgp.init(jax.random.key(0))
     return lambda key, num: dgp.sample(truth, key, num).latents
@@ -119,17 +117,16 @@ def oracle_of(config: Any) -> tuple[float, ...]:
 
 @functools.lru_cache
 def _oracle(world: tuple, num_pairs: int, scheme: str) -> tuple[float, ...]:
-    true = _true(*world[:4])
-    found = oracle_precision(jax.random.key(2), _pairs(*world), world[1], num_pairs=num_pairs, scheme=scheme, init=true)
+    found = oracle_precision(
+        jax.random.key(2), _pairs(*world), world[1], num_pairs=num_pairs, scheme=scheme, init=_true(*world)
+    )
     return tuple(np.asarray(found).tolist())
 
 
-def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`; of a temperature sweep, the config's own."""
-    from experiments.aninfonce.synthetic import arms
-
     measured: dict[str, np.ndarray] = {}
-    for arm in arms(config):
+    for arm in arms:
         if arm.name not in results:
             continue
         result = results[arm.name]
@@ -157,12 +154,10 @@ def _precision_errors(config: Any, final: Mapping[str, np.ndarray]) -> dict[str,
     }
 
 
-def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
+def figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> Sequence[Figure]:
     """Content and style over training, the precision over training and at the end, style against temperature."""
-    from experiments.aninfonce.synthetic import arms
-
     drawn = []
-    own = {arm.name: arm for arm in arms(config) if arm.name in results}
+    own = {arm.name: arm for arm in arms if arm.name in results}
     for name, arm in own.items():
         result = results[name]
         mask = result.where(temperature=arm.config.temperature)
@@ -176,7 +171,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
 
 
 def _precision_figures(name: str, config: Any, result: Results) -> list[Figure]:
-    true = np.sort(np.asarray(spectra.precision(config, {"high": config.high, "low": config.low})))
+    true = np.sort(np.asarray(_true(*_world(config))))
     found = result.evaluation["precision"]
     levels = {f"truth {level:g}": level for level in sorted({true[0].item(), true[-1].item()})}
     curves = (
@@ -200,8 +195,7 @@ def _temperature_figures(sweeps: Mapping[str, Results], arms: Mapping[str, Any])
             mask = result.where(temperature=temperature)
             for block, found in series.items():
                 found[f"τ={temperature:.3g}"] = result.final(f"{block} R2")[mask]
-        rho = np.asarray(_rho(*_world(arms[name].config)))
-        threshold = np.maximum(rho - rho.min(), 0).sum()
+        threshold = float(collapse_thresholds(_rho(*_world(arms[name].config))).max())
         caption = (
             f"{name}: InfoNCE by temperature. Weak-similarity theory predicts style lost for 1/τ below "
             f"{threshold:.2f}; it is an expansion in 1/τ and says nothing reliable above about 2."

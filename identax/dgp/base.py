@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Float
 
 
 @jax.tree_util.register_dataclass
@@ -29,7 +28,3 @@ class DGP(NamedTuple):
 
     init: Callable[..., Any]
     sample: Callable[..., Sample]
-
-
-Vector = Float[Array, " n"]
-Matrix = Float[Array, "N n"]

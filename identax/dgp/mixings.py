@@ -1,6 +1,5 @@
 """Mixing functions g: latents -> observations, with their inverses."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from identax._choices import check_choice
 from identax.rng import stream
 
 _SWEEPS = 10  # over all pairs of columns; convergence is quadratic
@@ -41,8 +41,7 @@ def random_invertible_mlp(
     Raises `ValueError` for an unknown activation (naming the nearest), n < 1, num_layers < 1 or a pool
     smaller than num_layers. Source: Zimmermann et al. 2021 and Rusak et al. 2025, code.
     """
-    if activation not in _ACTIVATIONS:
-        raise ValueError(_unknown_activation(activation))
+    check_choice("random_invertible_mlp", "activation", activation, tuple(_ACTIVATIONS))
     if n < 1 or num_layers < 1 or pool_size < num_layers:
         raise ValueError(
             f"random_invertible_mlp: found n={n}, num_layers={num_layers}, pool_size={pool_size},"
@@ -172,9 +171,3 @@ _ACTIVATIONS: dict[str, tuple[Callable, Callable | None]] = {
     "smooth_leaky_relu": (_smooth_leaky_relu, _smooth_leaky_relu_inverse),
     "softplus": (jax.nn.softplus, _softplus_inverse),
 }
-
-
-def _unknown_activation(name: str) -> str:
-    message = f"random_invertible_mlp: found activation {name!r}, wanted one of {', '.join(_ACTIVATIONS)}"
-    nearest = difflib.get_close_matches(name, _ACTIVATIONS, n=1)
-    return f"{message}; did you mean {nearest[0]!r}?" if nearest else message

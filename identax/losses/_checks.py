@@ -1,8 +1,5 @@
 """Checks shared by the losses; they run while tracing, on shapes and on values that are already known."""
 
-import difflib
-from collections.abc import Sequence
-
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
@@ -36,15 +33,6 @@ def check_precision(where: str, precision: Embeddings, dim: int) -> None:
         values = np.asarray(precision)
         if not np.all((values > 0) & np.isfinite(values)):
             raise ValueError(f"{where}: found precision {values}, wanted positive finite entries")
-
-
-def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises `ValueError` with the nearest known spelling unless `value` is one of `choices`."""
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)
-        raise ValueError(
-            f"{where}: found {name}={value!r}, wanted one of {list(choices)}; did you mean {near[0]!r}?"
-        )
 
 
 def check_pairs(where: str, z: Embeddings, z_pos: Embeddings) -> None:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.losses._checks import Embeddings, check_choice, check_pairs
+from identax._choices import check_choice
+from identax.losses._checks import Embeddings, check_pairs
 from identax.losses.similarity import Similarity
 
 SCHEMES = ("two_view", "two_view_as_published", "one_view", "one_view_with_self")

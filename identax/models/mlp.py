@@ -1,6 +1,5 @@
 """Multi-layer perceptrons and their output heads."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from identax._choices import check_choice
 from identax.models.base import Model
 
 HEADS = ("none", "sphere", "learnable_sphere", "box", "learnable_box")
@@ -86,8 +86,8 @@ def mlp(
     widths = tuple(int(width) for width in widths)
     if not widths or min(widths) < 1:
         raise ValueError(f"mlp: found widths={widths}, wanted one or more positive integers")
-    _check_choice("activation", activation, tuple(_ACTIVATIONS))
-    _check_choice("head", head, HEADS)
+    check_choice("mlp", "activation", activation, tuple(_ACTIVATIONS))
+    check_choice("mlp", "head", head, HEADS)
     return from_linen(_MLP(widths, activation, head, activate_last))
 
 
@@ -107,10 +107,3 @@ def from_linen(module: nn.Module) -> Model:
         return output, updated["batch_stats"]
 
     return Model(init, apply)
-
-
-def _check_choice(what: str, found: str, wanted: Sequence[str]) -> None:
-    if found not in wanted:
-        near = difflib.get_close_matches(found, wanted, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"mlp: found {what}={found!r}, wanted one of {tuple(wanted)}{hint}")

@@ -136,7 +136,7 @@ def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool, fil
     try:
         found = json.loads((workdir / file).read_text())["config"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"run: {workdir / CONFIG} is not what a run writes there ({error})") from error
+        raise ValueError(f"run: {workdir / file} is not what a run writes there ({error})") from error
     differing = list(_differences(found, wanted))
     if differing:
         raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))

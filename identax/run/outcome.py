@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from identax.run.progress import mean_sd
 from identax.run.records import write_json
 from identax.run.report import Comparison, Section, Table, trials_table, write_report
 from identax.run.results import Results
@@ -96,16 +97,16 @@ def compare(
         if reference.quantity not in measured:
             continue
         values = np.asarray(measured[reference.quantity], float).ravel()
-        good = values[np.isfinite(values)]
+        mean, sd, n = mean_sd(values)
         low, high = reference.bands.get(preset, (None, None)) if preset is not None else (None, None)
-        failed = len(values) - len(good)
+        failed = len(values) - n
         rows.append(
             Comparison(
                 quantity=reference.quantity,
                 paper=reference.paper,
-                mean=good.mean() if len(good) else np.nan,
-                sd=good.std(ddof=1) if len(good) > 1 else np.nan,
-                n=len(good),
+                mean=mean,
+                sd=sd if n > 1 else np.nan,
+                n=n,
                 low=low,
                 high=high,
                 note=" ".join(filter(None, [reference.note, f"{failed} trials failed." if failed else ""])),

@@ -15,6 +15,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
 
 def canvas(size: tuple[float, float], title: str) -> tuple[Figure, Axes]:
+    """An empty figure of `size` inches with one pair of axes in the house style."""
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -36,6 +37,7 @@ def series_style(number: int) -> tuple[str, Any]:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
+    """Puts the legend of `axes` below them, where it can hide no data; none without labels."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         columns = min(len(labels), 3)
@@ -46,6 +48,7 @@ def legend(figure: Figure, axes: Axes) -> None:
 
 
 def reference_lines(axes: Axes, references: Mapping[str, float]) -> None:
+    """Draws each level (in data units) as a dotted line with its label at the right edge."""
     for label, level in references.items():
         axes.axhline(level, color=INK, lw=1.1, ls=DASHES[2], zorder=2)
         axes.annotate(

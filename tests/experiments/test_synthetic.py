@@ -60,13 +60,10 @@ def test_warm_start_drops_the_spare_dim(smoke):
 
 
 def test_spectra_and_blocks():
-    config = dataclasses.replace(synthetic.Config(), dim=5)
-    hparams = {"high": 25.0, "low": 5.0}
-    np.testing.assert_array_equal(spectra.precision(config, hparams), [25, 25, 5, 5, 5])
-    assert spectra.blocks(config) == ([0, 1], [2, 3, 4])
-    linear = dataclasses.replace(config, spectrum="linear")
-    np.testing.assert_allclose(spectra.precision(linear, hparams), [5, 10, 15, 20, 25])
-    assert spectra.blocks(linear) == ([3, 4], [0, 1, 2])
+    np.testing.assert_array_equal(spectra.precision("bimodal", 5, high=25.0, low=5.0), [25, 25, 5, 5, 5])
+    assert spectra.blocks("bimodal", 5) == ([0, 1], [2, 3, 4])
+    np.testing.assert_allclose(spectra.precision("linear", 5, high=25.0, low=5.0), [5, 10, 15, 20, 25])
+    assert spectra.blocks("linear", 5) == ([3, 4], [0, 1, 2])
 
 
 def test_the_paper_preset_is_the_authors_setting():
