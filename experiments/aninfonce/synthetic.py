@@ -197,7 +197,8 @@ def build(config: Config) -> Study:
 
     # The first warm start sees the spare dims and drops them; for later ones they are gone.
     dims = [width] + [config.dim] * len(config.warm_starts)
-    events = [(step, partial(warm_start, dims=m)) for step, m in zip(config.warm_starts, dims, strict=False)]
+    starts = config.warm_starts if learns_precision else ()
+    events = [(step, partial(warm_start, dims=m)) for step, m in zip(starts, dims, strict=False)]
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, events=events)
 
 

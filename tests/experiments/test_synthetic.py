@@ -59,6 +59,12 @@ def test_warm_start_drops_the_spare_dim(smoke):
     np.testing.assert_array_equal(outcome.results["hard, no cure"].state.model_state["used"], np.ones((2, 6)))
 
 
+def test_infonce_has_no_precision_to_start_warm():
+    config = dataclasses.replace(synthetic.PRESETS["smoke"], objective="infonce")
+    assert config.warm_starts
+    assert synthetic.build(config).events == ()
+
+
 def test_spectra_and_blocks():
     np.testing.assert_array_equal(spectra.precision("bimodal", 5, high=25.0, low=5.0), [25, 25, 5, 5, 5])
     assert spectra.blocks("bimodal", 5) == ([0, 1], [2, 3, 4])
