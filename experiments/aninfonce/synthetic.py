@@ -175,7 +175,7 @@ def build(config: Config) -> Study:
         return normalize(output * model_state["used"][None, :])
 
     def loss(params, state, batch, key):
-        z, z_pos = (embed(params, state.model_state, x) for x in batch)
+        z, z_pos = jnp.split(embed(params, state.model_state, jnp.concatenate(batch)), 2)
         if learns_precision:
             per_example = aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"]), scheme=config.scheme)
         else:

@@ -25,8 +25,8 @@ class ShellProjectedNormal(Conditional):
 
     The same law as redrawing m until it falls into the shell, but proposed from N(z, 1/precision) tilted by
     exp(-c |m|^2 / 2) and accepted inside the shell with probability exp(c (|m|^2 - (1+threshold)^2) / 2): for
-    every c >= 0 the product is the density above. The best c per anchor puts E|m|^2 on the outer edge and
-    accepts about 0.2 whatever the precision, where plain proposals accept 0.035 at (50, 2), n = 10.
+    every c >= 0 the product is the density above. The c that puts E|m|^2 on the outer edge for an average
+    anchor accepts about 0.2 whatever the precision, where plain proposals accept 0.035 at (50, 2), n = 10.
 
     `precision` [n] > 0 is an inverse variance in units of 1/latent^2 (twice the paper's Lambda, whose
     exponent has no 1/2); 0 < `threshold` < 1 is a fraction of the radius. Draws carry no gradient. Raises
@@ -53,25 +53,24 @@ class ShellProjectedNormal(Conditional):
         mean, precision, threshold = jax.lax.stop_gradient(
             (mean, _precision(self, mean), jnp.asarray(self.threshold, mean.dtype))
         )
-        anchor, precision = (mean / space.radius).T, precision[:, None] * space.radius**2
-        outer = (1 + threshold) ** 2
-        tilt = _best_tilt(anchor, precision, outer)
-        tilted = precision + tilt[None]
-        rows = (anchor * precision / tilted, jax.lax.rsqrt(tilted), tilt)
+        precision, outer = precision * space.radius**2, (1 + threshold) ** 2
+        tilt = _best_tilt(precision, outer)
+        tilted = (precision + tilt)[:, None]
+        centers = (mean / space.radius).T * (precision[:, None] / tilted)
+        std = jax.lax.rsqrt(tilted)
 
-        def propose(key, rows, num):
-            center, std, tilt = rows
-            size = num * center.shape[-1]
-            noise = jax.random.normal(key, (center.shape[0], size), center.dtype)
-            level = jax.random.uniform(jax.random.fold_in(key, 1), (size,), center.dtype)
-            noise, level = noise.reshape(-1, num, center.shape[-1]), level.reshape(num, -1)
-            proposal = center[:, None] + std[:, None] * noise
+        def propose(key, centers, num):
+            size = num * centers.shape[-1]
+            noise = jax.random.normal(key, (centers.shape[0], size), centers.dtype)
+            level = jax.random.uniform(jax.random.fold_in(key, 1), (size,), centers.dtype)
+            noise, level = noise.reshape(-1, num, centers.shape[-1]), level.reshape(num, -1)
+            proposal = centers[:, None] + std[:, None] * noise
             squared = jnp.square(proposal).sum(axis=0)
             inside = jnp.abs(jnp.sqrt(squared) - 1) < threshold
-            kept = jnp.log(level) <= 0.5 * tilt[None] * (squared - outer)
+            kept = jnp.log(level) <= 0.5 * tilt * (squared - outer)
             return proposal, (inside & kept) | ~jnp.isfinite(squared)
 
-        drawn = first_accepted(propose, key, rows, num_proposals=8)
+        drawn = first_accepted(propose, key, centers, num_proposals=8)
         return space.project(drawn.T)
 
     def _log_prob(self, value, mean, space):
@@ -164,17 +163,21 @@ def _precision(law, mean: Float[Array, "N n"]) -> Float[Array, " n"]:
     return precision
 
 
-def _best_tilt(anchor, precision, outer):
-    """Solves E|m|^2 = outer for c >= 0 by Newton, monotone from c = 0; exactness does not hang on it."""
-    squared = jnp.square(precision * anchor)
+def _best_tilt(precision, outer):
+    """Solves E|m|^2 = outer for c >= 0, averaged over uniform anchors, by Newton; exactness does not hang on it.
+
+    E|m|^2 is convex and falls in c, so the steps from c = 0 rise to the root. One c for all anchors accepts 1 to 8 %
+    fewer proposals than one c each, which costs more than it saves.
+    """
+    squared = jnp.square(precision) / precision.shape[0]
 
     def newton(_, tilt):
-        inverse = 1 / (precision + tilt[None])
-        excess = (inverse + squared * inverse**2).sum(axis=0) - outer
-        slope = (inverse**2 + 2 * squared * inverse**3).sum(axis=0)
+        inverse = 1 / (precision + tilt)
+        excess = (inverse + squared * inverse**2).sum() - outer
+        slope = (inverse**2 + 2 * squared * inverse**3).sum()
         return jnp.maximum(tilt + excess / slope, 0)
 
-    return jax.lax.fori_loop(0, 8, newton, jnp.zeros_like(anchor[0]), unroll=True)
+    return jax.lax.fori_loop(0, 6, newton, jnp.zeros_like(precision[0]), unroll=True)
 
 
 def _envelope(linear, precision):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-_PROPOSALS_LATER = 4
+_PROPOSALS_LATER = 2
 _FEWEST_ROWS_LATER = 8
 _MAX_PASSES = 100_000
 
