@@ -1,0 +1,119 @@
+"""Endless shuffled batches of a data set on the host: read ahead, resumable, the same on any number of processes."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+_ENDLESS = 2**40  # batches
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What `epoch_batches` reads: `len(source)` examples, each a pytree of arrays of the same shapes.
+
+    Where there is a method `take(indices [B])` that gives B examples stacked, that is used instead.
+    """
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@runtime_checkable
+class _Stacking(Protocol):
+    def take(self, indices: np.ndarray, /) -> Any: ...
+
+
+class Batches(Iterator[Any]):
+    """The iterator of `epoch_batches`. Its state is a position in batches, so any number of shards can take it over."""
+
+    def __init__(self, dataset: Any, identity: dict[str, Any]) -> None:
+        self._iterator: Any = iter(dataset)
+        self._identity = identity
+
+    def __next__(self) -> Any:
+        return next(self._iterator)
+
+    def get_state(self) -> dict[str, Any]:
+        """Position behind the batch returned last, and what it is a position in; JSON."""
+        return {"next_batch": int(self._iterator.get_state()["next_index"]), **self._identity}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Moves there without reading. Raises `ValueError` for a state of other batches."""
+        own = {"next_batch": state.get("next_batch"), **self._identity}
+        if state != own:
+            differing = {name: (state.get(name), own.get(name)) for name in own if state.get(name) != own[name]}
+            raise ValueError(f"epoch_batches: found a position of other batches, (there, here) differ in {differing}")
+        self._iterator.set_state({"next_index": state["next_batch"]})
+
+    def close(self) -> None:
+        """Ends the reading threads."""
+        self._iterator.close()
+
+
+def epoch_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    shuffle: bool = True,
+    shard: tuple[int, int] = (0, 1),
+    num_threads: int = 4,
+    buffer_size: int = 8,
+) -> Batches:
+    """Endless batches: pytrees of NumPy arrays [batch_size / count, ...], every epoch in a fresh order.
+
+        global batch b of epoch e: positions b * batch_size ... (b + 1) * batch_size - 1 of the order (seed, e)
+
+    The order is a permutation that depends on `seed` and the epoch alone, the same on every machine; it costs 8 bytes
+    an example. The last len(source) mod batch_size of an epoch, others every epoch, sit it out. `shard` = (index,
+    count) reads only the index-th of `count` equal consecutive slices of every global batch: side by side they are the
+    batch, whatever `count` is. For the runner it must be `identax.run.loader.data_shard(mesh)`.
+
+    `num_threads` threads read ahead up to `buffer_size` batches; the reading order never depends on them. Decoding of
+    images and reading of files run in parallel, Python code of a source does not. `get_state()` and `set_state()`
+    make it resumable at once at any batch.
+
+    Raises `ValueError` unless 1 <= batch_size <= len(source), `count` divides it, 0 <= index < count and
+    0 <= seed < 2**32.
+    What `source[i]` raises is raised by `next`.
+    """
+    import grain  # half a second that only users of a pipeline pay
+
+    num = len(source)
+    index, count = shard
+    _check(num, batch_size, seed, shard)
+    own, per_epoch = batch_size // count, num // batch_size
+
+    @functools.lru_cache(maxsize=2)  # threads that read ahead straddle an epoch's end
+    def order(epoch: int) -> np.ndarray:
+        # RandomState, not Generator: its streams are frozen across NumPy versions.
+        return np.random.RandomState([seed, epoch]).permutation(num) if shuffle else np.arange(num)
+
+    def read(number: int) -> Any:
+        epoch, batch = divmod(int(number), per_epoch)
+        begin = batch * batch_size + index * own
+        indices = order(epoch)[begin : begin + own]
+        if isinstance(source, _Stacking):
+            return source.take(indices)
+        examples = [source[int(i)] for i in indices]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=buffer_size)
+    dataset = grain.MapDataset.range(_ENDLESS).map(read).to_iter_dataset(options)
+    return Batches(dataset, {"num_examples": num, "batch_size": batch_size, "seed": seed, "shuffle": shuffle})
+
+
+def _check(num: int, batch_size: int, seed: int, shard: tuple[int, int]) -> None:
+    index, count = shard
+    if not 1 <= batch_size <= num:
+        raise ValueError(f"epoch_batches: found batch_size={batch_size}, wanted 1 to {num}, the number of examples")
+    if count < 1 or not 0 <= index < count or batch_size % count:
+        raise ValueError(
+            f"epoch_batches: found shard={shard} of batch_size={batch_size}, "
+            "wanted 0 <= index < count and count to divide it"
+        )
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"epoch_batches: found seed={seed}, wanted 0 <= seed < 2**32")
