@@ -1,69 +1,144 @@
 """Contrast: which rows are compared with which, one shared log-sum-exp for every similarity."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from identax._choices import check_choice
-from identax.losses._checks import Embeddings, check_pairs
+from identax.losses._checks import (
+    BlockSize,
+    Embeddings,
+    Scalar,
+    check_block_size,
+    check_nonnegative,
+    check_pairs,
+    is_traced,
+)
+from identax.losses.blocked import across_logsumexps, within_logsumexp
 from identax.losses.similarity import Similarity
 
 SCHEMES = ("two_view", "two_view_as_published", "one_view", "one_view_with_self")
 
+Halves = tuple[Array, ...]
+"""one array [N] for the first view's anchors, and in the two-view schemes another for the second's"""
 
-def check_contrast(
-    where: str, z: Embeddings, z_pos: Embeddings, scheme: str, negatives: Embeddings | None
-) -> None:
-    """Raises `ValueError` for unknown schemes, unequal or wrong shapes, and batches without any negative."""
-    check_choice(where, "scheme", scheme, SCHEMES)
+
+class Contrast(NamedTuple):
+    """How rows are compared: the options that all losses of the family share, see `infonce`."""
+
+    scheme: str = "two_view"
+    negatives: Embeddings | None = None
+    block_size: BlockSize = None
+    reweighting: Scalar = 0.0
+
+
+def check_contrast(where: str, z: Embeddings, z_pos: Embeddings, contrast: Contrast) -> None:
+    """Raises `ValueError` for unknown schemes, wrong shapes or blocks, and batches without any negative."""
+    check_choice(where, "scheme", contrast.scheme, SCHEMES)
     check_pairs(where, z, z_pos)
+    check_nonnegative(where, "reweighting", contrast.reweighting)
     num, dim = np.shape(z)
+    check_block_size(where, contrast.block_size, num)
+    negatives = contrast.negatives
     if negatives is None:
         if num == 1:
             raise ValueError(
-                f"{where}: found N=1, wanted N >= 2: with scheme {scheme!r} the negatives are the other rows"
+                f"{where}: found N=1, wanted N >= 2: with scheme {contrast.scheme!r} the negatives are the other rows"
             )
-    elif np.ndim(negatives) != 3 or np.shape(negatives)[::2] != (num, dim) or np.shape(negatives)[1] == 0:
+        return
+    if np.ndim(negatives) != 3 or np.shape(negatives)[::2] != (num, dim) or np.shape(negatives)[1] == 0:
         raise ValueError(
-            f"{where}: found negatives of shape {np.shape(negatives)}, "
-            f"wanted [N, M, n] = ({num}, M >= 1, {dim})"
+            f"{where}: found negatives of shape {np.shape(negatives)}, wanted [N, M, n] = ({num}, M >= 1, {dim})"
+        )
+    if contrast.block_size is not None:
+        raise ValueError(
+            f"{where}: found block_size={contrast.block_size} with negatives of shape {np.shape(negatives)}, wanted "
+            "one of them: blocks cut the batch's own N x N pairs, which given negatives do not have"
         )
 
 
-def _with_diagonal(matrix, value):
-    """Returns `matrix` [N, N] with `value`, a scalar or [N], on its diagonal; the old one has no gradient."""
-    on_diagonal = jnp.eye(matrix.shape[0], dtype=bool)
-    return jnp.where(on_diagonal, jnp.broadcast_to(value, (matrix.shape[0],))[:, None], matrix)
-
-
-def _contrast(
-    similarity: Similarity, z: Embeddings, z_pos: Embeddings, scheme: str, negatives: Embeddings | None
-) -> Float[Array, " B"]:
+def per_anchor(similarity: Similarity, z: Embeddings, z_pos: Embeddings, contrast: Contrast) -> Float[Array, " B"]:
     """Computes -s_pos + logsumexp({s_pos} U negatives) per anchor.
 
-    2N values (first-view anchors, then second-view anchors) in the two-view schemes, otherwise N. The
-    positive is always taken from `similarity.pair`, so that cancellation in the matrix form cannot push a
-    value below 0.
+    2N values (first-view anchors, then second-view anchors) in the two-view schemes, otherwise N. The positive is
+    always taken from `similarity.pair`, so that cancellation in the matrix form cannot push a value below 0.
     """
     z, z_pos = jnp.asarray(z), jnp.asarray(z_pos)
-    logsumexp = jax.nn.logsumexp
-    positive = similarity.pair(z, z_pos)
+    scheme, negatives, block_size, _ = contrast
     if negatives is not None:
         logits = similarity.pair(z[:, None, :], jnp.asarray(negatives))
-        return jnp.logaddexp(positive, logsumexp(logits, axis=1)) - positive
-    within = similarity.matrix(z, z)
-    if scheme == "one_view_with_self":
-        within = _with_diagonal(within, similarity.pair(z, z))
-        return jnp.logaddexp(positive, logsumexp(within, axis=1)) - positive
-    within = _with_diagonal(within, -jnp.inf)
+
+        def sums(scale):
+            return (jax.nn.logsumexp(scaled(logits, scale), axis=1),)
+
+        count = logits.shape[1]
+    else:
+        count = num_negatives(scheme, z.shape[0])
+
+        def sums(scale):
+            if block_size is None:
+                return _dense(similarity, z, z_pos, scheme, scale)
+            return _blocked(similarity, z, z_pos, scheme, scale, block_size)
+
+    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, contrast.reweighting))
+
+
+def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, reweighting: Scalar) -> Halves:
+    """Puts positives and negatives together; `sums(scale)` is log sum_k exp(scale s_k) over an anchor's negatives.
+
+    With a reweighting beta the negatives weigh w_k = exp(beta s_k) / mean_l exp(beta s_l), which have no gradient.
+    """
+    if not is_traced(reweighting) and np.asarray(reweighting) == 0:
+        negatives = sums(1.0)
+    else:
+        norms = jax.lax.stop_gradient(sums(reweighting))
+        weighted = sums(1.0 + jnp.asarray(reweighting))
+        negatives = [x - norm + np.log(count).astype(x.dtype) for x, norm in zip(weighted, norms, strict=True)]
+    return tuple(jnp.logaddexp(x, positive) - positive for x in negatives)
+
+
+def num_negatives(scheme: str, num: int) -> int:
+    """How many negatives an anchor has in a batch of `num` pairs."""
+    return {"one_view": num - 1, "one_view_with_self": num}.get(scheme, 2 * (num - 1))
+
+
+def scaled(logits: Array, scale: Scalar) -> Array:
+    """scale * logits, with the gradient of `logits`: the further factor is a weight that stands still."""
+    if isinstance(scale, float) and scale == 1.0:
+        return logits
+    return logits + jax.lax.stop_gradient((scale - 1) * logits)
+
+
+def _dense(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar) -> Halves:
+    others = ~np.eye(z.shape[0], dtype=bool)
+
+    def matrix(u, v):
+        return jnp.where(others, scaled(similarity.matrix(u, v), scale), -jnp.inf)
+
+    within = jax.nn.logsumexp(matrix(z, z), axis=1)
     if scheme == "one_view":
-        return jnp.logaddexp(positive, logsumexp(within, axis=1)) - positive
+        return (within,)
+    if scheme == "one_view_with_self":
+        return (jnp.logaddexp(within, scaled(similarity.pair(z, z), scale)),)
     # The cross block serves both halves: row i holds anchor a_i against every b_k, column i b_i against a_k.
-    within_pos = _with_diagonal(similarity.matrix(z_pos, z_pos), -jnp.inf)
-    across = _with_diagonal(similarity.matrix(z, z_pos), positive)
-    rows = logsumexp(across, axis=1)
-    columns = rows if scheme == "two_view_as_published" else logsumexp(across, axis=0)
-    first = jnp.logaddexp(logsumexp(within, axis=1), rows) - positive
-    second = jnp.logaddexp(logsumexp(within_pos, axis=1), columns) - positive
-    return jnp.concatenate([first, second])
+    within_pos = jax.nn.logsumexp(matrix(z_pos, z_pos), axis=1)
+    across = matrix(z, z_pos)
+    rows = jax.nn.logsumexp(across, axis=1)
+    columns = rows if scheme == "two_view_as_published" else jax.nn.logsumexp(across, axis=0)
+    return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, columns)
+
+
+def _blocked(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar, block_size: int) -> Halves:
+    within = within_logsumexp(similarity.parts(z, z), block_size, scale)
+    if scheme == "one_view":
+        return (within,)
+    if scheme == "one_view_with_self":
+        return (jnp.logaddexp(within, scaled(similarity.pair(z, z), scale)),)
+    within_pos = within_logsumexp(similarity.parts(z_pos, z_pos), block_size, scale)
+    published = scheme == "two_view_as_published"
+    rows, columns = across_logsumexps(similarity.parts(z, z_pos), block_size, scale, columns=not published)
+    return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, rows if published else columns)

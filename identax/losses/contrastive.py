@@ -1,12 +1,19 @@
 """The InfoNCE family: one similarity, one contrast, one value per anchor."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.losses._checks import Embeddings, Scalar, check_precision, check_scalar
-from identax.losses.contrast import _contrast, check_contrast
-from identax.losses.similarity import dot_similarity, lp_similarity, mahalanobis_similarity
+from identax.losses._checks import BlockSize, Embeddings, Scalar, check_precision, check_scalar, is_traced
+from identax.losses.contrast import Contrast, check_contrast, per_anchor
+from identax.losses.similarity import Similarity, dot_similarity, lp_similarity, mahalanobis_similarity
+
+Recipe = tuple[Callable[..., Similarity], tuple[Any, ...]]
+"""a function of arrays to a similarity, and the arrays"""
 
 
 def infonce(
@@ -16,6 +23,8 @@ def infonce(
     temperature: Scalar = 1.0,
     scheme: str = "two_view",
     negatives: Embeddings | None = None,
+    block_size: BlockSize = None,
+    reweighting: Scalar = 0.0,
 ) -> Float[Array, " B"]:
     """InfoNCE with the similarity s(u, v) = u.v / temperature, one value per anchor.
 
@@ -32,14 +41,24 @@ def infonce(
     * `negatives` [N, M, n] given: those of row i, and `scheme` plays no part; N values, M+1 terms
 
     Embeddings are taken as they are; normalising is the model's business.
-    Args: `z`, `z_pos` [N, n]; `temperature` > 0, may be traced.
-    Raises `ValueError` for unequal or wrong shapes, N=1 without `negatives`, an unknown scheme, or a known
-    temperature that is not positive.
-    Source: Zimmermann et al. 2021, eq. 1; Rusak et al. 2025.
+
+    `block_size`: None holds the N x N similarities. A number computes them in tiles of that many rows and columns,
+    once forwards and once more backwards: same value and gradient, memory of a tile and of a few arrays like z. 512
+    to 1024 is best on CPUs (both also faster than None from about N=1000, n=128 on), more where a device is starved
+    by small tiles. Reverse mode only: no `jax.jvp` or `jax.hessian`. Not together with `negatives`.
+
+    `reweighting` = beta >= 0: negative k of an anchor counts w_k = exp(beta s_k) / mean_l exp(beta s_l) times, so
+    that hard ones count more and beta = 0 is the plain loss. The weights have no gradient: they stand for another
+    law of negatives, q(k) ~ p(k) exp(beta s_k), whose optimum is the plain one's logits over 1 + beta. The published
+    code has the same value but differentiates the weights, too.
+
+    Args: `z`, `z_pos` [N, n]; `temperature` > 0 and `reweighting` may be traced.
+    Raises `ValueError` for unequal or wrong shapes, N=1 without `negatives`, an unknown scheme, a known
+    temperature that is not positive, a known reweighting below 0, or a block size outside 1 .. N.
+    Source: Zimmermann et al. 2021, eq. 1; Rusak et al. 2025; reweighting: Robinson et al. 2021.
     """
-    check_contrast("infonce", z, z_pos, scheme, negatives)
-    check_scalar("infonce", "temperature", temperature)
-    return _contrast(dot_similarity(temperature), z, z_pos, scheme, negatives)
+    contrast = Contrast(scheme, negatives, block_size, reweighting)
+    return _loss("infonce", infonce_recipe, z, z_pos, contrast, temperature=temperature)
 
 
 def lp_infonce(
@@ -50,19 +69,19 @@ def lp_infonce(
     temperature: Scalar = 1.0,
     scheme: str = "two_view",
     negatives: Embeddings | None = None,
+    block_size: BlockSize = None,
+    reweighting: Scalar = 0.0,
 ) -> Float[Array, " B"]:
     """InfoNCE with the similarity s(u, v) = -sum_j |u_j - v_j|^p / temperature, one value per anchor.
 
-    Schemes, shapes and `negatives` as in `infonce`. `p` > 0 and `temperature` > 0 may be traced; a static `p`
-    is faster (p = 2 by a matrix product, other integers without a power function). Where two coordinates are
-    equal the gradient is 0, also for p <= 1, where the derivative does not exist.
+    All options as in `infonce`. `p` > 0 and `temperature` > 0 may be traced; a static `p` is faster (p = 2 by a
+    matrix product, other integers without a power function). Where two coordinates are equal the gradient is 0,
+    also for p <= 1, where the derivative does not exist. No array [N, M, n] is held for in-batch negatives.
     Raises `ValueError` as `infonce`, and for a known `p` that is not positive.
     Source: Zimmermann et al. 2021, section 3 (convex bodies, Lp conditionals).
     """
-    check_contrast("lp_infonce", z, z_pos, scheme, negatives)
-    check_scalar("lp_infonce", "p", p)
-    check_scalar("lp_infonce", "temperature", temperature)
-    return _contrast(lp_similarity(p, temperature), z, z_pos, scheme, negatives)
+    contrast = Contrast(scheme, negatives, block_size, reweighting)
+    return _loss("lp_infonce", lp_recipe, z, z_pos, contrast, p=p, temperature=temperature)
 
 
 def aninfonce(
@@ -72,16 +91,49 @@ def aninfonce(
     *,
     scheme: str = "two_view",
     negatives: Embeddings | None = None,
+    block_size: BlockSize = None,
+    reweighting: Scalar = 0.0,
+    signed: bool = False,
 ) -> Float[Array, " B"]:
     """AnInfoNCE: the similarity s(u, v) = -1/2 sum_j precision_j (u_j - v_j)^2, one value per anchor.
 
-    Schemes, shapes and `negatives` as in `infonce`. `precision` [n] > 0 (units of 1 / embedding^2) may be
-    traced and is usually learned together with the encoder. The factor 1/2 makes it the precision of a normal
-    conditional: it is twice the Lambda of the paper's exponent. On the unit sphere precision = 1/tau in every
-    dim is `infonce` with temperature tau.
-    Raises `ValueError` as `infonce`, and for a precision of another shape or with known entries not positive.
+    All options as in `infonce`. `precision` [n] > 0 (units of 1 / embedding^2) may be traced and is usually learned
+    together with the encoder. The factor 1/2 makes it the precision of a normal conditional: it is twice the Lambda
+    of the paper's exponent. On the unit sphere precision = 1/tau in every dim is `infonce` with temperature tau.
+
+    n is the embedding's dim and need not be the latents'. With `signed`, any finite precision is permitted: negative
+    where negatives are closer than positives (the optimum with negatives from a conditional of precision Lambda- is
+    Lambda - Lambda-), 0 for dims that are to play no part.
+    Raises `ValueError` as `infonce`, and for a precision of another shape or with known entries that are not finite
+    or, unless `signed`, not positive.
     Source: Rusak et al. 2025, AnInfoNCE objective.
     """
-    check_contrast("aninfonce", z, z_pos, scheme, negatives)
-    check_precision("aninfonce", precision, np.shape(z)[1])
-    return _contrast(mahalanobis_similarity(jnp.asarray(precision)), z, z_pos, scheme, negatives)
+    contrast = Contrast(scheme, negatives, block_size, reweighting)
+    return _loss("aninfonce", aninfonce_recipe, z, z_pos, contrast, precision, signed=signed)
+
+
+def _loss(where, recipe, z, z_pos, contrast, *args, **parameters):
+    check_contrast(where, z, z_pos, contrast)
+    make, operands = recipe(where, np.shape(z)[1], *args, **parameters)
+    return per_anchor(make(*operands), z, z_pos, contrast)
+
+
+def infonce_recipe(where: str, dim: int, *, temperature: Scalar = 1.0) -> Recipe:
+    """Checks the parameters of `infonce` and says how its similarity is made."""
+    check_scalar(where, "temperature", temperature)
+    return dot_similarity, (temperature,)
+
+
+def lp_recipe(where: str, dim: int, *, p: Scalar, temperature: Scalar = 1.0) -> Recipe:
+    """Checks the parameters of `lp_infonce` and says how its similarity is made; a known p stays static."""
+    check_scalar(where, "p", p)
+    check_scalar(where, "temperature", temperature)
+    if is_traced(p):
+        return lp_similarity, (p, temperature)
+    return partial(lp_similarity, p), (temperature,)
+
+
+def aninfonce_recipe(where: str, dim: int, precision: Embeddings, *, signed: bool = False) -> Recipe:
+    """Checks the parameters of `aninfonce` and says how its similarity is made."""
+    check_precision(where, precision, dim, signed=signed)
+    return mahalanobis_similarity, (jnp.asarray(precision),)

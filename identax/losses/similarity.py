@@ -1,6 +1,7 @@
 """Similarities between embeddings: larger means more alike, always in logits."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +14,36 @@ from identax.losses._checks import Scalar, is_traced
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
+class Parts(NamedTuple):
+    """The matrix of a similarity, taken apart so that any tile of it can be computed alone.
+
+    Entry (i, k) is `kernel(shared, rows, columns)` of row i of `rows` and row k of `columns`, pytrees of arrays with
+    that leading axis. `kernel` holds no array and is one object for one meaning, so that programs are found again.
+    """
+
+    kernel: Callable[..., Array]
+    shared: Any
+    rows: Any
+    columns: Any
+
+
 class Similarity(NamedTuple):
-    """One similarity s in two forms.
+    """One similarity s in three forms.
 
     `pair(u, v)`: s of corresponding rows, [..., n] x [..., n] -> [...] (leading axes of one rank broadcast),
     computed from the difference, so it stays exact for near-equal rows.
     `matrix(u, v)`: s of all pairs of rows, [N, n] x [M, n] -> [N, M].
+    `parts(u, v, centre)`: the same, not yet computed; `centre` [1, n], by default the mean of u, is where the
+    expanded square of a difference is taken, and must be one for all tiles of a matrix.
     """
 
     pair: Callable[[Any, Any], Array]
-    matrix: Callable[[Any, Any], Array]
+    parts: Callable[..., Parts]
+
+    def matrix(self, u: Any, v: Any) -> Array:
+        """Computes s of all pairs of rows: [N, M]."""
+        kernel, shared, rows, columns = self.parts(u, v)
+        return kernel(shared, rows, columns)
 
 
 def dot_similarity(temperature: Scalar) -> Similarity:
@@ -31,10 +52,14 @@ def dot_similarity(temperature: Scalar) -> Similarity:
     def pair(u, v):
         return jnp.sum(u * v, axis=-1) / temperature
 
-    def matrix(u, v):
-        return jnp.matmul(u / temperature, v.T, precision=_HIGHEST)
+    def parts(u, v, centre=None):
+        return Parts(_dot_kernel, (), u / temperature, v)
 
-    return Similarity(pair, matrix)
+    return Similarity(pair, parts)
+
+
+def _dot_kernel(_, u, v):
+    return jnp.matmul(u, v.T, precision=_HIGHEST)
 
 
 def mahalanobis_similarity(precision: Float[Array, " n"]) -> Similarity:
@@ -44,18 +69,24 @@ def mahalanobis_similarity(precision: Float[Array, " n"]) -> Similarity:
         weights = precision.reshape((1,) * (max(u.ndim, v.ndim) - 1) + (-1,))
         return -0.5 * jnp.sum(weights * jnp.square(u - v), axis=-1)
 
-    def matrix(u, v):
+    def parts(u, v, centre=None):
         # s depends on u - v only. Around their common mean the three terms of the expanded square are no
         # larger than the spread, so far less cancels in float32. The value does not depend on the centre:
         # no gradient through it is needed.
-        centre = jax.lax.stop_gradient(jnp.mean(u, axis=0, keepdims=True))
+        centre = jax.lax.stop_gradient(jnp.mean(u, axis=0, keepdims=True) if centre is None else centre)
         u, v = u - centre, v - centre
         weighted_u, weighted_v = u * precision[None, :], v * precision[None, :]
         half_u = 0.5 * jnp.sum(weighted_u * u, axis=-1)
         half_v = 0.5 * jnp.sum(weighted_v * v, axis=-1)
-        return jnp.matmul(weighted_u, v.T, precision=_HIGHEST) - half_u[:, None] - half_v[None, :]
+        return Parts(_mahalanobis_kernel, (), (weighted_u, half_u), (v, half_v))
 
-    return Similarity(pair, matrix)
+    return Similarity(pair, parts)
+
+
+def _mahalanobis_kernel(_, rows, columns):
+    weighted_u, half_u = rows
+    v, half_v = columns
+    return jnp.matmul(weighted_u, v.T, precision=_HIGHEST) - half_u[:, None] - half_v[None, :]
 
 
 def lp_similarity(p: Scalar, temperature: Scalar) -> Similarity:
@@ -66,28 +97,42 @@ def lp_similarity(p: Scalar, temperature: Scalar) -> Similarity:
         def pair_of_squares(u, v):
             return -jnp.sum(jnp.square(u - v), axis=-1) / temperature
 
-        def matrix_of_squares(u, v):
+        def parts_of_squares(u, v, centre=None):
             weights = jnp.full(u.shape[1], 2.0, u.dtype) / temperature
-            return mahalanobis_similarity(weights).matrix(u, v)
+            return mahalanobis_similarity(weights).parts(u, v, centre)
 
-        return Similarity(pair_of_squares, matrix_of_squares)
-    power = _abs_power(p if known is None else float(known))
+        return Similarity(pair_of_squares, parts_of_squares)
+    kernel = _lp_kernel(None if known is None else float(known))
 
     def pair(u, v):
-        return -jnp.sum(power(u - v), axis=-1) / temperature
+        return -jnp.sum(_abs_power(p if known is None else float(known))(u - v), axis=-1) / temperature
+
+    def parts(u, v, centre=None):
+        shared = (jnp.asarray(temperature, u.dtype), jnp.asarray(p) if known is None else None)
+        return Parts(kernel, shared, u, v)
+
+    return Similarity(pair, parts)
+
+
+@lru_cache(maxsize=64)
+def _lp_kernel(known: float | None) -> Callable[..., Array]:
+    """The kernel for one p, or for a traced one that comes with the shared values."""
 
     # One dim after the other, recomputed in the backward pass: never an array [N, M, n] (1.5 GB at N=6144,
     # n=10), and measured 10 to 20 times faster than the broadcast form on a CPU at N=1000, n=10.
-    def matrix(u, v):
+    def kernel(shared, u, v):
+        temperature, p = shared
+        power = _abs_power(p if known is None else known)
+
         def add_dim(total, column):
             u_j, v_j = column
             return total + power(u_j[:, None] - v_j[None, :]), None
 
-        start = jnp.zeros((u.shape[0], v.shape[0]), jnp.result_type(u, v, p))
+        start = jnp.zeros((u.shape[0], v.shape[0]), jnp.result_type(u, v, *([] if p is None else [p])))
         total, _ = jax.lax.scan(jax.checkpoint(add_dim), start, (u.T, v.T))
         return -total / temperature
 
-    return Similarity(pair, matrix)
+    return kernel
 
 
 def _abs_power(p: Scalar) -> Callable[[Array], Array]:
