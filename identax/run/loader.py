@@ -1,7 +1,9 @@
-"""Feeds host batches to the device in chunks; remembers where it is."""
+"""Feeds host batches to the device in chunks, one chunk ahead; remembers where it is and how long the device waited."""
 
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -11,13 +13,41 @@ from jax.sharding import Mesh
 from identax.run.guard import check_batch
 from identax.run.program import batch_sharding
 
+_LOOK_EVERY = 1e-3  # seconds: how finely waiting is measured
+
+
+def data_shard(mesh: Mesh) -> tuple[int, int]:
+    """(index, count): which of `count` equal slices of every global batch this process's loader must yield.
+
+    It is what this process's devices hold of the mesh's data axis: (0, 1), the whole batch, where they span it.
+    Raises `ValueError` if they hold columns that are no such slice.
+    """
+    owners = np.array([[device.process_index for device in row] for row in mesh.devices])
+    return _shard_of(owners, jax.process_index())
+
+
+def _shard_of(owners: np.ndarray, process: int) -> tuple[int, int]:
+    """The shard of `process` where `owners` [trial, data] says whose each device is."""
+    data = owners.shape[1]
+    columns = np.flatnonzero((owners == process).any(axis=0))
+    size = len(columns)
+    if not size:
+        return 0, 1  # none of this mesh's devices are its own
+    if data % size or columns[0] % size or columns[-1] - columns[0] != size - 1:
+        raise ValueError(
+            f"data_shard: process {process} holds columns {columns.tolist()} of {data} on the data axis, "
+            "wanted neighbours, as many on every process"
+        )
+    return int(columns[0]) // size, data // size
+
 
 class Feed:
-    """Stacks batches of a host iterator for the advance program.
+    """Stacks batches of a host iterator for the advance program, reading ahead in a thread of its own.
 
     `batches` yields pytrees of NumPy arrays [N, ...], always of the same shapes: this process's share of the
-    global batch, which is all of it where this process's devices hold the whole data axis. An iterator with
-    `get_state()` and `set_state()` (grain's have both) is resumed by them, any other by skipping.
+    global batch (see `data_shard`), which is all of it where this process's devices hold the whole data axis. All
+    trials see the same batch. An iterator with `get_state()` and `set_state()` (grain's have both) is resumed by
+    them, any other by skipping. `waited` counts the seconds in which the device had nothing to do but wait.
     """
 
     def __init__(self, batches: Iterator | None, mesh: Mesh) -> None:
@@ -27,6 +57,10 @@ class Feed:
         self._held: list[Any] = []  # one batch that example() looked at, and the position before it
         self._before_held: dict[str, Any] = {}
         self._shapes: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="identax-feed")
+        self._ahead: tuple[int, Future, dict[str, Any]] | None = None  # count, chunk, and the position before it
+        self._closing = False
+        self.waited = 0.0
 
     @property
     def active(self) -> bool:
@@ -39,16 +73,55 @@ class Feed:
             return None
         return jax.eval_shape(lambda stacked: jax.tree.map(lambda leaf: leaf[0], stacked), self._place([self._peek()]))
 
-    def take(self, count: int) -> Any:
-        """Next `count` batches, stacked [count, N, ...] on the device; None without an iterator."""
+    def read_ahead(self, count: int) -> None:
+        """Begins to read the next `count` batches and to place them, while the device works on others.
+
+        Until `take(count)` hands them out the position stays before them. An error is raised there.
+        """
+        if self._batches is None or self._ahead is not None or count < 1:
+            return
+        position = self.get_state()
+        self._ahead = count, self._thread.submit(self._read, count, _double()), position
+
+    def take(self, count: int, *, busy: Callable[[], bool] = lambda: False) -> Any:
+        """Next `count` batches, stacked [count, N, ...] on the device; None without an iterator.
+
+        `busy()` says whether the device still works; the time that passes here when it does not counts as `waited`.
+        """
         if self._batches is None:
             return None
-        return self._place([self._next() for _ in range(count)])
+        self.read_ahead(count)
+        assert self._ahead is not None
+        found, chunk, _ = self._ahead
+        if found != count:
+            raise ValueError(f"Feed.take: found {found} batches read ahead, wanted {count}")
+        idle_since = None
+        while not chunk.done():
+            if idle_since is None and not busy():
+                idle_since = time.perf_counter()
+            try:
+                chunk.exception(timeout=None if idle_since is not None else _LOOK_EVERY)
+            except TimeoutError:
+                pass
+        if idle_since is not None:
+            self.waited += time.perf_counter() - idle_since
+        try:
+            return chunk.result()
+        finally:
+            self._ahead = None
+
+    def close(self) -> None:
+        """Ends the thread; what it read ahead is dropped."""
+        self._closing = True
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._ahead = None
 
     def get_state(self) -> dict[str, Any]:
-        """What `set_state` needs, as JSON."""
+        """What `set_state` needs, as JSON: the position behind the batches taken."""
         if self._batches is None or not hasattr(self._batches, "get_state"):
             return {}
+        if self._ahead is not None:
+            return self._ahead[2]
         if self._held:
             return self._before_held
         state = self._batches.get_state()
@@ -56,9 +129,10 @@ class Feed:
         return {"bytes": state.decode("latin-1")} if isinstance(state, bytes) else {"json": state}
 
     def set_state(self, state: dict[str, Any], step: int) -> None:
-        """Moves to the position after `step` batches."""
+        """Moves to the position after `step` batches; nothing may have been read ahead."""
         if self._batches is None:
             return
+        assert self._ahead is None
         if state:
             if not hasattr(self._batches, "set_state"):
                 raise ValueError("run: the checkpoint holds a loader's position, but this loader has no set_state()")
@@ -84,6 +158,15 @@ class Feed:
         except StopIteration:
             raise ValueError("run: the loader ended before num_steps; wanted one batch per step (repeat it)") from None
 
+    def _read(self, count: int, x64: bool) -> Any:
+        batches = []
+        for _ in range(count):
+            if self._closing:
+                return None
+            batches.append(self._next())
+        with jax.enable_x64(x64):  # a setting of the thread, not of the process
+            return self._place(batches)
+
     def _place(self, batches: list[Any]) -> Any:
         for batch in batches:
             check_batch(batch, self._mesh)
@@ -94,3 +177,7 @@ class Feed:
         return jax.tree.map(
             lambda *leaves: jax.make_array_from_process_local_data(self._sharding, np.stack(leaves)), *batches
         )
+
+
+def _double() -> bool:
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64

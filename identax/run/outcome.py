@@ -82,7 +82,7 @@ def summarise(
         comparisons=comparisons,
         config=config,
         environment=json.loads((workdir / EXPERIMENT).read_text())["environment"],
-        timing={phase: sum(seconds[phase] for seconds in phases) for phase in ("compile", "run")},
+        timing={name: sum(seconds.get(name, 0.0) for seconds in phases) for name in max(phases, key=len)},
         trials_table=_all_trials(results),
     )
     return Outcome(results, measured, comparisons, page)

@@ -9,6 +9,8 @@ import numpy as np
 from identax.run.records import Row, history
 from identax.study import Trials
 
+WAITED = "waiting for data"
+
 
 @dataclasses.dataclass(frozen=True)
 class Results:
@@ -18,7 +20,8 @@ class Results:
     `log_every` steps that ends there. `evaluation[name]` is [T, E, ...] at `evaluation_steps` [E]. `failed_at`
     [T] is the first step whose loss was not finite (0: none; num_steps + 1: the last update made it so); such a
     trial stays at its state before that chunk and its later values are NaN. `state` is the final trial-batched
-    state. `seconds` has `compile` and `run` apart.
+    state. `seconds` has `compile` and `run` apart; where a loader feeds the study also `WAITED`, the part of `run` in
+    which the device had nothing to do because the next batches were not there.
     """
 
     trials: Trials

@@ -19,7 +19,7 @@ from identax.run.mesh import agree, exchange, gather, trial_sharding
 from identax.run.program import Programs
 from identax.run.progress import SAVING, Progress
 from identax.run.records import Records, make_row
-from identax.run.results import Results
+from identax.run.results import WAITED, Results
 from identax.study import Trials
 
 
@@ -59,6 +59,7 @@ class Session:
         """The loop; `found` is the (step, extra) of the checkpoint to go on from."""
         begin = time.perf_counter()
         step, state, alive = self._begin(found)
+        self.feed.read_ahead(min(self.cadence.log, num_steps - step))
         if found is None:
             self._evaluate(state, 0)
             if num_steps == 0:
@@ -68,7 +69,8 @@ class Session:
             count = min(self.cadence.log, num_steps - step)
             position = self.feed.get_state()
             try:
-                batches = agree(functools.partial(self.feed.take, count)) if self.feed.active else None
+                take = functools.partial(self.feed.take, count, busy=functools.partial(_runs, waiting))
+                batches = agree(take) if self.feed.active else None
             except ValueError:
                 self._record_chunk(waiting)
                 self._save(step, state, alive, position)
@@ -77,6 +79,8 @@ class Session:
             self._record_chunk(waiting)
             waiting = (step, count, metrics, survived)
             step += count
+            # Not earlier: the chunk that was recorded just now has freed its batches.
+            self.feed.read_ahead(min(self.cadence.log, num_steps - step))
             for number, (due, _) in enumerate(self.programs.events):
                 if due == step:
                     state = self.programs.intervene(state, alive, number)
@@ -100,7 +104,7 @@ class Session:
             num_steps=num_steps,
             failed_at=self.failed_at,
             state=jax.tree.map(lambda leaf: leaf[: len(self.trials)], state),
-            seconds={"compile": compiling, "run": time.perf_counter() - begin - compiling},
+            seconds={"compile": compiling, "run": time.perf_counter() - begin - compiling, **self._waited()},
             workdir=self.folder,
         )
 
@@ -183,13 +187,22 @@ class Session:
         with self.display.during(SAVING):
             self.checkpoints.save(step, {"state": state, "alive": alive}, extra)
 
+    def _waited(self) -> dict[str, float]:
+        return {WAITED: self.feed.waited} if self.feed.active else {}
+
     def close(self) -> None:
-        """Closes the records and the sinks."""
+        """Closes the records, the sinks and the feed's thread."""
+        self.feed.close()
         if self.records is not None:
             self.records.close()
         if jax.process_index() == 0:
             for sink in self.sinks:
                 sink.close()
+
+
+def _runs(waiting: tuple[int, int, Any, Any] | None) -> bool:
+    """Whether the device still works on the chunk `waiting`."""
+    return waiting is not None and not all(leaf.is_ready() for leaf in jax.tree.leaves(waiting[3]))
 
 
 def _due(step: int, every: int | None) -> bool:

@@ -1,13 +1,18 @@
 """Studies that a host loader feeds: values, exact positions after a resume, refusals that lose nothing."""
 
+import time
+
 import grain
 import jax
 import numpy as np
 import pytest
 from regression import regression_study, same_rows, same_trees
 
+from identax.data import epoch_batches
 from identax.run import make_mesh, run
-from identax.run.loader import Feed
+from identax.run.loader import Feed, _shard_of, data_shard
+from identax.run.results import WAITED
+from identax.run.session import Session
 from identax.study import Trials
 
 STUDY = regression_study(host=True)
@@ -197,3 +202,140 @@ def test_positions_may_be_any_bytes_and_looking_ahead_moves_nothing():
 def test_no_loader_is_no_batch():
     feed = Feed(None, MESH)
     assert feed.example() is None and feed.take(3) is None and feed.get_state() == {} and not feed.active
+
+
+# ---- reading ahead
+
+
+class Slow:
+    """A loader that takes `seconds` per batch and counts what it handed out."""
+
+    def __init__(self, seconds, size=16):
+        self.seconds, self.size, self.index = seconds, size, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        time.sleep(self.seconds)
+        self.index += 1
+        return batch(self.index, self.size)
+
+    def get_state(self):
+        return {"index": self.index}
+
+    def set_state(self, state):
+        self.index = state["index"]
+
+
+def test_a_chunk_read_ahead_moves_the_position_only_when_it_is_taken():
+    loader = Slow(0.0)
+    feed = Feed(loader, MESH)
+    feed.take(2)
+    feed.read_ahead(3)
+    while loader.index < 5:
+        time.sleep(1e-3)
+    assert feed.get_state() == {"json": {"index": 2}}
+    np.testing.assert_array_equal(feed.take(3)[0][0], batch(3)[0])
+    assert feed.get_state() == {"json": {"index": 5}}
+    with pytest.raises(ValueError, match="found 1 batches read ahead, wanted 2"):
+        feed.read_ahead(1)
+        feed.take(2)
+    feed.close()
+
+
+def test_only_time_without_work_counts_as_waiting():
+    feed = Feed(Slow(0.02), MESH)
+    feed.take(5, busy=lambda: True)
+    assert feed.waited == 0
+    feed.take(5)
+    assert 0.09 < feed.waited < 1
+    before, end = feed.waited, time.perf_counter() + 0.06
+    feed.take(5, busy=lambda: time.perf_counter() < end)  # the device ends in the middle
+    assert 0.02 < feed.waited - before < 0.09
+    before = feed.waited
+    feed.read_ahead(1)
+    time.sleep(0.2)
+    feed.take(1)
+    assert feed.waited - before < 0.01
+    feed.close()
+
+
+def test_closing_ends_reading_at_the_next_batch():
+    loader = Slow(0.01)
+    feed = Feed(loader, MESH)
+    feed.read_ahead(10**6)
+    time.sleep(0.05)
+    feed.close()
+    read = loader.index
+    assert 0 < read < 100
+    time.sleep(0.05)
+    assert loader.index == read
+
+
+def test_double_precision_batches_stay_double(x64):
+    batches = ({"x": np.full((8, 2), i / 3)} for i in range(10))
+    feed = Feed(batches, MESH)
+    found = feed.take(3)["x"]
+    assert found.dtype == np.float64 and found[1, 0, 0] == 1 / 3
+    feed.close()
+
+
+def test_a_slow_loader_is_seen_waiting_and_a_fast_one_is_not(tmp_path):
+    slow = train(batches=Slow(0.02), num_steps=20)
+    assert 0.1 < slow.seconds[WAITED] <= slow.seconds["run"]
+    assert WAITED not in run(regression_study(), TRIALS, num_steps=5, log_every=5, progress=False).seconds
+
+
+def test_the_next_chunk_is_read_while_this_one_is_evaluated(monkeypatch):
+    loader, seen = Slow(0.0), {}
+    evaluate = Session._evaluate
+
+    def looking(self, state, step):
+        time.sleep(0.1)
+        seen[step] = loader.index
+        return evaluate(self, state, step)
+
+    monkeypatch.setattr(Session, "_evaluate", looking)
+    train(batches=loader, num_steps=20, evaluate_every=5)
+    assert seen == {0: 5, 5: 10, 10: 15, 15: 20, 20: 20}
+
+
+def test_data_shard_is_what_this_process_holds_of_the_data_axis():
+    def shard(rows, process=0):
+        return _shard_of(np.array(rows), process)
+
+    assert data_shard(make_mesh(data=8)) == data_shard(MESH) == (0, 1)
+    assert shard([[0, 0, 1, 1]]) == (0, 2) and shard([[0, 0, 1, 1]], 1) == (1, 2)
+    assert shard([[1], [0]]) == (0, 1) and shard([[1, 2, 3, 0], [1, 2, 3, 0]]) == (3, 4) and shard([[1, 1]]) == (0, 1)
+    for uneven in ([[0, 1, 0, 1]], [[0, 0, 0, 1]], [[1, 0, 0, 1]]):
+        with pytest.raises(ValueError, match="wanted neighbours, as many on every process"):
+            shard(uneven)
+
+
+# ---- the library's own batches
+
+SOURCE = [batch(i, 1) for i in range(50)]
+
+
+def epochs():
+    examples = [tuple(leaf[0] for leaf in example) for example in SOURCE]
+    return epoch_batches(examples, batch_size=16, seed=1)  # three batches an epoch: chunks of five straddle its end
+
+
+@pytest.mark.parametrize("stop", [5, 10, 15])
+def test_epoch_batches_resume_bit_for_bit_across_epochs(stop, tmp_path):
+    whole = train(tmp_path / "whole", batches=epochs(), num_steps=30)
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / "parts", batches=epochs(), num_steps=30, sinks=[Stop(stop)])
+    assert stopped.value.code == 75 and stopped.value.step < 30
+    resumed = train(tmp_path / "parts", batches=epochs(), num_steps=30, resume=True)
+    same_rows(tmp_path / "whole/records.jsonl", tmp_path / "parts/records.jsonl")
+    same_trees(resumed.state, whole.state)
+
+
+def test_epoch_batches_of_another_seed_do_not_go_on(tmp_path):
+    train(tmp_path / "run", batches=epochs(), num_steps=10)
+    other = epoch_batches([tuple(leaf[0] for leaf in example) for example in SOURCE], batch_size=16, seed=2)
+    with pytest.raises(ValueError, match=r"position of other batches.*'seed': \(1, 2\)"):
+        train(tmp_path / "run", batches=other, num_steps=10, resume=True)
