@@ -25,9 +25,7 @@ def check_scalar(where: str, name: str, value: Scalar) -> None:
     """Raises `ValueError` unless `value` is a scalar and, where it is known, positive and finite."""
     if np.ndim(value) != 0:
         raise ValueError(f"{where}: found {name} of shape {np.shape(value)}, wanted a scalar")
-    if not is_traced(value) and not (
-        np.all(np.asarray(value) > 0) and np.all(np.isfinite(np.asarray(value)))
-    ):
+    if not is_traced(value) and not (np.all(np.asarray(value) > 0) and np.all(np.isfinite(np.asarray(value)))):
         raise ValueError(f"{where}: found {name}={np.asarray(value)}, wanted a positive finite number")
 
 

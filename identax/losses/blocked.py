@@ -7,7 +7,7 @@ view's anchors, and a symmetric block needs its upper triangle only.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +67,7 @@ def _padded(x: Array, size: int, fill: int = 0) -> Array:
     """Rows in tiles: [N, ...] -> [K, size, ...], the last one filled up."""
     missing = -x.shape[0] % size
     x = jnp.pad(x, ((0, missing),) + ((0, 0),) * (x.ndim - 1), constant_values=fill)
-    return x.reshape((-1, size) + x.shape[1:])
+    return x.reshape((-1, size, *x.shape[1:]))
 
 
 def _pairs_of_tiles(num_rows: int, num_columns: int, upper: bool) -> tuple[np.ndarray, np.ndarray]:

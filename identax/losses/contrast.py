@@ -1,6 +1,7 @@
 """Contrast: which rows are compared with which, one shared log-sum-exp for every similarity."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -68,23 +69,15 @@ def per_anchor(similarity: Similarity, z: Embeddings, z_pos: Embeddings, contras
     always taken from `similarity.pair`, so that cancellation in the matrix form cannot push a value below 0.
     """
     z, z_pos = jnp.asarray(z), jnp.asarray(z_pos)
-    scheme, negatives, block_size, _ = contrast
+    scheme, negatives, block_size, reweighting = contrast
     if negatives is not None:
         logits = similarity.pair(z[:, None, :], jnp.asarray(negatives))
-
-        def sums(scale):
-            return (jax.nn.logsumexp(scaled(logits, scale), axis=1),)
-
-        count = logits.shape[1]
+        sums, count = partial(_given, logits), logits.shape[1]
+    elif block_size is None:
+        sums, count = partial(_dense, similarity, z, z_pos, scheme), num_negatives(scheme, z.shape[0])
     else:
-        count = num_negatives(scheme, z.shape[0])
-
-        def sums(scale):
-            if block_size is None:
-                return _dense(similarity, z, z_pos, scheme, scale)
-            return _blocked(similarity, z, z_pos, scheme, scale, block_size)
-
-    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, contrast.reweighting))
+        sums, count = partial(_blocked, similarity, z, z_pos, scheme, block_size), num_negatives(scheme, z.shape[0])
+    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, reweighting))
 
 
 def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, reweighting: Scalar) -> Halves:
@@ -95,9 +88,10 @@ def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, rewei
     if not is_traced(reweighting) and np.asarray(reweighting) == 0:
         negatives = sums(1.0)
     else:
-        norms = jax.lax.stop_gradient(sums(reweighting))
+        norms = sums(reweighting)
         weighted = sums(1.0 + jnp.asarray(reweighting))
-        negatives = [x - norm + np.log(count).astype(x.dtype) for x, norm in zip(weighted, norms, strict=True)]
+        log_count = float(np.log(count))
+        negatives = tuple(x - jax.lax.stop_gradient(y) + log_count for x, y in zip(weighted, norms, strict=True))
     return tuple(jnp.logaddexp(x, positive) - positive for x in negatives)
 
 
@@ -111,6 +105,10 @@ def scaled(logits: Array, scale: Scalar) -> Array:
     if isinstance(scale, float) and scale == 1.0:
         return logits
     return logits + jax.lax.stop_gradient((scale - 1) * logits)
+
+
+def _given(logits: Array, scale: Scalar) -> Halves:
+    return (jax.nn.logsumexp(scaled(logits, scale), axis=1),)
 
 
 def _dense(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar) -> Halves:
@@ -132,7 +130,7 @@ def _dense(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar) -> Halv
     return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, columns)
 
 
-def _blocked(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar, block_size: int) -> Halves:
+def _blocked(similarity: Similarity, z, z_pos, scheme: str, block_size: int, scale: Scalar) -> Halves:
     within = within_logsumexp(similarity.parts(z, z), block_size, scale)
     if scheme == "one_view":
         return (within,)
