@@ -1,11 +1,16 @@
 """Models as `Model(init, apply)`; the only package that imports flax."""
 
 from identax.models.base import Model
+from identax.models.batch_norm import BatchNorm
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
 from identax.models.mlp import HEADS, from_linen, mlp, normalize, uniform_fan_in
+from identax.models.projector import projector
+from identax.models.resnet import resnet18, resnet50
+from identax.models.small_convnet import small_convnet
 
 __all__ = [
     "HEADS",
+    "BatchNorm",
     "Canonical",
     "Model",
     "canonical_coordinates",
@@ -13,5 +18,9 @@ __all__ = [
     "from_linen",
     "mlp",
     "normalize",
+    "projector",
+    "resnet18",
+    "resnet50",
+    "small_convnet",
     "uniform_fan_in",
 ]

@@ -1,0 +1,45 @@
+"""The head between features and embedding, thrown away after training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from identax._choices import check_choice
+from identax.models.base import Model
+from identax.models.batch_norm import BatchNorm
+from identax.models.mlp import from_linen
+from identax.models.resnet import DTYPES
+
+_HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+class _Projector(nn.Module):
+    widths: tuple[int, ...]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        param_dtype = jnp.promote_types(x.dtype, jnp.float32)
+        dtype = param_dtype if self.dtype is None else self.dtype
+        x = x.astype(dtype)
+        for width in self.widths[:-1]:
+            x = nn.Dense(width, use_bias=False, kernel_init=_HE, param_dtype=param_dtype, dtype=dtype)(x)
+            x = nn.relu(BatchNorm()(x))
+        return nn.Dense(self.widths[-1], param_dtype=param_dtype, dtype=dtype)(x).astype(param_dtype)
+
+
+def projector(widths: Sequence[int], *, compute: str | None = None) -> Model:
+    """Projector MLP with `widths` = (hidden..., output): features [N, d] -> [N, output], not normalised.
+
+    Hidden layers are linear without bias, batch normalisation, ReLU; the last is linear. One width is a linear map.
+    `compute` as in `resnet18`. Raises `ValueError` for no or non-positive widths and an unknown type.
+    Source: SimCLR, section 4.2 (with batch normalisation, as in its code).
+    """
+    widths = tuple(int(width) for width in widths)
+    if not widths or min(widths) < 1:
+        raise ValueError(f"projector: found widths={widths}, wanted one or more positive integers")
+    if compute is not None:
+        check_choice("projector", "compute", compute, DTYPES)
+    return from_linen(_Projector(widths, None if compute is None else jnp.dtype(compute)))
