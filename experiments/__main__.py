@@ -28,7 +28,8 @@ from experiments import registry
 from experiments.cli import Machine, Reproduce, make_config, parse_run
 from identax.run import Interrupted, make_mesh
 from identax.run.experiment import Options, Outcome, load_outcome, new_workdir, run_experiment
-from identax.run.mesh import exchange
+from identax.run.mesh import agree, exchange
+from identax.run.outcome import EXPERIMENT
 from identax.run.report import comparison_table
 from identax.run.trackers import TensorBoardSink, WandbSink
 
@@ -75,6 +76,8 @@ def _run(arguments: list[str]) -> int:
     preset, config, sweep, given = parse_run(name, module, rest)
     options = _start(given.machine)
     workdir = given.workdir or _fresh_workdir(given.machine, name, preset)
+    if given.resume:
+        agree(lambda: _require_run(workdir))
     options = dataclasses.replace(
         options, workdir=workdir, resume=given.resume, only=given.arm, sinks=_sinks(given.tracker, name, workdir)
     )
@@ -117,6 +120,12 @@ def _start(machine: Machine) -> Options:
 def _fresh_workdir(machine: Machine, name: str, preset: str) -> Path:
     """A new run directory, the same on every process whatever their clocks say."""
     return Path(exchange(str(new_workdir(machine.runs_root, name, preset)))[0])
+
+
+def _require_run(workdir: Path) -> None:
+    """A mistyped folder must not become a new run; only process 0 needs to see it."""
+    if jax.process_index() == 0 and not (workdir / EXPERIMENT).exists():
+        raise ValueError(f"run: found --resume with {workdir}, which holds no run; wanted the folder of one")
 
 
 def _execute(module: Any, name: str, preset: str, options: Options, **how: Any) -> Outcome:

@@ -14,7 +14,7 @@ _ENDLESS = 2**40  # batches
 class Source(Protocol):
     """What `epoch_batches` reads: `len(source)` examples, each a pytree of arrays of the same shapes.
 
-    Where there is a method `take(indices [B])` that gives B examples stacked, that is used instead.
+    Where there is a method `read_batch(indices [B])` that gives B examples stacked, that is used instead.
     """
 
     def __len__(self) -> int: ...
@@ -23,7 +23,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class _Stacking(Protocol):
-    def take(self, indices: np.ndarray, /) -> Any: ...
+    def read_batch(self, indices: np.ndarray, /) -> Any: ...
 
 
 class Batches(Iterator[Any]):
@@ -97,7 +97,7 @@ def epoch_batches(
         begin = batch * batch_size + index * own
         indices = order(epoch)[begin : begin + own]
         if isinstance(source, _Stacking):
-            return source.take(indices)
+            return source.read_batch(indices)
         examples = [source[int(i)] for i in indices]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 

@@ -49,9 +49,9 @@ class ImageSource:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         if not 0 <= index < self.num_examples:
             raise IndexError(f"{self.name}: found index {index}, wanted 0 ... {self.num_examples - 1}")
-        return {name: leaf[0] for name, leaf in self.take(np.array([index])).items()}
+        return {name: leaf[0] for name, leaf in self.read_batch(np.array([index])).items()}
 
-    def take(self, indices: Int[np.ndarray, " B"]) -> dict[str, np.ndarray]:
+    def read_batch(self, indices: Int[np.ndarray, " B"]) -> dict[str, np.ndarray]:
         """Examples of many indices at once, {"image": [B, H, W, C], "label": [B]}."""
         images, labels = self.read(indices)
         bad = (labels < 0) | (labels >= self.num_classes)
@@ -64,7 +64,7 @@ class ImageSource:
 
     def in_memory(self) -> "ImageSource":
         """The same examples, read now and held in memory: much faster to draw from."""
-        everything = self.take(np.arange(len(self)))
+        everything = self.read_batch(np.arange(len(self)))
         return _in_memory(self, everything["image"], everything["label"])
 
 

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 
 from identax.run import guard
 from identax.run.environment import describe_environment
-from identax.run.mesh import TrialMap, agree
+from identax.run.loader import data_shard
+from identax.run.mesh import TrialMap, agree, make_mesh
 from identax.run.outcome import EXPERIMENT, Outcome, Reference, compare, summarise
 from identax.run.records import read_rows, write_json
 from identax.run.report import Figure
@@ -51,6 +52,13 @@ class ExperimentModule(Protocol):
 
     `Config` is a frozen dataclass with at least `num_seeds, seed, num_steps, log_every, evaluate_every,
     checkpoint_every` and the numeric fields named in `TRACED`, which become traced hyper-parameters.
+
+    `premises` returns an assumption report per arm, or in its place a function without arguments that makes it, so
+    that arms left out cost nothing. A module whose studies do not sample for themselves also defines
+    `batches(config, shard)`: given an arm's config it returns the endless iterator that feeds the arm, or None for an
+    arm that needs none, and refuses a data set that is not there. `shard` is for `epoch_batches`. All trials of an arm
+    see the same batches: what shall differ between seeds (augmentations, noise) is drawn in the step from the trial's
+    key. An iterator with `get_state()` and `set_state()` is resumed by them.
     """
 
     __doc__: str | None
@@ -92,13 +100,14 @@ def run_experiment(
 
     `config` (default: the preset's own) may differ from the preset; then no band applies. `sweep` crosses traced
     fields with every arm. Premises and predictions go to `say` before anything is trained.
-    Raises `ValueError` for an unknown preset, arm or traced field.
+    Raises `ValueError` for an unknown preset, arm or traced field, and what the module's `build` and `batches` raise;
+    then no run directory has been claimed.
     """
     if preset not in module.PRESETS:
         raise ValueError(f"{name}: found preset {preset!r}, wanted one of {sorted(module.PRESETS)}")
     config = module.PRESETS[preset] if config is None else config
     arms = _chosen_arms(module, name, config, options.only, sweep or {})
-    reports = {arm: report for arm, report in module.premises(config).items() if arm in {a.name for a in arms}}
+    reports = _reports(module, config, [arm.name for arm in arms])
     settings = {
         "experiment": name,
         "preset": preset,
@@ -106,16 +115,17 @@ def run_experiment(
         "config": dataclasses.asdict(config),
         "sweep": {field: list(values) for field, values in (sweep or {}).items()},
     }
+    studies, feeds = agree(lambda: _built(module, arms, options.mesh))
     agree(lambda: _claim(options, settings))
     for arm, report in reports.items():
         say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
     results = {}
-    studies: dict[str, Any] = {}
     for arm in arms:
         folder = None if options.workdir is None else options.workdir / arm.name
         results[arm.name] = run(
-            _study(module, arm.config, studies),
+            studies[arm.name],
             _trials(module, arm),
+            batches=feeds.pop(arm.name),
             num_steps=arm.config.num_steps,
             log_every=arm.config.log_every,
             evaluate_every=arm.config.evaluate_every,
@@ -169,7 +179,7 @@ def load_outcome(
             seconds=summary["seconds"][arm],
             workdir=workdir / arm,
         )
-    reports = {arm: report for arm, report in module.premises(config).items() if arm in results}
+    reports = _reports(module, config, list(results))
     return summarise(module, settings, config, results, reports, workdir)
 
 
@@ -194,16 +204,28 @@ def _chosen_arms(
     return [dataclasses.replace(arm, sweep={**arm.sweep, **sweep}) for arm in chosen]
 
 
-def _study(module: ExperimentModule, config: Any, known: dict[str, Any]) -> Any:
-    """Builds a study once per static config, so arms that differ in traced fields share their programs.
+def _reports(module: ExperimentModule, config: Any, arms: Sequence[str]) -> dict[str, Any]:
+    """What the module's premises say of these arms."""
+    found = {arm: report for arm, report in module.premises(config).items() if arm in arms}
+    return {arm: report() if callable(report) else report for arm, report in found.items()}
 
-    `build` sees NaN in every traced field: it must read them from the state's `hparams`.
+
+def _built(module: ExperimentModule, arms: Sequence[Arm], mesh: Mesh | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Study and batches of every arm, so that what cannot be had is refused before anything is written.
+
+    A study is built once per static config, so arms that differ in traced fields share their programs. `build` sees
+    NaN in every traced field: it must read them from the state's `hparams`.
     """
-    static = dataclasses.replace(config, **dict.fromkeys(module.TRACED, math.nan))
-    name = repr(static)
-    if name not in known:
-        known[name] = module.build(static)
-    return known[name]
+    studies, feeds, known = {}, {}, {}
+    shard = data_shard(make_mesh() if mesh is None else mesh)
+    make_batches = getattr(module, "batches", lambda config, shard: None)
+    for arm in arms:
+        static = dataclasses.replace(arm.config, **dict.fromkeys(module.TRACED, math.nan))
+        if repr(static) not in known:
+            known[repr(static)] = module.build(static)
+        studies[arm.name] = known[repr(static)]
+        feeds[arm.name] = make_batches(arm.config, shard)
+    return studies, feeds
 
 
 def _trials(module: ExperimentModule, arm: Arm) -> Trials:

@@ -55,7 +55,7 @@ def test_every_image_comes_back_exactly(tmp_path, encoding, shape):
         assert example["label"] == i % 10
     held = source.in_memory()
     several = np.array([5, 2, 5])
-    for found in (source.take(several), held.take(several)):
+    for found in (source.read_batch(several), held.read_batch(several)):
         np.testing.assert_array_equal(found["image"], [tiny_image(i, shape) for i in several])
         np.testing.assert_array_equal(found["label"], several % 10)
     with pytest.raises(IndexError, match=r"found index 12, wanted 0 \.\.\. 11"):
@@ -111,7 +111,7 @@ def test_digits_are_the_packaged_ones_as_bytes():
     for split, part in (("train", train), ("test", test)):
         source = image_source("digits", split)
         assert source.image_shape == (28, 28, 1) and source.num_classes == 10 and len(source) == len(part.labels)
-        found = source.take(np.arange(len(source)))
+        found = source.read_batch(np.arange(len(source)))
         np.testing.assert_allclose(found["image"][..., 0] / 255, part.images, atol=1e-6)
         np.testing.assert_array_equal(found["label"], part.labels)
     small = image_source("digits", "test", size=14)
@@ -212,7 +212,7 @@ def test_a_flipped_bit_is_found_when_it_is_read(broken):
     file.write_bytes(content)
     source = opened(data_dir)
     with pytest.raises(ValueError, match=r"record \d+ of 'train' is missing or damaged .*run: pip install"):
-        source.take(np.arange(40))
+        source.read_batch(np.arange(40))
 
 
 def test_bytes_that_are_no_image_are_damage(tmp_path, monkeypatch):

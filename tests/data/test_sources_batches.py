@@ -16,7 +16,7 @@ class Numbers:
     def __init__(self, num, bad=None, stacked=False):
         self.num, self.bad, self.reads, self.lock = num, bad, 0, threading.Lock()
         if stacked:
-            self.take = lambda indices: {"i": indices, "square": np.stack([indices, indices**2], axis=1)}
+            self.read_batch = lambda indices: {"i": indices, "square": np.stack([indices, indices**2], axis=1)}
 
     def __len__(self):
         return self.num
