@@ -1,0 +1,254 @@
+"""AnInfoNCE keeps what augmentations change in real images, where InfoNCE throws it away.
+
+Rusak et al., "InfoNCE: Identifying the Gap Between Theory and Practice", AISTATS 2025, CIFAR10 and ImageNet experiment.
+Two random views of every image are pulled together (SimCLR); InfoNCE has one temperature, AnInfoNCE a learned precision
+for every dimension of the embedding. Then linear classifiers are asked for the class of an image and for the parameters
+of its augmentation (where was it cropped, how bright was it made), before and after the projector.
+
+    python -m experiments run aninfonce/images --preset quick
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.aninfonce import images_tables as tables
+from experiments.aninfonce.images_readout import Labelled, as_floats, readouts
+from experiments.aninfonce.optimizers import two_rate_adam
+from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
+from identax.cached_gradient import micro_batched_model
+from identax.data import epoch_batches, epoch_indices, image_source, take
+from identax.losses import aninfonce, infonce
+from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
+from identax.rng import stream
+from identax.run.experiment import Arm
+from identax.study import Study, gradient_study
+
+TRACED = ("temperature", "precision_start", "learning_rate", "precision_learning_rate", "weight_decay")
+"""Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One study. The defaults are CIFAR10 with ResNet-18 and SimSiam's settings, as far as the paper's are known."""
+
+    objective: Literal["aninfonce", "infonce"] = "aninfonce"
+    data_set: str = "cifar10"
+    """"digits" (lies whole on the device), or what tensorflow-datasets prepared, see `identax.data.image_source`"""
+    score_split: str = "test"
+    """split on which the readouts are scored; "validation" for ImageNet"""
+    views: Literal["digits", "cifar", "imagenet"] = "cifar"
+    encoder: Literal["small_convnet", "resnet18", "resnet50"] = "resnet18"
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    width: int = 64
+    """of a ResNet's first stage"""
+    channels: tuple[int, ...] = (16, 32, 64)
+    features: int = 128
+    """sizes of the small convnet"""
+    projector: tuple[int, ...] = (2048,)
+    """hidden widths"""
+    dim: int = 128
+    """of the embedding"""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
+    """recompute the blocks of a ResNet in the backward pass"""
+    micro_batch: int | None = None
+    """images that pass the backbone at once; batch statistics are then those of micro-batches"""
+    batch_size: int = 512
+    temperature: float = 0.5
+    """of InfoNCE; AnInfoNCE has none"""
+    precision_start: float = 2.0
+    """of every dimension; at 1 / temperature AnInfoNCE starts as InfoNCE"""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = 0.06
+    """SimSiam's 0.03 batch_size / 256"""
+    precision_learning_rate: float = 1e-3
+    """Adam's, whatever the encoder's optimiser is"""
+    weight_decay: float = 5e-4
+    """of SGD; never of the precision"""
+    num_fit: int = 10_000
+    num_score: int = 10_000
+    """images that readouts are fitted to and scored on"""
+    chunk: int = 500
+    """images that are embedded at once for the readouts"""
+    l2: float = 1e-3
+    """of the readouts"""
+    num_steps: int = 77_600
+    log_every: int = 97
+    evaluate_every: int = 7760
+    checkpoint_every: int = 970
+    num_seeds: int = 3
+    seed: int = 0
+
+
+_QUICK = Config(
+    data_set="digits",
+    views="digits",
+    encoder="small_convnet",
+    projector=(64,),
+    dim=32,
+    batch_size=128,
+    optimizer="adam",
+    learning_rate=2e-3,
+    precision_learning_rate=2e-2,
+    num_fit=2000,
+    num_score=1000,
+    num_steps=200,
+    log_every=50,
+    evaluate_every=100,
+    checkpoint_every=200,
+    num_seeds=2,
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, channels=(4,), features=8, projector=(8,), dim=4, batch_size=8, num_fit=64, num_score=32, chunk=32,
+        num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(_QUICK, batch_size=256, num_steps=800, evaluate_every=200, num_seeds=4),
+    "paper": Config(),
+}  # fmt: skip
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """Both losses on the same images, from the same starting weights."""
+    return (Arm("aninfonce", config), Arm("infonce", dataclasses.replace(config, objective="infonce")))
+
+
+def batches(config: Config, shard: tuple[int, int]):
+    """Batches of a data set too large to lie on the device; None for digits."""
+    if config.data_set == "digits":
+        return None
+    source = image_source(config.data_set, "train")
+    return epoch_batches(source, batch_size=config.batch_size, seed=config.seed, shard=shard)
+
+
+def augmentations(config: Config, size: int) -> Pipeline:
+    """The random views."""
+    return {"digits": digit_views, "cifar": simclr_cifar, "imagenet": simclr_imagenet}[config.views](size)
+
+
+def backbone(config: Config) -> Model:
+    """The encoder before the projector."""
+    if config.encoder == "small_convnet":
+        model = small_convnet(config.channels, features=config.features, compute=config.compute)
+    else:
+        make = resnet18 if config.encoder == "resnet18" else resnet50
+        model = make(stem=config.stem, width=config.width, compute=config.compute, remat=config.remat)
+    if config.micro_batch is None:
+        return model
+    return micro_batched_model(model, micro_batch=config.micro_batch, statistics="micro_batch")
+
+
+def build(config: Config) -> Study:
+    """Views, encoder, loss, optimiser and readouts of one trial."""
+    source = image_source(config.data_set, "train")
+    whole = source.in_memory().read_batch(np.arange(len(source))) if config.data_set == "digits" else None
+    fit = _subset(source, config.num_fit)
+    score = _subset(image_source(config.data_set, config.score_split), config.num_score)
+    augment = augmentations(config, source.image_shape[0])
+    parts = {"backbone": backbone(config), "projector": projector((*config.projector, config.dim))}
+    learns_precision = config.objective == "aninfonce"
+
+    def init(key, hparams):
+        x = jnp.zeros((2, *source.image_shape), jnp.float32)
+        variables, state = {}, {}
+        for name, model in parts.items():
+            made = model.init(stream(key, name), x)
+            variables[name], state[name] = made["params"], made["state"]
+            x = model.apply(made, x)[0]
+        params: dict[str, Any] = {"encoder": variables}
+        if learns_precision:
+            start = hparams["precision_start"] * jnp.ones(config.dim)
+            params["raw_precision"] = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
+        return {}, params, state
+
+    def sample(state, key):
+        indices = epoch_indices(
+            stream(state.key, "epochs"), state.step, num_examples=len(source), batch_size=config.batch_size
+        )
+        return take(whole, indices)
+
+    def layers(params, state, x, train=False):
+        """Features, normalised embedding, new batch statistics."""
+        new = {}
+        found = [x]
+        for name, model in parts.items():
+            y, new[name] = model.apply(
+                {"params": params["encoder"][name], "state": state[name]}, found[-1], train=train
+            )
+            found.append(y)
+        return found[1], normalize(found[2]), new
+
+    def loss(params, state, batch, key):
+        images = as_floats(batch["image"])
+        views = [augment(stream(key, name), images)[0] for name in ("first view", "second view")]
+        # One pass for both views: batch statistics are over both.
+        _, z, model_state = layers(params, state.model_state, jnp.concatenate(views), train=True)
+        z, z_pos = jnp.split(z, 2)
+        if learns_precision:
+            per_example = aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"]))
+        else:
+            per_example = infonce(z, z_pos, temperature=state.hparams["temperature"])
+        return per_example, (model_state, {})
+
+    def evaluate(state, key):
+        def features(x):
+            before, after, _ = layers(state.params, state.model_state, x)
+            return {"before": before, "after": after}
+
+        found = readouts(
+            features, augment, key, fit, score, num_classes=source.num_classes, chunk=config.chunk, l2=config.l2
+        )
+        if learns_precision:
+            found["precision"] = jnp.sort(jax.nn.softplus(state.params["raw_precision"]))
+        return found
+
+    return gradient_study(
+        init=init,
+        sample=None if whole is None else sample,
+        loss=loss,
+        optimizer=lambda hparams: _optimizer(config, hparams),
+        evaluate=evaluate,
+    )
+
+
+def _subset(source, count: int) -> Labelled:
+    """`count` examples, the same for every trial."""
+    if not 0 < count <= len(source):
+        raise ValueError(f"images: found {count} images for a readout, wanted 1 to {len(source)} of {source.name}")
+    chosen = np.sort(np.random.RandomState(0).permutation(len(source))[:count])
+    found = source.read_batch(chosen)
+    return Labelled(found["image"], found["label"])
+
+
+def _optimizer(config: Config, hparams):
+    if config.optimizer == "adam":
+        return two_rate_adam(hparams, schedule="cosine", num_steps=config.num_steps)
+
+    def cosine(rate):
+        return lambda count: rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(count / config.num_steps, 0, 1)))
+
+    encoder = optax.chain(
+        optax.add_decayed_weights(hparams["weight_decay"]),
+        optax.sgd(cosine(hparams["learning_rate"]), momentum=0.9),
+    )
+    groups: dict[Any, Any] = {
+        "encoder": encoder, "raw_precision": optax.adam(cosine(hparams["precision_learning_rate"]))
+    }  # fmt: skip
+    return optax.multi_transform(groups, lambda params: {name: name for name in params})
+
+
+REFERENCES = tables.REFERENCES
+premises = tables.premises
+measure = tables.measure
+
+
+def figures(config: Config, results):
+    """Views of a few images, and what can be read out."""
+    return tables.figures(config, results, augmentations(config, 28) if config.data_set == "digits" else None)

@@ -1,0 +1,128 @@
+"""Linear readouts of frozen image features: classes, and every parameter that the augmentations drew."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from identax.metrics.readout import linear_readout_accuracy
+
+_ITERATIONS = 100
+
+
+class Labelled(NamedTuple):
+    """Images [N, H, W, C] in [0, 1] or bytes, and their classes [N]."""
+
+    image: Any
+    label: Any
+
+
+def readouts(
+    features: Callable[[Any], Mapping[str, Any]],
+    augment: Callable[[Any, Any], tuple[Any, Mapping[str, Any]]],
+    key: Any,
+    fit: Labelled,
+    score: Labelled,
+    *,
+    num_classes: int,
+    chunk: int,
+    l2: float,
+) -> dict[str, Any]:
+    """Scores of linear readouts, fitted to the views of `fit` and scored on those of `score`, per layer.
+
+    `features(images) -> {layer: [N, m]}`. Classes are read from images as they are, augmentation parameters from one view
+    of each. "augmentations": mean over the parameters of the accuracy with which a linear classifier tells what was
+    drawn; of continuous parameters, whether they are above their median over `fit`. "augmentations R2": mean over the
+    continuous ones of R^2 = 1 - SSE / SST of a ridge regression, on `score`. Both for each parameter too.
+    """
+    plain = [_chunked(features, part.image, chunk) for part in (fit, score)]
+    viewed, drawn = zip(
+        *(_views(features, augment, jax.random.fold_in(key, i), part.image, chunk) for i, part in enumerate((fit, score))),
+        strict=True,
+    )
+    names = sorted(drawn[0])
+    continuous = [name for name in names if drawn[0][name].dtype != bool]
+    # Drawn or not, above the median or not: one question of two answers for each parameter.
+    thresholds = {name: jnp.median(drawn[0][name]) if name in continuous else 0.5 for name in names}
+    answers = [jnp.stack([(part[name] > thresholds[name]).astype(jnp.int32) for name in names]) for part in drawn]
+    rates = answers[1].mean(axis=1)
+    found = {"chance": jnp.maximum(rates, 1 - rates).mean()}
+    for layer in plain[0]:
+        found[f"classes {layer}"] = linear_readout_accuracy(
+            plain[0][layer], fit.label, num_classes, test_features=plain[1][layer], test_labels=score.label, l2=l2
+        )
+        told = _told(viewed[0][layer], answers[0], viewed[1][layer], answers[1], l2)
+        found[f"augmentations {layer}"] = told.mean()
+        found |= {f"{name} {layer}": told[i] for i, name in enumerate(names)}
+        targets = [jnp.stack([part[name] for name in continuous], axis=1) for part in drawn]
+        r2 = held_out_r2(viewed[0][layer], targets[0], viewed[1][layer], targets[1], l2=l2)
+        found[f"augmentations R2 {layer}"] = r2.mean()
+        found |= {f"{name} R2 {layer}": r2[i] for i, name in enumerate(continuous)}
+    return found
+
+
+def _told(features, answers, test_features, test_answers, l2):
+    def one(labels, test_labels):
+        return linear_readout_accuracy(
+            features, labels, 2, test_features=test_features, test_labels=test_labels, l2=l2, max_steps=100
+        )
+
+    return jax.vmap(one)(answers, test_answers)
+
+
+def held_out_r2(inputs: Any, targets: Any, test_inputs: Any, test_targets: Any, *, l2: float) -> Any:
+    """R^2 per target on test samples of the ridge regression fitted to the others, inputs and targets standardised.
+
+    Minimises mean |x W - y|^2 + l2 |W|^2 by 100 conjugate gradient steps: no factorisation, see the design notes.
+    """
+    mean, scale = inputs.mean(axis=0, keepdims=True), inputs.std(axis=0, keepdims=True)
+    scale = jnp.where(scale > 1e-6 * (1 + jnp.abs(mean)), scale, jnp.inf)  # constant dims become 0
+    x, test_x = (inputs - mean) / scale, (test_inputs - mean) / scale
+    centre, spread = targets.mean(axis=0, keepdims=True), targets.std(axis=0, keepdims=True)
+    y = (targets - centre) / spread
+    gram = x.T @ x / len(x) + l2 * jnp.eye(x.shape[1], dtype=x.dtype)
+    right = x.T @ y / len(x)
+
+    def step(carry, _):
+        weights, residual, direction, size = carry
+        moved = gram @ direction
+        length = size / jnp.maximum((direction * moved).sum(axis=0), tiny)
+        weights = weights + length[None, :] * direction
+        residual = residual - length[None, :] * moved
+        new_size = (residual * residual).sum(axis=0)
+        direction = residual + (new_size / jnp.maximum(size, tiny))[None, :] * direction
+        return (weights, residual, direction, new_size), None
+
+    tiny = jnp.finfo(x.dtype).tiny
+    start = (jnp.zeros_like(right), right, right, (right * right).sum(axis=0))
+    (weights, *_), _ = jax.lax.scan(step, start, None, length=_ITERATIONS)
+    test_y = (test_targets - centre) / spread
+    error = jnp.square(test_y - test_x @ weights).sum(axis=0)
+    return 1 - error / jnp.square(test_y - test_y.mean(axis=0, keepdims=True)).sum(axis=0)
+
+
+def as_floats(image: Any) -> Any:
+    """Bytes become float32 in [0, 1]; floats stay."""
+    return image.astype(jnp.float32) / 255 if image.dtype == jnp.uint8 else jnp.asarray(image)
+
+
+def _chunked(features, images, chunk):
+    """Features of many images, `chunk` at a time: never all activations at once."""
+    num = images.shape[0]
+    parts = jnp.asarray(images).reshape(num // chunk, chunk, *images.shape[1:])
+    found = jax.lax.map(lambda part: dict(features(as_floats(part))), parts)
+    return jax.tree.map(lambda leaf: leaf.reshape(num, *leaf.shape[2:]), found)
+
+
+def _views(features, augment, key, images, chunk):
+    num = images.shape[0]
+    parts = jnp.asarray(images).reshape(num // chunk, chunk, *images.shape[1:])
+
+    def one(part):
+        key, images = part
+        views, drawn = augment(key, as_floats(images))
+        return dict(features(views)), drawn
+
+    found = jax.lax.map(one, (jax.random.split(key, num // chunk), parts))
+    return jax.tree.map(lambda leaf: leaf.reshape(num, *leaf.shape[2:]), found)
