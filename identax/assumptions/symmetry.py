@@ -29,6 +29,27 @@ def equal_blocks(precision, *, rtol: float = 1e-6) -> list[tuple[int, ...]]:
     return [tuple(block) for block in blocks]
 
 
+def common_blocks(precisions, *, rtol: float = 1e-6) -> list[tuple[int, ...]]:
+    """Groups the indices that are (relatively) equal under every one of `precisions` [K, n]: what an ensemble leaves.
+
+    At a common optimum of losses with conditionals Lambda_1 .. Lambda_K the shared encoder respects the eigenspaces of
+    each, so latents i and j stay mixed only if Lambda_k,i = Lambda_k,j for all k: the common refinement of the blocks.
+    Ordered by the first index in each. Raises `ValueError` as `equal_blocks`, and for unequal or no rows.
+    Source: Rusak et al. 2025 (ensembles of losses over one encoder).
+    """
+    rows = [np.asarray(row, dtype=float).reshape(-1) for row in precisions]
+    if not rows or len({row.size for row in rows}) > 1:
+        raise ValueError(
+            f"common_blocks: found precisions of lengths {[row.size for row in rows]}, wanted K >= 1 rows of one length"
+        )
+    together: dict[tuple[int, ...], list[int]] = {}
+    partitions = [equal_blocks(row, rtol=rtol) for row in rows]
+    for index in range(rows[0].size):
+        key = tuple(next(number for number, block in enumerate(blocks) if index in block) for blocks in partitions)
+        together.setdefault(key, []).append(index)
+    return [tuple(block) for block in together.values()]
+
+
 def expected_rotation_mcc(
     key: Key[Array, ""], block_sizes: Sequence[int], *, num_draws: int = 512
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:

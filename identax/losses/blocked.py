@@ -54,7 +54,7 @@ def logsumexps(
     rows, row_ids = jax.tree.map(lambda x: _padded(x, size), parts.rows), _padded(row_ids, size, -1)
     columns, column_ids = jax.tree.map(lambda x: _padded(x, size), parts.columns), _padded(column_ids, size, -1)
     scale = jax.lax.stop_gradient(jnp.asarray(scale, _dtype(parts)))
-    found = _tiled(parts.kernel, plan, parts.shared, rows, columns, row_ids, column_ids, scale)
+    found: tuple[Array, Array] = _tiled(parts.kernel, plan, parts.shared, rows, columns, row_ids, column_ids, scale)
     counts = (jax.tree.leaves(parts.rows)[0].shape[0], jax.tree.leaves(parts.columns)[0].shape[0])
     return tuple(x.reshape(-1)[:count] for x, count in zip(found, counts, strict=True))
 

@@ -1,0 +1,62 @@
+"""Alignment and uniformity: the two terms into which a contrastive loss falls apart with many negatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from identax.losses._checks import Embeddings, Scalar, check_pairs, check_scalar, is_traced
+from identax.losses.similarity import lp_similarity
+
+
+def alignment(z: Embeddings, z_pos: Embeddings, *, p: Scalar = 2) -> Float[Array, " N"]:
+    """sum_j |z_j - z_pos_j|^p, one value per pair.
+
+    Args: `z`, `z_pos` [N, n]; `p` > 0, may be traced; at equal coordinates the gradient is 0 for every p.
+    Raises `ValueError` for unequal or wrong shapes and a known p that is not positive.
+    Source: Wang and Isola 2020, eq. 3; Zimmermann et al. 2021 (code).
+    """
+    check_pairs("alignment", z, z_pos)
+    check_scalar("alignment", "p", p)
+    return -lp_similarity(p, 1.0).pair(jnp.asarray(z), jnp.asarray(z_pos))
+
+
+def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2) -> Float[Array, " M"]:
+    """log mean_i exp(-sum_d |z_i,d - others_j,d|^p), one value per row j of `others`.
+
+    Args: `z` [N, n]; `others` [M, n], by default `z` itself, where every row also meets itself (distance 0); `p` > 0,
+    may be traced.
+    Raises `ValueError` for wrong shapes and a known p that is not positive.
+    Source: Wang and Isola 2020, eq. 4 (which takes the logarithm of the mean over all pairs); Zimmermann et al. 2021
+    (code).
+    """
+    others = z if others is None else others
+    check_pairs("uniformity", z, z)
+    if np.ndim(others) != 2 or np.shape(others)[1] != np.shape(z)[1] or np.shape(others)[0] == 0:
+        raise ValueError(
+            f"uniformity: found others of shape {np.shape(others)}, wanted [M >= 1, n] with n={np.shape(z)[1]}"
+        )
+    check_scalar("uniformity", "p", p)
+    logits = lp_similarity(p, 1.0).matrix(jnp.asarray(z), jnp.asarray(others))
+    return jax.nn.logsumexp(logits, axis=0) - float(np.log(np.shape(z)[0]))
+
+
+def alignment_uniformity(
+    z: Embeddings,
+    z_pos: Embeddings,
+    others: Embeddings | None = None,
+    *,
+    alpha: Scalar = 0.5,
+    p: Scalar = 2,
+) -> Float[Array, " N"]:
+    """(1 - alpha) alignment(z_j, z_pos_j) + alpha uniformity_j(z, others), one value per row j.
+
+    Args: `z`, `z_pos`, `others` [N, n] (`others` by default `z`); `alpha` in [0, 1] and `p` > 0, may be traced.
+    Raises `ValueError` for unequal or wrong shapes, or a known alpha or p out of range.
+    Source: Zimmermann et al. 2021 (code; the published class cannot be run, this is what it describes).
+    """
+    if others is not None:
+        check_pairs("alignment_uniformity", z, others)
+    if np.ndim(alpha) != 0 or not (is_traced(alpha) or 0 <= np.asarray(alpha) <= 1):
+        raise ValueError(f"alignment_uniformity: found alpha={alpha}, wanted a number from 0 to 1")
+    return (1 - alpha) * alignment(z, z_pos, p=p) + alpha * uniformity(z, others, p=p)

@@ -1,0 +1,70 @@
+"""SlowVAE: the evidence lower bound of pairs of frames whose latents move sparsely."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erf
+from jaxtyping import Array, Float
+
+from identax.losses._checks import Embeddings, Scalar, check_scalar
+
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+def normal_entropy(log_variance: Embeddings) -> Float[Array, "..."]:
+    """Entropy of N(., exp(log_variance)): 1/2 (log_variance + ln(2 pi e)), in nats, entry by entry."""
+    return 0.5 * (jnp.asarray(log_variance) + (_LOG_2PI + 1.0))
+
+
+def cross_entropy_to_normal(mean: Embeddings, log_variance: Embeddings) -> Float[Array, "..."]:
+    """-E ln N(x; 0, 1) for x ~ N(mean, exp(log_variance)): 1/2 (mean^2 + exp(log_variance) + ln 2 pi), in nats."""
+    return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) + _LOG_2PI)
+
+
+def cross_entropy_to_laplace(mean: Embeddings, log_variance: Embeddings, rate: Scalar) -> Float[Array, "..."]:
+    """-E ln Laplace(x; 0, rate) for x ~ N(mean, s^2), s = exp(log_variance / 2), in nats, entry by entry.
+
+        -ln(rate / 2) + rate (s sqrt(2/pi) exp(-mean^2 / 2 s^2) + mean erf(mean / (s sqrt 2)))
+
+    Raises `ValueError` for a known rate that is not positive. Source: Klindt et al. 2021, appendix.
+    """
+    check_scalar("cross_entropy_to_laplace", "rate", rate)
+    scale = jnp.exp(0.5 * jnp.asarray(log_variance))
+    ratio = mean / scale
+    absolute = scale * float(np.sqrt(2 / np.pi)) * jnp.exp(-0.5 * jnp.square(ratio)) + mean * erf(
+        ratio * float(np.sqrt(0.5))
+    )
+    return -jnp.log(0.5 * jnp.asarray(rate)) + rate * absolute
+
+
+def slow_vae(
+    reconstruction: Embeddings,
+    means: tuple[Embeddings, Embeddings],
+    log_variances: tuple[Embeddings, Embeddings],
+    *,
+    beta: Scalar = 1.0,
+    gamma: Scalar = 10.0,
+    rate: Scalar = 6.0,
+) -> Float[Array, " N"]:
+    """2 reconstruction + beta (CE_normal - H) + gamma (CE_laplace - H), one value per pair of frames.
+
+    CE and H are summed over dims and over both frames; frame t's Laplace term has the mean m_t - m_(other frame).
+    Args: `reconstruction` [N], mean negative log-likelihood of the two frames of a pair; `means`, `log_variances` of
+    the posteriors: one [N, n] per frame; `rate` of the Laplace prior of the steps. Weights > 0 may be traced.
+    Raises `ValueError` for shapes that do not match and known weights or rate that are not positive.
+    Source: Klindt et al. 2021, eq. 8 and code (beta 1, gamma 10, rate 6).
+    """
+    for name, value in (("beta", beta), ("gamma", gamma), ("rate", rate)):
+        check_scalar("slow_vae", name, value)
+    shapes = {np.shape(x) for x in (*means, *log_variances)}
+    if len(shapes) > 1 or len(*shapes) != 2 or np.shape(reconstruction) != next(iter(shapes))[:1]:
+        raise ValueError(
+            f"slow_vae: found reconstruction {np.shape(reconstruction)} with means and log-variances {sorted(shapes)}, "
+            "wanted [N] with two means and two log-variances [N, n]"
+        )
+    steps = (means[0] - means[1], means[1] - means[0])
+    total = 2.0 * jnp.asarray(reconstruction)
+    for mean, log_variance, step in zip(means, log_variances, steps, strict=True):
+        entropy = normal_entropy(log_variance)
+        total += beta * (cross_entropy_to_normal(mean, log_variance) - entropy).sum(axis=-1)
+        total += gamma * (cross_entropy_to_laplace(step, log_variance, rate) - entropy).sum(axis=-1)
+    return total

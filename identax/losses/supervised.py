@@ -1,0 +1,90 @@
+"""Losses that need the truth or the map itself, and sums of losses."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from identax._choices import check_choice
+from identax.losses._checks import Embeddings, check_pairs
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def r2_loss(
+    prediction: Embeddings, target: Embeddings, *, reduction: str = "mean", negative: bool = False
+) -> Float[Array, "..."]:
+    """R2_j = 1 - mean_i (target_ij - prediction_ij)^2 / var_i target_ij over the batch, reduced over the dims j.
+
+    Population variance (division by N). No fit: the prediction as it is. `reduction` over dims: "mean", "sum", or
+    "none" for [n]. With `negative`, minus that: what is to be minimised. A constant target divides by 0.
+    Args: `prediction`, `target` [N, n].
+    Raises `ValueError` for unequal or wrong shapes and an unknown reduction.
+    Source: Zimmermann et al. 2021 (code).
+    """
+    check_choice("r2_loss", "reduction", reduction, REDUCTIONS)
+    check_pairs("r2_loss", prediction, target)
+    prediction, target = jnp.asarray(prediction), jnp.asarray(target)
+    values = 1 - jnp.mean(jnp.square(target - prediction), axis=0) / jnp.var(target, axis=0)
+    values = {"mean": jnp.mean, "sum": jnp.sum, "none": lambda x: x}[reduction](values)
+    return -values if negative else values
+
+
+def jacobian_determinant(h: Callable[[Array], Array], z: Embeddings) -> Float[Array, " N"]:
+    """|det dh/dz| at each row of `z`, one value per example.
+
+    `h` maps one row [n] to [n]. n Jacobian-vector products and an elimination with n^3 operations per row: for small n.
+    Raises `ValueError` unless `z` is [N, n] and h keeps the number of dims.
+    Source: Zimmermann et al. 2021 (code).
+    """
+    z = jnp.asarray(z)
+    check_pairs("jacobian_determinant", z, z)
+    found = jax.eval_shape(h, z[0]).shape
+    if found != z.shape[1:]:
+        raise ValueError(
+            f"jacobian_determinant: found h of a row {z.shape[1:]} with shape {found}, wanted {z.shape[1:]}"
+        )
+    return jax.vmap(lambda row: _absolute_determinant(jax.jacfwd(h)(row)))(z)
+
+
+def _absolute_determinant(matrix: Array) -> Array:
+    """Product of the pivots of Gaussian elimination with row pivoting. Without LAPACK: its batched kernels can hang the
+    CPU backend (jaxlib 0.10)."""
+    size = matrix.shape[0]
+    index = jnp.arange(size)
+
+    def eliminate(matrix, k):
+        pivot_row = jnp.argmax(jnp.where(index >= k, jnp.abs(matrix[:, k]), -1.0))
+        order = index.at[k].set(pivot_row).at[pivot_row].set(k)
+        matrix = matrix[order]
+        pivot = matrix[k, k]
+        factors = jnp.where(index > k, matrix[:, k], 0.0) / jnp.where(pivot == 0, 1.0, pivot)
+        return matrix - factors[:, None] * matrix[k][None, :], jnp.abs(pivot)
+
+    _, pivots = jax.lax.scan(eliminate, matrix, index)
+    return jnp.prod(pivots)
+
+
+def ensemble(
+    losses: Sequence[Float[Array, " B"]], weights: Sequence[float | int] | Float[Array, " K"] | None = None
+) -> Float[Array, " B"]:
+    """sum_k w_k losses_k of K per-example losses, one value per example.
+
+    One encoder under several losses, e.g. `aninfonce` with a precision vector of its own for each positive
+    conditional: at a common optimum latents i and j stay mixed only if no conditional tells them apart (see
+    `identax.assumptions.common_blocks`). `weights` [K], by default 1/K each, may be traced.
+    Raises `ValueError` for no losses, unequal shapes, or another number of weights.
+    Source: Rusak et al. 2025 (ensembles of losses).
+    """
+    shapes = [np.shape(loss) for loss in losses]
+    if not shapes or len(set(shapes)) > 1:
+        raise ValueError(f"ensemble: found losses of shapes {shapes}, wanted K >= 1 of one shape")
+    weights = [1.0 / len(shapes)] * len(shapes) if weights is None else list(weights)
+    if len(weights) != len(shapes):
+        raise ValueError(f"ensemble: found {len(weights)} weights for {len(shapes)} losses, wanted one each")
+    total = weights[0] * losses[0]
+    for weight, loss in zip(weights[1:], losses[1:], strict=True):
+        total = total + weight * loss
+    return total
