@@ -23,13 +23,13 @@ from experiments.aninfonce.optimizers import two_rate_adam
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
 from identax.cached_gradient import micro_batched_model
 from identax.data import epoch_batches, epoch_indices, image_source, take
-from identax.losses import aninfonce, infonce
+from identax.losses import aninfonce
 from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
 from identax.rng import stream
 from identax.run.experiment import Arm
 from identax.study import Study, gradient_study
 
-TRACED = ("temperature", "precision_start", "learning_rate", "precision_learning_rate", "weight_decay")
+TRACED = ("precision_start", "learning_rate", "precision_learning_rate", "weight_decay")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
@@ -37,7 +37,6 @@ TRACED = ("temperature", "precision_start", "learning_rate", "precision_learning
 class Config:
     """One study. The defaults are CIFAR10 with ResNet-18 and SimSiam's settings, as far as the paper's are known."""
 
-    objective: Literal["aninfonce", "infonce"] = "aninfonce"
     data_set: str = "cifar10"
     """"digits" (lies whole on the device), or what tensorflow-datasets prepared, see `identax.data.image_source`"""
     score_split: str = "test"
@@ -68,7 +67,7 @@ class Config:
     learning_rate: float = 0.06
     """SimSiam's 0.03 batch_size / 256"""
     precision_learning_rate: float = 1e-3
-    """Adam's, whatever the encoder's optimiser is"""
+    """Adam's, whatever the encoder's optimiser is; with 0 the precision stays, and the loss is InfoNCE"""
     weight_decay: float = 5e-4
     """of SGD; never of the precision"""
     num_fit: int = 10_000
@@ -116,8 +115,13 @@ PRESETS: dict[str, Config] = {
 
 
 def arms(config: Config) -> Sequence[Arm]:
-    """Both losses on the same images, from the same starting weights."""
-    return (Arm("aninfonce", config), Arm("infonce", dataclasses.replace(config, objective="infonce")))
+    """Both losses on the same images, from the same starting weights.
+
+    On the unit sphere InfoNCE is AnInfoNCE with the precision 1 / temperature in every dimension (see `aninfonce`), so
+    both arms are one program: InfoNCE's precision does not learn.
+    """
+    fixed = dataclasses.replace(config, precision_start=1 / config.temperature, precision_learning_rate=0.0)
+    return (Arm("aninfonce", config), Arm("infonce", fixed))
 
 
 def batches(config: Config, shard: tuple[int, int]):
@@ -149,11 +153,10 @@ def build(config: Config) -> Study:
     """Views, encoder, loss, optimiser and readouts of one trial."""
     source = image_source(config.data_set, "train")
     whole = source.in_memory().read_batch(np.arange(len(source))) if config.data_set == "digits" else None
-    fit = _subset(source, config.num_fit)
-    score = _subset(image_source(config.data_set, config.score_split), config.num_score)
+    fit = _subset(source, config.num_fit, config.chunk)
+    score = _subset(image_source(config.data_set, config.score_split), config.num_score, config.chunk)
     augment = augmentations(config, source.image_shape[0])
     parts = {"backbone": backbone(config), "projector": projector((*config.projector, config.dim))}
-    learns_precision = config.objective == "aninfonce"
 
     def init(key, hparams):
         x = jnp.zeros((2, *source.image_shape), jnp.float32)
@@ -162,11 +165,9 @@ def build(config: Config) -> Study:
             made = model.init(stream(key, name), x)
             variables[name], state[name] = made["params"], made["state"]
             x = model.apply(made, x)[0]
-        params: dict[str, Any] = {"encoder": variables}
-        if learns_precision:
-            start = hparams["precision_start"] * jnp.ones(config.dim)
-            params["raw_precision"] = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
-        return {}, params, state
+        start = hparams["precision_start"] * jnp.ones(config.dim)
+        raw = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
+        return {}, {"encoder": variables, "raw_precision": raw}, state
 
     def sample(state, key):
         indices = epoch_indices(
@@ -191,11 +192,7 @@ def build(config: Config) -> Study:
         # One pass for both views: batch statistics are over both.
         _, z, model_state = layers(params, state.model_state, jnp.concatenate(views), train=True)
         z, z_pos = jnp.split(z, 2)
-        if learns_precision:
-            per_example = aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"]))
-        else:
-            per_example = infonce(z, z_pos, temperature=state.hparams["temperature"])
-        return per_example, (model_state, {})
+        return aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"])), (model_state, {})
 
     def evaluate(state, key):
         def features(x):
@@ -205,9 +202,7 @@ def build(config: Config) -> Study:
         found = readouts(
             features, augment, key, fit, score, num_classes=source.num_classes, chunk=config.chunk, l2=config.l2
         )
-        if learns_precision:
-            found["precision"] = jnp.sort(jax.nn.softplus(state.params["raw_precision"]))
-        return found
+        return found | {"precision": jnp.sort(jax.nn.softplus(state.params["raw_precision"]))}
 
     return gradient_study(
         init=init,
@@ -218,10 +213,12 @@ def build(config: Config) -> Study:
     )
 
 
-def _subset(source, count: int) -> Labelled:
+def _subset(source, count: int, chunk: int) -> Labelled:
     """`count` examples, the same for every trial."""
     if not 0 < count <= len(source):
         raise ValueError(f"images: found {count} images for a readout, wanted 1 to {len(source)} of {source.name}")
+    if count % chunk:
+        raise ValueError(f"images: found {count} images for a readout, wanted a multiple of chunk={chunk}")
     chosen = np.sort(np.random.RandomState(0).permutation(len(source))[:count])
     found = source.read_batch(chosen)
     return Labelled(found["image"], found["label"])

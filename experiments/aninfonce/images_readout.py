@@ -31,16 +31,14 @@ def readouts(
 ) -> dict[str, Any]:
     """Scores of linear readouts, fitted to the views of `fit` and scored on those of `score`, per layer.
 
-    `features(images) -> {layer: [N, m]}`. Classes are read from images as they are, augmentation parameters from one view
-    of each. "augmentations": mean over the parameters of the accuracy with which a linear classifier tells what was
-    drawn; of continuous parameters, whether they are above their median over `fit`. "augmentations R2": mean over the
+    `features(images) -> {layer: [N, m]}`. Classes are read from images as they are, augmentation parameters from one
+    view of each. "augmentations": mean over the parameters of the accuracy with which a linear classifier tells what
+    was drawn; of continuous ones, whether they are above their median over `fit`. "augmentations R2": mean over the
     continuous ones of R^2 = 1 - SSE / SST of a ridge regression, on `score`. Both for each parameter too.
     """
     plain = [_chunked(features, part.image, chunk) for part in (fit, score)]
-    viewed, drawn = zip(
-        *(_views(features, augment, jax.random.fold_in(key, i), part.image, chunk) for i, part in enumerate((fit, score))),
-        strict=True,
-    )
+    both = [_views(features, augment, jax.random.fold_in(key, i), x.image, chunk) for i, x in enumerate((fit, score))]
+    viewed, drawn = zip(*both, strict=True)
     names = sorted(drawn[0])
     continuous = [name for name in names if drawn[0][name].dtype != bool]
     # Drawn or not, above the median or not: one question of two answers for each parameter.
@@ -48,13 +46,12 @@ def readouts(
     answers = [jnp.stack([(part[name] > thresholds[name]).astype(jnp.int32) for name in names]) for part in drawn]
     rates = answers[1].mean(axis=1)
     found = {"chance": jnp.maximum(rates, 1 - rates).mean()}
-    for layer in plain[0]:
-        found[f"classes {layer}"] = linear_readout_accuracy(
-            plain[0][layer], fit.label, num_classes, test_features=plain[1][layer], test_labels=score.label, l2=l2
-        )
-        told = _told(viewed[0][layer], answers[0], viewed[1][layer], answers[1], l2)
-        found[f"augmentations {layer}"] = told.mean()
-        found |= {f"{name} {layer}": told[i] for i, name in enumerate(names)}
+    classes = _accuracy(plain, [part.label[None] for part in (fit, score)], num_classes, l2)
+    told = _accuracy(viewed, answers, 2, l2)
+    for number, layer in enumerate(plain[0]):
+        found[f"classes {layer}"] = classes[number, 0]
+        found[f"augmentations {layer}"] = told[number].mean()
+        found |= {f"{name} {layer}": told[number, i] for i, name in enumerate(names)}
         targets = [jnp.stack([part[name] for name in continuous], axis=1) for part in drawn]
         r2 = held_out_r2(viewed[0][layer], targets[0], viewed[1][layer], targets[1], l2=l2)
         found[f"augmentations R2 {layer}"] = r2.mean()
@@ -62,13 +59,23 @@ def readouts(
     return found
 
 
-def _told(features, answers, test_features, test_answers, l2):
-    def one(labels, test_labels):
+def _accuracy(features, labels, num_classes, l2):
+    """Accuracies [layer, question] for features ({layer: [N, m]}) and labels ([question, N]), each a (fit, score) pair.
+
+    One program for all: narrower layers are padded with zeros, which a readout ignores.
+    """
+    width = max(leaf.shape[1] for leaf in features[0].values())
+    x, test_x = (
+        jnp.stack([jnp.pad(leaf, ((0, 0), (0, width - leaf.shape[1]))) for leaf in part.values()]) for part in features
+    )
+
+    def one(x, test_x, y, test_y):
         return linear_readout_accuracy(
-            features, labels, 2, test_features=test_features, test_labels=test_labels, l2=l2, max_steps=100
+            x, y, num_classes, test_features=test_x, test_labels=test_y, l2=l2, max_steps=_ITERATIONS
         )
 
-    return jax.vmap(one)(answers, test_answers)
+    by_question = jax.vmap(one, in_axes=(None, None, 0, 0))
+    return jax.vmap(by_question, in_axes=(0, 0, None, None))(x, test_x, *(jnp.asarray(part) for part in labels))
 
 
 def held_out_r2(inputs: Any, targets: Any, test_inputs: Any, test_targets: Any, *, l2: float) -> Any:

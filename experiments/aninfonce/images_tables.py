@@ -49,7 +49,7 @@ def premises(config: Any) -> dict[str, Report]:
         return Report(
             [
                 Premise("latents uniform on a sphere", None, "images of classes", "clusters are not uniform"),
-                Premise("positives scatter by a fixed precision", None, "two augmentations of one image", "not exactly"),
+                Premise("positives scatter by a fixed precision", None, "two views of one image", "not exactly"),
                 Premise("similarity can match the positives", matches, what, "augmentations move latents unequally"),
                 Premise("negatives from the marginal", True, "the rest of the batch", ""),
             ],
