@@ -12,9 +12,9 @@ from identax.assumptions.contrastive import (
     contrastive_report,
     symmetry_class,
 )
-from identax.assumptions.oracle import oracle_precision
+from identax.assumptions.oracle import optimal_precision, oracle_precision
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.assumptions.symmetry import equal_blocks, expected_rotation_mcc
+from identax.assumptions.symmetry import common_blocks, equal_blocks, expected_rotation_mcc
 
 __all__ = [
     "ContrastiveObjective",
@@ -24,10 +24,12 @@ __all__ = [
     "Report",
     "collapse_thresholds",
     "collapsed_loss",
+    "common_blocks",
     "contrastive_report",
     "equal_blocks",
     "expected_rotation_mcc",
     "moment_shares",
+    "optimal_precision",
     "oracle_precision",
     "pair_correlations",
     "symmetry_class",

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float
 
 from identax._choices import check_choice
 from identax.assumptions.collapse import collapse_thresholds, collapsed_loss, moment_shares
+from identax.assumptions.oracle import optimal_precision
+from identax.assumptions.premises import identified_blocks, premises_of
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import equal_blocks, expected_rotation_mcc
 
@@ -28,7 +30,10 @@ class ContrastiveWorld:
 
     `precision` [dim]: the positives' exponent is -1/2 sum_j precision_j (z+_j - z_j)^2 (equal entries: isotropic;
     von Mises-Fisher with kappa has precision kappa). `p`: the exponent is a multiple of -sum_j |z+_j - z_j|^p.
-    Exactly one of the two. `exact`: the conditional is the theorem's, not projected or otherwise approximate.
+    `precisions` [K][dim]: positives from K such conditionals, each with a loss of its own over one encoder.
+    Exactly one of the three. `exact`: the conditional is the theorem's, not projected or otherwise approximate.
+    `negative_precision` [dim]: given negatives scatter around their anchor with this precision instead of being
+    uniform (hard negatives).
     """
 
     space: str
@@ -38,22 +43,41 @@ class ContrastiveWorld:
     p: float | int | None = None
     exact: bool = True
     mixing_is_invertible: bool | None = True
+    precisions: tuple[tuple[float | int, ...], ...] | None = None
+    negative_precision: tuple[float | int, ...] | None = None
 
     def __post_init__(self):
         check_choice("ContrastiveWorld", "space", self.space, SPACES)
-        if (self.precision is None) == (self.p is None):
+        if [self.precision, self.p, self.precisions].count(None) != 2:
             raise ValueError(
-                f"ContrastiveWorld: found precision={self.precision}, p={self.p}, wanted exactly one of them"
+                f"ContrastiveWorld: found precision={self.precision}, p={self.p}, precisions={self.precisions}, "
+                "wanted exactly one of them"
             )
-        if self.precision is not None and len(self.precision) != self.dim:
-            raise ValueError(f"ContrastiveWorld: found {len(self.precision)} precisions, wanted dim={self.dim}")
+        for row in (*self.conditionals, *([] if self.negative_precision is None else [self.negative_precision])):
+            if len(row) != self.dim:
+                raise ValueError(f"ContrastiveWorld: found {len(row)} precisions, wanted dim={self.dim}")
+        if self.precisions == ():
+            raise ValueError("ContrastiveWorld: found precisions=(), wanted at least one conditional")
         if self.p is not None and not self.p > 0:
             raise ValueError(f"ContrastiveWorld: found p={self.p}, wanted p > 0")
+        if self.negative_precision is not None and self.precision is None:
+            raise ValueError("ContrastiveWorld: found negative_precision without precision, wanted both")
+
+    @property
+    def conditionals(self) -> tuple[tuple[float | int, ...], ...]:
+        """Precisions of the positives' conditionals, one row each; none where they are of Lp form."""
+        if self.precisions is not None:
+            return self.precisions
+        return () if self.precision is None else (self.precision,)
 
 
 @dataclasses.dataclass(frozen=True)
 class ContrastiveObjective:
-    """What is minimised: `loss` with its temperature or p, a batch of `num_pairs`, embeddings in `output`."""
+    """What is minimised: `loss` with its temperature or p, a batch of `num_pairs`, embeddings in `output`.
+
+    `num_negatives`: given ones per anchor, None for those of the batch. `signed`: the learned precision may have any
+    sign (otherwise it is positive, a softplus). `reweighting`: beta of `infonce`.
+    """
 
     loss: str
     output: str
@@ -62,6 +86,8 @@ class ContrastiveObjective:
     p: float | int | None = None
     scheme: str = "two_view"
     num_negatives: int | None = None
+    signed: bool = False
+    reweighting: float | int = 0.0
 
     def __post_init__(self):
         check_choice("ContrastiveObjective", "loss", self.loss, LOSSES)
@@ -70,6 +96,8 @@ class ContrastiveObjective:
             raise ValueError(f"ContrastiveObjective: found loss={self.loss!r} with p={self.p}, wanted p for lp_infonce")
         if not self.temperature > 0:
             raise ValueError(f"ContrastiveObjective: found temperature={self.temperature}, wanted > 0")
+        if not self.reweighting >= 0:
+            raise ValueError(f"ContrastiveObjective: found reweighting={self.reweighting}, wanted >= 0")
 
 
 def contrastive_report(
@@ -85,7 +113,7 @@ def contrastive_report(
     `oracle` [dim], from `oracle_precision`, the precision to compare a learned one with.
     Source: Rusak et al. 2025 (AnInfoNCE), Zimmermann et al. 2021 (InfoNCE on the sphere, Lp on convex bodies).
     """
-    premises = [*_common_premises(world, objective), *_loss_premises(world, objective)]
+    premises = premises_of(world, objective)
     predictions = []
     if all(premise.holds is not False for premise in premises):
         predictions += _recovery(world, objective)
@@ -96,6 +124,8 @@ def contrastive_report(
         premise, collapse = _collapse(world, objective, rho)
         premises.append(premise)
         predictions += collapse
+    if objective.loss == "aninfonce" and predictions and predictions[0].value != _CLASSES["none"]:
+        predictions += _optima(world, objective)
     if objective.loss == "aninfonce" and oracle is not None:
         text = ", ".join(f"{value:.3g}" for value in np.sort(np.asarray(oracle))[::-1])
         predictions.append(Prediction("oracle precision", text, "optimum of the loss with a perfect encoder"))
@@ -107,10 +137,11 @@ def contrastive_report(
 def symmetry_class(world: ContrastiveWorld, objective: ContrastiveObjective) -> tuple[str, tuple[int, ...]]:
     """Returns what the optimum leaves undetermined if all premises hold, and the sizes of its blocks.
 
-    `"permutation"` (signed), `"block_orthogonal"` or `"orthogonal"`.
+    `"permutation"` (signed), `"block_orthogonal"` or `"orthogonal"`. What counts is the exponent at the optimum: with
+    hard negatives the difference of the precisions, in an ensemble all of its precisions together.
     """
-    if objective.loss == "aninfonce" and world.precision is not None:
-        sizes = tuple(len(block) for block in equal_blocks(world.precision))
+    if objective.loss == "aninfonce" and world.conditionals:
+        sizes = tuple(len(block) for block in identified_blocks(world))
     elif objective.loss == "lp_infonce" and (objective.p != 2 or objective.output == world.space == "box"):
         # No rotation other than a signed permutation is an isometry of Lp for p != 2, or maps a box to itself.
         sizes = (1,) * world.dim
@@ -119,76 +150,6 @@ def symmetry_class(world: ContrastiveWorld, objective: ContrastiveObjective) -> 
     if max(sizes) == 1:
         return "permutation", sizes
     return ("orthogonal" if len(sizes) == 1 else "block_orthogonal"), sizes
-
-
-def _common_premises(world, objective):
-    return [
-        Premise(
-            "uniform marginal",
-            world.marginal == "uniform",
-            f"{world.marginal} on the {world.space}",
-            "negatives must carry no information about the latents",
-        ),
-        Premise(
-            "invertible mixing",
-            world.mixing_is_invertible,
-            {True: "invertible", False: "not invertible", None: "not checked"}[world.mixing_is_invertible],
-            "different latents must give different observations",
-        ),
-    ]
-
-
-def _loss_premises(world, objective):
-    if objective.loss == "lp_infonce":
-        return _lp_premises(world, objective)
-    on_sphere = Premise(
-        "latents and embeddings on a sphere",
-        world.space == objective.output == "sphere",
-        f"latents: {world.space}, embeddings: {objective.output}",
-        "the similarity is the conditional's exponent there, up to a constant",
-    )
-    if world.precision is None:
-        matches = Premise("matched conditional", False, f"Lp with p={world.p}", "the loss assumes a quadratic exponent")
-        return [on_sphere, matches]
-    blocks = equal_blocks(world.precision) if min(world.precision) > 0 else []
-    entries = ", ".join(f"{len(block)} x {world.precision[block[0]]:g}" for block in blocks) or str(world.precision)
-    if objective.loss == "infonce":
-        isotropic = Premise(
-            "isotropic positives", len(blocks) == 1, f"precision {entries}", "one temperature serves all latents"
-        )
-        return [on_sphere, isotropic]
-    shape = "the theorem's" if world.exact else "approximate: the learned precision is biased by a few per cent"
-    return [
-        on_sphere,
-        Premise(
-            "positive precision", bool(blocks), f"precision {entries}", "every latent must move, and by a finite amount"
-        ),
-        Premise(
-            "matched conditional",
-            True if world.exact else None,
-            shape,
-            "the loss's family must contain the log density",
-        ),
-    ]
-
-
-def _lp_premises(world, objective):
-    p = 2.0 if world.precision is not None and len(set(world.precision)) == 1 else world.p
-    return [
-        Premise(
-            "matched p",
-            p == objective.p,
-            f"conditional p={p}, loss p={objective.p}",
-            "the similarity must be the conditional's exponent",
-        ),
-        Premise("p >= 1", objective.p >= 1, f"p={objective.p}", "distances must come from a norm"),
-        Premise(
-            "convex body",
-            world.space == "box",
-            f"latents: {world.space}, embeddings: {objective.output}",
-            "latents fill a convex body, so that an isometry of it is affine",
-        ),
-    ]
 
 
 def _recovery(world, objective):
@@ -203,6 +164,8 @@ def _recovery(world, objective):
     if name != "permutation":
         mean, sd = map(float, expected_rotation_mcc(jax.random.key(0), sizes))
         why_mcc = f"best matching under a random rotation, sd {sd:.2g} over rotations"
+    if name == "orthogonal" and objective.loss == "lp_infonce":
+        why = "p = 2 and an output without walls: every rotation of the embedding costs the same"
     if name == "block_orthogonal":
         found += f", blocks of {', '.join(map(str, sizes))}"
     return [
@@ -210,6 +173,23 @@ def _recovery(world, objective):
         Prediction("linear R2", 1.0, "the map from latents to embeddings is linear and invertible"),
         Prediction("MCC", mean, why_mcc),
     ]
+
+
+def _optima(world, objective):
+    """What the learned precisions are predicted to be."""
+    why = "log of the positives' over the negatives' density"
+    if world.negative_precision is not None and objective.num_negatives is not None:
+        why += "; that of hard negatives is taken off"
+    if objective.reweighting > 0:
+        why += "; divided by 1 + beta, as reweighted negatives are drawn towards the anchor by the loss itself"
+    found = []
+    for number, row in enumerate(world.conditionals, 1):
+        negative = world.negative_precision if objective.num_negatives is not None else None
+        optimum = optimal_precision(row, negative, reweighting=objective.reweighting, signed=True)
+        text = ", ".join(f"{value:.3g}" for value in np.sort(optimum)[::-1])
+        name = "optimal precision" if world.precisions is None else f"optimal precision {number}"
+        found.append(Prediction(name, text, why))
+    return found
 
 
 def _collapse(world, objective, rho):

@@ -18,8 +18,8 @@ PairSampler = Callable[[Key[Array, ""], int], tuple[Array, ...]]
 
 
 def optimal_precision(
-    precision: ArrayLike,
-    negative_precision: ArrayLike | None = None,
+    precision,
+    negative_precision=None,
     *,
     reweighting: float | int = 0.0,
     signed: bool = False,

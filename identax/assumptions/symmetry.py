@@ -11,14 +11,14 @@ from jaxtyping import Array, Float, Key
 from identax.metrics._matching import best_assignment, matched_mean
 
 
-def equal_blocks(precision, *, rtol: float = 1e-6) -> list[tuple[int, ...]]:
+def equal_blocks(precision, *, rtol: float = 1e-6, signed: bool = False) -> list[tuple[int, ...]]:
     """Groups the indices of (relatively) equal entries, largest precision first: the eigenspaces of diag(precision).
 
-    Raises `ValueError` unless the entries are positive and finite.
+    Raises `ValueError` unless the entries are finite and, without `signed`, positive.
     Source: Rusak et al. 2025 (latents of equal Lambda are identified only as a block).
     """
     values = np.asarray(precision, dtype=float).reshape(-1)
-    if values.size == 0 or not np.all((values > 0) & np.isfinite(values)):
+    if values.size == 0 or not np.all(((values > 0) | signed) & np.isfinite(values)):
         raise ValueError(f"equal_blocks: found precision {values}, wanted positive finite entries")
     blocks: list[list[int]] = []
     for index in np.argsort(-values, kind="stable"):

@@ -59,4 +59,5 @@ def alignment_uniformity(
         check_pairs("alignment_uniformity", z, others)
     if np.ndim(alpha) != 0 or not (is_traced(alpha) or 0 <= np.asarray(alpha) <= 1):
         raise ValueError(f"alignment_uniformity: found alpha={alpha}, wanted a number from 0 to 1")
+    alpha = jnp.asarray(alpha)
     return (1 - alpha) * alignment(z, z_pos, p=p) + alpha * uniformity(z, others, p=p)

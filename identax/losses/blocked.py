@@ -7,7 +7,7 @@ view's anchors, and a symmetric block needs its upper triangle only.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -54,9 +54,12 @@ def logsumexps(
     rows, row_ids = jax.tree.map(lambda x: _padded(x, size), parts.rows), _padded(row_ids, size, -1)
     columns, column_ids = jax.tree.map(lambda x: _padded(x, size), parts.columns), _padded(column_ids, size, -1)
     scale = jax.lax.stop_gradient(jnp.asarray(scale, _dtype(parts)))
-    found: tuple[Array, Array] = _tiled(parts.kernel, plan, parts.shared, rows, columns, row_ids, column_ids, scale)
-    counts = (jax.tree.leaves(parts.rows)[0].shape[0], jax.tree.leaves(parts.columns)[0].shape[0])
-    return tuple(x.reshape(-1)[:count] for x, count in zip(found, counts, strict=True))
+    over_columns, over_rows = cast(
+        tuple[Array, Array],
+        _tiled(parts.kernel, plan, parts.shared, rows, columns, row_ids, column_ids, scale),
+    )
+    num_rows, num_columns = (jax.tree.leaves(side)[0].shape[0] for side in (parts.rows, parts.columns))
+    return over_columns.reshape(-1)[:num_rows], over_rows.reshape(-1)[:num_columns]
 
 
 def _dtype(parts):
