@@ -1,0 +1,67 @@
+"""Which benchmarks there are, and the process each one wants."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """`function(**arguments)` in a fresh process: one thread on one core if `pinned`, `devices` CPU devices."""
+
+    module: str
+    arguments: dict[str, Any]
+    pinned: bool
+    devices: int = 1
+    cpu: bool = False
+    """runs on the CPU even where there is an accelerator"""
+    function: str = "measure"
+
+    def process(self) -> tuple[dict[str, str], str]:
+        """Environment variables to add, and what they mean in words."""
+        flags = [f"--xla_force_host_platform_device_count={self.devices}"] if self.devices > 1 else []
+        variables = {"IDENTAX_COMPILATION_CACHE": "off"}
+        if self.pinned:
+            flags.append("--xla_cpu_multi_thread_eigen=false")
+            variables |= {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        if self.cpu:
+            variables["JAX_PLATFORMS"] = "cpu"
+        variables["XLA_FLAGS"] = " ".join(flags)
+        return variables, "one thread on one core" if self.pinned else "all cores"
+
+
+def _quick(benchmark: Benchmark, **arguments: Any) -> Benchmark:
+    return dataclasses.replace(benchmark, arguments={**benchmark.arguments, **arguments})
+
+
+_PIPELINE = {"num_images": 2000, "batch_size": 128, "log_every": 10}
+FULL: dict[str, Benchmark] = {
+    "step-paper": Benchmark("step", {"setting": "paper", "rounds": 9, "num_steps": 10}, pinned=True, cpu=True),
+    "step-small": Benchmark("step", {"setting": "small", "rounds": 15, "num_steps": 200}, pinned=True, cpu=True),
+    "trials": Benchmark("trials", {"rounds": 7, "num_steps": 100}, pinned=True),
+    "trials-all-cores": Benchmark("trials", {"rounds": 7, "num_steps": 100}, pinned=False),
+    "overhead": Benchmark("overhead", {"rounds": 7, "num_steps": 4000, "log_every": 200}, pinned=True),
+    "devices": Benchmark("devices", {"rounds": 7, "num_steps": 100}, pinned=False, devices=8, cpu=True),
+    "losses": Benchmark("losses", {"sizes": tuple(2**k for k in range(10, 17)), "rounds": 7}, pinned=False),
+    "losses-ring": Benchmark(
+        "losses", {"num": 8192, "block_size": 512, "rounds": 5}, pinned=False, devices=8, cpu=True, function="ring"
+    ),
+    "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 50}, pinned=False),
+}
+QUICK: dict[str, Benchmark] = {
+    "step-paper": _quick(FULL["step-paper"], rounds=3, num_steps=5),
+    "step-small": _quick(FULL["step-small"], rounds=5, num_steps=50),
+    "trials": _quick(FULL["trials"], rounds=3, num_steps=20, counts=(1, 4, 16)),
+    "overhead": _quick(FULL["overhead"], rounds=3, num_steps=1000, log_every=100),
+    "devices": _quick(FULL["devices"], rounds=3, num_steps=20),
+    "losses": _quick(FULL["losses"], sizes=(1024, 2048, 4096), rounds=3),
+    "losses-ring": _quick(FULL["losses-ring"], num=1024, block_size=64, rounds=2),
+    "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
+}
+
+
+def function(benchmark: Benchmark) -> Callable[..., dict[str, Any]]:
+    """The function of a benchmark's module, imported only now: JAX must find the process as it is to be."""
+    import importlib
+
+    return getattr(importlib.import_module(f"benchmarks.{benchmark.module}"), benchmark.function)

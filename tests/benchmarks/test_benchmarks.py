@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import catalogue, devices, overhead, results, settings, step, trials
+from benchmarks import catalogue, devices, losses, overhead, results, settings, step, trials
 from benchmarks.step_parts import matrix_products
 from benchmarks.timing import Measurement, alternate
 from identax.losses import aninfonce
@@ -51,6 +51,21 @@ def test_devices_agree_and_exchange_nothing():
     assert devices.COLLECTIVE.search("%x = f32[8] all-reduce(%y)")
 
 
+def test_losses_dense_in_tiles_and_compiled_only(monkeypatch):
+    found = losses.measure(sizes=(32, 64), dim=4, blocks=(16,), rounds=2)
+    _check(found, ["dense N=32", "block 16 N=32", "dense N=64", "block 16 N=64"])
+    assert found["derived"]["block 16 N=64: memory of dense (%)"] < 100
+    monkeypatch.setattr(losses, "LARGEST", 0)
+    compiled_only = losses.measure(sizes=(32,), dim=4, blocks=(16,), rounds=2)
+    assert not compiled_only["timings"] and compiled_only["derived"]["dense N=32: MiB"] > 0
+
+
+def test_ring_of_losses_agrees_with_one_device():
+    found = losses.ring(num=32, dim=4, block_size=2, rounds=1)
+    _check(found, ["one device", "8 devices", "8 devices, block 2"])
+    assert found["derived"]["8 devices: largest relative difference"] < 1e-4
+
+
 def test_alternate_takes_turns_after_one_untimed_call_each():
     calls = []
     found = alternate({name: lambda name=name: calls.append(name) for name in "AB"}, rounds=2, units={"A": 1, "B": 2})
@@ -71,7 +86,10 @@ def test_every_benchmark_exists_and_its_quick_form_is_smaller():
     assert set(catalogue.QUICK) <= set(catalogue.FULL)
     for name, quick in catalogue.QUICK.items():
         assert callable(catalogue.function(quick))
-        assert quick.arguments["num_steps"] <= catalogue.FULL[name].arguments["num_steps"]
+        full = catalogue.FULL[name].arguments
+        assert quick.arguments != full
+        for size in ("num_steps", "num", "sizes", "rounds"):
+            assert size not in full or quick.arguments[size] <= full[size]
     variables, words = catalogue.FULL["step-paper"].process()
     assert "--xla_cpu_multi_thread_eigen=false" in variables["XLA_FLAGS"] and words == "one thread on one core"
 
