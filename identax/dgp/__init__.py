@@ -2,12 +2,20 @@
 
 from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
 from identax.dgp.base import DGP, Sample
-from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
+from identax.dgp.conditionals import (
+    Conditional,
+    GeneralizedNormal,
+    Laplace,
+    LogConcaveGeneralizedNormal,
+    Normal,
+    Uniform,
+)
 from identax.dgp.decoders import Autoencoder, decoder_mixing, mlp_autoencoder, vae_study
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.dgp.spherical import VonMisesFisher
+from identax.dgp.views import ensemble_pairs, pairs_with_negatives
 
 __all__ = [
     "DGP",
@@ -18,6 +26,7 @@ __all__ = [
     "FisherBingham",
     "GeneralizedNormal",
     "Laplace",
+    "LogConcaveGeneralizedNormal",
     "Mixing",
     "Normal",
     "Sample",
@@ -30,10 +39,12 @@ __all__ = [
     "bimodal_precision",
     "contrastive_pairs",
     "decoder_mixing",
+    "ensemble_pairs",
     "identity",
     "linear_precision",
     "mlp_autoencoder",
     "orthogonal",
+    "pairs_with_negatives",
     "random_invertible_mlp",
     "vae_study",
 ]
