@@ -1,6 +1,7 @@
 """Images: how many per second the augmentations make, and a ResNet-18 learns from, on synthetic images."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ _ON_ACCELERATOR = 16
 
 
 def measure(what: str, *, rounds: int, num_steps: int, batch_size: int, **options: Any) -> dict[str, Any]:
-    """`what` "augmentations": seconds per image of whole pipelines and of each augmentation alone.
+    """`what` "augmentations": seconds per image of whole pipelines and of the augmentations in `alone` (default: all).
 
     "resnet18": seconds per training step (two views, ResNet-18 of `width`, projector, AnInfoNCE, SGD) in float32 and
     bfloat16. A timing is over `num_steps` batches. `batch_size` holds for a CPU; an accelerator gets 16 times as many.
@@ -53,20 +54,22 @@ def measure(what: str, *, rounds: int, num_steps: int, batch_size: int, **option
     }
 
 
-def _augmentations(num: int):
-    alone = {
-        "crop": lambda size: random_resized_crop(size),
-        "flip": lambda size: horizontal_flip(),
-        "jitter": lambda size: colour_jitter(),
-        "grayscale": lambda size: random_grayscale(),
-        "blur": lambda size: random_blur(),
-    }
+_ALONE: dict[str, Any] = {
+    "crop": random_resized_crop,
+    "flip": lambda size: horizontal_flip(),
+    "jitter": lambda size: colour_jitter(),
+    "grayscale": lambda size: random_grayscale(),
+    "blur": lambda size: random_blur(),
+}
+
+
+def _augmentations(num: int, alone: Sequence[str] = tuple(_ALONE)):
     programs, seconds = {}, {}
     for name, shape in _SHAPES.items():
         pipelines: dict[str, Any] = {"all": digit_views if name == "digits" else simclr_cifar}
-        for one, augmentation in alone.items():
+        for one in alone:
             if shape[2] == 3 or one != "grayscale":
-                pipelines[one] = lambda size, augmentation=augmentation: pipeline([augmentation(size)])
+                pipelines[one] = lambda size, one=one: pipeline([_ALONE[one](size)])
         images = jax.random.uniform(jax.random.key(0), (num, *shape))
         for one, make in pipelines.items():
             label = f"{name} {one}"

@@ -41,6 +41,8 @@ class Config:
     """"digits" (lies whole on the device), or what tensorflow-datasets prepared, see `identax.data.image_source`"""
     score_split: str = "test"
     """split on which the readouts are scored; "validation" for ImageNet"""
+    own_style: bool = False
+    """gives every image a crop, a brightness, ... of its own, as photographs have: the views' pipeline, drawn once"""
     views: Literal["digits", "cifar", "imagenet"] = "cifar"
     encoder: Literal["small_convnet", "resnet18", "resnet50"] = "resnet18"
     stem: Literal["cifar", "imagenet"] = "cifar"
@@ -152,10 +154,12 @@ def backbone(config: Config) -> Model:
 def build(config: Config) -> Study:
     """Views, encoder, loss, optimiser and readouts of one trial."""
     source = image_source(config.data_set, "train")
-    whole = source.in_memory().read_batch(np.arange(len(source))) if config.data_set == "digits" else None
-    fit = _subset(source, config.num_fit, config.chunk)
-    score = _subset(image_source(config.data_set, config.score_split), config.num_score, config.chunk)
     augment = augmentations(config, source.image_shape[0])
+    whole = None
+    if config.data_set == "digits":
+        whole = _styled(config, augment, source.read_batch(np.arange(len(source))), "train")
+    fit = _subset(config, augment, source, "train", config.num_fit)
+    score = _subset(config, augment, image_source(config.data_set, config.score_split), "score", config.num_score)
     parts = {"backbone": backbone(config), "projector": projector((*config.projector, config.dim))}
 
     def init(key, hparams):
@@ -213,14 +217,23 @@ def build(config: Config) -> Study:
     )
 
 
-def _subset(source, count: int, chunk: int) -> Labelled:
+def _styled(config: Config, augment: Pipeline, batch, part: str):
+    """Gives every image its own style, if asked for; the same for every trial."""
+    if not config.own_style:
+        return batch
+    key = stream(jax.random.key(0), part)
+    images = jax.jit(augment)(key, as_floats(batch["image"]))[0]
+    return batch | {"image": np.asarray(jnp.round(255 * images)).astype(np.uint8)}
+
+
+def _subset(config: Config, augment: Pipeline, source, part: str, count: int) -> Labelled:
     """`count` examples, the same for every trial."""
     if not 0 < count <= len(source):
         raise ValueError(f"images: found {count} images for a readout, wanted 1 to {len(source)} of {source.name}")
-    if count % chunk:
-        raise ValueError(f"images: found {count} images for a readout, wanted a multiple of chunk={chunk}")
+    if count % config.chunk:
+        raise ValueError(f"images: found {count} images for a readout, wanted a multiple of chunk={config.chunk}")
     chosen = np.sort(np.random.RandomState(0).permutation(len(source))[:count])
-    found = source.read_batch(chosen)
+    found = _styled(config, augment, source.read_batch(chosen), part)
     return Labelled(found["image"], found["label"])
 
 
