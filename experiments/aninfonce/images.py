@@ -63,6 +63,8 @@ class Config:
     batch_size: int = 512
     temperature: float = 0.5
     """of InfoNCE; AnInfoNCE has none"""
+    other_temperatures: tuple[float, ...] = ()
+    """InfoNCE also runs at each of these"""
     precision_start: float = 2.0
     """of every dimension; at 1 / temperature AnInfoNCE starts as InfoNCE"""
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -89,20 +91,23 @@ class Config:
 
 _QUICK = Config(
     data_set="digits",
+    own_style=True,
     views="digits",
     encoder="small_convnet",
     projector=(64,),
     dim=32,
     batch_size=128,
+    temperature=1.0,
+    precision_start=1.0,
     optimizer="adam",
     learning_rate=2e-3,
-    precision_learning_rate=2e-2,
+    precision_learning_rate=0.2,
     num_fit=2000,
     num_score=1000,
-    num_steps=200,
-    log_every=50,
+    num_steps=100,
+    log_every=25,
     evaluate_every=100,
-    checkpoint_every=200,
+    checkpoint_every=100,
     num_seeds=2,
 )
 PRESETS: dict[str, Config] = {
@@ -111,7 +116,10 @@ PRESETS: dict[str, Config] = {
         num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, batch_size=256, num_steps=800, evaluate_every=200, num_seeds=4),
+    "medium": dataclasses.replace(
+        _QUICK, other_temperatures=(0.1,), num_steps=600, log_every=50, evaluate_every=300, checkpoint_every=300,
+        num_seeds=4,
+    ),
     "paper": Config(),
 }  # fmt: skip
 
@@ -120,10 +128,15 @@ def arms(config: Config) -> Sequence[Arm]:
     """Both losses on the same images, from the same starting weights.
 
     On the unit sphere InfoNCE is AnInfoNCE with the precision 1 / temperature in every dimension (see `aninfonce`), so
-    both arms are one program: InfoNCE's precision does not learn.
+    all arms are one program: InfoNCE's precision does not learn.
     """
-    fixed = dataclasses.replace(config, precision_start=1 / config.temperature, precision_learning_rate=0.0)
-    return (Arm("aninfonce", config), Arm("infonce", fixed))
+    fixed = {
+        tables.infonce_name(config, temperature): dataclasses.replace(
+            config, precision_start=1 / temperature, precision_learning_rate=0.0
+        )
+        for temperature in (config.temperature, *config.other_temperatures)
+    }
+    return (Arm("aninfonce", config), *(Arm(name, one) for name, one in fixed.items()))
 
 
 def batches(config: Config, shard: tuple[int, int]):
