@@ -34,7 +34,7 @@ def _quick(benchmark: Benchmark, **arguments: Any) -> Benchmark:
     return dataclasses.replace(benchmark, arguments={**benchmark.arguments, **arguments})
 
 
-_PIPELINE = {"num_images": 2000, "batch_size": 128, "log_every": 10}
+_PIPELINE = {"num_images": 2000, "batch_size": 128, "log_every": 5}
 FULL: dict[str, Benchmark] = {
     "step-paper": Benchmark("step", {"setting": "paper", "rounds": 9, "num_steps": 10}, pinned=True, cpu=True),
     "step-small": Benchmark("step", {"setting": "small", "rounds": 15, "num_steps": 200}, pinned=True, cpu=True),
@@ -46,7 +46,7 @@ FULL: dict[str, Benchmark] = {
     "losses-ring": Benchmark(
         "losses", {"num": 8192, "block_size": 512, "rounds": 5}, pinned=False, devices=8, cpu=True, function="ring"
     ),
-    "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 50}, pinned=False),
+    "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
 }
 QUICK: dict[str, Benchmark] = {
     "step-paper": _quick(FULL["step-paper"], rounds=3, num_steps=5),

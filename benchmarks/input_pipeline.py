@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from identax.rng import stream
 from identax.run import make_mesh, run
 from identax.run.results import WAITED
 from identax.study import Study, Trials, gradient_study
+
+_FILLING = 0.5  # seconds in which the buffer of eight batches fills
 
 
 class Encoder(nn.Module):
@@ -66,10 +69,10 @@ def measure(
 ) -> dict[str, Any]:
     """Times the pipeline alone (seconds per batch) and training steps that it feeds (seconds per step).
 
-    Sources: the packaged digits; `num_images` png images of `side` x `side` x 3 in tensorflow-datasets' format,
-    decoded as they are drawn; alone, also the same held in memory, and JPEGs of varied size scaled to `crop`. Steps are
-    those of runs of `num_steps` and of twice as many, of which the shorter is taken off, so that start-up and the first
-    chunk do not count. Derived: images per second, and the share of that time in which the device waited.
+    Sources: the packaged digits; `num_images` png images of `side` x `side` x 3 in tensorflow-datasets' format, decoded
+    as they are drawn; alone, also the same held in memory, and JPEGs of varied size scaled to `crop`. A run of
+    `num_steps` begins with a full buffer, so that it shows the steady state. Derived: images per second, and the share
+    of all runs' time in which the device waited.
     """
     with tempfile.TemporaryDirectory() as folder:
         sources = _sources(Path(folder), num_images, side, crop)
@@ -126,18 +129,17 @@ def _fed(
     study, trials = study_of(source, images, batch_size), Trials.grid(1)
     mesh = make_mesh(devices=jax.devices()[:1])
 
-    def seconds(count: int) -> dict[str, float]:
+    def seconds() -> dict[str, float]:
         feed = None if held else epoch_batches(source, batch_size=batch_size, seed=0)
-        options = {"num_steps": count, "log_every": log_every, "mesh": mesh, "progress": False}
+        if feed is not None:
+            next(feed)  # starts the threads
+            time.sleep(_FILLING)
+        options = {"num_steps": num_steps, "log_every": log_every, "mesh": mesh, "progress": False}
         found = run(study, trials, batches=feed, **options).seconds
         if feed is not None:
             feed.close()
         return {WAITED: 0.0, **found}
 
-    compiling = seconds(num_steps)["compile"]
-    steps, waited = [], []
-    for _ in range(rounds):
-        short, long = seconds(num_steps), seconds(2 * num_steps)
-        steps.append((long["run"] - short["run"]) / num_steps)
-        waited.append((long[WAITED] - short[WAITED]) / num_steps)
-    return steps, waited, compiling
+    compiling = seconds()["compile"]
+    rows = [seconds() for _ in range(rounds)]
+    return [row["run"] / num_steps for row in rows], [row[WAITED] / num_steps for row in rows], compiling

@@ -27,5 +27,5 @@ def test_a_slow_source_shows_as_waiting():
         time.sleep(0.4)  # in each of four threads, so a batch every 0.1 s
         return digits.read(indices)
 
-    steps, waited, _ = input_pipeline._fed(dataclasses.replace(digits, read=slowly), 8, 1, 30, 5)
+    steps, waited, _ = input_pipeline._fed(dataclasses.replace(digits, read=slowly), 8, 1, 40, 5)
     assert np.sum(waited) > 0.3 * np.sum(steps)
