@@ -48,6 +48,14 @@ FULL: dict[str, Benchmark] = {
     ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
 }
+FULL |= {
+    "augmentations": Benchmark(
+        "images", {"what": "augmentations", "rounds": 7, "num_steps": 4, "batch_size": 512}, pinned=True
+    ),
+    "resnet18": Benchmark(
+        "images", {"what": "resnet18", "width": 64, "rounds": 3, "num_steps": 1, "batch_size": 32}, pinned=False
+    ),
+}
 QUICK: dict[str, Benchmark] = {
     "step-paper": _quick(FULL["step-paper"], rounds=3, num_steps=5),
     "step-small": _quick(FULL["step-small"], rounds=5, num_steps=50),
@@ -57,6 +65,8 @@ QUICK: dict[str, Benchmark] = {
     "losses": _quick(FULL["losses"], sizes=(1024, 2048, 4096), rounds=3),
     "losses-ring": _quick(FULL["losses-ring"], num=1024, block_size=64, rounds=2),
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
+    "augmentations": _quick(FULL["augmentations"], rounds=3, num_steps=1),
+    "resnet18": _quick(FULL["resnet18"], width=16, rounds=1, batch_size=16),
 }
 
 
