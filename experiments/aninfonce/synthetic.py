@@ -19,11 +19,12 @@ import numpy as np
 from experiments.aninfonce import spectra
 from experiments.aninfonce import synthetic_tables as tables
 from experiments.aninfonce.optimizers import two_rate_adam
+from experiments.aninfonce.warm_start import canonical_start
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, random_invertible_mlp
 from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
-from identax.models import canonical_coordinates, fit_linear_layer, mlp, normalize
+from identax.models import mlp, normalize
 from identax.rng import stream
 from identax.run import Results
 from identax.run.experiment import Arm
@@ -61,7 +62,7 @@ class Config:
     """"cosine": constant for `flat` of the steps, then a half cosine to 0"""
     flat: float = 0.7
     warm_starts: tuple[int, ...] = ()
-    """steps after which an AnInfoNCE encoder's last layer is put into canonical coordinates, see `_warm_start`"""
+    """steps after which an AnInfoNCE encoder's last layer is put into canonical coordinates, see `canonical_start`"""
     spare_dims: int = 0
     """embedding dims beyond `dim` until the first warm start; 1 cures spectra on which training folds a latent"""
     num_warm_start: int = 4096
@@ -188,7 +189,10 @@ def build(config: Config) -> Study:
     def warm_start(state, key, dims):
         drawn = dgp.sample(state.truth, key, config.num_warm_start).observations
         z, z_pos = (embed(state.params, state.model_state, x)[:, :dims] for x in drawn)
-        return _warm_start(config, state, features(state.params, drawn[0]), z, z_pos)
+        seen = features(state.params, drawn[0])
+        last, raw, used = canonical_start(seen, z, z_pos, dim=config.dim, width=width)
+        params = {"encoder": {**state.params["encoder"], "last": last}, "raw_precision": raw}
+        return dataclasses.replace(state, params=params, model_state={"used": used})
 
     def evaluate(state, key):
         drawn = dgp.sample(state.truth, key, config.num_evaluate)
@@ -200,28 +204,6 @@ def build(config: Config) -> Study:
     starts = config.warm_starts if learns_precision else ()
     events = [(step, partial(warm_start, dims=m)) for step, m in zip(starts, dims, strict=False)]
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, events=events)
-
-
-def _warm_start(config: Config, state, features, z, z_pos):
-    """Refits the last layer to the canonical coordinates of the positive pairs and starts the precision from them.
-
-    Cures two troubles of gradient descent, see docs/papers/aninfonce.md: with `spare_dims` the direction in which a
-    style latent was folded is dropped, and with distinct precisions the slow rotation towards them is done at once.
-    """
-    found = canonical_coordinates(z, z_pos, config.dim)
-    kernel, bias = fit_linear_layer(features, found.coordinates)
-    spare = config.spare_dims
-    last = {"Dense_0": {"kernel": _pad(kernel, spare), "bias": _pad(bias, spare)}}
-    encoder = {**state.params["encoder"], "last": last}
-    start = jnp.maximum(found.precision, 0.5)  # a latent must not start out unseen
-    raw = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
-    params = {"encoder": encoder, "raw_precision": _pad(raw, spare)}
-    used = _pad(jnp.ones(config.dim), spare)
-    return dataclasses.replace(state, params=params, model_state={"used": used})
-
-
-def _pad(array, count):
-    return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, count)])
 
 
 def _measure(config: Config, state, latents, estimates):

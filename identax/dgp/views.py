@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
@@ -31,7 +30,7 @@ def pairs_with_negatives(
     threshold: ArrayLike = 0.1,
     exact: bool = False,
 ) -> DGP:
-    """Anchors on the unit sphere, each with one positive and M negatives of its own (Rusak et al. 2025, hard negatives).
+    """Anchors on the sphere, each with one positive and M negatives of its own (Rusak et al. 2025, hard negatives).
 
         z uniform,    z+ ~ p(.|z) with `precision`,    z-_1 .. z-_M i.i.d. uniform or ~ p(.|z) with `negative_precision`
 
@@ -136,7 +135,9 @@ def _checked(owner: str, name: str, values: Values | None, shape: tuple[int | No
         raise ValueError(f"{owner}: found no {name}, wanted one, here or as init(key, {name}=...)")
     require_positive(owner, **{name: values})
     array = jnp.asarray(values, float)
-    if array.ndim != len(shape) or any(want not in (None, found) for want, found in zip(shape, array.shape, strict=True)):
+    if array.ndim != len(shape) or any(
+        want not in (None, found) for want, found in zip(shape, array.shape, strict=True)
+    ):
         wanted = "[" + ", ".join("K" if size is None else str(size) for size in shape) + "]"
         raise ValueError(f"{owner}: found {name} of shape {array.shape}, wanted {wanted}")
     return array

@@ -1,0 +1,109 @@
+"""Hard negatives, ensembles and embedding dims end to end, a few steps of each."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_tables
+from identax.run import make_mesh
+from identax.run.experiment import Options, run_experiment
+from identax.study import Trials
+
+MODULES: dict[str, Any] = {"hard_negatives": hard_negatives, "ensembles": ensembles, "dimensions": dimensions}
+
+
+@pytest.fixture(scope="module")
+def run_smoke(tmp_path_factory):
+    """Runs the named arms of an experiment's smoke preset, once each."""
+    done = {}
+
+    def run(name, *arms):
+        if (name, arms) not in done:
+            options = Options(
+                workdir=tmp_path_factory.mktemp(name),
+                mesh=make_mesh(devices=jax.devices()[:1]),
+                progress=False,
+                only=arms,
+            )
+            done[name, arms] = run_experiment(MODULES[name], f"aninfonce/{name}", "smoke", options=options)
+        return done[name, arms]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "name, arms", [("hard_negatives", ("hard",)), ("ensembles", ("ensemble",)), ("dimensions", ("aninfonce m=4",))]
+)
+def test_smoke(run_smoke, name, arms):
+    outcome = run_smoke(name, *arms)
+    assert outcome.report.exists()
+    measured = {key: np.asarray(values) for key, values in outcome.measured.items()}
+    assert measured and all(np.isfinite(values).all() for values in measured.values())
+    seeds = MODULES[name].PRESETS["smoke"].num_seeds
+    assert all(len(values) == seeds for key, values in measured.items() if not key.startswith("oracle"))
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_references_are_quantities_of_the_quick_preset(name):
+    """Every quantity is one that `measure` returns: checked on results made of zeros with the right names."""
+    module = MODULES[name]
+    config = dataclasses.replace(module.PRESETS["quick"], num_seeds=2)
+    measured = module.measure(config, {arm.name: _zeros(module, arm) for arm in module.arms(config)})
+    missing = {reference.quantity for reference in module.REFERENCES} - set(measured)
+    if name == "dimensions":  # the quick preset leaves out m = n, which `medium` runs
+        missing -= {reference.quantity for reference in module.REFERENCES if "m=6" in reference.quantity}
+    assert not missing
+
+
+def _zeros(module, arm):
+    from identax.run import Results
+
+    config = dataclasses.replace(arm.config, pool_size=8, num_evaluate=16)
+    study = module.build(dataclasses.replace(config, **dict.fromkeys(module.TRACED, np.nan)))
+    values = {field: arm.sweep.get(field, getattr(config, field)) for field in module.TRACED}
+    trials = Trials.grid(config.num_seeds, **values)
+    one = trials[0]
+    state = jax.eval_shape(study.init, one.keys, one.hparams)
+    shapes = jax.eval_shape(study.evaluate, state, one.keys)
+    evaluation = {name: np.ones((len(trials), 1, *leaf.shape)) for name, leaf in shapes.items()}
+    return Results(
+        trials=trials, num_steps=1, train_steps=np.array([1]), train={"loss": np.ones((len(trials), 1))},
+        evaluation_steps=np.array([1]), evaluation=evaluation, failed_at=np.zeros(len(trials), int), state=None,
+        seconds={},
+    )  # fmt: skip
+
+
+def test_the_target_is_the_difference_of_the_precisions():
+    config = hard_negatives.PRESETS["quick"]
+    np.testing.assert_allclose(hard_negatives_tables.target(config, (1e-3,) * 5), [12, 16.5, 21, 25.5, 30])
+    np.testing.assert_allclose(hard_negatives_tables.target(config, config.excessive), [-8, 14.5, 13, 23.5, 20])
+
+
+def test_premises_say_where_a_positive_precision_cannot_follow():
+    reports = hard_negatives.premises(hard_negatives.PRESETS["quick"])
+    assert reports["hard"].premise("Lambda - Lambda- > 0").holds
+    assert not reports["clipped"].premise("Lambda - Lambda- > 0").holds
+    assert reports["signed"].covered
+
+
+def test_premises_of_an_ensemble_are_those_of_all_its_conditionals():
+    reports = ensembles.premises(ensembles.PRESETS["quick"])
+    assert reports["ensemble"].prediction("MCC").value == 1.0
+    assert reports["alone hhll"].prediction("MCC").value == pytest.approx(0.90, abs=0.02)
+
+
+def test_signed_precision_starts_at_the_pretrained_one():
+    config = dataclasses.replace(hard_negatives.PRESETS["smoke"], warm_starts=())
+    hparams = {"high": 30.0, "low": 12.0, "negative_precision": jnp.full(5, 2.0)}
+    hparams |= {"learning_rate": 1e-3, "precision_learning_rate": 1e-2}
+    raws = [
+        hard_negatives.build(dataclasses.replace(config, signed=signed))
+        .init(jax.random.key(0), hparams)
+        .params["raw_precision"]
+        for signed in (False, True)
+    ]
+    np.testing.assert_allclose(jax.nn.softplus(raws[0]), raws[1], rtol=1e-5)
