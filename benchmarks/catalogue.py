@@ -47,8 +47,6 @@ FULL: dict[str, Benchmark] = {
         "losses", {"num": 8192, "block_size": 512, "rounds": 5}, pinned=False, devices=8, cpu=True, function="ring"
     ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
-}
-FULL |= {
     "augmentations": Benchmark(
         "images", {"what": "augmentations", "rounds": 7, "num_steps": 4, "batch_size": 512}, pinned=True
     ),
