@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax._choices import check_choice
+from identax.losses import blocked, dense
 from identax.losses._checks import (
     BlockSize,
     Embeddings,
@@ -19,7 +20,7 @@ from identax.losses._checks import (
     check_pairs,
     is_traced,
 )
-from identax.losses.blocked import across_logsumexps, within_logsumexp
+from identax.losses.dense import scaled
 from identax.losses.similarity import Similarity
 
 SCHEMES = ("two_view", "two_view_as_published", "one_view", "one_view_with_self")
@@ -100,43 +101,33 @@ def num_negatives(scheme: str, num: int) -> int:
     return {"one_view": num - 1, "one_view_with_self": num}.get(scheme, 2 * (num - 1))
 
 
-def scaled(logits: Array, scale: Scalar) -> Array:
-    """scale * logits, with the gradient of `logits`: the further factor is a weight that stands still."""
-    if isinstance(scale, float) and scale == 1.0:
-        return logits
-    return logits + jax.lax.stop_gradient((scale - 1) * logits)
-
-
 def _given(logits: Array, scale: Scalar) -> Halves:
     return (jax.nn.logsumexp(scaled(logits, scale), axis=1),)
 
 
 def _dense(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar) -> Halves:
-    others = ~np.eye(z.shape[0], dtype=bool)
-
-    def matrix(u, v):
-        return jnp.where(others, scaled(similarity.matrix(u, v), scale), -jnp.inf)
-
-    within = jax.nn.logsumexp(matrix(z, z), axis=1)
+    centre = jnp.mean(z, axis=0, keepdims=True)
+    first = similarity.parts(z, z, centre)
+    within = dense.within_logsumexp(first, scale)
     if scheme == "one_view":
         return (within,)
     if scheme == "one_view_with_self":
         return (jnp.logaddexp(within, scaled(similarity.pair(z, z), scale)),)
     # The cross block serves both halves: row i holds anchor a_i against every b_k, column i b_i against a_k.
-    within_pos = jax.nn.logsumexp(matrix(z_pos, z_pos), axis=1)
-    across = matrix(z, z_pos)
-    rows = jax.nn.logsumexp(across, axis=1)
-    columns = rows if scheme == "two_view_as_published" else jax.nn.logsumexp(across, axis=0)
+    second = similarity.parts(z_pos, z_pos, centre)
+    within_pos = dense.within_logsumexp(second, scale)
+    rows, columns = dense.across_logsumexps(first._replace(columns=second.columns), scale)
+    columns = rows if scheme == "two_view_as_published" else columns
     return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, columns)
 
 
 def _blocked(similarity: Similarity, z, z_pos, scheme: str, block_size: int, scale: Scalar) -> Halves:
-    within = within_logsumexp(similarity.parts(z, z), block_size, scale)
+    within = blocked.within_logsumexp(similarity.parts(z, z), block_size, scale)
     if scheme == "one_view":
         return (within,)
     if scheme == "one_view_with_self":
         return (jnp.logaddexp(within, scaled(similarity.pair(z, z), scale)),)
-    within_pos = within_logsumexp(similarity.parts(z_pos, z_pos), block_size, scale)
+    within_pos = blocked.within_logsumexp(similarity.parts(z_pos, z_pos), block_size, scale)
     published = scheme == "two_view_as_published"
-    rows, columns = across_logsumexps(similarity.parts(z, z_pos), block_size, scale, columns=not published)
+    rows, columns = blocked.across_logsumexps(similarity.parts(z, z_pos), block_size, scale, columns=not published)
     return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, rows if published else columns)

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from identax.losses._checks import check_block_size, is_traced
 from identax.losses.blocked import Plan, logsumexps
-from identax.losses.contrast import Contrast, check_contrast, combine, num_negatives, scaled
+from identax.losses.contrast import Contrast, check_contrast, combine, num_negatives
 from identax.losses.contrastive import (
     Recipe,
     aninfonce,
@@ -22,6 +22,7 @@ from identax.losses.contrastive import (
     lp_infonce,
     lp_recipe,
 )
+from identax.losses.dense import scaled
 
 _RECIPES: dict[Callable, Callable[..., Recipe]] = {
     infonce: infonce_recipe,

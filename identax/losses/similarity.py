@@ -53,12 +53,13 @@ def dot_similarity(temperature: Scalar) -> Similarity:
         return jnp.sum(u * v, axis=-1) / temperature
 
     def parts(u, v, centre=None):
-        return Parts(_dot_kernel, (), u / temperature, v)
+        return Parts(dot_kernel, (), u / temperature, v)
 
     return Similarity(pair, parts)
 
 
-def _dot_kernel(_, u, v):
+def dot_kernel(_: Any, u: Array, v: Array) -> Array:
+    """u v^T: the logits of every similarity that is a matrix product."""
     return jnp.matmul(u, v.T, precision=_HIGHEST)
 
 
@@ -75,18 +76,16 @@ def mahalanobis_similarity(precision: Float[Array, " n"]) -> Similarity:
         # no gradient through it is needed.
         centre = jax.lax.stop_gradient(jnp.mean(u, axis=0, keepdims=True) if centre is None else centre)
         u, v = u - centre, v - centre
-        weighted_u, weighted_v = u * precision[None, :], v * precision[None, :]
-        half_u = 0.5 * jnp.sum(weighted_u * u, axis=-1)
-        half_v = 0.5 * jnp.sum(weighted_v * v, axis=-1)
-        return Parts(_mahalanobis_kernel, (), (weighted_u, half_u), (v, half_v))
+        weighted_u = u * precision[None, :]
+        half_u = -0.5 * jnp.sum(weighted_u * u, axis=-1, keepdims=True)
+        half_v = -0.5 * jnp.sum(v * precision[None, :] * v, axis=-1, keepdims=True)
+        # The squares' own terms as two more dims of the product: sums of gradients over rows and columns then are
+        # parts of matrix products, too.
+        one_u, one_v = jnp.ones_like(half_u), jnp.ones_like(half_v)
+        rows = jnp.concatenate([weighted_u, half_u, one_u], axis=1)
+        return Parts(dot_kernel, (), rows, jnp.concatenate([v, one_v, half_v], axis=1))
 
     return Similarity(pair, parts)
-
-
-def _mahalanobis_kernel(_, rows, columns):
-    weighted_u, half_u = rows
-    v, half_v = columns
-    return jnp.matmul(weighted_u, v.T, precision=_HIGHEST) - half_u[:, None] - half_v[None, :]
 
 
 def lp_similarity(p: Scalar, temperature: Scalar) -> Similarity:

@@ -232,3 +232,18 @@ def test_bad_input_is_refused(call, wanted):
 
 def test_explicit_negatives_make_one_anchor_enough():
     assert infonce(GOOD[:1], GOOD[:1], negatives=GOOD[None]).shape == (1,)
+
+
+@pytest.mark.parametrize("name", ["infonce", "aninfonce", "lp3"])
+def test_forward_mode_and_second_derivatives(x64, name):
+    a, b = map(jnp.asarray, _pairs(num=4))
+
+    def total(z):
+        values = LOSSES[name][1](z, b)
+        return values @ jnp.cos(jnp.arange(8.0))
+
+    gradient = jax.jit(jax.grad(total))
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(total))(a), gradient(a), rtol=1e-11, atol=1e-13)
+    step = jnp.asarray(_pairs(9, num=4)[0])
+    second = jax.jit(jax.jvp, static_argnums=0)(jax.grad(total), (a,), (step,))[1]
+    np.testing.assert_allclose(second, (gradient(a + 1e-6 * step) - gradient(a - 1e-6 * step)) / 2e-6, atol=1e-6)
