@@ -88,7 +88,7 @@ def test_readouts_find_what_features_hold_and_nothing_else(getkey):
     labels = jnp.arange(400) % 3
     pictures = jnp.zeros((400, 2, 2, 1)).at[:, 1, 1, 0].set(labels / 3)
     found = readouts(
-        lambda x: {"all": x.reshape(len(x), -1), "class": jax.nn.one_hot(jnp.round(3 * x[:, 1, 1, 0]), 3)},
+        lambda x: {"all": x.reshape(len(x), -1), "class": jax.nn.one_hot(jnp.round(3 * x[:, 1, 1, 0]).astype(int), 3)},
         augment,
         getkey(),
         Labelled(pictures[:300], labels[:300]),
