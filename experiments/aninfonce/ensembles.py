@@ -65,8 +65,8 @@ _QUICK = Config(
     learning_rate=3e-3,
     precision_learning_rate=5e-2,
     flat=0.5,
-    num_steps=1500,
-    checkpoint_every=1500,
+    num_steps=2500,
+    checkpoint_every=2500,
     num_seeds=6,
 )
 PRESETS: dict[str, Config] = {

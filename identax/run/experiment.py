@@ -43,7 +43,7 @@ class Arm:
 
     name: str
     config: Any
-    sweep: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    sweep: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
 
 @runtime_checkable
