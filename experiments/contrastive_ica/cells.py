@@ -1,0 +1,128 @@
+"""Names for the cells of the matrix, and what both tables do with them: baselines, premises, measurements, figures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.contrastive_ica.matrix import Cell, Config, check, fitted_temperature
+from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
+from identax.run import Results
+from identax.run.experiment import Arm
+from identax.run.figures import bars
+from identax.run.report import Figure, figure_png
+
+_ROOT2 = 2**0.5
+POSITIVES: Mapping[str, Mapping[str, Any]] = {
+    "vMF 1": {"conditional": "vmf", "conditional_scale": 1.0},
+    "vMF 10": {"conditional": "vmf", "conditional_scale": 10.0},
+    "Laplace": {"conditional_p": 1.0, "conditional_scale": 0.05},
+    "Normal": {"conditional_p": 2.0, "conditional_scale": 0.05 * _ROOT2},
+    "GenNorm3": {"conditional_p": 3.0, "conditional_scale": 0.05},
+    "Normal 1": {"conditional_p": 2.0, "conditional_scale": _ROOT2},
+}
+"""conditionals by name: kappa for vMF; otherwise scale 0.05 (Normal: standard deviation) unless a number says else"""
+
+MARGINALS: Mapping[str, Mapping[str, Any]] = {
+    "uniform": {"marginal": "uniform"},
+    "Normal 1": {"marginal": "power", "marginal_p": 2.0, "marginal_scale": _ROOT2},
+    "Laplace 1": {"marginal": "power", "marginal_p": 1.0, "marginal_scale": 1.0},
+}
+
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "sphere": {"objective": "infonce", "head": "sphere"},
+    "learnable sphere": {"objective": "infonce", "head": "learnable_sphere"},
+    **{f"box L{p}": {"objective": "lp_infonce", "head": "learnable_box", "loss_p": p} for p in (1, 2, 3)},
+    **{f"unbounded L{p}": {"objective": "lp_infonce", "head": "none", "loss_p": p} for p in (1, 2, 3)},
+    "supervised sphere": {"objective": "supervised", "head": "sphere"},
+    "supervised box": {"objective": "supervised", "head": "learnable_box"},
+    "supervised": {"objective": "supervised", "head": "none"},
+}
+"""objective, output head and p of the loss by name"""
+
+
+def cell(config: Config, space: str, positives: str, model: str, marginal: str = "uniform") -> Cell:
+    """The cell of these names under the settings of `config`.
+
+    Raises `ValueError` for an unknown name or a combination that does not exist.
+    """
+    for what, name, known in (("positives", positives, POSITIVES), ("model", model, MODELS)):
+        if name not in known:
+            raise ValueError(f"contrastive_ica: found {what} {name!r}, wanted one of {list(known)}")
+    if marginal not in MARGINALS:
+        raise ValueError(f"contrastive_ica: found marginal {marginal!r}, wanted one of {list(MARGINALS)}")
+    named = {"space": space, **MARGINALS[marginal], **POSITIVES[positives], **MODELS[model]}
+    made = Cell(**dataclasses.asdict(config), **named)
+    changes: dict[str, Any] = {}
+    if space == "sphere":
+        changes["dim"] = config.sphere_dim
+    elif model == "unbounded L2":
+        changes["dim"] = config.rotation_dim
+    if made.objective == "supervised":
+        changes["num_steps"] = config.num_supervised_steps
+    elif positives == "vMF 1":
+        changes["batch_size"] = config.weak_batch_size
+    if made.objective == "lp_infonce" and config.temperatures == "matched":
+        if made.conditional == "vmf":
+            raise ValueError("contrastive_ica: found vMF positives with an Lp loss, wanted temperatures='one' for these")
+        changes["temperature"] = fitted_temperature(made.conditional_p, made.conditional_scale, made.loss_p)
+    made = dataclasses.replace(made, **changes)
+    check(made)
+    return made
+
+
+def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
+    """Which theorem applies to each contrastive arm, and what it predicts."""
+    return {arm.name: _report(arm.config) for arm in arms if arm.config.objective != "supervised"}
+
+
+def _report(made: Cell) -> Report:
+    names = {"sphere": "sphere", "box": "box", "unbounded": "euclidean"}
+    vmf = made.conditional == "vmf"
+    marginal = made.marginal if made.marginal == "uniform" else f"{made.marginal} law"
+    world = ContrastiveWorld(
+        names[made.space],
+        made.dim,
+        marginal=marginal,
+        precision=(made.conditional_scale,) * made.dim if vmf else None,
+        p=None if vmf else made.conditional_p,
+        exact=vmf or made.space != "sphere",
+    )
+    output = "euclidean" if made.head == "none" else made.head.removeprefix("learnable_")
+    lp = made.objective == "lp_infonce"
+    objective = ContrastiveObjective(
+        made.objective,
+        output,
+        made.batch_size,
+        made.temperature,
+        p=made.loss_p if lp else None,
+        scheme=made.scheme,
+    )
+    return contrastive_report(world, objective)
+
+
+def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed for every quantity, as `arm: quantity`; scores of g(z) itself are called identity."""
+    measured = {}
+    for arm in arms:
+        if arm.name in results:
+            final = {name: results[arm.name].final(name) for name in results[arm.name].evaluation}
+            measured |= {f"{arm.name}: {name}": values for name, values in final.items()}
+            measured[f"{arm.name}: R2 above identity"] = final["R2"] - final["identity R2"]
+            measured[f"{arm.name}: collapsed loss"] = results[arm.name].train["loss"][:, 0]
+            measured[f"{arm.name}: linear R2"] = final["R2"]
+    return measured
+
+
+def figures(arms: Sequence[Arm], results: Mapping[str, Results], score: str) -> Sequence[Figure]:
+    """`score` of every cell beside that of the observations themselves."""
+    rows = [arm.name for arm in arms if arm.name in results]
+    names = {f"{number}": row for number, row in enumerate(rows, 1)}
+    series = {
+        label: {number: results[row].final(quantity) for number, row in names.items()}
+        for label, quantity in (("trained", score), ("identity", f"identity {score}"))
+    }
+    picture = bars(series, score, title=f"{score} of every cell", ylim=(0.0, 1.02))
+    listed = "; ".join(f"{number} {row}" for number, row in names.items())
+    return [Figure(f"{score} after training, and of the observations themselves. Cells: {listed}.", figure_png(picture))]

@@ -1,0 +1,54 @@
+"""The presets that both tables share: cells of one shape are then one compiled program across the tables too."""
+
+import dataclasses
+
+from experiments.contrastive_ica.matrix import Config
+
+_QUICK = Config(
+    dim=5,
+    sphere_dim=4,
+    rotation_dim=6,
+    batch_size=256,
+    weak_batch_size=512,
+    hidden=(64, 64, 64),
+    temperatures="matched",
+    learning_rate=5e-3,
+    schedule="cosine",
+    num_steps=2500,
+    num_supervised_steps=2000,
+    evaluate_every=500,
+    checkpoint_every=2500,
+    num_seeds=4,
+)
+SHARED: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK,
+        pool_size=100,
+        batch_size=32,
+        weak_batch_size=32,
+        hidden=(16,),
+        num_steps=20,
+        num_supervised_steps=20,
+        log_every=10,
+        evaluate_every=20,
+        checkpoint_every=20,
+        num_evaluate=128,
+        num_seeds=2,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(
+        _QUICK,
+        dim=8,
+        sphere_dim=6,
+        rotation_dim=10,
+        batch_size=512,
+        weak_batch_size=1024,
+        hidden=(64, 128, 128, 64),
+        learning_rate=3e-3,
+        num_steps=5000,
+        num_supervised_steps=5000,
+        evaluate_every=1000,
+        checkpoint_every=5000,
+    ),
+    "paper": Config(),
+}

@@ -1,0 +1,33 @@
+"""MCC of a code with more dims than there are known factors, as KITTI Masks is scored."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from identax.metrics._matching import Samples, as_floats, best_assignment, check_samples, correlations, matched_mean
+
+
+def padded_mcc(
+    key: Key[Array, ""], factors: Samples, codes: Samples, *, method: str = "pearson"
+) -> Float[Array, ""]:
+    """Mean |corr| of the known factors under the best one-to-one matching of factors *and noise* with the code.
+
+    The k factors [N, k] are padded with standard normal columns up to the m dims of the codes [N, m]; the Hungarian
+    assignment maximises the sum of |corr| over all m pairs; the mean is over the k real ones. The padding competes
+    for dims like any factor, so this is never above `mcc(factors, codes)`; with k = m the two are equal.
+    `method`: "pearson" or "spearman" (ranks).
+    Raises `ValueError` for k > m, unequal N, an unknown method.
+    Source: Zimmermann et al. 2021, KITTI Masks (code); Klindt et al. 2021.
+    """
+    if method not in ("pearson", "spearman"):
+        raise ValueError(f"padded_mcc: found method={method!r}, wanted 'pearson' or 'spearman'")
+    check_samples("padded_mcc", factors=factors, codes=codes)
+    num, known = np.shape(factors)
+    dims = np.shape(codes)[1]
+    if known > dims:
+        raise ValueError(f"padded_mcc: found {known} factors and a code of {dims} dims, wanted at least as many dims")
+    factors, codes = as_floats(factors, codes)
+    noise = jax.random.normal(key, (dims - known, num), factors.dtype).T
+    strength = jnp.abs(correlations(jnp.concatenate([factors, noise], axis=1), codes, ranked=method == "spearman"))
+    return matched_mean(strength[:known], best_assignment(strength)[:known])
