@@ -1,7 +1,6 @@
 """Memory and time of a contrastive loss: all similarities at once, in tiles, and spread over devices."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -32,7 +31,7 @@ def measure(
     timings, seconds, last = {}, {}, {}
     derived: dict[str, float] = {}
     for num in sizes:
-        arguments, runs, memory = _batch(num, dim), {}, {}
+        arguments, runs, memory, slowest = _batch(num, dim), {}, {}, 0.0
         for form, block_size in forms.items():
             if block_size is not None and block_size > num:
                 continue
@@ -43,7 +42,9 @@ def measure(
             expected = last[form][1] * (num / last[form][0]) ** 2 if form in last else 0.0
             if memory[form] <= LARGEST and expected <= patience:
                 runs[name] = lambda program=program, arguments=arguments: wait(program(*arguments))
-        timings |= _timed(runs, rounds, patience)
+                slowest = max(slowest, expected)
+        # slow programs in fewer rounds, so that all of them together stay within a few times `patience`
+        timings |= alternate(runs, rounds=max(1, min(rounds, int(patience / max(slowest, 1e-3)))))
         for form in forms:
             if (name := f"{form} N={num}") in timings:
                 last[form] = (num, timings[name].median)
@@ -95,15 +96,6 @@ def _batch(num, dim):
 
 def _gradient(loss: Callable) -> Callable:
     return jax.value_and_grad(lambda *args: loss(*args).mean(), argnums=(0, 1, 2))
-
-
-def _timed(runs, rounds, patience):
-    """Fewer rounds of slow programs, so that all of them together stay within a few times `patience`."""
-    begin = time.perf_counter()
-    for call in runs.values():
-        call()
-    each = (time.perf_counter() - begin) / max(len(runs), 1)
-    return alternate(runs, rounds=int(np.clip(patience / max(each, 1e-9), 1, rounds)))
 
 
 def _found(settings, seconds, timings, derived):

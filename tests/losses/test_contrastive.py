@@ -234,12 +234,11 @@ def test_explicit_negatives_make_one_anchor_enough():
     assert infonce(GOOD[:1], GOOD[:1], negatives=GOOD[None]).shape == (1,)
 
 
-@pytest.mark.parametrize("name", ["infonce", "aninfonce", "lp3"])
-def test_forward_mode_and_second_derivatives(x64, name):
+def test_forward_mode_and_second_derivatives(x64):
     a, b = map(jnp.asarray, _pairs(num=4))
 
     def total(z):
-        values = LOSSES[name][1](z, b)
+        values = LOSSES["aninfonce"][1](z, b)
         return values @ jnp.cos(jnp.arange(8.0))
 
     gradient = jax.jit(jax.grad(total))
