@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.contrastive_ica.matrix import Cell, Config, check, fitted_temperature
+from experiments.contrastive_ica.matrix import HEADS, Cell, Config, check
+from experiments.contrastive_ica.worlds import FLAT, SPACES, fitted_temperature
+from identax._choices import check_choice
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
 from identax.run import Results
 from identax.run.experiment import Arm
@@ -25,10 +27,11 @@ POSITIVES: Mapping[str, Mapping[str, Any]] = {
 """conditionals by name: kappa for vMF; otherwise scale 0.05 (Normal: standard deviation) unless a number says else"""
 
 MARGINALS: Mapping[str, Mapping[str, Any]] = {
-    "uniform": {"marginal": "uniform"},
-    "Normal 1": {"marginal": "power", "marginal_p": 2.0, "marginal_scale": _ROOT2},
-    "Laplace 1": {"marginal": "power", "marginal_p": 1.0, "marginal_scale": 1.0},
+    "uniform": {"marginal_scale": FLAT},
+    "Normal 1": {"marginal_center": 1.0, "marginal_scale": _ROOT2},
+    "Laplace 1": {"marginal_center": 1.0, "marginal_p": 1.0, "marginal_scale": 1.0},
 }
+"""marginals by name, around e_1 on a sphere and around 0 elsewhere"""
 
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "sphere": {"objective": "infonce", "head": "sphere"},
@@ -47,12 +50,20 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
 
     Raises `ValueError` for an unknown name or a combination that does not exist.
     """
-    for what, name, known in (("positives", positives, POSITIVES), ("model", model, MODELS)):
-        if name not in known:
-            raise ValueError(f"contrastive_ica: found {what} {name!r}, wanted one of {list(known)}")
-    if marginal not in MARGINALS:
-        raise ValueError(f"contrastive_ica: found marginal {marginal!r}, wanted one of {list(MARGINALS)}")
-    named = {"space": space, **MARGINALS[marginal], **POSITIVES[positives], **MODELS[model]}
+    for what, name, known in (
+        ("space", space, SPACES),
+        ("positives", positives, POSITIVES),
+        ("model", model, MODELS),
+        ("marginal", marginal, MARGINALS),
+    ):
+        check_choice("contrastive_ica", what, name, tuple(known))
+    numbers = dict(zip(("on_sphere", "low", "high"), SPACES[space], strict=True))
+    numbers |= dict(zip(("head_sphere", "head_box", "head_learned"), HEADS[MODELS[model]["head"]], strict=True))
+    named = {"space": space, **numbers, **MARGINALS[marginal], **POSITIVES[positives], **MODELS[model]}
+    if space != "sphere":
+        named["marginal_center"] = 0.0
+    elif marginal == "uniform":
+        named["marginal_scale"] = 1.0  # any: around 0 every width is uniform once projected
     made = Cell(**dataclasses.asdict(config), **named)
     changes: dict[str, Any] = {}
     if space == "sphere":
@@ -65,7 +76,7 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
         changes["batch_size"] = config.weak_batch_size
     if made.objective == "lp_infonce" and config.temperatures == "matched":
         if made.conditional == "vmf":
-            raise ValueError("contrastive_ica: found vMF positives with an Lp loss, wanted temperatures='one' for these")
+            raise ValueError("contrastive_ica: found vMF positives with an Lp loss, wanted temperatures='one'")
         changes["temperature"] = fitted_temperature(made.conditional_p, made.conditional_scale, made.loss_p)
     made = dataclasses.replace(made, **changes)
     check(made)
@@ -80,7 +91,8 @@ def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
 def _report(made: Cell) -> Report:
     names = {"sphere": "sphere", "box": "box", "unbounded": "euclidean"}
     vmf = made.conditional == "vmf"
-    marginal = made.marginal if made.marginal == "uniform" else f"{made.marginal} law"
+    flat = made.marginal_center == 0 if made.space == "sphere" else made.marginal_scale >= FLAT
+    marginal = "uniform" if flat else f"power law, p={made.marginal_p:g}, scale={made.marginal_scale:.3g}"
     world = ContrastiveWorld(
         names[made.space],
         made.dim,
@@ -125,4 +137,5 @@ def figures(arms: Sequence[Arm], results: Mapping[str, Results], score: str) -> 
     }
     picture = bars(series, score, title=f"{score} of every cell", ylim=(0.0, 1.02))
     listed = "; ".join(f"{number} {row}" for number, row in names.items())
-    return [Figure(f"{score} after training, and of the observations themselves. Cells: {listed}.", figure_png(picture))]
+    caption = f"{score} after training, and of the observations themselves. Cells: {listed}."
+    return [Figure(caption, figure_png(picture))]

@@ -1,51 +1,42 @@
 """One cell of contrastive ICA's matrix: true space x marginal x conditional x model space x loss, and how it trains.
 
 Zimmermann et al., "Contrastive Learning Inverts the Data Generating Process", ICML 2021. All laws of the paper but
-the von Mises-Fisher one are generalised normals,
+the von Mises-Fisher one are generalised normals, truncated to a box or projected to a sphere,
 
     p(z+ | z) proportional to exp(-sum_j |(z+_j - z_j) / scale|^p),    Laplace p=1, Normal(std) p=2, scale=sqrt(2) std,
 
-so p and scale are traced numbers: cells that differ only in them are one compiled program.
+so space, marginal, conditional and the model's head are all traced numbers. Cells of one shape and one loss are one
+compiled program, and its start and evaluation serve all losses.
 """
 
 import dataclasses
 import functools
-import math
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.contrastive_ica import worlds
 from identax._choices import check_choice
-from identax.dgp import (
-    Box,
-    Conditional,
-    Euclidean,
-    LogConcaveGeneralizedNormal,
-    Sphere,
-    Uniform,
-    VonMisesFisher,
-    contrastive_pairs,
-    random_invertible_mlp,
-)
+from identax.dgp import random_invertible_mlp
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
-from identax.models import mlp
+from identax.models import mlp, normalize
 from identax.rng import stream
 from identax.study import Study, gradient_study
 
-TRACED = (
-    "marginal_p",
-    "marginal_scale",
-    "conditional_p",
-    "conditional_scale",
-    "temperature",
-    "learning_rate",
-)
+TRACED = (*worlds.TRACED, "head_sphere", "head_box", "head_learned", "temperature", "learning_rate")
 """Numeric fields of `Cell` that become traced hyper-parameters: cells that differ in them share their programs."""
 
-LAWS = ("uniform", "power", "vmf")
+HEADS = {
+    "none": (0.0, 0.0, 0.0),
+    "sphere": (1.0, 0.0, 0.0),
+    "learnable_sphere": (1.0, 0.0, 1.0),
+    "box": (0.0, 1.0, 0.0),
+    "learnable_box": (0.0, 1.0, 1.0),
+}
+"""head -> (head_sphere, head_box, head_learned)"""
 OBJECTIVES = ("infonce", "lp_infonce", "supervised")
 
 
@@ -67,7 +58,7 @@ class Config:
     scheme: str = "one_view_with_self"
     """the authors' negatives: all anchors of the batch, the anchor itself included"""
     temperatures: Literal["one", "matched"] = "one"
-    """1 everywhere; or, for Lp losses, what fits the conditional in latent units, so that no encoder has to grow first"""
+    """1 everywhere; or, for Lp losses, what fits the conditional in latent units: then no encoder has to grow first"""
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     """constant; or constant for half of the steps, then a half cosine to 0"""
@@ -83,32 +74,35 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Cell(Config):
-    """One cell: what is true, and what is assumed. `*_p` and `*_scale` are a law's exponent and scale (see above).
+    """One cell: what is true and what is assumed. `worlds` explains the first numbers, `HEADS` the head's.
 
-    For "vmf" the scale is the concentration kappa and the exponent plays no part; for "uniform" neither does.
+    `space` and `head` name what the numbers say, for checks and reports.
     """
 
-    space: Literal["sphere", "box", "unbounded"] = "box"
-    marginal: Literal["uniform", "power", "vmf"] = "uniform"
+    space: str = "box"
+    on_sphere: float = 0.0
+    low: float = 0.0
+    high: float = 1.0
+    marginal_center: float = 0.0
     marginal_p: float = 2.0
-    marginal_scale: float = 1.0
+    marginal_scale: float = worlds.FLAT
     conditional: Literal["power", "vmf"] = "power"
     conditional_p: float = 1.0
     conditional_scale: float = 0.05
     objective: Literal["infonce", "lp_infonce", "supervised"] = "lp_infonce"
     loss_p: int = 1
     head: str = "none"
+    head_sphere: float = 0.0
+    head_box: float = 0.0
+    head_learned: float = 0.0
     temperature: float = 1.0
 
 
 def check(cell: Cell) -> None:
     """Raises `ValueError` for a combination of space, laws, objective and head that does not exist."""
-    check_choice("contrastive_ica", "space", cell.space, tuple(_SPACES))
+    worlds.check(cell)
     check_choice("contrastive_ica", "objective", cell.objective, OBJECTIVES)
-    for role in ("marginal", "conditional"):
-        check_choice("contrastive_ica", role, getattr(cell, role), LAWS)
-    if cell.conditional == "uniform":
-        raise ValueError("contrastive_ica: found conditional='uniform', wanted positives near their anchors")
+    check_choice("contrastive_ica", "head", cell.head, tuple(HEADS))
     if cell.objective == "infonce" and "sphere" not in cell.head:
         raise ValueError(
             f"contrastive_ica: found objective='infonce' with head={cell.head!r}, wanted a sphere:"
@@ -117,48 +111,74 @@ def check(cell: Cell) -> None:
     if cell.objective == "lp_infonce" and cell.loss_p < 1:
         raise ValueError(f"contrastive_ica: found loss_p={cell.loss_p}, wanted at least 1")
     if cell.objective == "supervised" and "sphere" in cell.head and cell.space != "sphere":
-        raise ValueError(f"contrastive_ica: found head={cell.head!r} on latents in {cell.space}, wanted one that fits")
-    _pairs(cell)  # the laws check their spaces
-    mlp((cell.dim,), head=cell.head)
+        raise ValueError(f"contrastive_ica: found head={cell.head!r} on latents in {cell.space!r}, wanted another")
 
 
-@functools.lru_cache
 def build(cell: Cell) -> Study:
-    """Sampler, encoder, loss, optimiser and metrics of one trial of a cell.
+    """Sampler, encoder, loss, optimiser and metrics of one trial of a cell; cells of one shape give the same study.
 
-    The same cell is the same study, so that the two tables share its programs. Metrics of an evaluation: linear R2 and MCC of the embedding, and of the observations themselves ("identity").
+    Metrics of an evaluation: linear R2 and MCC of the embedding, and of the observations themselves ("identity").
     Raises `ValueError` as `check`.
     """
     check(cell)
-    dgp = _pairs(cell)
-    encoder = mlp((*cell.hidden, cell.dim), head=cell.head)
+    unused = {"loss_p": 0} if cell.objective != "lp_infonce" else {}
+    unused |= {"conditional": "power"} if cell.objective == "supervised" else {}
+    unused |= {"num_steps": 0} if cell.schedule == "constant" else {}
+    names = {"space": "", "head": "", "num_supervised_steps": 0, "evaluate_every": 0, "checkpoint_every": 0}
+    others = {"sphere_dim": 0, "rotation_dim": 0, "weak_batch_size": 0, "num_seeds": 0, "seed": 0, "log_every": 0}
+    numbers = dict.fromkeys(TRACED, 0.0)
+    shape = dataclasses.replace(cell, **names, **others, **numbers, **unused)
+    common = _common(dataclasses.replace(shape, objective="", loss_p=0, conditional="", batch_size=0, num_steps=0))
+    return _study(shape, common)
+
+
+@functools.lru_cache
+def _common(shape: Cell) -> Study:
+    """Start and evaluation, which the losses and conditionals share; its step is never run."""
+    return _compose(shape)
+
+
+@functools.lru_cache
+def _study(shape: Cell, common: Study) -> Study:
+    return _compose(shape)._replace(init=common.init, evaluate=common.evaluate)
+
+
+def _compose(cell: Cell) -> Study:
+    mixing = random_invertible_mlp(cell.dim, pool_size=cell.pool_size)
+    encoder = mlp((*cell.hidden, cell.dim))
 
     def init(key, hparams):
-        laws = {role: _law(getattr(cell, role), hparams, role) for role in ("marginal", "conditional")}
-        truth = dgp.init(stream(key, "truth"), **laws)
-        return truth, encoder.init(stream(key, "encoder"), jnp.zeros((1, cell.dim)))["params"], None
+        params = {
+            "encoder": encoder.init(stream(key, "encoder"), jnp.zeros((1, cell.dim)))["params"],
+            "size": jnp.ones(cell.dim),
+            "radius": jnp.ones(()),
+        }
+        return mixing.init(stream(key, "truth")), params, None
 
     def sample(state, key):
-        return dgp.sample(state.truth, key, cell.batch_size)
+        z = worlds.anchors(state.hparams, stream(key, "anchor"), cell.batch_size, cell.dim)
+        z_pos = worlds.positives(state.hparams, stream(key, "positive"), z, cell.conditional)
+        return z, mixing.apply(state.truth, z), mixing.apply(state.truth, z_pos)
 
-    def embed(params, x):
-        return encoder.apply({"params": params}, x)[0]
+    def embed(params, hparams, x):
+        return _head(params, hparams, encoder.apply({"params": params["encoder"]}, x)[0])
 
     def loss(params, state, batch, key):
-        (x, x_pos), (latents, _) = batch.observations, batch.latents
+        latents, x, x_pos = batch
+        z = embed(params, state.hparams, x)
         if cell.objective == "supervised":
-            return jnp.square(embed(params, x) - latents).mean(axis=1), (None, {})
-        z, z_pos = embed(params, x), embed(params, x_pos)
+            return jnp.square(z - latents).mean(axis=1), (None, {})
+        z_pos = embed(params, state.hparams, x_pos)
         how = {"temperature": state.hparams["temperature"], "scheme": cell.scheme}
         if cell.objective == "infonce":
             return infonce(z, z_pos, **how), (None, {})
         return lp_infonce(z, z_pos, p=cell.loss_p, **how), (None, {})
 
     def evaluate(state, key):
-        drawn = dgp.sample(state.truth, key, cell.num_evaluate)
-        x, latents = drawn.observations[0], drawn.latents[0]
+        latents = worlds.anchors(state.hparams, key, cell.num_evaluate, cell.dim)
+        x = mixing.apply(state.truth, latents)
         # One program scores both: the embedding, and the observations as they are.
-        codes = jnp.stack([embed(state.params, x), x])
+        codes = jnp.stack([embed(state.params, state.hparams, x), x])
         r2 = jax.vmap(lambda code: linear_r2(code, latents))(codes)
         found = jax.vmap(lambda code: mcc(latents, code))(codes)
         return {"R2": r2[0], "MCC": found[0], "identity R2": r2[1], "identity MCC": found[1]}
@@ -169,18 +189,15 @@ def build(cell: Cell) -> Study:
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
 
 
-def fitted_temperature(conditional_p: float, scale: float, loss_p: float) -> float:
-    """Temperature of an Lp loss that fits a generalised normal conditional best: tau = p E|z+_j - z_j|^p.
-
-        tau = p scale^p Gamma((p+1)/q) / Gamma(1/q),    p of the loss, q and scale of the conditional
-
-    It maximises the likelihood of exp(-|.|^p / tau); for p = q it is scale^p, e.g. 2 std^2 for Normal(std).
-    """
-    q = conditional_p
-    return loss_p * scale**loss_p * math.gamma((loss_p + 1) / q) / math.gamma(1 / q)
+def _head(params, hparams, x):
+    """The output space, chosen by numbers: elementwise maps, so computing all of them costs nothing."""
+    learned = hparams["head_learned"] > 0
+    size, radius = (jnp.where(learned, params[name], jnp.ones_like(params[name])) for name in ("size", "radius"))
+    boxed = jnp.where(hparams["head_box"] > 0, jax.nn.sigmoid(x) * size[None, :], x)
+    return jnp.where(hparams["head_sphere"] > 0, normalize(x, radius), boxed)
 
 
-def _rate(peak, cell: Config):
+def _rate(peak: Any, cell: Cell):
     if cell.schedule == "constant":
         return peak
     half = cell.num_steps / 2
@@ -190,21 +207,3 @@ def _rate(peak, cell: Config):
         return peak * 0.5 * (1 + jnp.cos(jnp.pi * share))
 
     return rate
-
-
-_SPACES = {"sphere": Sphere, "box": Box, "unbounded": Euclidean}
-
-
-def _pairs(cell: Cell):
-    some = {f"{role}_{number}": 1.0 for role in ("marginal", "conditional") for number in ("p", "scale")}
-    laws = [_law(getattr(cell, role), some, role) for role in ("marginal", "conditional")]
-    mixing = random_invertible_mlp(cell.dim, pool_size=cell.pool_size)
-    return contrastive_pairs(_SPACES[cell.space](cell.dim), *laws, mixing=mixing)
-
-
-def _law(kind: str, numbers: Any, role: str) -> Conditional:
-    if kind == "uniform":
-        return Uniform()
-    if kind == "vmf":
-        return VonMisesFisher(numbers[f"{role}_scale"])
-    return LogConcaveGeneralizedNormal(numbers[f"{role}_p"], numbers[f"{role}_scale"])

@@ -1,7 +1,7 @@
 """In a box InfoNCE with an Lp loss finds every single latent; unbounded with p=2 it finds them up to a rotation.
 
-Zimmermann et al., "Contrastive Learning Inverts the Data Generating Process", ICML 2021, Table 2: MCC of uniform latents
-in a box under matched and mismatched conditionals, model spaces and losses.
+Zimmermann et al., "Contrastive Learning Inverts the Data Generating Process", ICML 2021, Table 2: MCC of uniform
+latents in a box under matched and mismatched conditionals, model spaces and losses.
 
     python -m experiments run contrastive_ica/table2 --preset quick
 """
@@ -18,7 +18,12 @@ from identax.run import Results
 from identax.run.experiment import Arm, Reference
 from identax.run.report import Figure
 
-PRESETS: dict[str, Config] = SHARED
+PRESETS: dict[str, Config] = {
+    "smoke": SHARED["smoke"],
+    "quick": SHARED["quick"],
+    "medium": SHARED["medium"],
+    "paper": SHARED["paper"],
+}
 TRACED = matrix.TRACED
 build = matrix.build
 

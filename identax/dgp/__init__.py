@@ -2,14 +2,7 @@
 
 from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
 from identax.dgp.base import DGP, Sample
-from identax.dgp.conditionals import (
-    Conditional,
-    GeneralizedNormal,
-    Laplace,
-    LogConcaveGeneralizedNormal,
-    Normal,
-    Uniform,
-)
+from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
 from identax.dgp.decoders import Autoencoder, decoder_mixing, mlp_autoencoder, vae_study
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
@@ -26,7 +19,6 @@ __all__ = [
     "FisherBingham",
     "GeneralizedNormal",
     "Laplace",
-    "LogConcaveGeneralizedNormal",
     "Mixing",
     "Normal",
     "Sample",

@@ -233,24 +233,3 @@ class GeneralizedNormal(_Additive):
     @staticmethod
     def _log_density(x, p):
         return -(jnp.abs(x) ** p) - jax.scipy.special.gammaln(1 + 1 / p) - np.log(2).item()
-
-
-@pytree_params
-@dataclasses.dataclass(frozen=True)
-class LogConcaveGeneralizedNormal(GeneralizedNormal):
-    """`GeneralizedNormal` for p >= 1, also where p is traced and nobody can look at it.
-
-    The same law. Off a box it is drawn by the rejection that serves the box, not through gamma variates: several
-    times faster, but only right for p >= 1. No gradient through draws. Raises `ValueError` for a known p < 1.
-    """
-
-    def __post_init__(self):
-        super().__post_init__()
-        p = concrete(self.p)
-        if p is not None and (p < 1).any():
-            raise ValueError(f"LogConcaveGeneralizedNormal: found p={self.p}, wanted p >= 1")
-
-    @staticmethod
-    def _noise(key, shape, dtype, p):
-        end = jnp.full(shape, jnp.inf, dtype)
-        return truncated.truncated_generalized_normal(key, -end, end, p)

@@ -60,7 +60,9 @@ class Programs:
     def _call(self, make: Callable, args: tuple, *static: int) -> Any:
         leaves, treedef = jax.tree.flatten(args)
         signature = treedef, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
-        name = (make, self._study, self._mesh, self._how, static, signature, *_numerics())
+        # By part, not by study: studies that differ in their loss alone share start and evaluation.
+        part = {_start: self._study.init, _evaluate: self._study.evaluate}.get(make, self._study)
+        name = (make, part, self._mesh, self._how, static, signature, *_numerics())
         if name not in _CACHE:
             self._on_phase(COMPILING)
             begin = time.perf_counter()
