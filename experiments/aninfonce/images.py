@@ -102,7 +102,7 @@ _QUICK = Config(
     optimizer="adam",
     learning_rate=2e-3,
     precision_learning_rate=0.2,
-    num_fit=2000,
+    num_fit=1000,
     num_score=1000,
     num_steps=100,
     log_every=25,
@@ -117,7 +117,7 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(
-        _QUICK, other_temperatures=(0.1,), num_steps=600, log_every=50, evaluate_every=300, checkpoint_every=300,
+        _QUICK, other_temperatures=(0.1,), num_fit=2000, num_steps=600, log_every=50, evaluate_every=300, checkpoint_every=300,
         num_seeds=4,
     ),
     "paper": Config(),

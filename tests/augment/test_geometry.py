@@ -53,11 +53,14 @@ def test_drawn_boxes_lie_inside_and_have_the_law_they_should():
     drawn = _draw(random_resized_crop(28, scale=(0.3, 0.6), ratio=(3 / 4, 4 / 3)), (28, 28, 1))
     tall = np.sqrt(drawn["crop_scale"] / drawn["crop_aspect"])
     wide = np.sqrt(drawn["crop_scale"] * drawn["crop_aspect"])
+    places = []
     for centre, extent in ((drawn["crop_y"], tall), (drawn["crop_x"], wide)):
         assert (centre - extent / 2 >= -1e-6).all() and (centre + extent / 2 <= 1 + 1e-6).all()
         place = (centre - extent / 2) / (1 - extent)  # uniform given the extent
+        places.append(place)
         assert abs(place.mean() - 0.5) < 6 / np.sqrt(12 * NUM)
         assert abs(place.var() - 1 / 12) < 6 * np.sqrt(1 / 180 / NUM)
+    assert abs(np.corrcoef(*places)[0, 1]) < 6 / np.sqrt(NUM)
     # At up to 60 % of a square every aspect fits, so nothing is drawn again.
     scale, log_aspect = drawn["crop_scale"], np.log(drawn["crop_aspect"])
     assert abs(scale.mean() - 0.45) < 6 * 0.3 / np.sqrt(12 * NUM)
