@@ -117,8 +117,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(
-        _QUICK, other_temperatures=(0.1,), num_fit=2000, num_steps=600, log_every=50, evaluate_every=300, checkpoint_every=300,
-        num_seeds=4,
+        _QUICK, other_temperatures=(0.1,), num_fit=2000, num_steps=600, log_every=50, evaluate_every=300,
+        checkpoint_every=300, num_seeds=4,
     ),
     "paper": Config(),
 }  # fmt: skip
