@@ -58,8 +58,8 @@ def _product(rows: Array, columns: Array) -> Array:
 def _logits(rows: Array, columns: Array, scale: Any) -> Array:
     logits = _product(rows, columns.T)
     logits = logits if isinstance(scale, float) and scale == 1.0 else scale * logits
-    index = jnp.arange(logits.shape[0])
-    return jnp.where(index[:, None] == index[None, :], -jnp.inf, logits)
+    # `eye` rather than a comparison of two ranges, which the compiler would gather over devices of a split batch.
+    return jnp.where(jnp.eye(logits.shape[0], dtype=bool), -jnp.inf, logits)
 
 
 def _exponentials(logits: Array, axis: int) -> tuple[Array, Array, Array]:
