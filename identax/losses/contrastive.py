@@ -44,8 +44,8 @@ def infonce(
 
     `block_size`: None holds the N x N similarities. A number computes them in tiles of that many rows and columns,
     once forwards and once more backwards: same value and gradient, memory of a tile and of a few arrays like z. 512
-    to 1024 is best on CPUs (both also faster than None from about N=1000, n=128 on), more where a device is starved
-    by small tiles. Reverse mode only: no `jax.jvp` or `jax.hessian`. Not together with `negatives`.
+    to 1024 is best on CPUs (also two to three times faster than None from about N=2000, n=128 on), more where a device
+    is starved by small tiles. Reverse mode only: no `jax.jvp` or `jax.hessian`. Not together with `negatives`.
 
     `reweighting` = beta >= 0: negative k of an anchor counts w_k = exp(beta s_k) / mean_l exp(beta s_l) times, so
     that hard ones count more and beta = 0 is the plain loss. The weights have no gradient: they stand for another
