@@ -5,8 +5,9 @@ import zlib
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
-from identax.rng import step_key, stream
+from identax.rng import normals_and_uniforms, step_key, stream
 
 
 def _bits(key):
@@ -46,3 +47,37 @@ def test_streams_are_independent(getkey):
 def test_an_empty_name_is_refused(getkey):
     with pytest.raises(ValueError, match="empty name"):
         stream(getkey(), "")
+
+
+# ---- both words of every block
+
+
+def _draw(key, size=20_000, **options):
+    return normals_and_uniforms(key, 2, 2, size, **options)
+
+
+@pytest.mark.parametrize("impl, dtype", [("threefry2x32", "float32"), ("threefry2x32", "float64"), ("rbg", "float32")])
+def test_normals_and_uniforms_follow_their_laws(x64, impl, dtype):
+    normals, uniforms = jax.jit(_draw, static_argnames="dtype")(jax.random.key(3, impl=impl), dtype=dtype)
+    assert normals.dtype == uniforms.dtype == dtype
+    for row in np.asarray(normals, float):
+        assert stats.kstest(row, "norm").pvalue > 1e-4
+    for row in np.asarray(uniforms, float):
+        assert stats.kstest(row, "uniform").pvalue > 1e-4
+    assert (uniforms >= 0).all() and (uniforms < 1).all()
+    rows = np.concatenate([normals, uniforms]).astype(float)
+    off_diagonal = np.corrcoef(rows) - np.eye(4)
+    assert abs(off_diagonal).max() < 6 / 20_000**0.5
+    # the two words of one block lie half the array apart: neither pairs nor neighbours go together
+    flat = rows[:2].ravel()
+    for lag in (1, len(flat) // 2, 20_000):
+        assert abs(np.corrcoef(flat[:-lag], flat[lag:])[0, 1]) < 6 / (len(flat) - lag) ** 0.5
+
+
+def test_normals_and_uniforms_do_not_depend_on_how_they_are_mapped():
+    keys = jax.random.split(jax.random.key(0), 3)
+    together = jax.jit(jax.vmap(lambda key: _draw(key, 5)))(keys)
+    for index, key in enumerate(keys):
+        for ours, alone in zip(together, _draw(key, 5), strict=True):
+            np.testing.assert_array_equal(ours[index], alone)
+    assert len(np.unique(np.asarray(together[0]))) == together[0].size

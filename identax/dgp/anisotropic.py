@@ -12,6 +12,7 @@ from identax.dgp._params import concrete, pytree_params, require_positive
 from identax.dgp.conditionals import Conditional
 from identax.dgp.rejection import first_accepted
 from identax.dgp.spaces import Sphere
+from identax.rng import normals_and_uniforms
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
@@ -61,8 +62,7 @@ class ShellProjectedNormal(Conditional):
 
         def propose(key, centers, num):
             size = num * centers.shape[-1]
-            noise = jax.random.normal(key, (centers.shape[0], size), centers.dtype)
-            level = jax.random.uniform(jax.random.fold_in(key, 1), (size,), centers.dtype)
+            noise, level = normals_and_uniforms(key, centers.shape[0], 1, size, centers.dtype)
             noise, level = noise.reshape(-1, num, centers.shape[-1]), level.reshape(num, -1)
             proposal = centers[:, None] + std[:, None] * noise
             squared = jnp.square(proposal).sum(axis=0)
@@ -120,19 +120,14 @@ class FisherBingham(Conditional):
         precision = precision[:, None] * space.radius**2
         linear = precision * (mean / space.radius).T
         shift, touch, curvature, spread = _envelope(linear, precision)
-        bound = (
-            0.5 * (shift + n * np.log(n).item() - n)
-            + jnp.logaddexp(touch, -touch)
-            - 0.5 * curvature * touch**2
-        )
+        bound = 0.5 * (shift + n * np.log(n).item() - n) + jnp.logaddexp(touch, -touch) - 0.5 * curvature * touch**2
         rows = (linear, precision + shift[None], shift, curvature, spread, bound)
 
         def propose(key, rows, num):
             linear, diagonal, shift, curvature, spread, bound = rows
             count = linear.shape[-1]
-            noise = jax.random.normal(key, (n + 1, num * count), linear.dtype).reshape(n + 1, num, count)
-            uniform = jax.random.uniform(jax.random.fold_in(key, 1), (2, num * count), linear.dtype)
-            level, sign = uniform.reshape(2, num, count)
+            noise, uniform = normals_and_uniforms(key, n + 1, 2, num * count, linear.dtype)
+            noise, (level, sign) = noise.reshape(n + 1, num, count), uniform.reshape(2, num, count)
             y = (
                 jax.lax.rsqrt(diagonal)[:, None] * noise[:n]
                 + (linear * spread[None] / diagonal)[:, None] * noise[n][None]

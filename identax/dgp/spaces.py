@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from identax.rng import normals_and_uniforms
+
 
 @dataclasses.dataclass(frozen=True)
 class Euclidean:
@@ -48,7 +50,8 @@ class Sphere:
 
     def uniform(self, key: Key[Array, ""], num: int) -> Float[Array, "num n"]:
         """Draws `num` points uniformly: radius * g/|g| with g ~ N(0, I_n)."""
-        return self.project(jax.random.normal(key, (self.n, num)).T)
+        normals, _ = normals_and_uniforms(key, self.n, 0, num, jnp.result_type(float))
+        return self.project(normals.T)
 
     def project(self, x: Float[Array, "N n"]) -> Float[Array, "N n"]:
         """Returns radius * x/|x| (the zero vector stays zero, with a finite gradient)."""
