@@ -59,7 +59,7 @@ class Config:
     remat: bool = False
     """recompute the blocks of a ResNet in the backward pass"""
     micro_batch: int | None = None
-    """images that pass the backbone at once; batch statistics are then those of micro-batches"""
+    """views that pass the backbone at once in training; its batch statistics are then those of micro-batches"""
     batch_size: int = 512
     temperature: float = 0.5
     """of InfoNCE; AnInfoNCE has none"""
@@ -155,13 +155,9 @@ def augmentations(config: Config, size: int) -> Pipeline:
 def backbone(config: Config) -> Model:
     """The encoder before the projector."""
     if config.encoder == "small_convnet":
-        model = small_convnet(config.channels, features=config.features, compute=config.compute)
-    else:
-        make = resnet18 if config.encoder == "resnet18" else resnet50
-        model = make(stem=config.stem, width=config.width, compute=config.compute, remat=config.remat)
-    if config.micro_batch is None:
-        return model
-    return micro_batched_model(model, micro_batch=config.micro_batch, statistics="micro_batch")
+        return small_convnet(config.channels, features=config.features, compute=config.compute)
+    make = resnet18 if config.encoder == "resnet18" else resnet50
+    return make(stem=config.stem, width=config.width, compute=config.compute, remat=config.remat)
 
 
 def build(config: Config) -> Study:
@@ -174,6 +170,11 @@ def build(config: Config) -> Study:
     fit = _subset(config, augment, source, "train", config.num_fit)
     score = _subset(config, augment, image_source(config.data_set, config.score_split), "score", config.num_score)
     parts = {"backbone": backbone(config), "projector": projector((*config.projector, config.dim))}
+    training = dict(parts)
+    if config.micro_batch is not None:
+        training["backbone"] = micro_batched_model(
+            parts["backbone"], micro_batch=config.micro_batch, statistics="micro_batch"
+        )
 
     def init(key, hparams):
         x = jnp.zeros((2, *source.image_shape), jnp.float32)
@@ -196,7 +197,7 @@ def build(config: Config) -> Study:
         """Features, normalised embedding, new batch statistics."""
         new = {}
         found = [x]
-        for name, model in parts.items():
+        for name, model in (training if train else parts).items():
             y, new[name] = model.apply(
                 {"params": params["encoder"][name], "state": state[name]}, found[-1], train=train
             )
