@@ -162,6 +162,8 @@ def backbone(config: Config) -> Model:
 
 def build(config: Config) -> Study:
     """Views, encoder, loss, optimiser and readouts of one trial."""
+    if config.own_style and config.data_set != "digits":
+        raise ValueError(f"images: found own_style with data_set={config.data_set!r}, wanted it for 'digits' only")
     source = image_source(config.data_set, "train")
     augment = augmentations(config, source.image_shape[0])
     whole = None
@@ -169,12 +171,7 @@ def build(config: Config) -> Study:
         whole = _styled(config, augment, source.read_batch(np.arange(len(source))), "train")
     fit = _subset(config, augment, source, "train", config.num_fit)
     score = _subset(config, augment, image_source(config.data_set, config.score_split), "score", config.num_score)
-    parts = {"backbone": backbone(config), "projector": projector((*config.projector, config.dim))}
-    training = dict(parts)
-    if config.micro_batch is not None:
-        training["backbone"] = micro_batched_model(
-            parts["backbone"], micro_batch=config.micro_batch, statistics="micro_batch"
-        )
+    parts, training = _models(config)
 
     def init(key, hparams):
         x = jnp.zeros((2, *source.image_shape), jnp.float32)
@@ -231,6 +228,15 @@ def build(config: Config) -> Study:
     )
 
 
+def _models(config: Config) -> tuple[dict[str, Model], dict[str, Model]]:
+    """The model's parts, as they are and as they are trained."""
+    parts = {"backbone": backbone(config), "projector": projector((*config.projector, config.dim))}
+    if config.micro_batch is None:
+        return parts, parts
+    replayed = micro_batched_model(parts["backbone"], micro_batch=config.micro_batch, statistics="micro_batch")
+    return parts, parts | {"backbone": replayed}
+
+
 def _styled(config: Config, augment: Pipeline, batch, part: str):
     """Gives every image its own style, if asked for; the same for every trial."""
     if not config.own_style:
@@ -241,7 +247,7 @@ def _styled(config: Config, augment: Pipeline, batch, part: str):
 
 
 def _subset(config: Config, augment: Pipeline, source, part: str, count: int) -> Labelled:
-    """`count` examples, the same for every trial."""
+    """`count` examples, the same for every trial; their style is drawn anew, also for images trained on."""
     if not 0 < count <= len(source):
         raise ValueError(f"images: found {count} images for a readout, wanted 1 to {len(source)} of {source.name}")
     if count % config.chunk:

@@ -107,7 +107,7 @@ def test_readouts_find_what_features_hold_and_nothing_else(getkey):
 def test_other_data_sets_come_from_a_loader(monkeypatch):
     assert images.batches(SMOKE, (0, 1)) is None
     monkeypatch.setattr(images, "image_source", lambda name, split: image_source("digits", split))
-    config = dataclasses.replace(SMOKE, data_set="mnist")
+    config = dataclasses.replace(SMOKE, data_set="mnist", own_style=False)
     batch = next(images.batches(config, (0, 2)))
     assert batch["image"].shape == (SMOKE.batch_size // 2, 28, 28, 1) and batch["image"].dtype == np.uint8
     study = images.build(config)
@@ -135,6 +135,8 @@ def test_other_encoders_and_precisions_fit_together(change):
 def test_bad_input():
     with pytest.raises(ValueError, match="found 5000 images for a readout, wanted 1 to 4000 of digits"):
         images.build(dataclasses.replace(SMOKE, num_fit=5000))
+    with pytest.raises(ValueError, match="own_style with data_set='cifar10'"):
+        images.build(dataclasses.replace(SMOKE, data_set="cifar10"))
     with pytest.raises(ValueError, match="wanted a multiple of chunk"):
         images.build(dataclasses.replace(SMOKE, num_fit=65))
 
