@@ -3,6 +3,7 @@
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
+from identax.models.convnet import block_heads, convnet
 from identax.models.mlp import HEADS, from_linen, mlp, normalize, uniform_fan_in
 from identax.models.projector import projector
 from identax.models.resnet import resnet18, resnet50
@@ -13,7 +14,9 @@ __all__ = [
     "BatchNorm",
     "Canonical",
     "Model",
+    "block_heads",
     "canonical_coordinates",
+    "convnet",
     "fit_linear_layer",
     "from_linen",
     "mlp",

@@ -39,6 +39,23 @@ def normalize(x: Float[Array, "*batch n"], radius: float | Array = 1.0) -> Float
     return radius * x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
 
 
+def output_head(module: nn.Module, head: str, x: Array, prefix: str = "") -> Array:
+    """Maps x [N, n] into an output space; trainable radius or size become parameters of `module`, see `mlp`.
+
+    To be called in a compact method. `prefix` goes before the parameter's name, for several heads in one module.
+    """
+    if head == "sphere":
+        return normalize(x)
+    if head == "learnable_sphere":
+        return normalize(x, module.param(f"{prefix}radius", nn.initializers.ones, (), x.dtype))
+    if head == "box":
+        return jax.nn.sigmoid(x)
+    if head == "learnable_box":
+        size = module.param(f"{prefix}size", nn.initializers.ones, x.shape[-1:], x.dtype)
+        return jax.nn.sigmoid(x) * jnp.broadcast_to(size, x.shape)
+    return x
+
+
 class _MLP(nn.Module):
     widths: tuple[int, ...]
     activation: str
@@ -57,19 +74,8 @@ class _MLP(nn.Module):
             )(x)
             if number + 1 < len(self.widths) or self.activate_last:
                 x = _ACTIVATIONS[self.activation](x)
-        return self._apply_head(x)
+        return output_head(self, self.head, x)
 
-    def _apply_head(self, x):
-        if self.head == "sphere":
-            return normalize(x)
-        if self.head == "learnable_sphere":
-            return normalize(x, self.param("radius", nn.initializers.ones, (), x.dtype))
-        if self.head == "box":
-            return jax.nn.sigmoid(x)
-        if self.head == "learnable_box":
-            size = self.param("size", nn.initializers.ones, x.shape[-1:], x.dtype)
-            return jax.nn.sigmoid(x) * jnp.broadcast_to(size, x.shape)
-        return x
 
 
 def mlp(
