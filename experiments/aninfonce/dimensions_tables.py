@@ -16,15 +16,11 @@ _EXPECTED = "expected of theory with m = n; the dossier states the direction onl
 REFERENCES = (
     Reference("aninfonce m=9: R2", f"1 ({_EXPECTED})", {"quick": (0.95, None)}, "Three dims more than latents."),
     Reference(
-        "aninfonce m=6: R2", f"1 ({_EXPECTED})", {}, "As many as latents, no warm start: a latent may stay folded."
-    ),
-    Reference(
         "aninfonce m=3: R2 of the kept half over the other",
         "above 0: the most stable latents are kept (derived)",
         {"quick": (0.3, None)},
         "Three latents of largest precision against three of smallest.",
     ),
-    Reference("infonce m=3: R2 of the kept half over the other", "above 0 (derived)", {"quick": (0.3, None)}),
     Reference("aninfonce m=9: unused precision over used", "below 1 (derived)", {"quick": (None, 1.0)}),
     Reference("aninfonce m=9 above infonce m=9: R2", "above 0 (direction)", {"quick": (0.0, None)}),
 )

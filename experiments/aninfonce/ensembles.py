@@ -18,7 +18,7 @@ from experiments.aninfonce import ensembles_tables as tables
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import ensemble_pairs, random_invertible_mlp
-from identax.losses import aninfonce
+from identax.losses import aninfonce, ensemble
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
 from identax.rng import stream
@@ -118,7 +118,7 @@ def build(config: Config) -> Study:
             aninfonce(z, z_pos, precision, scheme=config.scheme)
             for z_pos, precision in zip(positives, precisions, strict=True)
         ]
-        return sum(losses) / num, (None, {})
+        return ensemble(losses), (None, {})
 
     def optimizer(hparams):
         return two_rate_adam(hparams, schedule="cosine", num_steps=config.num_steps, flat=config.flat)

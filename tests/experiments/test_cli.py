@@ -11,7 +11,10 @@ from experiments.__main__ import main
 from experiments.cli import make_config, parse_sweep
 
 NAME = "fakepaper/line"
-REAL = {"aninfonce/synthetic", "aninfonce/decoder"}
+ANINFONCE = {
+    f"aninfonce/{name}" for name in ("synthetic", "decoder", "hard_negatives", "ensembles", "dimensions", "images")
+}
+REAL = ANINFONCE | {f"contrastive_ica/{name}" for name in ("table1", "table2", "sweeps")}
 pytestmark = pytest.mark.usefixtures("line")
 
 
@@ -38,7 +41,7 @@ def test_entries_of_the_real_tree_agree_with_the_modules():
 
 
 def test_matching_takes_names_and_papers():
-    assert set(registry.matching(["aninfonce"])) == REAL
+    assert set(registry.matching(["aninfonce"])) == ANINFONCE
     assert registry.matching([NAME, "fakepaper"]) == [NAME]
     assert set(registry.matching([])) == {*REAL, NAME}
 
