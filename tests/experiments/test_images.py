@@ -87,16 +87,12 @@ def test_readouts_find_what_features_hold_and_nothing_else(getkey):
 
     labels = jnp.arange(400) % 3
     pictures = jnp.zeros((400, 2, 2, 1)).at[:, 1, 1, 0].set(labels / 3)
-    found = readouts(
-        lambda x: {"all": x.reshape(len(x), -1), "class": jax.nn.one_hot(jnp.round(3 * x[:, 1, 1, 0]).astype(int), 3)},
-        augment,
-        getkey(),
-        Labelled(pictures[:300], labels[:300]),
-        Labelled(pictures[300:], labels[300:]),
-        num_classes=3,
-        chunk=50,
-        l2=1e-4,
-    )
+
+    def features(x):
+        return {"all": x.reshape(len(x), -1), "class": jax.nn.one_hot(jnp.round(3 * x[:, 1, 1, 0]).astype(int), 3)}
+
+    parts = [Labelled(pictures[index], labels[index]) for index in (slice(300), slice(300, None))]
+    found = jax.jit(lambda key: readouts(features, augment, key, *parts, num_classes=3, chunk=50, l2=1e-4))(getkey())
     assert found["classes class"] == 1 and found["on all"] == 1 and found["a all"] > 0.97
     assert found["a R2 all"] > 0.99 and abs(found["b R2 all"]) < 0.1
     assert abs(found["a class"] - 0.5) < 0.2 and abs(found["b all"] - 0.5) < 0.2  # 4 sd of 100 guesses

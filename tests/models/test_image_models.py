@@ -149,11 +149,9 @@ def test_rematerialised_resnet_has_the_same_numbers(images):
 
 
 def test_zero_initialised_residuals_start_as_the_identity(images):
-    model = resnet18(width=2, zero_init_residual=True)
-    params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
-    values = model.init(jax.random.key(0), images)["params"]
-    assert set(params) == set(values)
-    for name in ("stage1_block1", "stage3_block2"):
+    model = from_linen(_ResNet((1, 1), False, 2, "cifar", None, None, False, True))
+    values = jax.jit(model.init)(jax.random.key(0), images)["params"]
+    for name in ("stage1_block1", "stage2_block1"):
         np.testing.assert_array_equal(values[name]["BatchNorm_1"]["scale"], 0)
         np.testing.assert_array_equal(values[name]["BatchNorm_0"]["scale"], 1)
 
