@@ -45,6 +45,11 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 """objective, output head and p of the loss by name"""
 
 
+_PRESSED = {("Normal", "box L2"): 2.0, ("Laplace", "box L2"): 2.0, ("GenNorm3", "box L1"): 8.0}
+"""cells whose loss alone does not single out the axes (or prefers others): there the walls of the box must do it"""
+_SPHERE_TEMPERATURE, _SPHERE_PRESS = 0.05, 0.25  # ends at 1/80
+
+
 def cell(config: Config, space: str, positives: str, model: str, marginal: str = "uniform") -> Cell:
     """The cell of these names under the settings of `config`.
 
@@ -57,30 +62,54 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
         ("marginal", marginal, MARGINALS),
     ):
         check_choice("contrastive_ica", what, name, tuple(known))
+    chosen = dict(MODELS[model])
+    chosen["head"] = config.box_head if chosen["head"] == "learnable_box" else chosen["head"]
     numbers = dict(zip(("on_sphere", "low", "high"), SPACES[space], strict=True))
-    numbers |= dict(zip(("head_sphere", "head_box", "head_learned"), HEADS[MODELS[model]["head"]], strict=True))
-    named = {"space": space, **numbers, **MARGINALS[marginal], **POSITIVES[positives], **MODELS[model]}
+    numbers |= dict(zip(("head_sphere", "head_box", "head_learned"), HEADS[chosen["head"]], strict=True))
+    named = {"space": space, **numbers, **MARGINALS[marginal], **POSITIVES[positives], **chosen}
     if space != "sphere":
         named["marginal_center"] = 0.0
     elif marginal == "uniform":
         named["marginal_scale"] = 1.0  # any: around 0 every width is uniform once projected
-    made = Cell(**dataclasses.asdict(config), **named)
-    changes: dict[str, Any] = {}
-    if space == "sphere":
-        changes["dim"] = config.sphere_dim
-    elif model == "unbounded L2":
-        changes["dim"] = config.rotation_dim
-    if made.objective == "supervised":
-        changes["num_steps"] = config.num_supervised_steps
-    elif positives == "vMF 1":
-        changes["batch_size"] = config.weak_batch_size
-    if made.objective == "lp_infonce" and config.temperatures == "matched":
-        if made.conditional == "vmf":
-            raise ValueError("contrastive_ica: found vMF positives with an Lp loss, wanted temperatures='one'")
-        changes["temperature"] = fitted_temperature(made.conditional_p, made.conditional_scale, made.loss_p)
-    made = dataclasses.replace(made, **changes)
+    made = Cell(**{**dataclasses.asdict(config), **_sizes(config, space, positives, model), **named})
+    made = dataclasses.replace(made, schedule_steps=float(made.num_steps))
     check(made)
-    return made
+    if config.temperatures == "one" or made.objective == "supervised":
+        return made
+    near = made.objective == "infonce" and made.conditional == "power"
+    press = _SPHERE_PRESS if near else _PRESSED.get((positives, model), 1.0)
+    return dataclasses.replace(made, temperature=fast_temperature(made), press=press)
+
+
+def fast_temperature(made: Cell) -> float:
+    """Of an Lp loss the one that fits the conditional in latent units; of the dot product 1 for vMF, else 1/20 (then falling).
+
+    On the sphere the paper's temperature 1 leaves positives of scale 0.05 next to no weight in a batch of hundreds.
+    Raises `ValueError` for von Mises-Fisher positives with an Lp loss.
+    """
+    if made.objective == "infonce":
+        return 1.0 if made.conditional == "vmf" else _SPHERE_TEMPERATURE
+    if made.conditional == "vmf":
+        raise ValueError("contrastive_ica: found vMF positives with an Lp loss, wanted temperatures='one'")
+    return fitted_temperature(made.conditional_p, made.conditional_scale, made.loss_p)
+
+
+def _sizes(config: Config, space: str, positives: str, model: str) -> dict[str, int]:
+    """Dim, batch and steps where they are not the config's own."""
+    sizes = {}
+    if space == "sphere":
+        sizes["dim"] = config.sphere_dim
+    elif model == "unbounded L2":
+        sizes["dim"] = config.rotation_dim
+    if MODELS[model]["objective"] == "supervised":
+        return sizes | {"num_steps": config.num_supervised_steps}
+    if positives == "vMF 1":
+        sizes["batch_size"] = config.weak_batch_size
+    if (positives, model) == ("GenNorm3", "box L1"):
+        sizes["num_steps"] = config.num_pressed_steps
+    elif positives in ("vMF 1", "GenNorm3") or model.startswith("box"):
+        sizes["num_steps"] = config.num_long_steps
+    return sizes
 
 
 def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:

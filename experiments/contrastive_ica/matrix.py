@@ -26,7 +26,16 @@ from identax.models import mlp, normalize
 from identax.rng import stream
 from identax.study import Study, gradient_study
 
-TRACED = (*worlds.TRACED, "head_sphere", "head_box", "head_learned", "temperature", "learning_rate")
+TRACED = (
+    *worlds.TRACED,
+    "head_sphere",
+    "head_box",
+    "head_learned",
+    "temperature",
+    "press",
+    "learning_rate",
+    "schedule_steps",
+)
 """Numeric fields of `Cell` that become traced hyper-parameters: cells that differ in them share their programs."""
 
 HEADS = {
@@ -52,17 +61,22 @@ class Config:
     batch_size: int = 6144
     weak_batch_size: int = 6144
     """batch of the von Mises-Fisher positives with kappa=1: nearly uniform, so their gradient is mostly noise"""
+    box_head: Literal["box", "learnable_box"] = "learnable_box"
     pool_size: int = 25_000
     """matrices among which the best-conditioned layers of the mixing are chosen"""
     hidden: tuple[int, ...] = (100, 500, 500, 500, 500, 100)
     scheme: str = "one_view_with_self"
     """the authors' negatives: all anchors of the batch, the anchor itself included"""
-    temperatures: Literal["one", "matched"] = "one"
-    """1 everywhere; or, for Lp losses, what fits the conditional in latent units: then no encoder has to grow first"""
+    temperatures: Literal["one", "fast"] = "one"
+    """1 everywhere; or those of `cells.fast_temperature`, with which no encoder has to grow first"""
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     """constant; or constant for half of the steps, then a half cosine to 0"""
     num_steps: int = 300_003
+    num_long_steps: int = 300_003
+    """of cells that settle late, see `cells`"""
+    num_pressed_steps: int = 300_003
+    """where the loss prefers a rotation and only the box's walls forbid it (GenNorm3 positives, L1)"""
     num_supervised_steps: int = 100_001
     log_every: int = 250
     evaluate_every: int = 250
@@ -96,6 +110,10 @@ class Cell(Config):
     head_box: float = 0.0
     head_learned: float = 0.0
     temperature: float = 1.0
+    schedule_steps: float = 1.0
+    """`num_steps`, as a number the schedules read: cells of different length then share their programs"""
+    press: float = 1.0
+    """the temperature goes to `press`^p times itself (dot product: p=1), see `_temperature`"""
 
 
 def check(cell: Cell) -> None:
@@ -123,12 +141,10 @@ def build(cell: Cell) -> Study:
     check(cell)
     unused = {"loss_p": 0} if cell.objective != "lp_infonce" else {}
     unused |= {"conditional": "power"} if cell.objective == "supervised" else {}
-    unused |= {"num_steps": 0} if cell.schedule == "constant" else {}
-    names = {"space": "", "head": "", "num_supervised_steps": 0, "evaluate_every": 0, "checkpoint_every": 0}
-    others = {"sphere_dim": 0, "rotation_dim": 0, "weak_batch_size": 0, "num_seeds": 0, "seed": 0, "log_every": 0}
-    numbers = dict.fromkeys(TRACED, 0.0)
-    shape = dataclasses.replace(cell, **names, **others, **numbers, **unused)
-    common = _common(dataclasses.replace(shape, objective="", loss_p=0, conditional="", batch_size=0, num_steps=0))
+    kept = ("dim", "batch_size", "pool_size", "hidden", "scheme", "schedule", "num_evaluate")
+    kept += ("conditional", "objective", "loss_p")
+    shape = dataclasses.replace(Cell(**{name: getattr(cell, name) for name in kept}), **unused)
+    common = _common(dataclasses.replace(shape, objective="", loss_p=0, conditional="", batch_size=0))
     return _study(shape, common)
 
 
@@ -169,7 +185,7 @@ def _compose(cell: Cell) -> Study:
         if cell.objective == "supervised":
             return jnp.square(z - latents).mean(axis=1), (None, {})
         z_pos = embed(params, state.hparams, x_pos)
-        how = {"temperature": state.hparams["temperature"], "scheme": cell.scheme}
+        how = {"temperature": _temperature(state, cell), "scheme": cell.scheme}
         if cell.objective == "infonce":
             return infonce(z, z_pos, **how), (None, {})
         return lp_infonce(z, z_pos, p=cell.loss_p, **how), (None, {})
@@ -184,7 +200,7 @@ def _compose(cell: Cell) -> Study:
         return {"R2": r2[0], "MCC": found[0], "identity R2": r2[1], "identity MCC": found[1]}
 
     def optimizer(hparams):
-        return optax.adam(_rate(hparams["learning_rate"], cell))
+        return optax.adam(_rate(hparams, cell))
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
 
@@ -197,10 +213,21 @@ def _head(params, hparams, x):
     return jnp.where(hparams["head_sphere"] > 0, normalize(x, radius), boxed)
 
 
-def _rate(peak: Any, cell: Cell):
+def _temperature(state, cell: Cell):
+    """Growing, it drives the embedding against the walls of a fixed box, where no rotation of it fits any more.
+
+    Shrinking, it shows the coarse structure first and the fine one later, as a slowly growing encoder would see it.
+    """
+    # Not from the start: pressed too early, an encoder folds latents that it has not found yet.
+    p = cell.loss_p if cell.objective == "lp_infonce" else 1
+    done = jnp.clip((state.step / state.hparams["schedule_steps"] - 0.25) / 0.35, 0.0, 1.0)
+    return state.hparams["temperature"] * (1 + (state.hparams["press"] - 1) * done) ** p
+
+
+def _rate(hparams: Any, cell: Cell):
+    peak, half = hparams["learning_rate"], hparams["schedule_steps"] / 2
     if cell.schedule == "constant":
         return peak
-    half = cell.num_steps / 2
 
     def rate(count):
         share = jnp.clip((count - half) / half, 0.0, 1.0)
