@@ -82,7 +82,7 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
 
 
 def fast_temperature(made: Cell) -> float:
-    """Of an Lp loss the one that fits the conditional in latent units; of the dot product 1 for vMF, else 1/20 (then falling).
+    """Of an Lp loss what fits the conditional in latent units; of the dot product 1 for vMF, else 1/20 (then falling).
 
     On the sphere the paper's temperature 1 leaves positives of scale 0.05 next to no weight in a batch of hundreds.
     Raises `ValueError` for von Mises-Fisher positives with an Lp loss.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image, UnidentifiedImageError
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.stats import vonmises_fisher
 
 from identax._choices import check_choice
@@ -66,7 +66,7 @@ class ThreeDIdent:
             raise ValueError(f"ThreeDIdent: {file} is corrupted ({error}); run: {_FETCH}") from error
         if pixels.shape != (self.side, self.side, 3):
             raise ValueError(f"ThreeDIdent: found {file} of shape {pixels.shape}, wanted {(self.side, self.side, 3)}")
-        return (pixels.astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+        return (pixels.astype(np.float32) / np.float32(255) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
 
 
 class ThreeDIdentPairs:
@@ -98,7 +98,7 @@ class ThreeDIdentPairs:
             )
         self._data, self._conditional, self._sigma = data, conditional, sigma
         self._num_pairs, self._seed = num_pairs, seed
-        self._tree = cKDTree(data.latents)
+        self._tree = KDTree(data.latents)
 
     def __len__(self) -> int:
         return self._num_pairs
@@ -132,7 +132,8 @@ class ThreeDIdentPairs:
             return z, z_pos
         angles = random.normal(size=width - boxed)
         angles /= np.linalg.norm(angles)
-        near = vonmises_fisher(angles, 1 / self._sigma).rvs(random_state=random)
+        law = vonmises_fisher(angles, 1 / self._sigma)  # pyright: ignore[reportArgumentType] (any positive kappa)
+        near = law.rvs(random_state=random)
         return np.concatenate([z, angles]), np.concatenate([z_pos, np.ravel(near)])
 
     def _in_box(self, random: np.random.RandomState, center: np.ndarray) -> np.ndarray:
