@@ -66,7 +66,8 @@ class ThreeDIdent:
             raise ValueError(f"ThreeDIdent: {file} is corrupted ({error}); run: {_FETCH}") from error
         if pixels.shape != (self.side, self.side, 3):
             raise ValueError(f"ThreeDIdent: found {file} of shape {pixels.shape}, wanted {(self.side, self.side, 3)}")
-        return (pixels.astype(np.float32) / np.float32(255) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+        mean, std = np.asarray(MEAN, np.float32), np.asarray(STD, np.float32)
+        return (pixels.astype(np.float32) / np.float32(255) - mean) / std
 
 
 class ThreeDIdentPairs:
@@ -117,7 +118,7 @@ class ThreeDIdentPairs:
         """Rows of the two renderings of pair `index`; never equal."""
         z, z_pos = self.drawn(index)
         first = int(self._tree.query(z, k=1)[1])
-        nearest = self._tree.query(z_pos, k=2)[1]
+        nearest = np.ravel(self._tree.query(z_pos, k=2)[1])
         return first, int(nearest[0] if nearest[0] != first else nearest[1])
 
     def drawn(self, index: int) -> tuple[np.ndarray, np.ndarray]:
