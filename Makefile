@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2
 .PHONY: demo test test-all lint bench clean
 
 demo: $(VENV)/.run
-	$(BIN)/python -m experiments reproduce --tier quick aninfonce
+	$(BIN)/python -m experiments reproduce --tier quick aninfonce/synthetic aninfonce/decoder
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow and not gpu" $(ARGS)
