@@ -148,6 +148,11 @@ class FisherBingham(Conditional):
         return -0.5 * (_precision(self, mean)[None] * jnp.square(value - mean)).sum(axis=-1)
 
 
+def anisotropic_law(precision: ArrayLike, threshold: ArrayLike, *, exact: bool) -> Conditional:
+    """The conditional of a world: the theorem's `FisherBingham`, or the released code's `ShellProjectedNormal`."""
+    return FisherBingham(precision) if exact else ShellProjectedNormal(precision, threshold)
+
+
 def _precision(law, mean: Float[Array, "N n"]) -> Float[Array, " n"]:
     precision = jnp.asarray(law.precision, mean.dtype)
     if precision.shape != mean.shape[-1:]:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.dgp._params import require_positive
-from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
+from identax.dgp._params import check_num, checked_positive, require_positive
+from identax.dgp.anisotropic import ShellProjectedNormal, anisotropic_law
 from identax.dgp.base import DGP, Sample
 from identax.dgp.conditionals import Conditional
 from identax.dgp.mixings import Mixing
@@ -42,24 +42,17 @@ def anisotropic_pairs(
         raise ValueError(f"anisotropic_pairs: found n={n}, wanted at least 2")
     default = precision
     if default is not None:
-        _checked_precision(default, n)
+        checked_positive("anisotropic_pairs", "precision", default, (n,))
     ShellProjectedNormal(1.0, threshold)  # refuses a bad threshold now, not inside the compiled step
 
     def init(key: Key[Array, ""], precision: ArrayLike | None = None) -> dict[str, Any]:
         given = default if precision is None else precision
-        if given is None:
-            raise ValueError(
-                "anisotropic_pairs: found no precision, wanted one, here or as init(key, precision=...)"
-            )
-        return {"mixing": mixing.init(stream(key, "world")), "precision": _checked_precision(given, n)}
+        values = checked_positive("anisotropic_pairs", "precision", given, (n,))
+        return {"mixing": mixing.init(stream(key, "world")), "precision": values}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        _check_num("anisotropic_pairs", num)
-        law = (
-            FisherBingham(truth["precision"])
-            if exact
-            else ShellProjectedNormal(truth["precision"], threshold)
-        )
+        check_num("anisotropic_pairs", num)
+        law = anisotropic_law(truth["precision"], threshold, exact=exact)
         z = space.uniform(stream(key, "anchor"), num)
         z_pos = law.sample(stream(key, "positive"), z, space)
         return _observe(mixing, truth["mixing"], z, z_pos)
@@ -108,7 +101,7 @@ def contrastive_pairs(
         return {"mixing": mixing.init(stream(key, "world")), **laws}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        _check_num("contrastive_pairs", num)
+        check_num("contrastive_pairs", num)
         z = truth["marginal"].marginal(stream(key, "anchor"), num, space, center)
         z_pos = truth["conditional"].sample(stream(key, "positive"), z, space)
         return _observe(mixing, truth["mixing"], z, z_pos)
@@ -141,16 +134,3 @@ def linear_precision(n: int, low: ArrayLike = 5.0, high: ArrayLike = 25.0) -> Fl
 def _observe(mixing, weights, z, z_pos) -> Sample:
     x, x_pos = jnp.split(mixing.apply(weights, jnp.concatenate([z, z_pos])), 2)  # one pass: small products cost a call
     return Sample(latents=(z, z_pos), observations=(x, x_pos))
-
-
-def _checked_precision(precision: ArrayLike, n: int) -> Float[Array, " n"]:
-    require_positive("anisotropic_pairs", precision=precision)
-    array = jnp.asarray(precision, float)
-    if array.shape != (n,):
-        raise ValueError(f"anisotropic_pairs: found a precision of shape {array.shape}, wanted ({n},)")
-    return array
-
-
-def _check_num(owner: str, num: int) -> None:
-    if num < 1:
-        raise ValueError(f"{owner}: found num={num} samples, wanted at least 1")

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from identax._choices import check_choice
-from identax.dgp._params import require_positive
-from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
+from identax.dgp._params import check_num, checked_positive
+from identax.dgp.anisotropic import ShellProjectedNormal, anisotropic_law
 from identax.dgp.base import DGP, Sample
 from identax.dgp.mixings import Mixing
 from identax.dgp.spaces import Sphere
@@ -48,14 +48,17 @@ def pairs_with_negatives(
     check_choice("pairs_with_negatives", "negatives", negatives, NEGATIVES)
     if num_negatives < 1:
         raise ValueError(f"pairs_with_negatives: found num_negatives={num_negatives}, wanted at least 1")
-    law = FisherBingham if exact else lambda values: ShellProjectedNormal(values, threshold)
+
+    def law(values):
+        return anisotropic_law(values, threshold, exact=exact)
+
     if not exact:
         ShellProjectedNormal(1.0, threshold)  # refuses a bad threshold now, not inside the compiled step
     defaults = {"precision": precision, "negative_precision": negative_precision}
     needed = ("precision", "negative_precision") if negatives == "hard" else ("precision",)
     for name in needed:
         if defaults[name] is not None:
-            _checked("pairs_with_negatives", name, defaults[name], (n,))
+            checked_positive("pairs_with_negatives", name, defaults[name], (n,))
 
     def init(
         key: Key[Array, ""], precision: Values | None = None, negative_precision: Values | None = None
@@ -64,10 +67,11 @@ def pairs_with_negatives(
         values = {name: defaults[name] if given[name] is None else given[name] for name in needed}
         return {
             "mixing": mixing.init(stream(key, "world")),
-            **{name: _checked("pairs_with_negatives", name, value, (n,)) for name, value in values.items()},
+            **{name: checked_positive("pairs_with_negatives", name, value, (n,)) for name, value in values.items()},
         }
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
+        check_num("pairs_with_negatives", num)
         z = space.uniform(stream(key, "anchor"), num)
         z_pos = law(truth["precision"]).sample(stream(key, "positive"), z, space)
         many = num * num_negatives
@@ -103,19 +107,20 @@ def ensemble_pairs(
         ShellProjectedNormal(1.0, threshold)
     default = precisions
     if default is not None:
-        _checked("ensemble_pairs", "precisions", default, (None, n))
+        checked_positive("ensemble_pairs", "precisions", default, (None, n))
 
     def init(key: Key[Array, ""], precisions: Values | None = None) -> dict[str, Any]:
         given = default if precisions is None else precisions
-        values = _checked("ensemble_pairs", "precisions", given, (None, n))
+        values = checked_positive("ensemble_pairs", "precisions", given, (None, n))
         return {"mixing": mixing.init(stream(key, "world")), "precisions": values}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
+        check_num("ensemble_pairs", num)
         z = space.uniform(stream(key, "anchor"), num)
         positives = []
         for k in range(truth["precisions"].shape[0]):
             values = truth["precisions"][k]
-            law = FisherBingham(values) if exact else ShellProjectedNormal(values, threshold)
+            law = anisotropic_law(values, threshold, exact=exact)
             positives.append(law.sample(stream(key, f"positive {k}"), z, space))
         x = mixing.apply(truth["mixing"], jnp.concatenate([z, *positives]))
         return Sample((z, jnp.stack(positives)), (x[:num], x[num:].reshape(len(positives), num, -1)))
@@ -127,17 +132,3 @@ def _sphere(owner: str, n: int) -> Sphere:
     if n < 2:
         raise ValueError(f"{owner}: found n={n}, wanted at least 2")
     return Sphere(n)
-
-
-def _checked(owner: str, name: str, values: Values | None, shape: tuple[int | None, ...]) -> Float[Array, "..."]:
-    """`values` as an array of `shape` (None: any size); refuses what is missing, of another shape or not > 0."""
-    if values is None:
-        raise ValueError(f"{owner}: found no {name}, wanted one, here or as init(key, {name}=...)")
-    require_positive(owner, **{name: values})
-    array = jnp.asarray(values, float)
-    if array.ndim != len(shape) or any(
-        want not in (None, found) for want, found in zip(shape, array.shape, strict=True)
-    ):
-        wanted = "[" + ", ".join("K" if size is None else str(size) for size in shape) + "]"
-        raise ValueError(f"{owner}: found {name} of shape {array.shape}, wanted {wanted}")
-    return array

@@ -117,12 +117,18 @@ def test_bad_negatives(arguments, message):
         pairs_with_negatives(**arguments, mixing=identity())
 
 
-def test_missing_precisions():
+def test_missing_precisions_and_empty_draws():
     with pytest.raises(ValueError, match="no negative_precision"):
         pairs_with_negatives(3, mixing=identity(), num_negatives=2, precision=LAMBDA).init(jax.random.key(0))
     with pytest.raises(ValueError, match="no precisions"):
         ensemble_pairs(3, mixing=identity()).init(jax.random.key(0))
     with pytest.raises(ValueError, match=r"\(3,\), wanted \[K, 3\]"):
         ensemble_pairs(3, mixing=identity(), precisions=LAMBDA)
+    for dgp in (
+        pairs_with_negatives(3, mixing=identity(), num_negatives=1, negatives="uniform", precision=LAMBDA),
+        ensemble_pairs(3, mixing=identity(), precisions=[LAMBDA]),
+    ):
+        with pytest.raises(ValueError, match="num=0"):
+            dgp.sample(dgp.init(jax.random.key(0)), jax.random.key(1), 0)
     with pytest.raises(ValueError, match="n=1"):
         ensemble_pairs(1, mixing=identity(), precisions=[[1.0]])
