@@ -70,15 +70,12 @@ def per_anchor(similarity: Similarity, z: Embeddings, z_pos: Embeddings, contras
     always taken from `similarity.pair`, so that cancellation in the matrix form cannot push a value below 0.
     """
     z, z_pos = jnp.asarray(z), jnp.asarray(z_pos)
-    scheme, negatives, block_size, reweighting = contrast
-    if negatives is not None:
-        logits = similarity.pair(z[:, None, :], jnp.asarray(negatives))
+    if contrast.negatives is not None:
+        logits = similarity.pair(z[:, None, :], jnp.asarray(contrast.negatives))
         sums, count = partial(_given, logits), logits.shape[1]
-    elif block_size is None:
-        sums, count = partial(_dense, similarity, z, z_pos, scheme), num_negatives(scheme, z.shape[0])
     else:
-        sums, count = partial(_blocked, similarity, z, z_pos, scheme, block_size), num_negatives(scheme, z.shape[0])
-    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, reweighting))
+        sums, count = partial(_in_batch, similarity, z, z_pos, contrast), num_negatives(contrast.scheme, z.shape[0])
+    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, contrast.reweighting))
 
 
 def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, reweighting: Scalar) -> Halves:
@@ -105,29 +102,23 @@ def _given(logits: Array, scale: Scalar) -> Halves:
     return (jax.nn.logsumexp(scaled(logits, scale), axis=1),)
 
 
-def _dense(similarity: Similarity, z, z_pos, scheme: str, scale: Scalar) -> Halves:
+def _in_batch(similarity: Similarity, z, z_pos, contrast: Contrast, scale: Scalar) -> Halves:
+    scheme, size = contrast.scheme, contrast.block_size
+    published = scheme == "two_view_as_published"
+    if size is None:
+        within_of, across_of = dense.within_logsumexp, dense.across_logsumexps
+    else:
+        within_of = partial(blocked.within_logsumexp, block_size=size)
+        across_of = partial(blocked.across_logsumexps, block_size=size, columns=not published)
     centre = jnp.mean(z, axis=0, keepdims=True)
     first = similarity.parts(z, z, centre)
-    within = dense.within_logsumexp(first, scale)
+    within = within_of(first, scale=scale)
     if scheme == "one_view":
         return (within,)
     if scheme == "one_view_with_self":
         return (jnp.logaddexp(within, scaled(similarity.pair(z, z), scale)),)
     # The cross block serves both halves: row i holds anchor a_i against every b_k, column i b_i against a_k.
     second = similarity.parts(z_pos, z_pos, centre)
-    within_pos = dense.within_logsumexp(second, scale)
-    rows, columns = dense.across_logsumexps(first._replace(columns=second.columns), scale)
-    columns = rows if scheme == "two_view_as_published" else columns
-    return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, columns)
-
-
-def _blocked(similarity: Similarity, z, z_pos, scheme: str, block_size: int, scale: Scalar) -> Halves:
-    within = blocked.within_logsumexp(similarity.parts(z, z), block_size, scale)
-    if scheme == "one_view":
-        return (within,)
-    if scheme == "one_view_with_self":
-        return (jnp.logaddexp(within, scaled(similarity.pair(z, z), scale)),)
-    within_pos = blocked.within_logsumexp(similarity.parts(z_pos, z_pos), block_size, scale)
-    published = scheme == "two_view_as_published"
-    rows, columns = blocked.across_logsumexps(similarity.parts(z, z_pos), block_size, scale, columns=not published)
+    within_pos = within_of(second, scale=scale)
+    rows, columns = across_of(first._replace(columns=second.columns), scale=scale)
     return jnp.logaddexp(within, rows), jnp.logaddexp(within_pos, rows if published else columns)
