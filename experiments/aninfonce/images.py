@@ -19,7 +19,7 @@ import optax
 
 from experiments.aninfonce import images_tables as tables
 from experiments.aninfonce.images_readout import Labelled, as_floats, readouts
-from experiments.aninfonce.optimizers import two_rate_adam
+from experiments.aninfonce.optimizers import cosine, two_rate_adam
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
 from identax.cached_gradient import micro_batched_model
 from identax.data import epoch_batches, epoch_indices, image_source, take
@@ -27,6 +27,7 @@ from identax.losses import aninfonce
 from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
 from identax.rng import stream
 from identax.run.experiment import Arm
+from identax.softplus import inverse_softplus
 from identax.study import Study, gradient_study
 
 TRACED = ("precision_start", "learning_rate", "precision_learning_rate", "weight_decay")
@@ -181,8 +182,7 @@ def build(config: Config) -> Study:
             variables[name], state[name] = made["params"], made["state"]
             x = model.apply(made, x)[0]
         start = hparams["precision_start"] * jnp.ones(config.dim)
-        raw = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
-        return {}, {"encoder": variables, "raw_precision": raw}, state
+        return {}, {"encoder": variables, "raw_precision": inverse_softplus(start)}, state
 
     def sample(state, key):
         indices = epoch_indices(
@@ -261,16 +261,13 @@ def _optimizer(config: Config, hparams):
     if config.optimizer == "adam":
         return two_rate_adam(hparams, schedule="cosine", num_steps=config.num_steps)
 
-    def cosine(rate):
-        return lambda count: rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(count / config.num_steps, 0, 1)))
-
-    encoder = optax.chain(
-        optax.add_decayed_weights(hparams["weight_decay"]),
-        optax.sgd(cosine(hparams["learning_rate"]), momentum=0.9),
+    encoder_rate, precision_rate = (
+        cosine(hparams[name], config.num_steps) for name in ("learning_rate", "precision_learning_rate")
     )
-    groups: dict[Any, Any] = {
-        "encoder": encoder, "raw_precision": optax.adam(cosine(hparams["precision_learning_rate"]))
-    }  # fmt: skip
+    encoder = optax.chain(
+        optax.add_decayed_weights(hparams["weight_decay"]), optax.sgd(encoder_rate, momentum=0.9)
+    )
+    groups: dict[Any, Any] = {"encoder": encoder, "raw_precision": optax.adam(precision_rate)}
     return optax.multi_transform(groups, lambda params: {name: name for name in params})
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from identax.models import canonical_coordinates, fit_linear_layer
+from identax.softplus import inverse_softplus
 
 _SMALLEST_START = 0.5  # a latent must not start out unseen
 
@@ -25,8 +26,7 @@ def canonical_start(
     spare = width - dim
     last = {"Dense_0": {"kernel": _pad(kernel, spare), "bias": _pad(bias, spare)}}
     start = jnp.maximum(found.precision, _SMALLEST_START)
-    raw = start + jnp.log(-jnp.expm1(-start))  # softplus^-1
-    return last, _pad(raw, spare), _pad(jnp.ones(dim), spare)
+    return last, _pad(inverse_softplus(start), spare), _pad(jnp.ones(dim), spare)
 
 
 def _pad(array, count):

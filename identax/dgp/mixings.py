@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from identax._choices import check_choice
 from identax.rng import stream
+from identax.softplus import inverse_softplus
 
 _SWEEPS = 10  # over all pairs of columns; convergence is quadratic
 _CHUNK = 1000  # matrices judged at once; bounds memory only
@@ -160,14 +161,10 @@ def _elu_inverse(y):
     return jnp.where(y > 0, y, jnp.log1p(jnp.minimum(y, 0)))
 
 
-def _softplus_inverse(y):
-    return y + jnp.log(-jnp.expm1(-y))
-
-
 _ACTIVATIONS: dict[str, tuple[Callable, Callable | None]] = {
     "leaky_relu": (lambda x: jax.nn.leaky_relu(x, 0.2), _leaky_relu_inverse),
     "relu": (jax.nn.relu, None),
     "elu": (jax.nn.elu, _elu_inverse),
     "smooth_leaky_relu": (_smooth_leaky_relu, _smooth_leaky_relu_inverse),
-    "softplus": (jax.nn.softplus, _softplus_inverse),
+    "softplus": (jax.nn.softplus, inverse_softplus),
 }

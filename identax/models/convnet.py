@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from identax._choices import check_choice
 from identax.models.base import Model
+from identax.models.layers import HE_FAN_IN
 from identax.models.mlp import HEADS, from_linen, output_head
 
-_KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 _SIDE = 64
 
 
@@ -26,11 +26,11 @@ class _Convnet(nn.Module):
         for width in self.channels:
             x = nn.relu(self._convolution(width, x.dtype, strides=(2, 2), padding=((1, 1), (1, 1)))(x))
         x = nn.relu(self._convolution(self.features, x.dtype, padding="VALID")(x))
-        x = nn.Dense(self.dim, dtype=x.dtype, param_dtype=x.dtype, kernel_init=_KAIMING)(x.reshape(x.shape[0], -1))
+        x = nn.Dense(self.dim, dtype=x.dtype, param_dtype=x.dtype, kernel_init=HE_FAN_IN)(x.reshape(x.shape[0], -1))
         return output_head(self, self.head, x)
 
     def _convolution(self, width, dtype, **how):
-        return nn.Conv(width, (4, 4), dtype=dtype, param_dtype=dtype, kernel_init=_KAIMING, **how)
+        return nn.Conv(width, (4, 4), dtype=dtype, param_dtype=dtype, kernel_init=HE_FAN_IN, **how)
 
 
 def convnet(

@@ -77,7 +77,6 @@ class _MLP(nn.Module):
         return output_head(self, self.head, x)
 
 
-
 def mlp(
     widths: Sequence[int], *, activation: str = "leaky_relu", head: str = "none", activate_last: bool = False
 ) -> Model:

@@ -4,15 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 
-from identax._choices import check_choice
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
+from identax.models.layers import HE_FAN_IN, compute_dtype, types_of
 from identax.models.mlp import from_linen
-from identax.models.resnet import DTYPES
-
-_HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 class _Projector(nn.Module):
@@ -21,11 +17,10 @@ class _Projector(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        param_dtype = jnp.promote_types(x.dtype, jnp.float32)
-        dtype = param_dtype if self.dtype is None else self.dtype
+        param_dtype, dtype = types_of(x, self.dtype)
         x = x.astype(dtype)
         for width in self.widths[:-1]:
-            x = nn.Dense(width, use_bias=False, kernel_init=_HE, param_dtype=param_dtype, dtype=dtype)(x)
+            x = nn.Dense(width, use_bias=False, kernel_init=HE_FAN_IN, param_dtype=param_dtype, dtype=dtype)(x)
             x = nn.relu(BatchNorm()(x))
         return nn.Dense(self.widths[-1], param_dtype=param_dtype, dtype=dtype)(x).astype(param_dtype)
 
@@ -40,6 +35,4 @@ def projector(widths: Sequence[int], *, compute: str | None = None) -> Model:
     widths = tuple(int(width) for width in widths)
     if not widths or min(widths) < 1:
         raise ValueError(f"projector: found widths={widths}, wanted one or more positive integers")
-    if compute is not None:
-        check_choice("projector", "compute", compute, DTYPES)
-    return from_linen(_Projector(widths, None if compute is None else jnp.dtype(compute)))
+    return from_linen(_Projector(widths, compute_dtype("projector", compute)))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from identax._choices import check_choice
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
+from identax.models.layers import compute_dtype, types_of
 from identax.models.mlp import from_linen
 
 STEMS = ("cifar", "imagenet")
-DTYPES = ("float32", "bfloat16")
 _HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -72,8 +72,7 @@ class _ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        param_dtype = jnp.promote_types(x.dtype, jnp.float32)
-        dtype = param_dtype if self.dtype is None else self.dtype
+        param_dtype, dtype = types_of(x, self.dtype)
         block = nn.remat(_Block) if self.remat else _Block
         x = x.astype(dtype)
         large = self.stem == "imagenet"
@@ -108,11 +107,9 @@ def _resnet(
     zero_init_residual: bool,
 ) -> Model:
     check_choice(name, "stem", stem, STEMS)
-    if compute is not None:
-        check_choice(name, "compute", compute, DTYPES)
     if width < 1 or (num_classes is not None and num_classes < 1):
         raise ValueError(f"{name}: found width={width}, num_classes={num_classes}, wanted positive integers")
-    dtype = None if compute is None else jnp.dtype(compute)
+    dtype = compute_dtype(name, compute)
     return images_only(
         name, from_linen(_ResNet(tuple(sizes), bottleneck, width, stem, num_classes, dtype, remat, zero_init_residual))
     )

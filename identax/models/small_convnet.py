@@ -6,13 +6,11 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax._choices import check_choice
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
+from identax.models.layers import HE_FAN_IN, compute_dtype, types_of
 from identax.models.mlp import from_linen
-from identax.models.resnet import DTYPES, images_only
-
-_HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+from identax.models.resnet import images_only
 
 
 class _PatchConv(nn.Module):
@@ -33,7 +31,7 @@ class _PatchConv(nn.Module):
         rows, columns = 2 * height - 1, 2 * width - 1
         shifted = [padded[:, i : i + rows : 2, j : j + columns : 2] for i in range(3) for j in range(3)]
         dense = nn.Dense(
-            self.features, use_bias=False, kernel_init=_HE, param_dtype=self.param_dtype, dtype=self.dtype
+            self.features, use_bias=False, kernel_init=HE_FAN_IN, param_dtype=self.param_dtype, dtype=self.dtype
         )
         return dense(jnp.concatenate(shifted, axis=-1))
 
@@ -45,13 +43,12 @@ class _SmallConvnet(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        param_dtype = jnp.promote_types(x.dtype, jnp.float32)
-        dtype = param_dtype if self.dtype is None else self.dtype
+        param_dtype, dtype = types_of(x, self.dtype)
         x = x.astype(dtype)
         for width in self.channels:
             x = nn.relu(BatchNorm()(_PatchConv(width, param_dtype, dtype)(x)))
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dense(self.features, use_bias=False, kernel_init=_HE, param_dtype=param_dtype, dtype=dtype)(x)
+        x = nn.Dense(self.features, use_bias=False, kernel_init=HE_FAN_IN, param_dtype=param_dtype, dtype=dtype)(x)
         return nn.relu(BatchNorm()(x)).astype(param_dtype)
 
 
@@ -70,7 +67,5 @@ def small_convnet(
         raise ValueError(
             f"small_convnet: found channels={channels}, features={features}, wanted one or more positive integers"
         )
-    if compute is not None:
-        check_choice("small_convnet", "compute", compute, DTYPES)
-    dtype = None if compute is None else jnp.dtype(compute)
+    dtype = compute_dtype("small_convnet", compute)
     return images_only("small_convnet", from_linen(_SmallConvnet(channels, features, dtype)))
