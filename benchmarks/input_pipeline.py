@@ -1,12 +1,12 @@
 """Images per second of the input pipeline, and how long the device waits for them while it trains."""
 
 import dataclasses
+import math
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +17,7 @@ from benchmarks.timing import Measurement, alternate
 from identax.data import ImageSource, epoch_batches, image_source
 from identax.data.batches import epoch_indices
 from identax.losses import infonce
+from identax.models import mlp
 from identax.rng import stream
 from identax.run import make_mesh, run
 from identax.run.results import WAITED
@@ -25,24 +26,16 @@ from identax.study import Study, Trials, gradient_study
 _FILLING = 0.5  # seconds in which the buffer of eight batches fills
 
 
-class Encoder(nn.Module):
-    """Three dense layers [N, H, W, C] -> [N, 32]; of 32 x 32 x 3 a hundredth of ResNet-18's work, so a hard test."""
-
-    @nn.compact
-    def __call__(self, x):
-        x = x.reshape(x.shape[0], -1)
-        for width in (1024, 256):
-            x = nn.relu(nn.Dense(width)(x))
-        return nn.Dense(32)(x)
-
-
 def study_of(source: ImageSource, held: np.ndarray | None = None, batch_size: int = 0) -> Study:
-    """InfoNCE between images and noisy copies: fed by a loader, or out of images `held` on the device."""
-    encoder = Encoder()
+    """InfoNCE between images and noisy copies: fed by a loader, or out of images `held` on the device.
+
+    Three dense layers encode; of 32 x 32 x 3 pixels that is a hundredth of ResNet-18's work, so a hard test.
+    """
+    encoder = mlp((1024, 256, 32), activation="relu", head="sphere")
+    pixels = math.prod(source.image_shape)
 
     def encode(params, images):
-        z = encoder.apply(params, images)
-        return z / jnp.linalg.norm(z, axis=-1, keepdims=True)  # pyright: ignore[reportArgumentType]
+        return encoder.apply({"params": params}, images.reshape(images.shape[0], -1))[0]
 
     def loss(params, state, batch, key):
         x = batch["image"].astype(jnp.float32) / 255
@@ -56,7 +49,7 @@ def study_of(source: ImageSource, held: np.ndarray | None = None, batch_size: in
         return {"image": jnp.take(jnp.asarray(held), indices, axis=0)}
 
     return gradient_study(
-        init=lambda key, hparams: (None, encoder.init(key, jnp.zeros((1, *source.image_shape))), None),
+        init=lambda key, hparams: (None, encoder.init(key, jnp.zeros((1, pixels)))["params"], None),
         loss=loss,
         optimizer=lambda hparams: optax.adam(1e-3),
         evaluate=lambda state, key: {},

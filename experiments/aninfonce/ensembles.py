@@ -148,10 +148,10 @@ def premises(config: Config) -> Mapping[str, Report]:
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity`, and the gain over the better single loss."""
+    """One value per seed for every quantity, as `arm: quantity`; `alone, all` joins the single losses."""
     return tables.measure(config, results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """MCC over training and at the end, the learned precisions of the ensemble."""
+    """MCC and R2 over training, MCC at the end."""
     return tables.figures(config, results)

@@ -7,7 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report, oracle_precision
+from identax.assumptions import (
+    ContrastiveObjective,
+    ContrastiveWorld,
+    Report,
+    contrastive_report,
+    optimal_precision,
+    oracle_precision,
+)
 from identax.dgp import identity, linear_precision, pairs_with_negatives
 from identax.run import Results
 from identax.run.experiment import Arm, Reference
@@ -46,7 +53,7 @@ REFERENCES = (
 def target(config: Any, negatives: Sequence[float]) -> np.ndarray:
     """Lambda - Lambda^- [n]; what is uniform for all purposes counts as Lambda^- = 0."""
     values = np.asarray(negatives, float)
-    return np.asarray(_positives(config)) - np.where(values < 0.01, 0.0, values)
+    return optimal_precision(_positives(config), np.where(values < 0.01, 0.0, values), signed=True)
 
 
 def _positives(config: Any) -> tuple[float, ...]:

@@ -115,21 +115,22 @@ def as_floats(image: Any) -> Any:
 
 
 def _chunked(features, images, chunk):
-    """Features of many images, `chunk` at a time: never all activations at once."""
-    num = images.shape[0]
-    parts = jnp.asarray(images).reshape(num // chunk, chunk, *images.shape[1:])
-    found = jax.lax.map(lambda part: dict(features(as_floats(part))), parts)
-    return jax.tree.map(lambda leaf: leaf.reshape(num, *leaf.shape[2:]), found)
+    """Features of many images as they are."""
+    return _by_chunk(lambda part: dict(features(as_floats(part))), jnp.asarray(images), chunk)
 
 
 def _views(features, augment, key, images, chunk):
-    num = images.shape[0]
-    parts = jnp.asarray(images).reshape(num // chunk, chunk, *images.shape[1:])
+    """Features of one view of each image, and what was drawn for it."""
 
-    def one(part):
-        key, images = part
-        views, drawn = augment(key, as_floats(images))
+    def one(key, part):
+        views, drawn = augment(key, as_floats(part))
         return dict(features(views)), drawn
 
-    found = jax.lax.map(one, (jax.random.split(key, num // chunk), parts))
-    return jax.tree.map(lambda leaf: leaf.reshape(num, *leaf.shape[2:]), found)
+    return _by_chunk(one, jnp.asarray(images), chunk, jax.random.split(key, images.shape[0] // chunk))
+
+
+def _by_chunk(fn, images, chunk, *each):
+    """Applies `fn(*each of the chunk, images)` to `chunk` images at a time: never all activations at once."""
+    parts = images.reshape(-1, chunk, *images.shape[1:])
+    found = jax.lax.map(lambda part: fn(*part), (*each, parts))
+    return jax.tree.map(lambda leaf: leaf.reshape(images.shape[0], *leaf.shape[2:]), found)

@@ -65,11 +65,8 @@ class ImageSource:
     def in_memory(self) -> "ImageSource":
         """The same examples, read now and held in memory: much faster to draw from."""
         everything = self.read_batch(np.arange(len(self)))
-        return _in_memory(self, everything["image"], everything["label"])
-
-
-def _in_memory(like: ImageSource, images: np.ndarray, labels: np.ndarray) -> ImageSource:
-    return dataclasses.replace(like, read=lambda indices: (images[indices], labels[indices]))
+        images, labels = everything["image"], everything["label"]
+        return dataclasses.replace(self, read=lambda indices: (images[indices], labels[indices]))
 
 
 def image_source(
@@ -116,10 +113,10 @@ def _digits(split: str, size: int | None) -> ImageSource:
     if size is not None:
         images = np.stack([_square(Image.fromarray(image[..., 0]), 1, size) for image in images])
     num, height, width, channels = images.shape
-    like = ImageSource(
-        "digits", split, (height, width, channels), 10, num, lambda indices: (images, parts[split].labels)
+    labels = parts[split].labels
+    return ImageSource(
+        "digits", split, (height, width, channels), 10, num, lambda indices: (images[indices], labels[indices])
     )
-    return _in_memory(like, images, parts[split].labels)
 
 
 def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | None) -> ImageSource:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_tables
-from identax.run import make_mesh
+from identax.run import Results, make_mesh
 from identax.run.experiment import Options, run_experiment
 from identax.study import Trials
 
@@ -57,8 +57,6 @@ def test_references_are_quantities_of_the_quick_preset(name):
 
 
 def _zeros(module, arm):
-    from identax.run import Results
-
     config = dataclasses.replace(arm.config, pool_size=8, num_evaluate=16)
     study = module.build(dataclasses.replace(config, **dict.fromkeys(module.TRACED, np.nan)))
     values = {field: arm.sweep.get(field, getattr(config, field)) for field in module.TRACED}

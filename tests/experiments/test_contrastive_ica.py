@@ -1,5 +1,7 @@
 """The contrastive-ICA tables: one cell of each runs a few steps, all others are checked without training."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -23,8 +25,6 @@ def test_smoke(module, arm, tmp_path):
 @pytest.mark.parametrize("preset", ["quick", "medium", "paper"])
 def test_cells_of_one_shape_share_their_programs(module, preset):
     """What differs between cells of one shape are traced numbers, so that `build` sees few distinct configs."""
-    import dataclasses
-
     arms = module.arms(module.PRESETS[preset])
     static = {repr(dataclasses.replace(arm.config, **dict.fromkeys(module.TRACED, 0.0))) for arm in arms}
     assert len({arm.name for arm in arms}) == len(arms) >= 10
