@@ -2,6 +2,15 @@
 
 from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
 from identax.dgp.base import DGP, Sample
+from identax.dgp.clusters import (
+    LabelledSample,
+    TruncatedLaplace,
+    cluster_of,
+    label_noise,
+    label_prior,
+    sphere_clusters,
+    swap_labels,
+)
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
 from identax.dgp.decoders import Autoencoder, decoder_mixing, mlp_autoencoder, vae_study
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
@@ -18,6 +27,7 @@ __all__ = [
     "Euclidean",
     "FisherBingham",
     "GeneralizedNormal",
+    "LabelledSample",
     "Laplace",
     "Mixing",
     "Normal",
@@ -25,18 +35,24 @@ __all__ = [
     "ShellProjectedNormal",
     "Space",
     "Sphere",
+    "TruncatedLaplace",
     "Uniform",
     "VonMisesFisher",
     "anisotropic_pairs",
     "bimodal_precision",
+    "cluster_of",
     "contrastive_pairs",
     "decoder_mixing",
     "ensemble_pairs",
     "identity",
+    "label_noise",
+    "label_prior",
     "linear_precision",
     "mlp_autoencoder",
     "orthogonal",
     "pairs_with_negatives",
     "random_invertible_mlp",
+    "sphere_clusters",
+    "swap_labels",
     "vae_study",
 ]
