@@ -3,6 +3,7 @@
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
 from identax.losses.contrast import SCHEMES
 from identax.losses.contrastive import aninfonce, infonce, lp_infonce
+from identax.losses.discrimination import project_rows, sharded_softmax_cross_entropy, softmax_cross_entropy
 from identax.losses.elbo import bernoulli_nll, gaussian_kl, negative_elbo
 from identax.losses.sharded import sharded
 from identax.losses.slow_vae import (
@@ -28,8 +29,11 @@ __all__ = [
     "lp_infonce",
     "negative_elbo",
     "normal_entropy",
+    "project_rows",
     "r2_loss",
     "sharded",
+    "sharded_softmax_cross_entropy",
     "slow_vae",
+    "softmax_cross_entropy",
     "uniformity",
 ]

@@ -1,0 +1,205 @@
+"""Softmax cross-entropy against the rows of a head: instance discrimination (DIET) and supervised classification."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float, Integer
+
+from identax.losses._checks import BlockSize, Embeddings, Scalar, check_block_size, check_scalar, is_traced
+
+Labels = Integer[Array | np.ndarray, "..."]
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def softmax_cross_entropy(
+    embeddings: Embeddings,
+    head: Embeddings,
+    labels: Labels,
+    *,
+    beta: Scalar = 1.0,
+    block_size: BlockSize = None,
+    normalize_rows: bool = False,
+) -> Float[Array, " B"]:
+    """Cross-entropy of every example's label under a softmax over the rows of `head`: [B], in nats.
+
+        L_b = log sum_j exp(beta <w_j, z_b>) - beta <w_{i_b}, z_b>
+
+    Labels are instances (DIET: one row for each of N data points) or classes (supervised learning).
+    Args: `embeddings` z [B, d], `head` w [N, d], `labels` i [B] in 0..N-1, `beta` > 0 a scalar (may be learned).
+    `block_size` rows of the head at a time: no [B, N] array exists, neither forwards nor backwards; same values and
+    gradients, reverse mode only. `normalize_rows` divides the rows by their norms inside the loss, differentiably; for
+    the projection of the stored parameter see `project_rows`.
+    Raises `ValueError` for shapes that do not fit, a head without rows, labels known to be out of range, a beta known
+    not to be > 0, and a block size other than 1..N.
+    Source: Reizinger et al. 2025, eq. of DIET and theorem 1.
+    """
+    _check("softmax_cross_entropy", embeddings, head, labels, beta)
+    check_block_size("softmax_cross_entropy", block_size, np.shape(head)[0])
+    embeddings, head, labels = jnp.asarray(embeddings), jnp.asarray(head), jnp.asarray(labels)
+    if normalize_rows:
+        head = project_rows(head)
+    scaled = jnp.asarray(beta, embeddings.dtype) * embeddings
+    own = jnp.sum(scaled * head[labels], axis=1)
+    return _logsumexps(scaled, head, block_size) - own
+
+
+def sharded_softmax_cross_entropy(
+    embeddings: Embeddings,
+    head: Embeddings,
+    labels: Labels,
+    *,
+    mesh: Mesh,
+    axis: str = "data",
+    beta: Scalar = 1.0,
+    block_size: BlockSize = None,
+    normalize_rows: bool = False,
+) -> Float[Array, " B"]:
+    """`softmax_cross_entropy` with the rows of `head` spread over the mesh's `axis`: same values and gradients.
+
+    Each of the axis' P devices keeps N/P rows, and their gradient, and meets all embeddings with them under one
+    `shard_map`; what travels is [B, d] embeddings and [B] maxima and sums. Arguments and results are global arrays.
+    With `block_size` (at most N/P) a device holds [B, block_size] logits. Reverse mode only. Other axes of the mesh
+    stay with the compiler, so it maps over trials.
+
+    Raises `ValueError` as the loss does, for an axis that the mesh does not have, and where P does not divide N.
+    """
+    where = "sharded_softmax_cross_entropy"
+    _check(where, embeddings, head, labels, beta)
+    if axis not in mesh.shape:
+        raise ValueError(f"{where}: found axis={axis!r}, wanted one of the mesh's {list(mesh.shape)}")
+    num, devices = np.shape(head)[0], mesh.shape[axis]
+    if num % devices:
+        raise ValueError(f"{where}: found a head of N={num} rows on {devices} devices, wanted a multiple of {devices}")
+    check_block_size(where, block_size, num // devices)
+
+    def local(scaled, rows, ids, labels):
+        if normalize_rows:
+            rows = project_rows(rows)
+        sums = _logsumexps(scaled, rows, block_size)
+        top = jax.lax.pmax(jax.lax.stop_gradient(sums), axis)
+        total = jnp.log(jax.lax.psum(jnp.exp(sums - top), axis)) + top
+        place = labels - ids[0]
+        here = (place >= 0) & (place < rows.shape[0])
+        own = jnp.sum(scaled * rows[jnp.where(here, place, 0)], axis=1)
+        return total - jax.lax.psum(jnp.where(here, own, 0.0), axis)
+
+    rows, everywhere = PartitionSpec(axis), PartitionSpec()
+    # The numbers of the rows come as an array: asking for the device's index is refused beside automatic axes.
+    mapped = jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(everywhere, rows, rows, everywhere),
+        out_specs=everywhere,
+        axis_names={axis},
+        check_vma=False,
+    )
+    embeddings, head, labels = jnp.asarray(embeddings), jnp.asarray(head), jnp.asarray(labels)
+    scaled = jnp.asarray(beta, embeddings.dtype) * embeddings
+    return jax.jit(mapped)(scaled, head, jnp.arange(num, dtype=labels.dtype), labels)
+
+
+def project_rows(head: Embeddings) -> Float[Array, "N d"]:
+    """Divides every row of the head by its Euclidean norm: [N, d].
+
+    As in the original unit-norm variant it is meant for the stored parameter at the start of a step, outside the
+    gradient: optimiser moments are not projected, and after the step rows are off the sphere by about the learning
+    rate. Inside a loss it is a differentiable normalisation instead (`normalize_rows`). A traced zero row stays zero.
+    Raises `ValueError` unless `head` is [N, d] with N, d >= 1, and for a row known to be zero.
+    Source: Reizinger et al. 2025, code (`normalize_rows`).
+    """
+    _check_head("project_rows", head)
+    head = jnp.asarray(head)
+    if not is_traced(head) and not np.all(np.any(np.asarray(head) != 0, axis=1)):
+        raise ValueError("project_rows: found a row of zeros, wanted rows with a direction")
+    # By the largest entry first: squares of very small or large ones would leave the range of the type.
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(head), axis=1, keepdims=True))
+    scaled = head / jnp.where(size > 0, size, 1.0)
+    squared = jnp.sum(scaled * scaled, axis=1, keepdims=True)
+    return scaled / jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+
+
+def _logsumexps(embeddings, head, block_size):
+    """log sum_j exp(<w_j, z_b>) of every embedding: [B]."""
+    if block_size is None:
+        return jax.nn.logsumexp(jnp.matmul(embeddings, head.T, precision=_HIGHEST), axis=1)
+    return cast(Array, _blocked(_padded(head, int(block_size)), embeddings, head.shape[0]))
+
+
+def _padded(head, size):
+    """Rows in blocks: [N, d] -> [K, size, d], the last one filled up."""
+    return jnp.pad(head, ((0, -head.shape[0] % size), (0, 0))).reshape(-1, size, head.shape[1])
+
+
+def _logits(number, block, embeddings, num):
+    """Logits [B, size] of one block, -inf for the filling."""
+    logits = jnp.matmul(embeddings, block.T, precision=_HIGHEST)
+    counted = number * block.shape[0] + jnp.arange(block.shape[0]) < num
+    return jnp.where(counted[None, :], logits, -jnp.inf)
+
+
+def _blocked_sums(blocks, embeddings, num):
+    def step(carry, item):
+        top, total = carry
+        number, block = item
+        logits = _logits(number, block, embeddings, num)
+        above = jnp.maximum(top, logits.max(axis=1))
+        total = total * jnp.exp(top - above) + jnp.exp(logits - above[:, None]).sum(axis=1)
+        return (above, total), None
+
+    first = _logits(0, blocks[0], embeddings, num)
+    top = first.max(axis=1)
+    start = top, jnp.exp(first - top[:, None]).sum(axis=1)
+    (top, total), _ = jax.lax.scan(step, start, (jnp.arange(1, blocks.shape[0]), blocks[1:]))
+    return top + jnp.log(total)
+
+
+def _forward(blocks, embeddings, num):
+    sums = _blocked_sums(blocks, embeddings, num)
+    return sums, (blocks, embeddings, sums)
+
+
+def _backward(num, residuals, cotangent):
+    """The softmax of every block once more, from the sums that are known now."""
+    blocks, embeddings, sums = residuals
+
+    def step(total, item):
+        number, block = item
+        weights = cotangent[:, None] * jnp.exp(_logits(number, block, embeddings, num) - sums[:, None])
+        of_block = jnp.matmul(weights.T, embeddings, precision=_HIGHEST)
+        return total + jnp.matmul(weights, block, precision=_HIGHEST), of_block
+
+    items = jnp.arange(blocks.shape[0]), blocks
+    of_embeddings, of_blocks = jax.lax.scan(step, jnp.zeros_like(embeddings), items)
+    return of_blocks, of_embeddings
+
+
+_blocked: Callable[..., Any] = jax.custom_vjp(_blocked_sums, nondiff_argnums=(2,))
+_blocked.defvjp(_forward, _backward)  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def _check(where, embeddings, head, labels, beta):
+    _check_head(where, head)
+    batch = np.shape(embeddings)
+    if len(batch) != 2 or 0 in batch or batch[1] != np.shape(head)[1]:
+        raise ValueError(
+            f"{where}: found embeddings of shape {batch} and a head of shape {np.shape(head)}, wanted [B, d] and [N, d]"
+        )
+    if np.shape(labels) != batch[:1]:
+        raise ValueError(f"{where}: found labels of shape {np.shape(labels)}, wanted one for each of {batch[0]} rows")
+    check_scalar(where, "beta", beta)
+    elsewhere = isinstance(labels, jax.Array) and not is_traced(labels) and not labels.is_fully_addressable
+    if not is_traced(labels) and not elsewhere:
+        known = np.asarray(labels)
+        if known.min() < 0 or known.max() >= np.shape(head)[0]:
+            raise ValueError(
+                f"{where}: found labels from {known.min()} to {known.max()}, wanted 0 to {np.shape(head)[0] - 1}"
+            )
+
+
+def _check_head(where, head):
+    if np.ndim(head) != 2 or 0 in np.shape(head):
+        raise ValueError(f"{where}: found a head of shape {np.shape(head)}, wanted [N, d] with N, d >= 1")
