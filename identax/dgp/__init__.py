@@ -13,20 +13,27 @@ from identax.dgp.clusters import (
 )
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
 from identax.dgp.decoders import Autoencoder, decoder_mixing, mlp_autoencoder, vae_study
+from identax.dgp.factors import Factor, FactorGrid
+from identax.dgp.image_world import ImageWorld
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.dgp.spherical import VonMisesFisher
+from identax.dgp.sprites import SPRITE_SHAPES, sprites
 from identax.dgp.views import ensemble_pairs, pairs_with_negatives
 
 __all__ = [
     "DGP",
+    "SPRITE_SHAPES",
     "Autoencoder",
     "Box",
     "Conditional",
     "Euclidean",
+    "Factor",
+    "FactorGrid",
     "FisherBingham",
     "GeneralizedNormal",
+    "ImageWorld",
     "LabelledSample",
     "Laplace",
     "Mixing",
@@ -53,6 +60,7 @@ __all__ = [
     "pairs_with_negatives",
     "random_invertible_mlp",
     "sphere_clusters",
+    "sprites",
     "swap_labels",
     "vae_study",
 ]
