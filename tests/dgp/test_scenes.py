@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from identax.dgp import SCENE_SHAPES, scenes
 
@@ -74,24 +75,23 @@ def test_the_object_is_where_marched_rays_meet_it(shape):
 
 def test_floor_and_walls_are_where_rays_meet_their_planes():
     azimuths = (-30.0, 0.0, 30.0)
-    walls = {}
+    lights = {name: [] for name in ("back", "left", "right")}
     for image, azimuth in zip(images(2, [(1.0, azimuth) for azimuth in azimuths]), azimuths, strict=True):
         eye, d = rays(azimuth)
         down = np.where(d[..., 1] < 0, -eye[1] / np.minimum(d[..., 1], -1e-9), np.inf)
         back = (-3.6 - eye[2]) / d[..., 2]
-        side = (np.where(d[..., 0] < 0, -3.9, 3.9) - eye[0]) / d[..., 0]
-        near = np.minimum(back, side)
-        floor, wall = image[..., 0] > 0.5 * image.max(axis=-1), image[..., 1] > 0.5 * image.max(axis=-1)
-        bare = image[..., 2] < 1e-5
-        assert floor[bare & (down < 0.97 * near)].all() and wall[bare & (down > 1.03 * near)].all()
-        assert (bare & (down < 0.97 * near)).sum() > 500 and (bare & (down > 1.03 * near)).sum() > 500
-        on_side = side < 0.97 * back
-        seen = {"back": side > 1.03 * back, "left": on_side & (d[..., 0] < 0), "right": on_side & (d[..., 0] > 0)}
-        for name, where in seen.items():
-            walls.setdefault(name, []).append(image[bare & where & (down > 1.03 * near), 1])
-    lights = {name: np.unique(np.concatenate(found).round(5)) for name, found in walls.items()}
-    assert [len(light) for light in lights.values()] == [1, 1, 1]  # a plane has one light, from everywhere
-    assert lights["left"] > lights["right"] and lights["back"] > lights["right"]
+        left, right = (np.where(s * d[..., 0] > 0, (3.9 * s - eye[0]) / d[..., 0], np.inf) for s in (-1, 1))
+        plane = np.argmin([down, back, left, right], axis=0)
+        # Not on a soft edge, not on the object: all neighbours within two pixels are of one plane.
+        plain = (minimum_filter(plane, 5) == maximum_filter(plane, 5)) & (image[..., 2] < 1e-5)
+        assert (image[plain & (plane == 0), 1] < 1e-5).all() and (image[plain & (plane == 0), 0] > 0.3).all()
+        assert (image[plain & (plane > 0), 0] < 1e-5).all() and (plain & (plane == 0)).sum() > 500
+        for k, name in enumerate(lights, start=1):
+            lights[name].append(image[plain & (plane == k), 1])
+    lights = {name: np.concatenate(found) for name, found in lights.items()}
+    for found in lights.values():
+        assert len(found) > 100 and np.ptp(found) < 1e-5  # a plane has one light, from everywhere
+    assert lights["left"][0] > lights["right"][0] and lights["back"][0] > lights["right"][0]
 
 
 def test_hues_touch_their_own_surfaces_only():
@@ -99,7 +99,7 @@ def test_hues_touch_their_own_surfaces_only():
     masks = [first[..., k] > 1e-5 for k in range(3)]
     for k in range(3):
         hues = [0.9 if j == k else hue for j, hue in enumerate(HUES)]
-        changed = np.abs(images(3, hues=hues) - first).max(axis=-1) > 1e-6
+        changed = np.abs(images(3, hues=hues) - first).max(axis=-1) > 1e-4
         assert changed.any() and not changed[~masks[k]].any()
 
 
