@@ -122,6 +122,8 @@ def _report(made: Cell) -> Report:
     vmf = made.conditional == "vmf"
     flat = made.marginal_center == 0 if made.space == "sphere" else made.marginal_scale >= FLAT
     marginal = "uniform" if flat else f"power law, p={made.marginal_p:g}, scale={made.marginal_scale:.3g}"
+    if made.marginal == "vmf" and made.marginal_scale > 0:
+        marginal = f"von Mises-Fisher, kappa={made.marginal_scale:g}"
     world = ContrastiveWorld(
         names[made.space],
         made.dim,

@@ -97,6 +97,7 @@ class Cell(Config):
     on_sphere: float = 0.0
     low: float = 0.0
     high: float = 1.0
+    marginal: Literal["power", "vmf"] = "power"
     marginal_center: float = 0.0
     marginal_p: float = 2.0
     marginal_scale: float = worlds.FLAT
@@ -142,7 +143,7 @@ def build(cell: Cell) -> Study:
     unused = {"loss_p": 0} if cell.objective != "lp_infonce" else {}
     unused |= {"conditional": "power"} if cell.objective == "supervised" else {}
     kept = ("dim", "batch_size", "pool_size", "hidden", "scheme", "schedule", "num_evaluate")
-    kept += ("conditional", "objective", "loss_p")
+    kept += ("marginal", "conditional", "objective", "loss_p")
     shape = dataclasses.replace(Cell(**{name: getattr(cell, name) for name in kept}), **unused)
     common = _common(dataclasses.replace(shape, objective="", loss_p=0, conditional="", batch_size=0))
     return _study(shape, common)
@@ -172,7 +173,7 @@ def _compose(cell: Cell) -> Study:
         return mixing.init(stream(key, "truth")), params, None
 
     def sample(state, key):
-        z = worlds.anchors(state.hparams, stream(key, "anchor"), cell.batch_size, cell.dim)
+        z = worlds.anchors(state.hparams, stream(key, "anchor"), cell.batch_size, cell.dim, cell.marginal)
         z_pos = worlds.positives(state.hparams, stream(key, "positive"), z, cell.conditional)
         return z, mixing.apply(state.truth, z), mixing.apply(state.truth, z_pos)
 
@@ -191,7 +192,7 @@ def _compose(cell: Cell) -> Study:
         return lp_infonce(z, z_pos, p=cell.loss_p, **how), (None, {})
 
     def evaluate(state, key):
-        latents = worlds.anchors(state.hparams, key, cell.num_evaluate, cell.dim)
+        latents = worlds.anchors(state.hparams, key, cell.num_evaluate, cell.dim, cell.marginal)
         x = mixing.apply(state.truth, latents)
         # One program scores both: the embedding, and the observations as they are.
         codes = jnp.stack([embed(state.params, state.hparams, x), x])

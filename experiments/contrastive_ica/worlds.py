@@ -3,7 +3,7 @@
 * a box [low, high]^n: laws truncated per coordinate; the whole space: bounds that are never met (`FAR`)
 * `on_sphere` > 0: no bounds, and draws projected to the unit sphere
 * marginal: around `marginal_center` * e_1 (0 or 1); a scale of `FLAT` is uniform on a box to float precision, and on a
-  sphere a normal law around 0 is uniform
+  sphere a normal law around 0 is uniform; or von Mises-Fisher around e_1 with kappa = `marginal_scale`, 0 uniform
 """
 
 import math
@@ -37,22 +37,28 @@ def check(cell: Any) -> None:
     """Raises `ValueError` for an unknown space or a law that does not exist on it."""
     check_choice("contrastive_ica", "space", cell.space, tuple(SPACES))
     check_choice("contrastive_ica", "conditional", cell.conditional, ("power", "vmf"))
-    if cell.conditional == "vmf" and cell.space != "sphere":
-        raise ValueError(f"contrastive_ica: found von Mises-Fisher positives in {cell.space!r}, wanted a sphere")
+    check_choice("contrastive_ica", "marginal", cell.marginal, ("power", "vmf"))
+    for part in ("conditional", "marginal"):
+        if getattr(cell, part) == "vmf" and cell.space != "sphere":
+            raise ValueError(f"contrastive_ica: found von Mises-Fisher {part} in {cell.space!r}, wanted a sphere")
     if cell.space == "unbounded" and cell.marginal_scale >= FLAT:
         raise ValueError("contrastive_ica: found a uniform marginal on the unbounded space, wanted one that exists")
     if min(cell.marginal_p, cell.conditional_p) < 1:
         raise ValueError(
             f"contrastive_ica: found exponents {cell.marginal_p} and {cell.conditional_p}, wanted at least 1"
         )
-    if min(cell.marginal_scale, cell.conditional_scale) <= 0:
+    uniform = cell.marginal == "vmf" and cell.marginal_scale == 0
+    if min(cell.marginal_scale + uniform, cell.conditional_scale) <= 0:
         raise ValueError(
             f"contrastive_ica: found scales {cell.marginal_scale} and {cell.conditional_scale}, wanted > 0"
         )
 
 
-def anchors(numbers: Any, key: Key[Array, ""], num: int, dim: int) -> Float[Array, "num dim"]:
-    """Draws `num` anchors z of the marginal."""
+def anchors(numbers: Any, key: Key[Array, ""], num: int, dim: int, marginal: str = "power") -> Float[Array, "num dim"]:
+    """Draws `num` anchors z: "vmf" around e_1 with kappa = `marginal_scale`, or the power law of the numbers."""
+    if marginal == "vmf":
+        pole = jnp.zeros((num, dim)).at[:, 0].set(1.0)
+        return VonMisesFisher(numbers["marginal_scale"]).sample(key, pole, Sphere(dim))
     center = jnp.zeros((num, dim)).at[:, 0].set(numbers["marginal_center"])
     return _draw(numbers, key, center, numbers["marginal_p"], numbers["marginal_scale"])
 
