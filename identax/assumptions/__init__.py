@@ -1,5 +1,6 @@
 """Does the theorem apply here, and what does it predict?"""
 
+from identax.assumptions.bayes import BayesLoss, bayes_cross_entropy, bayes_losses
 from identax.assumptions.collapse import (
     collapse_thresholds,
     collapsed_loss,
@@ -12,25 +13,46 @@ from identax.assumptions.contrastive import (
     contrastive_report,
     symmetry_class,
 )
+from identax.assumptions.cross_entropy import (
+    ClusterWorld,
+    CrossEntropyObjective,
+    Regime,
+    affine_generator_rank,
+    cross_entropy_report,
+    diversity_rank,
+    divides,
+    predicted_relation,
+)
 from identax.assumptions.oracle import optimal_precision, oracle_precision
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import common_blocks, equal_blocks, expected_rotation_mcc
 
 __all__ = [
+    "BayesLoss",
+    "ClusterWorld",
     "ContrastiveObjective",
     "ContrastiveWorld",
+    "CrossEntropyObjective",
     "Prediction",
     "Premise",
+    "Regime",
     "Report",
+    "affine_generator_rank",
+    "bayes_cross_entropy",
+    "bayes_losses",
     "collapse_thresholds",
     "collapsed_loss",
     "common_blocks",
     "contrastive_report",
+    "cross_entropy_report",
+    "diversity_rank",
+    "divides",
     "equal_blocks",
     "expected_rotation_mcc",
     "moment_shares",
     "optimal_precision",
     "oracle_precision",
     "pair_correlations",
+    "predicted_relation",
     "symmetry_class",
 ]
