@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from identax._choices import check_choice
 from identax.metrics._matching import Samples, as_floats, check_samples, match_by_rank
 
+SPLITS = ("half",)
 _HIGHEST = jax.lax.Precision.HIGHEST
 # What is left of a standardised column below this size counts as rounding; scikit-learn's LinearRegression cuts
 # singular values at the same share of the largest.
@@ -27,30 +29,49 @@ def _max_abs(x):
 
 
 def _column_space(x):
-    """Returns an orthonormal basis [N, k] of the columns of x; directions of negligible size are set to 0.
+    """Returns an orthonormal basis [N, k] of the columns of x and T [m, k] with basis = x T.
 
-    Gram-Schmidt with column pivoting, every new direction orthogonalised twice: as accurate as a QR by reflections
-    and rank-revealing. Written out because the CPU backend (jaxlib 0.10) deadlocks when two batched LAPACK
-    factorisations, QR followed by SVD, sit in one program: two scores of a vmapped evaluation are enough.
+    Directions of negligible size are set to 0. Gram-Schmidt with column pivoting, every new direction orthogonalised
+    twice: as accurate as a QR by reflections and rank-revealing. Written out because the CPU backend (jaxlib 0.10)
+    deadlocks when two batched LAPACK factorisations, QR followed by SVD, sit in one program: two scores of a vmapped
+    evaluation are enough.
     """
     scale = _max_abs(x)
-    x = x / jnp.where(scale > 0, scale, 1.0)
+    scale = jnp.where(scale > 0, scale, 1.0)
+    x = x / scale
     norm = jnp.sqrt(jnp.sum(x * x, axis=0, keepdims=True))
-    x = x / jnp.where(norm > 0, norm, 1.0)
+    norm = jnp.where(norm > 0, norm, 1.0)
+    x = x / norm
     num_columns = min(x.shape)
     rcond = max(_RCOND, 4 * x.shape[1] * float(jnp.finfo(x.dtype).eps))
 
     def orthogonalise(number, carry):
-        rest, basis = carry
-        column = rest[:, jnp.argmax(jnp.sum(rest * rest, axis=0))]
-        column = column - jnp.matmul(basis, jnp.matmul(basis.T, column, precision=_HIGHEST), precision=_HIGHEST)
+        rest, basis, weights, combined = carry
+        chosen = jnp.argmax(jnp.sum(rest * rest, axis=0))
+        column, weight = rest[:, chosen], weights[:, chosen]
+        shares = jnp.matmul(basis.T, column, precision=_HIGHEST)
+        column = column - jnp.matmul(basis, shares, precision=_HIGHEST)
+        weight = weight - jnp.matmul(combined, shares, precision=_HIGHEST)
         size = jnp.sqrt(jnp.sum(column * column))
-        column = jnp.where(size > rcond, column / jnp.where(size > 0, size, 1.0), 0.0)
-        rest = rest - jnp.outer(column, jnp.matmul(column, rest, precision=_HIGHEST))
-        return rest, basis.at[:, number].set(column)
+        column, weight = (jnp.where(size > rcond, v / jnp.where(size > 0, size, 1.0), 0.0) for v in (column, weight))
+        shares = jnp.matmul(column, rest, precision=_HIGHEST)
+        rest, weights = rest - jnp.outer(column, shares), weights - jnp.outer(weight, shares)
+        return rest, basis.at[:, number].set(column), weights, combined.at[:, number].set(weight)
 
-    empty = jnp.zeros((x.shape[0], num_columns), x.dtype)
-    return jax.lax.fori_loop(0, num_columns, orthogonalise, (x, empty))[1]
+    basis = jnp.zeros((x.shape[0], num_columns), x.dtype)
+    combined = jnp.zeros((x.shape[1], num_columns), x.dtype)
+    start = x, basis, jnp.eye(x.shape[1], dtype=x.dtype), combined
+    _, basis, _, combined = jax.lax.fori_loop(0, num_columns, orthogonalise, start)
+    return basis, combined / (scale * norm).T
+
+
+def least_squares(x: Float[Array, "N m"], y: Float[Array, "N n"]) -> Float[Array, "m n"]:
+    """Coefficients of the least-squares map x -> y through the origin; directions as in `linear_r2` are ignored."""
+    basis, combined = _column_space(x)
+    scale = _max_abs(y)
+    scale = jnp.where(scale > 0, scale, 1.0)
+    along = jnp.matmul(basis.T, y / scale, precision=_HIGHEST)
+    return jnp.matmul(combined, along, precision=_HIGHEST) * scale
 
 
 def linear_r2(
@@ -59,36 +80,73 @@ def linear_r2(
     *,
     fit_intercept: bool = True,
     per_dim: bool = False,
+    split: str | None = None,
 ) -> Float[Array, "..."]:
-    """R^2 of the ordinary-least-squares map from `inputs` to `targets`, fitted and scored on the same samples.
+    """R^2 of the ordinary-least-squares map from `inputs` to `targets`, by default fitted and scored on all samples.
 
     R^2_j = 1 - SSE_j / SST_j, averaged over the target dims j (`per_dim`: the vector [n]). SST is about the
     mean of the target. Directions of the standardised inputs below 1e-6 of the largest (in float32: below
     4 m eps, if that is more) are ignored; a collapsed embedding scores 0. A constant target scores 1 if it is
     predicted exactly (with an intercept it always is), otherwise 0.
-    Args: `inputs` [N, m], e.g. embeddings; `targets` [N, n], e.g. true latents.
-    Raises `ValueError` for unequal numbers of samples or N < 2.
+    Args: `inputs` [N, m], e.g. embeddings; `targets` [N, n], e.g. true latents; `split` "half": fitted on the first
+    N // 2 samples and scored on the others (Reizinger et al. 2025), then it can be negative.
+    Raises `ValueError` for unequal numbers of samples, N < 2 (with a split N < 4) and an unknown split.
     Source: Zimmermann et al. 2021, section 4 (linear identifiability); scikit-learn's `r2_score`.
     """
     check_samples("linear_r2", inputs=inputs, targets=targets)
     inputs, targets = as_floats(inputs, targets)
+    if split is not None:
+        check_choice("linear_r2", "split", split, SPLITS)
+        r2 = r2_on_others(inputs, targets, targets.shape[0] // 2, fit_intercept=fit_intercept)
+        return r2 if per_dim else jnp.mean(r2)
     centred = _centre(targets)
     if fit_intercept:
-        basis, fitted = _column_space(_centre(inputs)), centred
+        (basis, _), fitted = _column_space(_centre(inputs)), centred
     else:
-        basis, fitted = _column_space(inputs), targets
+        (basis, _), fitted = _column_space(inputs), targets
     # Targets of size one: squares of very small or large ones would leave the range of float32.
     scale = _max_abs(fitted)
     scale = jnp.where(scale > 0, scale, 1.0)
     fitted, centred = fitted / scale, centred / scale
     residual = fitted - jnp.matmul(basis, jnp.matmul(basis.T, fitted, precision=_HIGHEST), precision=_HIGHEST)
-    sse, sst = jnp.sum(residual**2, axis=0), jnp.sum(centred**2, axis=0)
-    exact = jnp.max(jnp.abs(residual), axis=0) <= 64 * jnp.finfo(targets.dtype).eps
-    r2 = jnp.where(sst > 0, 1 - sse / jnp.where(sst > 0, sst, 1.0), exact.astype(sst.dtype))
-    # A non-finite embedding has no score, whatever the comparisons above made of it.
-    finite = jnp.all(jnp.isfinite(inputs)) & jnp.all(jnp.isfinite(targets))
-    r2 = jnp.where(finite, r2, jnp.nan)
+    r2 = jnp.where(all_finite(inputs, targets), _scores(residual, centred), jnp.nan)
     return r2 if per_dim else jnp.mean(r2)
+
+
+def _scores(residual, centred):
+    sse, sst = jnp.sum(residual**2, axis=0), jnp.sum(centred**2, axis=0)
+    exact = jnp.max(jnp.abs(residual), axis=0) <= 64 * jnp.finfo(residual.dtype).eps
+    return jnp.where(sst > 0, 1 - sse / jnp.where(sst > 0, sst, 1.0), exact.astype(sst.dtype))
+
+
+def all_finite(*arrays: Array) -> Bool[Array, ""]:
+    """Says whether all entries are finite; what is not has no score, whatever comparisons make of it."""
+    return jnp.stack([jnp.all(jnp.isfinite(array)) for array in arrays]).all()
+
+
+def r2_on_others(
+    inputs: Float[Array, "N m"], targets: Float[Array, "N n"], num_fit: int, *, fit_intercept: bool
+) -> Float[Array, " n"]:
+    """R^2 per target dim of the map fitted on the first `num_fit` samples, on the others: [n].
+
+    Raises `ValueError` unless there are at least 2 samples on either side.
+    """
+    if not 2 <= num_fit <= targets.shape[0] - 2:
+        raise ValueError(
+            f"linear_r2: found {num_fit} of {targets.shape[0]} samples to fit on, wanted at least 2 on either side"
+        )
+    finite = all_finite(inputs, targets)
+    scale = _max_abs(targets)
+    targets = targets / jnp.where(scale > 0, scale, 1.0)
+    x, y = inputs[:num_fit], targets[:num_fit]
+    if fit_intercept:
+        offset, mean = jnp.mean(x, axis=0, keepdims=True), jnp.mean(y, axis=0, keepdims=True)
+        x, y = _centre(x), _centre(y)
+    else:
+        offset, mean = jnp.zeros_like(x[:1]), jnp.zeros_like(y[:1])
+    predicted = mean + jnp.matmul(inputs[num_fit:] - offset, least_squares(x, y), precision=_HIGHEST)
+    others = targets[num_fit:]
+    return jnp.where(finite, _scores(others - predicted, _centre(others)), jnp.nan)
 
 
 def block_r2(
