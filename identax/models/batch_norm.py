@@ -10,12 +10,14 @@ class BatchNorm(nn.Module):
     While the collection `batch_stats` is mutable (training, see `from_linen`) batch statistics are used and running
     ones updated, running = momentum running + (1 - momentum) batch; otherwise the running ones are used. Statistics are
     computed in the input's type, at least float32, in two passes; the output has the input's type. In a batch sharded
-    over devices they are those of the global batch: under `jit` a mean is a mean over all of it.
+    over devices they are those of the global batch: under `jit` a mean is a mean over all of it. With
+    `unbiased_running` the running variance gathers n/(n-1) times the batch's of n values (PyTorch's convention).
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
     scale_init: nn.initializers.Initializer = nn.initializers.ones
+    unbiased_running: bool = False
 
     @nn.compact
     def __call__(self, x):
@@ -32,7 +34,9 @@ class BatchNorm(nn.Module):
             var = jnp.square(values - mean.reshape(shape)).mean(axis=axes)
             if not self.is_initializing():
                 running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
-                running_var.value = self.momentum * running_var.value + (1 - self.momentum) * var
+                num = values.size // values.shape[-1]
+                gathered = var * (num / max(num - 1, 1)) if self.unbiased_running else var
+                running_var.value = self.momentum * running_var.value + (1 - self.momentum) * gathered
         else:
             mean, var = running_mean.value, running_var.value
         factor = scale / jnp.sqrt(var.reshape(shape) + self.epsilon)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from identax._choices import check_choice
 from identax.models.base import Model
+from identax.models.batch_norm import BatchNorm
 
 HEADS = ("none", "sphere", "learnable_sphere", "box", "learnable_box")
 _ACTIVATIONS: dict[str, Callable] = {
@@ -61,6 +62,7 @@ class _MLP(nn.Module):
     activation: str
     head: str
     activate_last: bool
+    batch_norm: bool
 
     @nn.compact
     def __call__(self, x):
@@ -73,19 +75,28 @@ class _MLP(nn.Module):
                 bias_init=lambda key, shape, dtype, *_, n=x.shape[-1]: uniform_fan_in(key, shape, dtype, fan_in=n),
             )(x)
             if number + 1 < len(self.widths) or self.activate_last:
+                if self.batch_norm:
+                    x = BatchNorm(unbiased_running=True)(x)
                 x = _ACTIVATIONS[self.activation](x)
         return output_head(self, self.head, x)
 
 
 def mlp(
-    widths: Sequence[int], *, activation: str = "leaky_relu", head: str = "none", activate_last: bool = False
+    widths: Sequence[int],
+    *,
+    activation: str = "leaky_relu",
+    head: str = "none",
+    activate_last: bool = False,
+    batch_norm: bool = False,
 ) -> Model:
     """MLP with `widths` = (hidden..., output), an activation between layers and an output head.
 
     Linear layers start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)) (PyTorch's default), `leaky_relu` has slope 0.01.
     Heads: "none"; "sphere" x/|x|; "learnable_sphere" r x/|x|; "box" sigmoid(x); "learnable_box" sigmoid(x) * b with
     r, b trainable from 1 (Zimmermann et al. 2021). `activate_last` puts an activation behind the last layer too, for
-    a backbone whose features go on into another model. The input [N, d] may have any dtype; parameters follow it.
+    a backbone whose features go on into another model. `batch_norm` puts a `BatchNorm` before every activation, with
+    PyTorch's running statistics (momentum 0.1 in its terms, unbiased variance): the model's `state`, used unless
+    `train` (Reizinger et al. 2025). The input [N, d] may have any dtype; parameters follow it.
     Raises `ValueError` for no or non-positive widths and for an unknown activation or head.
     """
     widths = tuple(int(width) for width in widths)
@@ -93,7 +104,7 @@ def mlp(
         raise ValueError(f"mlp: found widths={widths}, wanted one or more positive integers")
     check_choice("mlp", "activation", activation, tuple(_ACTIVATIONS))
     check_choice("mlp", "head", head, HEADS)
-    return from_linen(_MLP(widths, activation, head, activate_last))
+    return from_linen(_MLP(widths, activation, head, activate_last, batch_norm))
 
 
 def from_linen(module: nn.Module) -> Model:

@@ -72,3 +72,47 @@ def test_normalize_survives_a_zero_row():
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         mlp(**arguments)
+
+
+def test_batch_norm_before_every_activation_with_running_statistics(x64, getkey):
+    """Training normalises with the batch's biased variance, the buffer gathers the unbiased one, evaluation uses it."""
+    model = mlp([7, 6, 3], batch_norm=True)
+    x = jax.random.normal(getkey(), (9, 5))
+    variables = model.init(getkey(), x)
+    params = variables["params"]
+    assert set(params) == {"Dense_0", "Dense_1", "Dense_2", "BatchNorm_0", "BatchNorm_1"}
+
+    def forward(statistics):
+        hidden, found = np.asarray(x), []
+        for number in range(2):
+            layer = params[f"Dense_{number}"]
+            hidden = hidden @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])[None]
+            found.append((hidden.mean(axis=0), hidden.var(axis=0)))
+            mean, var = found[-1] if statistics is None else statistics[number]
+            hidden = (hidden - mean[None]) / np.sqrt(var + 1e-5)[None]
+            hidden = np.where(hidden > 0, hidden, 0.01 * hidden)
+        last = params["Dense_2"]
+        return hidden @ np.asarray(last["kernel"]) + np.asarray(last["bias"])[None], found
+
+    wanted, batch = forward(None)
+    output, state = model.apply(variables, x, train=True)
+    np.testing.assert_allclose(output, wanted, rtol=1e-10)
+    running = [(0.1 * mean, 0.9 + 0.1 * var * 9 / 8) for mean, var in batch]
+    for number, (mean, var) in enumerate(running):
+        np.testing.assert_allclose(state[f"BatchNorm_{number}"]["mean"], mean, rtol=1e-10)
+        np.testing.assert_allclose(state[f"BatchNorm_{number}"]["var"], var, rtol=1e-10)
+    output, unchanged = model.apply({"params": params, "state": state}, x)
+    np.testing.assert_allclose(output, forward(running)[0], rtol=1e-10)
+    assert unchanged is state
+
+
+def test_parameter_counts_of_the_published_encoders(getkey):
+    """Reizinger et al. 2025: 10d, 4 x 50d, 10d hidden units for d latents."""
+    for d, count in ((5, 216_305), (10, 858_610)):
+        model = mlp([10 * d, *[50 * d] * 4, 10 * d, d], batch_norm=True)
+        params = jax.eval_shape(model.init, getkey(), jnp.zeros((1, d)))["params"]
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+    features = mlp([4, 4], activation="relu", activate_last=True, batch_norm=True)
+    variables = features.init(getkey(), jnp.zeros((1, 3)))
+    assert "BatchNorm_1" in variables["params"]
+    assert features.apply(variables, jnp.ones((2, 3)))[0].min() >= 0
