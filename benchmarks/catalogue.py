@@ -47,6 +47,7 @@ FULL: dict[str, Benchmark] = {
         "losses", {"num": 8192, "block_size": 512, "rounds": 5}, pinned=False, devices=8, cpu=True, function="ring"
     ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
+    "rendering": Benchmark("rendering", {"batch_size": 256, "rounds": 7, "num_steps": 8}, pinned=False),
     "augmentations": Benchmark(
         "images", {"what": "augmentations", "rounds": 7, "num_steps": 4, "batch_size": 512}, pinned=True
     ),
@@ -63,6 +64,7 @@ QUICK: dict[str, Benchmark] = {
     "losses": _quick(FULL["losses"], sizes=(1024, 2048, 4096), rounds=3),
     "losses-ring": _quick(FULL["losses-ring"], num=1024, block_size=64, rounds=2),
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
+    "rendering": _quick(FULL["rendering"], batch_size=64, rounds=3, num_steps=2),
     "augmentations": _quick(FULL["augmentations"], rounds=3, num_steps=1),
     "resnet18": _quick(FULL["resnet18"], width=16, rounds=1, batch_size=16),
 }

@@ -1,0 +1,37 @@
+"""Rendered images per second: sprites and scenes, drawn from factors that are drawn too."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from benchmarks.timing import alternate, compiled, wait
+from identax.dgp import scenes, sprites
+
+
+def measure(*, batch_size: int, rounds: int, num_steps: int, size: int = 64) -> dict[str, Any]:
+    """Seconds per image of `size` x `size` pixels, in float32, over `num_steps` batches with keys of their own.
+
+    Worlds: grey and coloured sprites, scenes; factors are continuous and drawn in the same program.
+    Derived: images per second.
+    """
+    worlds = {
+        "sprites": sprites(size=size),
+        "coloured sprites": sprites(size=size, num_hues=10),
+        "scenes": scenes(size=size),
+    }
+    programs, seconds = {}, {}
+    for name, world in worlds.items():
+        programs[name], seconds[name] = compiled(
+            lambda key, dgp=world.dgp(): dgp.sample((), key, batch_size).observations, jax.random.key(0)
+        )
+    keys = list(jax.random.split(jax.random.key(1), num_steps))
+    runs = {name: lambda program=program: [wait(program(key)) for key in keys] for name, program in programs.items()}
+    timings = alternate(runs, rounds=rounds, units=num_steps * batch_size)
+    return {
+        "settings": {"batch_size": batch_size, "num_steps": num_steps, "size": size, "backend": jax.default_backend()},
+        "unit": "seconds per image",
+        "compile_seconds": seconds,
+        "timings": {name: dataclasses.asdict(value) for name, value in timings.items()},
+        "derived": {f"{name} (images/s)": 1 / timing.median for name, timing in timings.items()},
+    }
