@@ -1,0 +1,1 @@
+"""Reizinger, Bizeul, Juhos, Vogt, Balestriero, Brendel, Klindt: Cross-Entropy Is All You Need To Invert the DGP."""

@@ -1,0 +1,295 @@
+"""Cross-entropy on instance or class labels recovers the latents linearly, on clusters of a sphere.
+
+Reizinger et al., "Cross-Entropy Is All You Need To Invert the Data Generating Process", ICLR 2025, simulations.
+One batch: labels, latents around the vectors of their clusters, seen through a random invertible MLP; an encoder and a
+linear head are trained jointly to tell the labels (DIET: of instances, supervised: of classes). The loss is logged
+beside the smallest one possible, so that a run that has not converged is not taken for a failure of the theory.
+
+    python -m experiments run csi/simulation --preset quick
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.aninfonce.optimizers import cosine
+from experiments.csi import simulation_tables as tables
+from identax.assumptions import Report, bayes_losses
+from identax.dgp import (
+    GeneralizedNormal,
+    Laplace,
+    Normal,
+    TruncatedLaplace,
+    Uniform,
+    VonMisesFisher,
+    label_noise,
+    random_invertible_mlp,
+    sphere_clusters,
+    swap_labels,
+)
+from identax.losses import project_rows, softmax_cross_entropy
+from identax.metrics import head_r2, linear_r2, singular_value_error
+from identax.models import mlp, uniform_fan_in
+from identax.rng import stream
+from identax.run import Results
+from identax.run.experiment import Arm
+from identax.run.report import Figure
+from identax.study import Study, gradient_study
+
+TRACED = ("kappa", "scale", "shape", "imbalance", "label_noise", "label_swaps", "beta", "learning_rate")
+"""Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One study. The defaults are the paper's default row and the authors' optimiser."""
+
+    targets: Literal["instance", "class"] = "instance"
+    """what is told apart: instances (DIET) or the clusters they belong to (supervised)"""
+    dim: int = 5
+    num_clusters: int = 100
+    num_labels: int = 1000
+    """labels of instances; clusters are equally likely if num_clusters divides it"""
+    conditional: Literal["vmf", "laplace", "normal", "generalized_normal", "truncated_laplace"] = "vmf"
+    kappa: float = 10.0
+    """concentration of vmf"""
+    scale: float = 1.0
+    """of the other conditionals: b of Laplace, standard deviation of Normal, alpha of the generalised normal"""
+    shape: float = 2.0
+    """p of the generalised normal; half-width of the box that truncates the Laplace"""
+    marginal: Literal["uniform", "laplace", "normal"] = "uniform"
+    """law of the cluster vectors; those around the first axis have scale 1"""
+    balanced: bool = True
+    imbalance: float = 0.0
+    """unless balanced: labels of cluster c are drawn with a probability prop. to (1 + c)^-imbalance"""
+    label_noise: float = 0.0
+    """probability with which a label is replaced by a uniform one"""
+    label_swaps: float = 0.0
+    """probability with which a label goes to the partner of its cluster; 0.5 must fail"""
+    unit_features: bool = False
+    unit_rows: bool = False
+    """the head's rows are projected to norm 1 before each step"""
+    beta: float = 1.0
+    pool_size: int = 25_000
+    """matrices among which the best-conditioned layers of the mixing are chosen"""
+    num_mixing_layers: int = 4
+    hidden: tuple[int, ...] = (10, 50, 50, 50, 50, 10)
+    """widths of the encoder's hidden layers, in multiples of dim"""
+    batch_norm: bool = True
+    batch_size: int = 1024
+    block_size: int | None = None
+    """rows of the head at a time; for heads of 10^5 rows"""
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    """"cosine": constant for `flat` of the steps, then a half cosine to 0"""
+    flat: float = 0.3
+    num_steps: int = 50_000
+    num_supervised_steps: int = 50_000
+    """steps of the arms with class labels"""
+    log_every: int = 500
+    evaluate_every: int = 1000
+    checkpoint_every: int = 10_000
+    num_evaluate: int = 8192
+    num_seeds: int = 5
+    seed: int = 0
+
+
+_QUICK = Config(
+    hidden=(10, 20, 20, 10),
+    batch_size=512,
+    learning_rate=5e-3,
+    schedule="cosine",
+    num_steps=5000,
+    num_supervised_steps=3000,
+    log_every=250,
+    evaluate_every=250,
+    checkpoint_every=5000,
+    num_evaluate=4096,
+    num_seeds=4,
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK,
+        dim=3,
+        num_clusters=10,
+        num_labels=20,
+        pool_size=100,
+        hidden=(4, 4),
+        batch_size=32,
+        num_steps=20,
+        num_supervised_steps=20,
+        log_every=10,
+        evaluate_every=20,
+        checkpoint_every=20,
+        num_evaluate=64,
+        num_seeds=2,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(
+        _QUICK,
+        hidden=(10, 50, 50, 10),
+        batch_size=1024,
+        num_steps=10_000,
+        num_supervised_steps=5000,
+        log_every=500,
+        evaluate_every=500,
+        num_evaluate=8192,
+    ),
+    "paper": Config(),
+}
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """The default row with class labels (Table 3) and with instance labels (Table 2, free rows)."""
+    supervised = dataclasses.replace(config, targets="class", num_steps=config.num_supervised_steps)
+    return [Arm("supervised", supervised), Arm("diet", dataclasses.replace(config, targets="instance"))]
+
+
+def law(config: Config, hparams: Mapping[str, Any]) -> Any:
+    """The conditional around a cluster's vector; parameters may be traced."""
+    scale, shape = hparams["scale"], hparams["shape"]
+    return {
+        "vmf": lambda: VonMisesFisher(hparams["kappa"]),
+        "laplace": lambda: Laplace(scale),
+        "normal": lambda: Normal(scale),
+        "generalized_normal": lambda: GeneralizedNormal(shape, scale),
+        "truncated_laplace": lambda: TruncatedLaplace(scale, shape),
+    }[config.conditional]()
+
+
+def world(config: Config, mixing: Any):
+    """The clusters of a config under a mixing; the concentration is `init`'s to take."""
+    return sphere_clusters(
+        config.dim,
+        config.num_clusters,
+        law(config, {"kappa": 1.0, "scale": 1.0, "shape": 2.0}),
+        mixing,
+        num_labels=config.num_labels,
+        marginal={"uniform": Uniform(), "laplace": Laplace(1.0), "normal": Normal(1.0)}[config.marginal],
+        imbalance=None if config.balanced else 0.0,
+    )
+
+
+def init_world(config: Config, dgp: Any, key: Any, hparams: Mapping[str, Any]) -> Any:
+    """The ground truth of one trial."""
+    extra = {} if config.balanced else {"imbalance": hparams["imbalance"]}
+    return dgp.init(stream(key, "truth"), conditional=law(config, hparams), **extra)
+
+
+def build(config: Config) -> Study:
+    """Sampler, encoder, head, loss, optimiser and metrics of one trial."""
+    mixing = random_invertible_mlp(config.dim, num_layers=config.num_mixing_layers, pool_size=config.pool_size)
+    dgp = world(config, mixing)
+    widths = [*(multiple * config.dim for multiple in config.hidden), config.dim]
+    head = "sphere" if config.unit_features else "none"
+    encoder = mlp(widths, head=head, batch_norm=config.batch_norm)
+    num_rows = config.num_labels if config.targets == "instance" else config.num_clusters
+
+    def init(key, hparams):
+        variables = encoder.init(stream(key, "encoder"), jnp.zeros((1, config.dim)))
+        rows = uniform_fan_in(stream(key, "head"), (num_rows, config.dim), fan_in=config.dim)
+        params = {"encoder": variables["params"], "head": rows}
+        return init_world(config, dgp, key, hparams), params, variables["state"]
+
+    def draw(state, key, num):
+        drawn: Any = dgp.sample(state.truth, stream(key, "sample"), num)
+        labels = drawn.labels if config.targets == "instance" else drawn.clusters
+        labels = swap_labels(
+            stream(key, "swaps"), labels, state.hparams["label_swaps"], num_rows, config.num_clusters
+        )
+        return drawn, label_noise(stream(key, "noise"), labels, state.hparams["label_noise"], num_rows)
+
+    def sample(state, key):
+        drawn, labels = draw(state, key, config.batch_size)
+        return drawn.observations, labels
+
+    def loss(params, state, batch, key):
+        x, labels = batch
+        z, model_state = encoder.apply({"params": params["encoder"], "state": state.model_state}, x, train=True)
+        beta = state.hparams["beta"]
+        values = softmax_cross_entropy(z, params["head"], labels, beta=beta, block_size=config.block_size)
+        return values, (model_state, {})
+
+    def optimizer(hparams):
+        rate = hparams["learning_rate"]
+        return optax.adam(rate if config.schedule == "constant" else cosine(rate, config.num_steps, config.flat))
+
+    def evaluate(state, key):
+        drawn, labels = draw(state, key, config.num_evaluate)
+        z, _ = encoder.apply({"params": state.params["encoder"], "state": state.model_state}, drawn.observations)
+        return _measure(config, state, drawn, labels, z)
+
+    study = gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
+    return _with_unit_rows(study) if config.unit_rows else study
+
+
+def _with_unit_rows(study: Study) -> Study:
+    """Projects the stored rows before every step, as the authors do; evaluation sees them as the step left them."""
+
+    def step(state, batch):
+        params = {**state.params, "head": project_rows(state.params["head"])}
+        return study.step(dataclasses.replace(state, params=params), batch)
+
+    return study._replace(step=step)
+
+
+def _measure(config: Config, state, drawn, labels, z):
+    hparams, rows, vectors = state.hparams, state.params["head"], state.truth["vectors"]
+    # As published: without an intercept where norms are fixed.
+    intercept = not (config.unit_rows or config.unit_features)
+    beta = hparams["beta"]
+    losses = softmax_cross_entropy(z, rows, labels, beta=beta, block_size=config.block_size)
+    found = {
+        "R2": linear_r2(z, drawn.latents, split="half", fit_intercept=intercept),
+        "R2 of observations": linear_r2(drawn.observations, drawn.latents, split="half"),
+        "head R2": head_r2(rows, vectors, fit_intercept=intercept),
+        "head R2, unseen clusters": head_r2(rows, vectors, split="clusters", fit_intercept=intercept),
+        "loss on fresh data": losses.mean(),
+    }
+    if config.conditional in ("vmf", "truncated_laplace"):
+        best = bayes_losses(
+            drawn.latents,
+            labels,
+            vectors,
+            state.truth["conditional"],
+            num_labels=config.num_labels,
+            targets=config.targets,
+            label_noise=hparams["label_noise"],
+            imbalance=None if config.balanced else hparams["imbalance"],
+        )
+        found |= {"Bayes loss": best.mean(), "loss above Bayes": (losses - best).mean()}
+    if config.unit_features or config.unit_rows:
+        # f(g(z)) = O z, or (kappa/beta) O z; the target for other conditionals is as published, scale 1/kappa.
+        target = 1.0 if config.unit_features else beta / hparams["kappa"]
+        found["singular value error"] = singular_value_error(z, drawn.latents, target=target)
+        found["relative singular value error"] = singular_value_error(z, drawn.latents, target=target, relative=True)
+    if config.unit_rows:
+        own = vectors[jnp.arange(rows.shape[0]) % config.num_clusters]
+        found["head singular value error"] = singular_value_error(rows, own, target=1.0)
+    return found
+
+
+REFERENCES = tables.REFERENCES
+
+
+def premises(config: Config) -> Mapping[str, Any]:
+    """Per arm a function that says which theorem applies, and what it predicts."""
+    return {arm.name: lambda arm=arm: _report(arm.config) for arm in arms(config)}
+
+
+def _report(config: Config) -> Report:
+    return tables.report(config, world, init_world, law)
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed for every quantity, as `arm: quantity`."""
+    return tables.measure(arms(config), results)
+
+
+def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """Recovery, and the loss above the smallest possible, over training."""
+    return tables.figures(arms(config), results)
