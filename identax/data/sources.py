@@ -6,7 +6,6 @@ set says how.
 
 import dataclasses
 import difflib
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from identax.data._prepared import READ_ERRORS, check_files, damaged, decoded, opened, square
 from identax.data.digits import load_digits
 
 IMAGE_SETS = ("digits", "mnist", "cifar10", "imagenet2012")
@@ -111,7 +111,7 @@ def _digits(split: str, size: int | None) -> ImageSource:
         raise ValueError(f"digits: found split={split!r}, wanted one of {list(parts)}")
     images = np.round(255 * parts[split].images).astype(np.uint8)[..., None]
     if size is not None:
-        images = np.stack([_square(Image.fromarray(image[..., 0]), 1, size) for image in images])
+        images = np.stack([square(Image.fromarray(image[..., 0]), 1, size) for image in images])
     num, height, width, channels = images.shape
     labels = parts[split].labels
     return ImageSource(
@@ -122,7 +122,8 @@ def _digits(split: str, size: int | None) -> ImageSource:
 def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | None) -> ImageSource:
     import tensorflow_datasets as tfds
 
-    builder = _builder(tfds, name, data_dir)
+    command = prepare_command(name, data_dir)
+    builder = opened(name, data_dir, command, lambda: _missing(tfds, name, data_dir))
     features: Any = builder.info.features
     shape, num_classes = _facts(tfds, name, features)
     if size is None and None in shape:
@@ -133,7 +134,7 @@ def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | No
         info = builder.info.splits[split]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{name}: found split={split!r}, wanted one of {sorted(builder.info.splits)}") from error
-    _check_files(name, data_dir, info.file_instructions)
+    check_files(name, info.file_instructions, command)
     # Encoded images are decoded here: tensorflow-datasets would decode a JPEG at full size.
     decoders = {"image": tfds.decode.SkipDecoding()} if encoded else None
     records = builder.as_data_source(split=split, decoders=decoders)  # pyright: ignore[reportCallIssue]
@@ -143,12 +144,11 @@ def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | No
     def read_one(index: int) -> tuple[np.ndarray, int]:
         try:
             record = records[index]
-            image = _decoded(record["image"], channels, size) if encoded else record["image"]
-        # What ArrayRecord, protobuf and Pillow raise on bytes that are not what was written.
-        except (RuntimeError, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-            raise ValueError(_damaged(name, data_dir, f"record {index} of {split!r}", error)) from error
+            image = decoded(record["image"], channels, size) if encoded else record["image"]
+        except READ_ERRORS as error:
+            raise ValueError(damaged(name, f"record {index} of {split!r}", error, command)) from error
         if not encoded and size is not None:
-            image = _square(Image.fromarray(image[..., 0] if channels == 1 else image), channels, size)
+            image = square(Image.fromarray(image[..., 0] if channels == 1 else image), channels, size)
         if image.shape != wanted or image.dtype != np.uint8:
             raise ValueError(
                 f"{name}: image {index} of {split!r} is {image.dtype} {image.shape}, wanted uint8 {wanted}"
@@ -162,35 +162,18 @@ def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | No
     return ImageSource(name, split, wanted, num_classes, info.num_examples, read)
 
 
-def _builder(tfds: Any, name: str, data_dir: str | Path | None) -> Any:
-    """The builder of a prepared set, from its files alone: the newest version that is there."""
-    from google.protobuf.json_format import ParseError
-    from tensorflow_datasets.core.read_only_builder import builder_from_files
-
-    try:
-        if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", name):  # name/config:version
-            raise tfds.core.DatasetNotFoundError
-        builder: Any = builder_from_files(name, data_dir=None if data_dir is None else str(data_dir))
-    except tfds.core.DatasetNotFoundError as error:
-        if re.split("[/:]", name)[0] not in tfds.list_builders(with_community_datasets=False):
-            near = difflib.get_close_matches(name, IMAGE_SETS, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"image_source: found {name!r} neither prepared nor in the catalogue of tensorflow-datasets, "
-                f"wanted one of {IMAGE_SETS} or a prepared set; did you mean {near!r}?"
-            ) from error
-        where = data_dir or "the data directory (TFDS_DATA_DIR, by default ~/tensorflow_datasets)"
-        raise ValueError(
-            f"{name}: found nothing prepared in {where}; {_MANUAL.get(name, '')}run: {prepare_command(name, data_dir)} "
-            "(preparing needs TensorFlow and a network, reading neither)"
-        ) from error
-    except (ValueError, KeyError, ParseError) as error:
-        raise ValueError(_damaged(name, data_dir, "features.json or dataset_info.json", error)) from error
-    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:  # no random access
-        raise ValueError(
-            f"{name}: found it prepared as {builder.info.file_format.value}, wanted array_record; "
-            f"delete {builder.data_path} and run: {prepare_command(name, data_dir)}"
+def _missing(tfds: Any, name: str, data_dir: str | Path | None) -> str:
+    if re.split("[/:]", name)[0] not in tfds.list_builders(with_community_datasets=False):
+        near = difflib.get_close_matches(name, IMAGE_SETS, n=1, cutoff=0.0)[0]
+        return (
+            f"image_source: found {name!r} neither prepared nor in the catalogue of tensorflow-datasets, "
+            f"wanted one of {IMAGE_SETS} or a prepared set; did you mean {near!r}?"
         )
-    return builder
+    where = data_dir or "the data directory (TFDS_DATA_DIR, by default ~/tensorflow_datasets)"
+    return (
+        f"{name}: found nothing prepared in {where}; {_MANUAL.get(name, '')}run: {prepare_command(name, data_dir)} "
+        "(preparing needs TensorFlow and a network, reading neither)"
+    )
 
 
 def _facts(tfds: Any, name: str, features: Any) -> tuple[Any, int]:
@@ -209,48 +192,3 @@ def _facts(tfds: Any, name: str, features: Any) -> tuple[Any, int]:
     if None in image.shape and not isinstance(image, tfds.features.Image):
         raise ValueError(f"{name}: found stored arrays of shape {image.shape}, wanted one fixed size")
     return tuple(image.shape), label.num_classes
-
-
-def _check_files(name: str, data_dir: str | Path | None, instructions: Any) -> None:
-    """Every file must be there and hold as many records as the data set's description says."""
-    from array_record.python.array_record_module import ArrayRecordReader
-
-    for part in instructions:
-        path = Path(part.filename)
-        try:
-            reader = ArrayRecordReader(str(path))
-            found = reader.num_records()
-            reader.close()
-        except RuntimeError as error:
-            raise ValueError(_damaged(name, data_dir, path.name, error)) from error
-        if found != part.examples_in_shard:
-            count = ValueError(f"{found} records, wanted {part.examples_in_shard}")
-            raise ValueError(_damaged(name, data_dir, path.name, count)) from None
-
-
-def _damaged(name: str, data_dir: str | Path | None, what: str, error: Exception) -> str:
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return (
-        f"{name}: {what} is missing or damaged ({first}); delete the folder of the set and run: "
-        f"{prepare_command(name, data_dir)}"
-    )
-
-
-def _decoded(content: bytes, channels: int, size: int | None) -> np.ndarray:
-    """Decodes an encoded image; the result has `channels` channels, whatever the file has."""
-    with Image.open(io.BytesIO(content)) as image:
-        if size is not None:
-            image.draft("RGB" if channels == 3 else "L", (size, size))  # JPEG only: decodes 2, 4 or 8 times smaller
-            return _square(image, channels, size)
-        return _pixels(image, channels)
-
-
-def _square(image: Image.Image, channels: int, size: int) -> np.ndarray:
-    whole = image.convert("RGB" if channels == 3 else "L")
-    return _pixels(ImageOps.fit(whole, (size, size), Image.Resampling.BILINEAR), channels)
-
-
-def _pixels(image: Image.Image, channels: int) -> np.ndarray:
-    mode = "RGB" if channels == 3 else "L"
-    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    return pixels[..., None] if channels == 1 else pixels
