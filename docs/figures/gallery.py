@@ -40,18 +40,18 @@ def sprite_sheet() -> np.ndarray:
 def scene_sheet() -> np.ndarray:
     """A row for each factor of scenes: hues of floor, walls and object, size, shape and azimuth."""
     world = scenes()
-    middle = {"floorHue": 0.3, "wallHue": 0.55, "objectHue": 0.0, "objectSize": 1.0, "shape": 0, "azimuth": 10.0}
+    middle = {"floorCol": 0.3, "wallCol": 0.55, "objCol": 0.0, "objSize": 1.0, "objType": 0, "objAzimuth": 10.0}
     steps = np.linspace(0, 1, 9)
     rows = [
-        [{"floorHue": t, "shape": 2} for t in steps],
-        [{"wallHue": t, "shape": 3} for t in steps],
-        [{"objectHue": t, "shape": 1} for t in steps],
-        [{"objectSize": 0.75 + 0.5 * t, "objectHue": 0.15} for t in steps],
+        [{"floorCol": t, "objType": 2} for t in steps],
+        [{"wallCol": t, "objType": 3} for t in steps],
+        [{"objCol": t, "objType": 1} for t in steps],
+        [{"objSize": 0.75 + 0.5 * t, "objCol": 0.15} for t in steps],
         [
-            {"shape": k % 4, "objectHue": (0.5 + 0.11 * k) % 1, "floorHue": 0.9 - 0.1 * k, "wallHue": 0.2 * k % 1}
+            {"objType": k % 4, "objCol": (0.5 + 0.11 * k) % 1, "floorCol": 0.9 - 0.1 * k, "wallCol": 0.2 * k % 1}
             for k in range(9)
         ],
-        [{"azimuth": 60 * t - 30, "floorHue": 0.1} for t in steps],
+        [{"objAzimuth": 60 * t - 30, "floorCol": 0.1} for t in steps],
     ]
     return sheet(world, [[middle | changed for changed in row] for row in rows])
 

@@ -17,15 +17,17 @@ from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.image_world import ImageWorld
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
-from identax.dgp.scenes import SCENE_SHAPES, scenes
+from identax.dgp.scenes import SCENE_GRID, SCENE_SHAPES, scenes
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.dgp.spherical import VonMisesFisher
-from identax.dgp.sprites import SPRITE_SHAPES, sprites
+from identax.dgp.sprites import SPRITE_GRID, SPRITE_SHAPES, sprites
 from identax.dgp.views import ensemble_pairs, pairs_with_negatives
 
 __all__ = [
     "DGP",
+    "SCENE_GRID",
     "SCENE_SHAPES",
+    "SPRITE_GRID",
     "SPRITE_SHAPES",
     "Autoencoder",
     "Box",

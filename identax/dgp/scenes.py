@@ -20,6 +20,16 @@ _STRAIGHT = (0.72, 0.78, 0.0, 0.5)  # half the height without the round ends
 _LIGHT = (0.35, 0.8, math.sqrt(1 - 0.35**2 - 0.8**2))  # unit vector towards it: from the right, above and in front
 _AMBIENT = 0.3
 
+SCENE_GRID = FactorGrid(
+    (
+        *(Factor(name, tuple(k / 10 for k in range(10)), (0, 1), True) for name in ("floorCol", "wallCol", "objCol")),
+        Factor("objSize", grid_values(0.75, 1.25, 8), (0.75, 1.25)),
+        Factor("objType", (0, 1, 2, 3)),
+        Factor("objAzimuth", grid_values(-30, 30, 15), (-30, 30)),
+    )
+)
+"""The factors of Shapes3D (Burgess and Kim 2018)."""
+
 
 class _Rays(NamedTuple):
     """Rays o + t d of all pixels: `origin` three numbers, `direction` three arrays, |d| = 1; a pixel's angle."""
@@ -32,9 +42,9 @@ class _Rays(NamedTuple):
 def scenes(*, size: int = 64, softness: float | int = 1.5) -> ImageWorld:
     """An object in a room with coloured floor, walls and object, on the grid of Shapes3D; images [size, size, 3].
 
-    Factors: floorHue, wallHue, objectHue 10 each (0, 0.1, ..., 0.9 turns); objectSize 8 (0.75 to 1.25); shape 4
-    (0 cube, 1 cylinder, 2 sphere, 3 capsule); azimuth 15 (-30 to 30 degrees, of the camera around the object). All but
-    shape are continuous. `size`: pixels a side. `softness`: width of the edges in pixels.
+    Factors: floorCol, wallCol, objCol 10 each (hues 0, 0.1, ..., 0.9 turns); objSize 8 (0.75 to 1.25); objType 4
+    (0 cube, 1 cylinder, 2 sphere, 3 capsule); objAzimuth 15 (-30 to 30 degrees, of the camera around the object). All
+    but objType are continuous. `size`: pixels a side. `softness`: width of the edges in pixels.
 
     Every pixel's ray meets the floor, three walls and the object in closed form; light is diffuse, with a soft
     shadow around the object's foot.
@@ -45,15 +55,6 @@ def scenes(*, size: int = 64, softness: float | int = 1.5) -> ImageWorld:
         raise ValueError(
             f"scenes: found size={size}, softness={softness}, wanted size >= 8 and softness finite and > 0"
         )
-    hues = tuple(k / 10 for k in range(10))
-    grid = FactorGrid(
-        (
-            *(Factor(name, hues, (0, 1), periodic=True) for name in ("floorHue", "wallHue", "objectHue")),
-            Factor("objectSize", grid_values(0.75, 1.25, 8), (0.75, 1.25)),
-            Factor("shape", (0, 1, 2, 3)),
-            Factor("azimuth", grid_values(-30, 30, 15), (-30, 30)),
-        )
-    )
 
     def draw(factors: Float[Array, " 6"]) -> Float[Array, "size size 3"]:
         floor_hue, wall_hue, object_hue, scale, shape, azimuth = factors
@@ -65,7 +66,7 @@ def scenes(*, size: int = 64, softness: float | int = 1.5) -> ImageWorld:
         background = [(floor * f + wall * w, light * o) for f, w, o in channels]
         return jnp.stack([behind + mask * (front - behind) for behind, front in background], axis=-1)
 
-    return ImageWorld(grid, (size, size, 3), draw)
+    return ImageWorld(SCENE_GRID, (size, size, 3), draw)
 
 
 def _of_shape(shape: Array, table: tuple[float, float, float, float]) -> Array:

@@ -18,6 +18,18 @@ _SQUARE = 0.165  # half a side
 _ELLIPSE = (0.23, 0.115)  # half axes
 _HEART = 0.12  # half a side of the heart's square
 
+SPRITE_GRID = FactorGrid(
+    (
+        Factor("color", (1,)),
+        Factor("shape", (1, 2, 3)),
+        Factor("scale", grid_values(0.5, 1, 6), (0.5, 1)),
+        Factor("orientation", grid_values(0, 2 * math.pi, 40), (0, 2 * math.pi), periodic=True),
+        Factor("posX", grid_values(0, 1, 32), (0, 1)),
+        Factor("posY", grid_values(0, 1, 32), (0, 1)),
+    )
+)
+"""The factors of dSprites (Matthey et al. 2017)."""
+
 
 def sprites(*, size: int = 64, num_hues: int = 1, softness: float | int = 1.5) -> ImageWorld:
     """White (or coloured) squares, ellipses and hearts on black, on the grid of dSprites.
@@ -36,19 +48,10 @@ def sprites(*, size: int = 64, num_hues: int = 1, softness: float | int = 1.5) -
             f"sprites: found size={size}, num_hues={num_hues}, softness={softness}, "
             "wanted size >= 8, num_hues >= 1 and softness finite and > 0"
         )
-    coloured = num_hues > 1
-    hues = tuple(k / num_hues for k in range(num_hues))
-    color = Factor("color", hues, (0, 1), periodic=True) if coloured else Factor("color", (1,))
-    grid = FactorGrid(
-        (
-            color,
-            Factor("shape", (1, 2, 3)),
-            Factor("scale", grid_values(0.5, 1, 6), (0.5, 1)),
-            Factor("orientation", grid_values(0, 2 * math.pi, 40), (0, 2 * math.pi), periodic=True),
-            Factor("posX", grid_values(0, 1, 32), (0, 1)),
-            Factor("posY", grid_values(0, 1, 32), (0, 1)),
-        )
-    )
+    coloured, grid = num_hues > 1, SPRITE_GRID
+    if coloured:
+        hue = Factor("color", tuple(k / num_hues for k in range(num_hues)), (0, 1), periodic=True)
+        grid = FactorGrid((hue, *SPRITE_GRID.factors[1:]))
 
     def draw(factors: Float[Array, " 6"]) -> Float[Array, "size size C"]:
         hue, shape, scale, angle, pos_x, pos_y = factors

@@ -46,12 +46,12 @@ def inside(points, shape, size):
 
 
 def test_the_published_grid():
-    assert WORLD.factor_names == ("floorHue", "wallHue", "objectHue", "objectSize", "shape", "azimuth")
+    assert WORLD.factor_names == ("floorCol", "wallCol", "objCol", "objSize", "objType", "objAzimuth")
     assert WORLD.factor_sizes == (10, 10, 10, 8, 4, 15) and len(WORLD.grid) == 480_000
-    np.testing.assert_allclose(WORLD.grid["wallHue"].values, np.arange(10) / 10)
-    np.testing.assert_allclose(WORLD.grid["objectSize"].values, np.linspace(0.75, 1.25, 8))
-    np.testing.assert_allclose(WORLD.grid["azimuth"].values, np.linspace(-30, 30, 15))
-    assert WORLD.grid["shape"].values == (0, 1, 2, 3) and not WORLD.grid["shape"].continuous
+    np.testing.assert_allclose(WORLD.grid["wallCol"].values, np.arange(10) / 10)
+    np.testing.assert_allclose(WORLD.grid["objSize"].values, np.linspace(0.75, 1.25, 8))
+    np.testing.assert_allclose(WORLD.grid["objAzimuth"].values, np.linspace(-30, 30, 15))
+    assert WORLD.grid["objType"].values == (0, 1, 2, 3) and not WORLD.grid["objType"].continuous
     last = WORLD.render(WORLD.grid.values(WORLD.grid.codes(479_999)))
     assert last.shape == WORLD.image_shape == (64, 64, 3)
 
@@ -142,7 +142,7 @@ def test_the_jacobian_is_that_of_finite_differences(x64):
 
 
 def test_the_jacobian_is_finite_on_the_grid():
-    factors = WORLD.grid.sample(jax.random.key(0), 16, continuous=False, fixed={"azimuth": 0.0})
+    factors = WORLD.grid.sample(jax.random.key(0), 16, continuous=False, fixed={"objAzimuth": 0.0})
     assert np.isfinite(jax.jit(jax.vmap(WORLD.jacobian))(factors)).all()
     # An odd size has a column of rays straight ahead, an azimuth of 0 without any sideways part.
     odd = scenes(size=33)
@@ -160,10 +160,10 @@ def test_float32_and_float64_agree(x64):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: WORLD.render([0, 0, 0, 1, 4, 0]), r"factor shape: found 4.0, wanted one of \[0, 1, 2, 3\]"),
-        (lambda: WORLD.render([0, 0, 0, 1.3, 1, 0]), r"factor objectSize: found 1.29.*|found 1.3, wanted 0.75 to 1.25"),
-        (lambda: WORLD.render([0, 0, 0, 1, 1, 31]), "factor azimuth: found 31.0, wanted -30 to 30"),
-        (lambda: WORLD.render([0, -0.1, 0, 1, 1, 0]), "factor wallHue: found -0.1"),
+        (lambda: WORLD.render([0, 0, 0, 1, 4, 0]), r"factor objType: found 4.0, wanted one of \[0, 1, 2, 3\]"),
+        (lambda: WORLD.render([0, 0, 0, 1.3, 1, 0]), r"factor objSize: found 1.29.*|found 1.3, wanted 0.75 to 1.25"),
+        (lambda: WORLD.render([0, 0, 0, 1, 1, 31]), "factor objAzimuth: found 31.0, wanted -30 to 30"),
+        (lambda: WORLD.render([0, -0.1, 0, 1, 1, 0]), "factor wallCol: found -0.1"),
         (lambda: scenes(size=7), "found size=7"),
         (lambda: scenes(softness=float("nan")), "softness=nan"),
     ],
