@@ -8,7 +8,8 @@
     python -m experiments run aninfonce/synthetic --preset quick --num-seeds 8 --sweep learning_rate=1e-3,3e-3
     python -m experiments run aninfonce/synthetic --config.dim 8 --arm bimodal
 
-Exit codes: 0 done (and in band), 1 a row is out of band, 2 bad input, 75 interrupted and saved.
+Exit codes: 0 done (and in band), 1 a row is out of band, 2 bad input (of `reproduce`: or something could not be run),
+75 interrupted and saved.
 `--debug` shows the traceback of an error.
 """
 
@@ -93,11 +94,19 @@ def _reproduce(arguments: list[str]) -> int:
     options = _start(given.machine)
     for name in modules.keys() - chosen.keys():
         _say(f"left out: {name} has no preset {given.tier!r}")
-    outcomes = {}
+    outcomes, refused = {}, {}
     for name, module in chosen.items():
         own = dataclasses.replace(options, workdir=_fresh_workdir(given.machine, name, given.tier))
-        outcomes[name] = _execute(module, name, given.tier, own)
-    return _conclude(outcomes)
+        try:
+            outcomes[name] = _execute(module, name, given.tier, own)
+        except ValueError as error:  # a data set that is not there must not cost the others their table
+            if len(chosen) == 1:
+                raise
+            refused[name] = error
+    code = _conclude(outcomes) if outcomes else 2
+    for name, error in refused.items():
+        _say(f"not run: {name}: {error}", file=sys.stderr)
+    return 2 if refused else code
 
 
 def _report(arguments: list[str]) -> int:

@@ -71,6 +71,8 @@ def parse_run(name: str, module: Any, arguments: list[str]) -> tuple[str, Any, d
     an unknown preset, arm or traced field; tyro exits with code 2 for what its own types refuse.
     """
     preset, rest = _take_preset(arguments)
+    if rest == arguments and preset not in module.PRESETS and {"-h", "--help"} & set(rest):
+        preset = next(iter(module.PRESETS))  # help for experiments without `quick`
     registry.require("preset", preset, list(module.PRESETS))
     default = module.PRESETS[preset]
     kind = dataclasses.make_dataclass("Run", [("config", type(default), default)], bases=(Run,), frozen=True)

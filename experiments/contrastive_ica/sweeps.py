@@ -48,7 +48,7 @@ def _preset(name: str, **changes) -> Config:
 
 PRESETS: dict[str, Config] = {
     "smoke": _preset("smoke", dims=(3,), concentrations=(10.0, 30.0), marginals=(0.0, 30.0)),
-    "quick": _preset("quick", batch_size=128, hidden=(64, 64), dims=(8,), num_steps=1500, checkpoint_every=1500),
+    "quick": _preset("quick", hidden=(64, 64), dims=(3, 6), num_steps=2500, num_long_steps=4000, checkpoint_every=5000),
     "medium": _preset("medium", dims=(4, 10, 16)),
     "paper": _preset("paper"),
 }
@@ -101,6 +101,8 @@ def arms(config: Config) -> Sequence[Arm]:
 
 def _cell(config: Config, dim: int) -> matrix.Cell:
     common = {name: value for name, value in dataclasses.asdict(config).items() if name in _COMMON}
+    if dim > config.sphere_dim:
+        common["num_steps"] = config.num_long_steps
     made = cells.cell(matrix.Config(**{**common, "sphere_dim": dim}), "sphere", "vMF 10", "sphere")
     made = dataclasses.replace(made, conditional_scale=config.kappa, marginal="vmf", marginal_scale=0.0)
     matrix.check(made)
@@ -129,7 +131,7 @@ def curves(config: Config, results: Mapping[str, Results]) -> dict[str, Curve]:
             values = np.unique(np.asarray(results[name].trials.hparams[field]))
             # `where` may meet several values of another field, if the command line crossed one more with this sweep.
             found[name] = {
-                float(value): _final(results[name], results[name].where(**{field: value})) for value in values
+                float(value): _final(results[name], results[name].where(**{field: float(value)})) for value in values
             }
     ran = {dim: results[f"dimension {dim}"] for dim in config.dims if f"dimension {dim}" in results}
     if ran:

@@ -4,6 +4,7 @@ from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
 from identax.models.convnet import block_heads, convnet
+from identax.models.convnet_decoder import convnet_decoder
 from identax.models.mlp import HEADS, from_linen, mlp, normalize, uniform_fan_in
 from identax.models.projector import projector
 from identax.models.resnet import resnet18, resnet50
@@ -17,6 +18,7 @@ __all__ = [
     "block_heads",
     "canonical_coordinates",
     "convnet",
+    "convnet_decoder",
     "fit_linear_layer",
     "from_linen",
     "mlp",

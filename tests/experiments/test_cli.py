@@ -15,7 +15,8 @@ ANINFONCE = {
     f"aninfonce/{name}" for name in ("synthetic", "decoder", "hard_negatives", "ensembles", "dimensions", "images")
 }
 FAKE_PAPERS = ("fakepaper", "fedpaper")
-REAL = ANINFONCE | {f"contrastive_ica/{name}" for name in ("table1", "table2")}
+CONTRASTIVE_ICA = {f"contrastive_ica/{name}" for name in ("table1", "table2", "sweeps", "kitti", "three_d_ident")}
+REAL = ANINFONCE | CONTRASTIVE_ICA
 pytestmark = pytest.mark.usefixtures("line")
 
 
@@ -60,6 +61,7 @@ def test_matching_takes_names_and_papers():
         ("run --help", "run NAME --help"),
         ("report -h", "report DIR"),
         (f"run {NAME} --help", "--config.learning-rate"),
+        ("run contrastive_ica/kitti --help", "Presets: --preset smoke, --preset paper"),
         ("reproduce --help", "--tier"),
     ],
 )
@@ -86,6 +88,9 @@ def test_no_command_prints_the_help_and_fails(capsys):
         ("run fakepaper/lime", f"did you mean '{NAME}'?"),
         ("run aninfonce/sythetic", "did you mean 'aninfonce/synthetic'?"),
         (f"run {NAME} --preset smok", "did you mean 'smoke'?"),
+        ("run contrastive_ica/kitti", "found preset 'quick', wanted one of ['smoke', 'paper']"),
+        ("run contrastive_ica/kitti --preset paper --config.data no.pickle", "run: curl -L -o no.pickle"),
+        ("run contrastive_ica/three_d_ident --preset paper --config.train no", "zenodo_get 4502485"),
         (f"run {NAME} --preset", "--preset without a name"),
         (f"run {NAME} --arm frist", "did you mean 'first'?"),
         (f"run {NAME} --sweep learning_rat=1", "did you mean 'learning_rate'?"),

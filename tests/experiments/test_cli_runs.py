@@ -89,6 +89,23 @@ def test_reproduce_names_the_experiment_where_there_are_several(line, monkeypatc
     assert shown.count("report: ") == 2
 
 
+def test_reproduce_goes_on_without_what_cannot_be_run(line, monkeypatch, capsys):
+    def no_data(config, shard):
+        raise ValueError("letters: found nothing prepared; run: make it")
+
+    load = registry.load
+    lacking = type("Module", (), {**vars(line), "batches": staticmethod(no_data)})
+    monkeypatch.setattr(registry, "matching", lambda names: ["fakepaper/fed", NAME])
+    monkeypatch.setattr(registry, "load", lambda name: lacking if name == "fakepaper/fed" else load(name))
+    assert main("reproduce --tier smoke --no-progress".split()) == 2
+    shown = capsys.readouterr()
+    assert "1 of 1 rows in band" in shown.out and shown.out.count("report: ") == 1
+    assert "not run: fakepaper/fed: letters: found nothing prepared; run: make it" in shown.err
+    monkeypatch.setattr(registry, "matching", lambda names: ["fakepaper/fed"])
+    assert main("reproduce --tier smoke --no-progress".split()) == 2
+    assert capsys.readouterr().err == "error: letters: found nothing prepared; run: make it\n"
+
+
 def test_report_rebuilds_the_same_page(run_line, tmp_path, capsys):
     folder = tmp_path / "w"
     assert run_line("--sweep", "learning_rate=0.1,0.2", workdir=folder) == 0
