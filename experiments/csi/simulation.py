@@ -100,11 +100,10 @@ class Config:
 
 _QUICK = Config(
     hidden=(10, 20, 20, 10),
-    batch_size=512,
     learning_rate=5e-3,
     schedule="cosine",
     num_steps=5000,
-    num_supervised_steps=3000,
+    num_supervised_steps=5000,
     log_every=250,
     evaluate_every=250,
     checkpoint_every=5000,
@@ -132,9 +131,8 @@ PRESETS: dict[str, Config] = {
     "medium": dataclasses.replace(
         _QUICK,
         hidden=(10, 50, 50, 10),
-        batch_size=1024,
         num_steps=10_000,
-        num_supervised_steps=5000,
+        num_supervised_steps=10_000,
         log_every=500,
         evaluate_every=500,
         num_evaluate=8192,

@@ -16,7 +16,8 @@ ANINFONCE = {
 }
 FAKE_PAPERS = ("fakepaper", "fedpaper")
 CONTRASTIVE_ICA = {f"contrastive_ica/{name}" for name in ("table1", "table2", "sweeps", "kitti", "three_d_ident")}
-REAL = ANINFONCE | CONTRASTIVE_ICA
+CSI = {"csi/simulation"}
+REAL = ANINFONCE | CONTRASTIVE_ICA | CSI
 pytestmark = pytest.mark.usefixtures("line")
 
 
