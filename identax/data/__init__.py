@@ -2,23 +2,35 @@
 
 from identax.data.batches import epoch_indices, take
 from identax.data.digits import Digits, load_digits
+from identax.data.dislib import DISLIB_SETS, DislibTable, Splits, dislib_table, random_splits
+from identax.data.dislib_prepare import dislib_command, prepare_dislib
+from identax.data.dislib_source import DislibSource, dislib_source
 from identax.data.kitti_masks import KittiMasks, KittiPairs, load_kitti_masks
 from identax.data.pipeline import epoch_batches
 from identax.data.sources import ImageSource, image_source
 from identax.data.three_d_ident import ThreeDIdent, ThreeDIdentPairs, hyperspherical_angles
 
 __all__ = [
+    "DISLIB_SETS",
     "Digits",
+    "DislibSource",
+    "DislibTable",
     "ImageSource",
     "KittiMasks",
     "KittiPairs",
+    "Splits",
     "ThreeDIdent",
     "ThreeDIdentPairs",
+    "dislib_command",
+    "dislib_source",
+    "dislib_table",
     "epoch_batches",
     "epoch_indices",
     "hyperspherical_angles",
     "image_source",
     "load_digits",
     "load_kitti_masks",
+    "prepare_dislib",
+    "random_splits",
     "take",
 ]
