@@ -156,8 +156,12 @@ def test_the_supervised_arm_regresses_the_anchors_latents():
         state, metrics = step(state, batch)
     spread = float(jnp.var(batch.latents[0], axis=0).mean())
     assert metrics["loss"] < 0.2 * spread
-    swapped = dataclasses.replace(batch, latents=batch.latents[::-1])  # negative control
-    assert step(state, swapped)[1]["loss"] > 1.5 * metrics["loss"]
+    z, z_pos = batch.latents
+    now, other, swapped = (
+        float(step(state, dataclasses.replace(batch, latents=pair))[1]["loss"])
+        for pair in ((z, z_pos), (z, z_pos + 1), (z_pos, z))
+    )
+    assert now == other and swapped > 1.5 * now
 
 
 def test_bad_input_of_three_d_ident(tmp_path):
