@@ -27,6 +27,7 @@ from rich.table import Table
 
 from experiments import registry
 from experiments.cli import Machine, Reproduce, make_config, parse_run
+from experiments.parallel import num_jobs, run_beside
 from identax.run import Interrupted, make_mesh
 from identax.run.experiment import Options, Outcome, load_outcome, new_workdir, run_experiment
 from identax.run.mesh import agree, exchange
@@ -94,19 +95,32 @@ def _reproduce(arguments: list[str]) -> int:
     options = _start(given.machine)
     for name in modules.keys() - chosen.keys():
         _say(f"left out: {name} has no preset {given.tier!r}")
+    jobs = num_jobs(given.jobs, len(chosen), given.machine)
+    workdirs = {name: _fresh_workdir(given.machine, name, given.tier) for name in chosen}
+    if jobs > 1:
+        refused = run_beside(workdirs, given.tier, given.machine, jobs, _say)
+        done = [name for name in workdirs if name not in refused]
+        outcomes = {name: load_outcome(registry.load, workdirs[name], make_config) for name in done}
+    else:
+        outcomes, refused = _one_by_one(chosen, given.tier, options, workdirs)
+    code = _conclude(outcomes) if outcomes else 2
+    for name, reason in refused.items():
+        _say(f"not run: {name}: {reason}", file=sys.stderr)
+    return 2 if refused else code
+
+
+def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, workdirs: Mapping[str, Path]):
+    """Outcomes by name, and why the others could not be run."""
     outcomes, refused = {}, {}
     for name, module in chosen.items():
-        own = dataclasses.replace(options, workdir=_fresh_workdir(given.machine, name, given.tier))
         try:
-            outcomes[name] = _execute(module, name, given.tier, own)
+            own = dataclasses.replace(options, workdir=workdirs[name])
+            outcomes[name] = _execute(module, name, tier, own)
         except ValueError as error:  # a data set that is not there must not cost the others their table
             if len(chosen) == 1:
                 raise
-            refused[name] = error
-    code = _conclude(outcomes) if outcomes else 2
-    for name, error in refused.items():
-        _say(f"not run: {name}: {error}", file=sys.stderr)
-    return 2 if refused else code
+            refused[name] = str(error)
+    return outcomes, refused
 
 
 def _report(arguments: list[str]) -> int:

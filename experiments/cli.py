@@ -61,6 +61,8 @@ class Reproduce:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """experiments (paper/experiment) or whole papers"""
     tier: Literal["smoke", "quick", "medium", "paper"] = "quick"
+    jobs: int = 0
+    """experiments at a time, each in its own process; 0: one per core of a CPU (at most 4), one on accelerators"""
     machine: Annotated[Machine, tyro.conf.OmitArgPrefixes] = dataclasses.field(default_factory=Machine)
 
 

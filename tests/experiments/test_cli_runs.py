@@ -82,7 +82,7 @@ def test_reproduce_names_the_experiment_where_there_are_several(line, monkeypatc
     without = type("Module", (), {"PRESETS": {}})
     others = {"fakepaper/again": line, "fakepaper/without": without}
     monkeypatch.setattr(registry, "load", lambda name: others.get(name) or load(name))
-    assert main("reproduce --tier quick --no-progress".split()) == 1
+    assert main("reproduce --tier quick --jobs 1 --no-progress".split()) == 1
     shown = capsys.readouterr().out
     assert "left out: fakepaper/without" in shown and "0 of 2 rows in band" in shown
     assert f"{NAME}: first: error, fakepaper/again: first: error" in shown
@@ -97,12 +97,12 @@ def test_reproduce_goes_on_without_what_cannot_be_run(line, monkeypatch, capsys)
     lacking = type("Module", (), {**vars(line), "batches": staticmethod(no_data)})
     monkeypatch.setattr(registry, "matching", lambda names: ["fakepaper/fed", NAME])
     monkeypatch.setattr(registry, "load", lambda name: lacking if name == "fakepaper/fed" else load(name))
-    assert main("reproduce --tier smoke --no-progress".split()) == 2
+    assert main("reproduce --tier smoke --jobs 1 --no-progress".split()) == 2
     shown = capsys.readouterr()
     assert "1 of 1 rows in band" in shown.out and shown.out.count("report: ") == 1
     assert "not run: fakepaper/fed: letters: found nothing prepared; run: make it" in shown.err
     monkeypatch.setattr(registry, "matching", lambda names: ["fakepaper/fed"])
-    assert main("reproduce --tier smoke --no-progress".split()) == 2
+    assert main("reproduce --tier smoke --jobs 1 --no-progress".split()) == 2
     assert capsys.readouterr().err == "error: letters: found nothing prepared; run: make it\n"
 
 

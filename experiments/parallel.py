@@ -1,0 +1,105 @@
+"""Several experiments at a time, each in a process of its own: `reproduce --jobs N`.
+
+On a CPU an experiment spends half of its time in the compiler and most of its steps on one core, so two cores finish two
+experiments nearly as fast as one. Accelerators are not shared: there `jobs` is 1.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+
+from experiments.cli import Machine
+from identax.run.interrupt import EXIT_INTERRUPTED
+
+COMMAND = (sys.executable, "-m", "experiments")
+MOST = 4  # at a time when nobody says how many: every process holds its own programs and state
+
+
+class Stopped(SystemExit):
+    """Raised when a signal stopped the experiments, each of which saved what it had; exits with code 75."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_INTERRUPTED)
+
+
+def num_jobs(asked: int, num_experiments: int, machine: Machine) -> int:
+    """How many experiments run at a time: `asked`, or for 0 one per core of a CPU (at most 4), one on accelerators.
+
+    Raises `ValueError` for negative numbers and for several jobs of a distributed run.
+    """
+    if asked < 0:
+        raise ValueError(f"reproduce: found --jobs {asked}, wanted 0 (automatic) or more")
+    if machine.distributed:
+        if asked > 1:
+            raise ValueError(f"reproduce: found --jobs {asked} with --distributed, wanted one of them")
+        return 1
+    if asked == 0:
+        asked = min(len(os.sched_getaffinity(0)), MOST) if jax.default_backend() == "cpu" else 1
+    return max(1, min(asked, num_experiments))
+
+
+def run_beside(
+    workdirs: Mapping[str, Path], tier: str, machine: Machine, jobs: int, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Runs the experiments of `workdirs` and returns, for each that could not be run, why.
+
+    What a process prints lies in `<workdir>.log`; its progress goes to `say`. SIGTERM and Ctrl-C reach all processes,
+    which save and end; then `Stopped` is raised.
+    """
+    running: set[subprocess.Popen] = set()
+    stopped = False
+
+    def stop(number, frame) -> None:
+        nonlocal stopped
+        stopped = True
+        for process in list(running):
+            process.send_signal(signal.SIGTERM)
+
+    def work(name: str) -> str | None:
+        return None if stopped else _run_one(name, workdirs[name], tier, machine, running, say)
+
+    with _signals(stop), ThreadPoolExecutor(jobs) as pool:
+        found = dict(zip(workdirs, pool.map(work, workdirs), strict=True))
+    if stopped:
+        raise Stopped
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def _run_one(name, workdir: Path, tier, machine: Machine, running, say) -> str | None:
+    words = ["run", name, "--preset", tier, "--workdir", str(workdir), "--precision", machine.precision]
+    words += ["--data-devices", str(machine.data_devices), "--trial-map", machine.trial_map]
+    log = workdir.with_name(f"{workdir.name}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    say(f"run directory: {workdir} (printed to {log})")
+    last = ""
+    # A session of its own: Ctrl-C would reach it twice, from the terminal and from `stop`.
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
+    with subprocess.Popen([*COMMAND, *words], text=True, errors="replace", **how) as process, log.open("w") as file:
+        running.add(process)
+        for line in process.stdout or ():
+            file.write(line)
+            last = line.strip() or last
+            if machine.progress and line.startswith(f"{name} / ") and " | " in line:
+                say(line.rstrip())
+    running.discard(process)
+    code = process.returncode
+    if code in (0, 1, EXIT_INTERRUPTED):
+        return None
+    return last.removeprefix("error: ") if code == 2 else f"ended with code {code}: {last} (see {log})"
+
+
+@contextlib.contextmanager
+def _signals(handler) -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, former in previous.items():
+            signal.signal(number, former)
