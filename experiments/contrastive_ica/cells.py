@@ -45,7 +45,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 """objective, output head and p of the loss by name"""
 
 
-_PRESSED = {("Normal", "box L2"): 2.0, ("Laplace", "box L2"): 2.0, ("GenNorm3", "box L1"): 8.0}
+_PRESSED = {("Normal", "box L2"): 2.0, ("Laplace", "box L2"): 2.0, ("GenNorm3", "box L1"): 10.0}
 """cells whose loss alone does not single out the axes (or prefers others): there the walls of the box must do it"""
 _SPHERE_TEMPERATURE, _SPHERE_PRESS = 0.05, 0.25  # ends at 1/80
 

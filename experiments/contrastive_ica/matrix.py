@@ -221,7 +221,7 @@ def _temperature(state, cell: Cell):
     """
     # Not from the start: pressed too early, an encoder folds latents that it has not found yet.
     p = cell.loss_p if cell.objective == "lp_infonce" else 1
-    done = jnp.clip((state.step / state.hparams["schedule_steps"] - 0.25) / 0.35, 0.0, 1.0)
+    done = jnp.clip((state.step / state.hparams["schedule_steps"] - 0.1) / 0.2, 0.0, 1.0)
     return state.hparams["temperature"] * (1 + (state.hparams["press"] - 1) * done) ** p
 
 
