@@ -1,7 +1,7 @@
 """Several experiments at a time, each in a process of its own: `reproduce --jobs N`.
 
-On a CPU an experiment spends half of its time in the compiler and most of its steps on one core, so two cores finish two
-experiments nearly as fast as one. Accelerators are not shared: there `jobs` is 1.
+On a CPU an experiment spends half of its time in the compiler and most of its steps on one core, so two cores finish
+two experiments nearly as fast as one. Accelerators are not shared: there `jobs` is 1.
 """
 
 import contextlib
