@@ -9,9 +9,21 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer, Key
 
 from identax._choices import check_choice
-from identax.dgp import Conditional, Sphere, VonMisesFisher, cluster_of, identity, label_prior, sphere_clusters
+from identax.dgp import (
+    Conditional,
+    GeneralizedNormal,
+    Laplace,
+    Normal,
+    Sphere,
+    VonMisesFisher,
+    cluster_of,
+    identity,
+    label_prior,
+    projected_log_prob,
+    sphere_clusters,
+)
 from identax.dgp.clusters import label_noise as noisy
-from identax.dgp.clusters import labels_per_cluster
+from identax.dgp.clusters import labels_per_cluster, swap_labels, swap_partner
 from identax.rng import stream
 
 # Loose on purpose: what does not fit is refused below, with a message that says what is wanted.
@@ -37,6 +49,7 @@ def bayes_losses(
     num_labels: int | None = None,
     targets: str = "class",
     label_noise: ArrayLike = 0.0,
+    label_swaps: ArrayLike = 0.0,
     imbalance: ArrayLike | None = None,
 ) -> Float[Array, " S"]:
     """-log of the true posterior of every label given its latent, in the world `sphere_clusters`: [S], in nats.
@@ -46,9 +59,10 @@ def bayes_losses(
     Their mean over the world's own draws is the Bayes loss; on the draws on which a model's loss is measured, the
     difference is the model's excess with most of the sampling error gone.
     Args: `labels` [S], instances 0..N-1 for `targets` "instance", clusters 0..C-1 for "class"; `num_labels` N (default
-    C); `label_noise` p, the probability with which labels were replaced by uniform ones: (1 - p) p(j|z) + p / number of
-    labels; `imbalance` as in the world.
-    Raises `ValueError` for unknown targets, shapes that do not fit, N < C, and a law without closed-form density.
+    C); `label_swaps` s and `label_noise` p, the probabilities with which labels were exchanged with their partners,
+    (1 - s) p(i|z) + s p(partner of i|z), and then replaced by uniform ones, (1 - p) p(i|z) + p / number of labels;
+    `imbalance` as in the world. Projected laws take an integral for each pair of latent and cluster.
+    Raises `ValueError` for unknown targets, shapes that do not fit and N < C.
     """
     check_choice("bayes_losses", "targets", targets, TARGETS)
     latents, labels, vectors = jnp.asarray(latents), jnp.asarray(labels), jnp.asarray(vectors)
@@ -62,16 +76,24 @@ def bayes_losses(
         )
     prior = label_prior(num_labels, num_clusters, imbalance).astype(latents.dtype)
     joint = jnp.log(prior)[None, :] + _log_densities(conditional, latents, vectors)
-    instance = targets == "instance"
-    clusters = cluster_of(labels, num_clusters) if instance else labels
-    own = jnp.take_along_axis(joint, clusters[:, None], axis=1)[:, 0] - jax.nn.logsumexp(joint, axis=1)
-    if instance:
-        own = own - jnp.log(jnp.asarray(labels_per_cluster(num_labels, num_clusters), own.dtype))[clusters]
-    if isinstance(label_noise, float | int) and label_noise == 0:
-        return -own
-    share = jnp.asarray(label_noise, own.dtype)
-    background = jnp.log(share) - np.log(num_labels if instance else num_clusters).item()
-    return -jnp.logaddexp(jnp.log1p(-share) + own, background)
+    posterior = joint - jax.nn.logsumexp(joint, axis=1, keepdims=True)
+    count = num_labels if targets == "instance" else num_clusters
+
+    def of(labels):
+        clusters = cluster_of(labels, num_clusters)
+        found = jnp.take_along_axis(posterior, clusters[:, None], axis=1)[:, 0]
+        return found - jnp.log(jnp.asarray(labels_per_cluster(count, num_clusters), found.dtype))[clusters]
+
+    own = _mixed(of(labels), lambda: of(swap_partner(labels, count, num_clusters)), label_swaps)
+    return -_mixed(own, lambda: jnp.full_like(own, -np.log(count).item()), label_noise)
+
+
+def _mixed(first, second, share):
+    """log((1 - share) exp(first) + share exp(second)); no second where the share is known to be 0."""
+    if isinstance(share, float | int) and share == 0:
+        return first
+    share = jnp.asarray(share, first.dtype)
+    return jnp.logaddexp(jnp.log1p(-share) + first, jnp.log(share) + second())
 
 
 def bayes_cross_entropy(
@@ -82,6 +104,7 @@ def bayes_cross_entropy(
     num_labels: int | None = None,
     targets: str = "class",
     label_noise: ArrayLike = 0.0,
+    label_swaps: ArrayLike = 0.0,
     imbalance: ArrayLike | None = None,
     num_samples: int = 20_000,
 ) -> BayesLoss:
@@ -111,8 +134,15 @@ def bayes_cross_entropy(
         here = jax.random.fold_in(key, number)
         drawn: Any = world.sample(truth, here, size)
         labels, count = (drawn.labels, num_labels) if targets == "instance" else (drawn.clusters, num_clusters)
+        if num_clusters > 1:
+            labels = swap_labels(stream(here, "swaps"), labels, label_swaps, count, num_clusters)
         labels = noisy(stream(here, "noise"), labels, label_noise, count)
-        options = {"targets": targets, "label_noise": label_noise, "imbalance": imbalance}
+        options = {
+            "targets": targets,
+            "label_noise": label_noise,
+            "label_swaps": label_swaps,
+            "imbalance": imbalance,
+        }
         return bayes_losses(drawn.latents, labels, vectors, conditional, num_labels=num_labels, **options)
 
     losses = jax.lax.map(chunk, jnp.arange(chunks)).ravel()
@@ -132,6 +162,9 @@ def _log_densities(conditional, latents, vectors):
     space = Sphere(vectors.shape[1])
 
     def of_cluster(vector):
-        return conditional.log_prob(latents, jnp.broadcast_to(vector, latents.shape), space)
+        centers = jnp.broadcast_to(vector, latents.shape)
+        if isinstance(conditional, Normal | Laplace | GeneralizedNormal):
+            return projected_log_prob(conditional, latents, centers)
+        return conditional.log_prob(latents, centers, space)
 
     return jax.vmap(of_cluster, out_axes=1)(vectors)

@@ -17,6 +17,7 @@ from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.image_world import ImageWorld
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
+from identax.dgp.projected import projected_log_prob
 from identax.dgp.scenes import SCENE_GRID, SCENE_SHAPES, scenes
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.dgp.spherical import VonMisesFisher
@@ -62,6 +63,7 @@ __all__ = [
     "mlp_autoencoder",
     "orthogonal",
     "pairs_with_negatives",
+    "projected_log_prob",
     "random_invertible_mlp",
     "scenes",
     "sphere_clusters",

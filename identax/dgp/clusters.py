@@ -183,11 +183,16 @@ def swap_labels(
         raise ValueError(
             f"swap_labels: found num_clusters={num_clusters}, num_labels={num_labels}, wanted 2 <= clusters <= labels"
         )
+    partner = swap_partner(labels, num_labels, num_clusters)
+    return jnp.where(_chosen(key, labels, probability), partner, labels)
+
+
+def swap_partner(labels: Int[Array, " n"], num_labels: int, num_clusters: int) -> Int[Array, " n"]:
+    """Returns the label that `swap_labels` exchanges every label with; itself where there is none."""
     cluster = cluster_of(labels, num_clusters)
     step = jnp.where(cluster % 2 == 0, 1, -1).astype(labels.dtype)
-    partner = labels + step
-    has_one = (cluster + step < num_clusters) & (partner < num_labels)
-    return jnp.where(_chosen(key, labels, probability) & has_one, partner, labels)
+    has_one = (cluster + step < num_clusters) & (labels + step < num_labels)
+    return jnp.where(has_one, labels + step, labels)
 
 
 def _chosen(key, labels, probability):
