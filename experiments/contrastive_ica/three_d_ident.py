@@ -21,6 +21,7 @@ from experiments.contrastive_ica import three_d_ident_tables as tables
 from experiments.contrastive_ica.miniatures import miniature_three_d_ident
 from identax._choices import check_choice
 from identax.data import ThreeDIdent, ThreeDIdentPairs, epoch_batches
+from identax.data.three_d_ident import MEAN, STD
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import block_heads, mlp, resnet18, small_convnet
@@ -163,7 +164,7 @@ def _study(config: Config) -> Study:
         return lp_infonce(*jnp.split(codes, 2), p=config.loss_p, **how), (model_state, {})
 
     def evaluate(state, key):
-        codes = jax.lax.map(lambda part: embed(state.params, state.model_state, part)[0], images)
+        codes = jax.lax.map(lambda part: embed(state.params, state.model_state, normalised(part))[0], images)
         codes = codes.reshape(-1, config.columns)
         return {"R2": linear_r2(codes, latents), "MCC": mcc(latents, codes)}
 
@@ -189,7 +190,7 @@ def _parts(config: Config):
 
 
 def scored(data: ThreeDIdent, num: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images [parts, chunk, side, side, 3] evenly spread over the split, and their latents [parts * chunk, n].
+    """Images [parts, chunk, side, side, 3] evenly spread over the split, bytes, and their latents [parts * chunk, n].
 
     Raises `ValueError` where there are fewer renderings than one chunk, or fewer than one chunk is asked for.
     """
@@ -200,8 +201,14 @@ def scored(data: ThreeDIdent, num: int, chunk: int) -> tuple[np.ndarray, np.ndar
             f" chunk={chunk}"
         )
     chosen = np.linspace(0, len(data) - 1, parts * chunk).round().astype(int)
-    images = np.stack([data.image(int(index)) for index in chosen])
+    # Bytes again: they are constants of the program, and floats would be four times as large.
+    images = np.stack([np.round(255 * (data.image(int(index)) * STD + MEAN)).astype(np.uint8) for index in chosen])
     return images.reshape(parts, chunk, *images.shape[1:]), data.latents[chosen]
+
+
+def normalised(images):
+    """Bytes to what `ThreeDIdent.image` gives."""
+    return (images.astype(jnp.float32) / 255 - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
 
 
 REFERENCES = tables.REFERENCES

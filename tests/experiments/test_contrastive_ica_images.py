@@ -116,6 +116,16 @@ def test_bad_input_of_kitti(tmp_path):
 # ---- 3DIdent
 
 
+def test_what_is_scored_are_the_images_as_they_are_trained_on():
+    data = three_d_ident._split(three_d_ident.MINIATURE, 16, 10)
+    images, latents = three_d_ident.scored(data, 40, 20)
+    assert images.shape == (2, 20, 16, 16, 3) and images.dtype == np.uint8
+    shown = three_d_ident.normalised(jnp.asarray(images.reshape(40, 16, 16, 3)))
+    for image, latent in zip(shown, latents, strict=True):
+        (index,) = np.flatnonzero((data.latents == latent).all(axis=1))
+        np.testing.assert_allclose(image, data.image(int(index)), atol=1e-5)
+
+
 def test_blocks_are_a_box_and_a_sphere_on_sphere_coded_angles():
     config = dataclasses.replace(SMOKE[three_d_ident], columns=11, head="blocks")
     arms = {arm.name: arm.config for arm in three_d_ident.arms(config)}
