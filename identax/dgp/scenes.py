@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.dgp.factors import Factor, FactorGrid, grid_values
-from identax.dgp.image_world import ImageWorld, coverage, hue_to_rgb, pixel_centers
+from identax.dgp.image_world import ImageWorld, coverage, paint, pixel_centers
 
 SCENE_SHAPES = ("cube", "cylinder", "sphere", "capsule")
 """of the shape values 0, 1, 2, 3"""
@@ -62,9 +62,8 @@ def scenes(*, size: int = 64, softness: float | int = 1.5) -> ImageWorld:
         radius, straight = (scale * _of_shape(shape, table) for table in (_RADII, _STRAIGHT))
         floor, wall = _room(rays, radius)
         mask, light = _object(rays, shape, radius, straight)
-        channels = zip(*(hue_to_rgb(hue) for hue in (floor_hue, wall_hue, object_hue)), strict=True)
-        background = [(floor * f + wall * w, light * o) for f, w, o in channels]
-        return jnp.stack([behind + mask * (front - behind) for behind, front in background], axis=-1)
+        behind = 1 - mask
+        return paint([behind * floor, behind * wall, mask * light], [floor_hue, wall_hue, object_hue])
 
     return ImageWorld(SCENE_GRID, (size, size, 3), draw)
 

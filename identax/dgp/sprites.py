@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.dgp.factors import Factor, FactorGrid, grid_values
-from identax.dgp.image_world import ImageWorld, coverage, hue_to_rgb, pixel_centers
+from identax.dgp.image_world import ImageWorld, coverage, paint, pixel_centers
 
 SPRITE_SHAPES = ("square", "ellipse", "heart")
 """of the shape values 1, 2, 3"""
@@ -61,9 +61,7 @@ def sprites(*, size: int = 64, num_hues: int = 1, softness: float | int = 1.5) -
         cos, sin = jnp.cos(angle) / scale, jnp.sin(angle) / scale
         distance = scale * sprite_distance(shape, cos * x + sin * y, cos * y - sin * x)
         white = coverage(distance, softness / size)
-        if not coloured:
-            return white[:, :, None]
-        return jnp.stack([white * channel for channel in hue_to_rgb(hue)], axis=-1)
+        return paint([white], [hue]) if coloured else white[:, :, None]
 
     return ImageWorld(grid, (size, size, 3 if coloured else 1), draw)
 

@@ -149,6 +149,14 @@ def test_the_jacobian_is_finite_on_the_grid():
     assert np.isfinite(jax.jit(jax.vmap(odd.jacobian))(factors)).all()
 
 
+def test_reverse_mode_agrees_with_forward_mode(x64):
+    at = jnp.array([0.12, 0.44, 0.78, 1.037, 1.0, 13.71])
+    weights = jax.random.normal(jax.random.key(3), WORLD.image_shape)
+    reverse = jax.jit(jax.grad(lambda factors: (weights * WORLD.draw(factors)).sum()))(at)
+    forward = jnp.einsum("hwc,hwck->k", weights, jax.jit(WORLD.jacobian)(at))
+    np.testing.assert_allclose(reverse[jnp.array([0, 1, 2, 3, 5])], forward, rtol=1e-9, atol=1e-9)
+
+
 def test_float32_and_float64_agree(x64):
     factors = WORLD.grid.sample(jax.random.key(2), 8)
     render = jax.jit(jax.vmap(WORLD.draw))

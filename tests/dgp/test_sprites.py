@@ -131,6 +131,8 @@ def test_names_and_the_process(getkey):
     drawn = jax.jit(lambda key: dgp.sample(dgp.init(key), key, 5))(getkey())
     assert set(np.asarray(drawn.latents)[:, 1].tolist()) == {2}
     np.testing.assert_allclose(drawn.observations, RENDER(drawn.latents), atol=1e-6)
+    many = WORLD.render_batch(drawn.latents, chunk_size=2)
+    np.testing.assert_allclose(many, drawn.observations, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,9 @@ def test_names_and_the_process(getkey):
         (lambda: WORLD.render([1, 3, 1, 0, float("nan"), 0.5]), "factor posX: found nan"),
         (lambda: WORLD.render([1, 3, 1, 0, 0.5]), r"shape \(5,\), wanted \[..., 6\] \(color, shape"),
         (lambda: WORLD.render(jnp.ones((2, 6))), r"shape \(2, 6\), wanted one image's \[K\]; use jax.vmap"),
+        (lambda: WORLD.render_batch([[1, 3, 1, 0, 0.5, 2]]), "factor posY: found 2.0"),
+        (lambda: WORLD.render_batch([1, 3, 1, 0, 0.5, 1]), r"shape \(6,\) and chunk_size=None, wanted \[N, K\]"),
+        (lambda: WORLD.render_batch([[1, 3, 1, 0, 0.5, 1]], chunk_size=0), "chunk_size=0"),
         (lambda: WORLD.render({"shape": 1, "position": 1}), "found name='position', wanted one of"),
         (lambda: WORLD.jacobian([1, 3, 1, 0, 0.5, 0.5], ["shape"]), r"found the categorical factors \['shape'\]"),
         (lambda: WORLD.jacobian([1, 3, 1, 0, 0.5, 2]), "factor posY: found 2.0"),
