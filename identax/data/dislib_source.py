@@ -23,6 +23,7 @@ _CATALOGUE = {
     "smallnorb": ("label_category", "instance", "label_elevation", "label_azimuth", "label_lighting"),
 }  # fmt: skip
 _PARTS = {"smallnorb": ("train", "test")}
+_BLOCK = 4096  # images read at once into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +63,18 @@ class DislibSource:
         """The examples `indices` alone, such as one of `random_splits`."""
         return dataclasses.replace(self, num_examples=len(indices), read=lambda chosen: self.read(indices[chosen]))
 
-    def in_memory(self) -> "DislibSource":
-        """The same examples, read now and held in memory as bytes."""
-        images, codes = self.read(np.arange(len(self)))
-        return dataclasses.replace(self, read=lambda indices: (images[indices], codes[indices]))
+    def in_memory(self, *, grid_order: bool = False) -> "DislibSource":
+        """The same examples, read now and held in memory as bytes; `grid_order` sorts them by `grid.index` of codes.
+
+        The published code permutes the grid's order: sort a whole set before `random_splits` to get its very splits.
+        """
+        images = np.empty((len(self), *self.table.image_shape), np.uint8)
+        codes = np.empty((len(self), len(self.table.grid.factors)), np.int64)
+        for start in range(0, len(self), _BLOCK):
+            block = np.arange(start, min(start + _BLOCK, len(self)))
+            images[block], codes[block] = self.read(block)
+        order = np.argsort(self.table.grid.index(codes), kind="stable") if grid_order else np.arange(len(self))
+        return dataclasses.replace(self, read=lambda indices: (images[order[indices]], codes[order[indices]]))
 
 
 def dislib_source(

@@ -71,6 +71,10 @@ def test_every_image_has_its_codes(name, tmp_path, monkeypatch):
     assert batch["image"].max() <= 1 and batch["image"].max() > 0.01
     np.testing.assert_array_equal(batch["codes"], codes[[3, 0]])
     np.testing.assert_array_equal(batch["label"], codes[[3, 0], table.grid.position(table.target)])
+    held, sorted_ones = source.in_memory(), source.in_memory(grid_order=True)
+    np.testing.assert_array_equal(held.read(np.array([3, 0]))[0], images[[3, 0]])
+    np.testing.assert_array_equal(sorted_ones.read(np.arange(len(source)))[0], images[np.argsort(index)])
+    np.testing.assert_array_equal(table.grid.index(sorted_ones.read(np.array([5, 2]))[1]), [5, 2])
     if name == "smallnorb":
         half = len(source) // 2
         assert codes[:half, 1].min() == 2 and codes[half:, 1].max() == 1  # the training half comes first
