@@ -5,6 +5,8 @@ from identax.data.digits import Digits, load_digits
 from identax.data.dislib import DISLIB_SETS, DislibTable, Splits, dislib_table, random_splits
 from identax.data.dislib_prepare import dislib_command, prepare_dislib
 from identax.data.dislib_source import DislibSource, dislib_source
+from identax.data.feature_table import load_features
+from identax.data.imagenet_x import PROXIES, ImageNetX, imagenet_x_proxies, load_imagenet_x
 from identax.data.kitti_masks import KittiMasks, KittiPairs, load_kitti_masks
 from identax.data.pipeline import epoch_batches
 from identax.data.sources import ImageSource, image_source
@@ -12,9 +14,11 @@ from identax.data.three_d_ident import ThreeDIdent, ThreeDIdentPairs, hyperspher
 
 __all__ = [
     "DISLIB_SETS",
+    "PROXIES",
     "Digits",
     "DislibSource",
     "DislibTable",
+    "ImageNetX",
     "ImageSource",
     "KittiMasks",
     "KittiPairs",
@@ -28,7 +32,10 @@ __all__ = [
     "epoch_indices",
     "hyperspherical_angles",
     "image_source",
+    "imagenet_x_proxies",
     "load_digits",
+    "load_features",
+    "load_imagenet_x",
     "load_kitti_masks",
     "prepare_dislib",
     "random_splits",

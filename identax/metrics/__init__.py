@@ -1,22 +1,35 @@
 """How much of the truth was recovered, and up to which symmetry."""
 
+from identax.metrics.balanced import BalancedSplit, balanced_sizes, balanced_split
 from identax.metrics.correlation import mcc, rank_matched_mcc
 from identax.metrics.linear_map import head_r2, singular_value_error
+from identax.metrics.logistic import LogisticFit, logistic_regression
 from identax.metrics.padded_mcc import padded_mcc
 from identax.metrics.pearson import pearson_readout
 from identax.metrics.precision import precision_recovery
 from identax.metrics.readout import linear_readout_accuracy
 from identax.metrics.regression import block_r2, linear_r2
+from identax.metrics.scaling import z_score
+from identax.metrics.significance import bonferroni, one_sample_t_test, standard_error
 
 __all__ = [
+    "BalancedSplit",
+    "LogisticFit",
+    "balanced_sizes",
+    "balanced_split",
     "block_r2",
+    "bonferroni",
     "head_r2",
     "linear_r2",
     "linear_readout_accuracy",
+    "logistic_regression",
     "mcc",
+    "one_sample_t_test",
     "padded_mcc",
     "pearson_readout",
     "precision_recovery",
     "rank_matched_mcc",
     "singular_value_error",
+    "standard_error",
+    "z_score",
 ]

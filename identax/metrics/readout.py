@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from identax.metrics._matching import Samples, as_floats
+from identax.metrics.scaling import column_statistics
 
 Labels = Int[Array | np.ndarray, "..."]
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -76,12 +77,7 @@ def _check(name, features, labels, num_classes, dim):
 
 def _standardise(x: Array) -> tuple[Array, Array, Array]:
     """Returns x standardised, the means and the scales (infinite for constant dims) as [1, m]."""
-    mean = jnp.mean(x, axis=0, keepdims=True)
-    size = jnp.max(jnp.abs(x - mean), axis=0, keepdims=True)
-    varies = size > 4 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), axis=0, keepdims=True)
-    scaled = (x - mean) / jnp.where(varies, size, 1.0)
-    deviation = size * jnp.sqrt(jnp.mean(scaled**2, axis=0, keepdims=True))
-    scale = jnp.where(varies, deviation, jnp.inf)
+    mean, scale = column_statistics(x)
     return (x - mean) / scale, mean, scale
 
 

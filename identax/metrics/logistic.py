@@ -1,0 +1,130 @@
+"""Binary logistic regression to its optimum, without LAPACK: many can be fitted in one program."""
+
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int, Num
+
+from identax.metrics._matching import Samples, as_floats
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+# Stops when the gradient has shrunk to eps^0.65: 3e-5 in float32, near the rounding of its sum, 7e-11 in float64.
+_TOLERANCE_POWER = 0.65
+
+
+class LogisticFit(NamedTuple):
+    """`weights` [m] and `intercept` []: P(label = 1 | x) = sigmoid(x . weights + intercept)."""
+
+    weights: Float[Array, " m"]
+    intercept: Float[Array, ""]
+
+    def predict(self, features: Samples) -> Num[Array, " N"]:
+        """Labels 0 or 1 [N]: 1 where the probability is above 1/2."""
+        margins = jnp.matmul(jnp.asarray(features), self.weights, precision=_HIGHEST) + self.intercept
+        return (margins > 0).astype(jnp.int32)
+
+
+def logistic_regression(
+    features: Samples,
+    labels: Int[Array | np.ndarray, "..."],
+    *,
+    l2: Float[Array, ""] | float | int = 1.0,
+    max_steps: int = 100,
+) -> LogisticFit:
+    """Weights and intercept of L2-regularised logistic regression with labels 0 and 1.
+
+        min_{w, b}  sum_i log(1 + exp(-s_i (w . x_i + b))) + l2/2 |w|^2,    s_i = 2 label_i - 1
+
+    The intercept is not penalised; the sum is over samples, so l2 is scikit-learn's 1 / C. Truncated Newton: each
+    direction d by conjugate gradients, shortened by log(1 + R) / R with R = max_i |change of margin i|, which never
+    overshoots, as the third derivative of the loss is at most the second. In float64 the weights are those of a direct
+    solver to 1e-6 or better. NaN for features that are not finite.
+    Args: `features` [N, m], `labels` [N]; `l2` may be traced.
+    Raises `ValueError` for unequal numbers of samples, known labels other than 0 and 1 or of one kind alone (then the
+    intercept has no optimum), and l2 <= 0.
+    Source: Bach 2010, "Self-concordant analysis for logistic regression", for the step; the readout of Reizinger et
+    al. 2025 on ImageNet-X is l2 = 1.
+    """
+    _check(features, labels, l2)
+    (x,) = as_floats(features)
+    signs = 2 * jnp.asarray(labels).astype(x.dtype) - 1
+    l2 = jnp.asarray(l2, x.dtype)
+    start = jnp.zeros(x.shape[1] + 1, x.dtype)
+    size = jnp.sqrt(jnp.sum(_gradient(x, signs, l2, start)[0] ** 2))
+    tolerance = size * jnp.finfo(x.dtype).eps ** _TOLERANCE_POWER
+
+    def unfinished(carry):
+        _, step, left = carry
+        return (step < max_steps) & (left > tolerance)
+
+    def update(carry):
+        params, step, _ = carry
+        gradient, curvature = _gradient(x, signs, l2, params)
+        left = jnp.sqrt(jnp.sum(gradient**2))
+        direction = _newton_direction(x, curvature, l2, gradient, jnp.minimum(0.1, jnp.sqrt(left / size)))
+        change = jnp.max(jnp.abs(_margins(x, direction)))
+        length = jnp.where(change > 0, jnp.log1p(change) / jnp.where(change > 0, change, 1.0), 1.0)
+        return params - length * direction, step + 1, left
+
+    params, *_ = cast(Any, jax.lax.while_loop(unfinished, update, (start, jnp.zeros((), jnp.int32), size)))
+    params = jnp.where(jnp.all(jnp.isfinite(x)), params, jnp.nan)
+    return LogisticFit(params[:-1], params[-1])
+
+
+def _margins(x, params):
+    return jnp.matmul(x, params[:-1], precision=_HIGHEST) + params[-1]
+
+
+def _transposed(x, values):
+    return jnp.append(jnp.matmul(values, x, precision=_HIGHEST), jnp.sum(values))
+
+
+def _penalised(l2, params):
+    return (l2 * params).at[-1].set(0.0)
+
+
+def _gradient(x, signs, l2, params):
+    """Gradient [m + 1] and the second derivatives of the losses by their margins [N]."""
+    wrong = jax.nn.sigmoid(-signs * _margins(x, params))
+    return _transposed(x, -signs * wrong) + _penalised(l2, params), wrong * (1 - wrong)
+
+
+def _newton_direction(x, curvature, l2, gradient, tolerance):
+    """Solves Hessian d = gradient by conjugate gradients, to a residual of `tolerance` times the gradient."""
+    stop = tolerance**2 * jnp.sum(gradient**2)
+    most = 2 * min(gradient.shape[0], x.shape[0] + 2)
+
+    def unfinished(carry):
+        _, _, _, rest, step = carry
+        return (step < most) & (rest > stop)
+
+    def update(carry):
+        solution, residual, search, rest, step = carry
+        image = _transposed(x, curvature * _margins(x, search)) + _penalised(l2, search)
+        bend = jnp.sum(search * image)
+        length = jnp.where(bend > 0, rest / jnp.where(bend > 0, bend, 1.0), 0.0)
+        solution, residual = solution + length * search, residual - length * image
+        left = jnp.sum(residual**2)
+        left = jnp.where(bend > 0, left, 0.0)
+        search = residual + left / jnp.where(rest > 0, rest, 1.0) * search
+        return solution, residual, search, left, step + 1
+
+    start = (jnp.zeros_like(gradient), gradient, gradient, jnp.sum(gradient**2), jnp.zeros((), jnp.int32))
+    return cast(Any, jax.lax.while_loop(unfinished, update, start))[0]
+
+
+def _check(features, labels, l2):
+    if np.ndim(features) != 2 or np.shape(labels) != np.shape(features)[:1] or 0 in np.shape(features):
+        raise ValueError(
+            f"logistic_regression: found features of shape {np.shape(features)} and labels of shape "
+            f"{np.shape(labels)}, wanted [N, m] and [N] with N, m >= 1"
+        )
+    if not isinstance(l2, Tracer) and not l2 > 0:
+        raise ValueError(f"logistic_regression: found l2={l2}, wanted l2 > 0")
+    if not isinstance(labels, Tracer):
+        found = np.unique(np.asarray(labels)).tolist()
+        if found != [0, 1]:
+            raise ValueError(f"logistic_regression: found labels {found[:4]}, wanted 0 and 1, both of them")
