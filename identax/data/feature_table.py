@@ -44,7 +44,7 @@ def _read(path: Path) -> tuple[Any, Any]:
         save = f"numpy.savez({str(path)!r}, file_names=..., features=...)"
         raise ValueError(f"load_features: found no file {path}; wanted one written by {save}")
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             found = set(getattr(opened, "files", ()))
             if not {"file_names", "features"} <= found:
                 raise ValueError(f"found arrays {sorted(found)}, wanted 'file_names' and 'features'")

@@ -20,7 +20,7 @@ PROXIES = ("class", *FACTORS)
 _NUM_CLASSES = 1000
 _CLASS_MIDDLE = 500
 _PACKAGE = "imagenet_x"
-_COMMAND = "pip install --no-deps imagenet-x==0.0.7"
+_COMMAND = "pip install --no-deps imagenet-x==0.0.7"  # as the extra imagenet-x, without pandas, which only its code needs
 _PROTOTYPES = "prototypical_paths.csv"
 
 

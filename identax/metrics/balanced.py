@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key, Num
+from jaxtyping import Array, Int, Key, Shaped
 
 
 class BalancedSplit(NamedTuple):
@@ -15,7 +15,7 @@ class BalancedSplit(NamedTuple):
     test: Int[Array, " t"]
 
 
-def balanced_sizes(labels: Num[np.ndarray, "..."], *, train_share: float | int = 0.7) -> tuple[int, int]:
+def balanced_sizes(labels: Shaped[np.ndarray, "..."], *, train_share: float | int = 0.7) -> tuple[int, int]:
     """Samples of each class in the two parts of `balanced_split`: n_train, n_test.
 
     The test part has ceil((1 - share) N) samples, the training part the others; classes are represented in both as
@@ -47,7 +47,7 @@ def balanced_sizes(labels: Num[np.ndarray, "..."], *, train_share: float | int =
 
 
 def balanced_split(
-    key: Key[Array, ""], labels: Num[np.ndarray, "..."], *, train_share: float | int = 0.7
+    key: Key[Array, ""], labels: Shaped[np.ndarray, "..."], *, train_share: float | int = 0.7
 ) -> BalancedSplit:
     """Draws a stratified split and keeps as many samples of every class as the smallest has, in either part.
 

@@ -2,7 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+from identax.metrics._matching import Samples, as_floats
 
 
 def column_statistics(x: Float[Array, "N m"]) -> tuple[Float[Array, "1 m"], Float[Array, "1 m"]]:
@@ -17,15 +20,18 @@ def column_statistics(x: Float[Array, "N m"]) -> tuple[Float[Array, "1 m"], Floa
     return mean, jnp.where(varies, deviation, jnp.inf)
 
 
-def z_score(x: Float[Array, "N m"], *, reference: Float[Array, "M m"] | None = None) -> Float[Array, "N m"]:
+def z_score(x: Samples, *, reference: Samples | None = None) -> Float[Array, "N m"]:
     """Columns of x less the mean, over the population standard deviation, of those of `reference` (default: x).
 
         (x - mean(reference)) / sd(reference)
 
-    A column that is constant in the reference, up to rounding, becomes 0. Raises `ValueError` for unequal columns.
+    A column that is constant in the reference, up to rounding, becomes 0. Args: `x` [N, m], `reference` [M, m].
+    Raises `ValueError` for other shapes or an empty reference.
     """
     reference = x if reference is None else reference
-    if x.ndim != 2 or reference.ndim != 2 or x.shape[1] != reference.shape[1] or 0 in reference.shape:
-        raise ValueError(f"z_score: found shapes {x.shape} and {reference.shape}, wanted [N, m] and [M, m]")
+    shapes = np.shape(x), np.shape(reference)
+    if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1] or 0 in shapes[1]:
+        raise ValueError(f"z_score: found shapes {shapes[0]} and {shapes[1]}, wanted [N, m] and [M, m]")
+    x, reference = as_floats(x, reference)
     mean, scale = column_statistics(reference)
     return (x - mean) / scale
