@@ -2,6 +2,17 @@
 
 from identax.metrics.balanced import BalancedSplit, balanced_sizes, balanced_split
 from identax.metrics.correlation import mcc, rank_matched_mcc
+from identax.metrics.disentanglement import (
+    beta_vae_score,
+    dci,
+    dci_scores,
+    explicitness,
+    factor_vae_score,
+    infomec,
+    mig,
+    modularity,
+    sap,
+)
 from identax.metrics.linear_map import head_r2, singular_value_error
 from identax.metrics.logistic import LogisticFit, logistic_regression
 from identax.metrics.padded_mcc import padded_mcc
@@ -17,18 +28,27 @@ __all__ = [
     "LogisticFit",
     "balanced_sizes",
     "balanced_split",
+    "beta_vae_score",
     "block_r2",
     "bonferroni",
+    "dci",
+    "dci_scores",
+    "explicitness",
+    "factor_vae_score",
     "head_r2",
+    "infomec",
     "linear_r2",
     "linear_readout_accuracy",
     "logistic_regression",
     "mcc",
+    "mig",
+    "modularity",
     "one_sample_t_test",
     "padded_mcc",
     "pearson_readout",
     "precision_recovery",
     "rank_matched_mcc",
+    "sap",
     "singular_value_error",
     "standard_error",
     "z_score",

@@ -1,0 +1,110 @@
+"""Checks shared by the disentanglement scores, and what they take as discrete."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from identax.metrics._matching import Samples, check_samples
+from identax.metrics.regression import all_finite
+
+
+def check_pair(where: str, factors: Samples, estimates: Samples, *, factors_min: int = 1, dims_min: int = 1) -> None:
+    """Raises `ValueError` for other shapes than [N, K] and [N, m], too few columns, NaN, or a constant factor.
+
+    Values are looked at where they are known, that is outside compiled programs.
+    """
+    check_samples(where, factors=factors, estimates=estimates)
+    for name, array, least in (("factors", factors, factors_min), ("estimates", estimates, dims_min)):
+        if array.shape[1] < least:
+            raise ValueError(f"{where}: found {array.shape[1]} columns of {name}, wanted at least {least}")
+        if not isinstance(array, Tracer) and not np.isfinite(np.asarray(array)).all():
+            raise ValueError(f"{where}: found {name} with values that are not finite, wanted numbers")
+    check_varying(where, factors)
+
+
+def check_varying(where: str, factors: Samples) -> None:
+    """Raises `ValueError` where a known factor has one value in all samples: nothing can be said about it."""
+    if not isinstance(factors, Tracer):
+        values = np.asarray(factors)
+        constant = np.flatnonzero((values == values[:1]).all(axis=0)).tolist()
+        if constant:
+            raise ValueError(
+                f"{where}: found constant factors (columns {constant}), wanted at least two values of each"
+            )
+
+
+def host_arrays(where: str, *arrays: Samples) -> list[Any]:
+    """Returns the arrays in NumPy; raises `ValueError` inside compiled programs, for what calls scikit-learn."""
+    if any(isinstance(array, Tracer) for array in arrays):
+        raise ValueError(f"{where}: found arrays of a compiled program, wanted known values: it calls scikit-learn")
+    return [np.asarray(array) for array in arrays]
+
+
+def held_out(
+    where: str, factors: Samples, estimates: Samples, test_factors: Samples | None, test_estimates: Samples | None
+) -> tuple[Samples, Samples]:
+    """Returns the samples to score on: the test arrays, or the same ones without them."""
+    if test_factors is None and test_estimates is None:
+        return factors, estimates
+    if test_factors is None or test_estimates is None:
+        raise ValueError(f"{where}: found one of test_factors and test_estimates, wanted both or none")
+    check_pair(where, test_factors, test_estimates)
+    if test_factors.shape[1] != factors.shape[1] or test_estimates.shape[1] != estimates.shape[1]:
+        raise ValueError(
+            f"{where}: found test arrays {test_factors.shape}, {test_estimates.shape} for {factors.shape}, "
+            f"{estimates.shape}, wanted the same columns"
+        )
+    return test_factors, test_estimates
+
+
+def is_discrete(values: Samples) -> bool:
+    """Whether the values are integers: these are levels of a discrete variable, all others are continuous."""
+    return bool(jnp.issubdtype(values.dtype, jnp.integer))
+
+
+def factor_levels(where: str, factors: Samples, num_levels: int | None) -> tuple[Array, int]:
+    """Returns integer factors as levels 0, 1, ... and the number of levels.
+
+    Without `num_levels` the values of every factor are numbered in their order, for which they must be known.
+    Raises `ValueError` if they are not, or for values outside 0..num_levels-1.
+    """
+    if num_levels is None:
+        if isinstance(factors, Tracer):
+            raise ValueError(
+                f"{where}: found integer factors in a compiled program without num_levels, wanted it, static"
+            )
+        columns = [np.unique(column, return_inverse=True)[1] for column in np.asarray(factors).T]
+        levels = np.stack(columns, axis=1)
+        return jnp.asarray(levels), int(levels.max()) + 1
+    if not isinstance(factors, Tracer):
+        low, high = int(np.min(factors)), int(np.max(factors))
+        if low < 0 or high >= num_levels:
+            raise ValueError(f"{where}: found factors from {low} to {high}, wanted 0 to {num_levels - 1}")
+    return jnp.asarray(factors), num_levels
+
+
+def only_finite(score: Array, *arrays: Samples) -> Array:
+    """Returns the score, NaN where an input is not finite: inside compiled programs nothing can be raised."""
+    return jnp.where(all_finite(*(jnp.asarray(array) for array in arrays)), score, jnp.nan)
+
+
+def ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:
+    """Returns the quotient, `otherwise` where the denominator is not positive; safe to differentiate."""
+    positive = denominator > 0
+    return jnp.where(positive, numerator / jnp.where(positive, denominator, 1.0), otherwise)
+
+
+@jax.jit
+def gaps_of_best(scores: Float[Array, "K m"]) -> Float[Array, " K"]:
+    """Returns by how much the largest entry of every row exceeds the second largest."""
+    largest = jax.lax.top_k(scores, 2)[0]
+    return largest[:, 0] - largest[:, 1]
+
+
+def entropy_of_shares(shares: Array) -> Array:
+    """Returns -sum p log p over the last axis, in nats, 0 log 0 = 0."""
+    return -jnp.sum(jax.scipy.special.xlogy(shares, shares), axis=-1)
