@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
-from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
 from identax._choices import check_choice
 from identax.metrics._matching import Samples, as_floats
@@ -151,6 +150,9 @@ def lasso(x: Float[Array, "N m"], y: Float[Array, "N K"], penalty) -> Float[Arra
 
 
 def _boosted(arrays, num_trees, max_depth, seed):
+    # Imported here: it takes a second, and the scores in JAX do without.
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
     factors, estimates, seen, seen_estimates = arrays
     kind = GradientBoostingClassifier if is_discrete(factors) else GradientBoostingRegressor
     importances, scores = [], []

@@ -6,10 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_selection import mutual_info_classif
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from identax._choices import check_choice
 from identax.metrics._matching import Samples, as_floats
@@ -41,8 +37,13 @@ def info_modularity_compactness(
             f"info_modularity_compactness: found information {information.shape} and active {active.shape}, "
             "wanted [K, m] with K >= 2, and [m]"
         )
-    (matrix,) = as_floats(information)
-    active = jnp.asarray(active)
+    return _modularity_compactness(as_floats(information)[0], jnp.asarray(active))
+
+
+@jax.jit
+def _modularity_compactness(
+    matrix: Float[Array, "K m"], active: Bool[Array, " m"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
     finite = jnp.all(jnp.isfinite(matrix) | ~active[None, :])
     matrix = jnp.where(active[None, :], matrix, 0.0)
     num_factors, num_active = matrix.shape[0], jnp.sum(active, dtype=matrix.dtype)
@@ -120,6 +121,9 @@ def _design(estimates) -> Float[np.ndarray, "N p"]:
 
 
 def _neighbours(levels, estimates, num_neighbours, seed) -> Float[Array, "K m"]:
+    # Imported here: it takes a second, and the scores in JAX do without.
+    from sklearn.feature_selection import mutual_info_classif
+
     rows = [
         mutual_info_classif(
             _design(estimates),
@@ -134,6 +138,10 @@ def _neighbours(levels, estimates, num_neighbours, seed) -> Float[Array, "K m"]:
 
 
 def _logistic_information(levels, design, balanced) -> Float[Array, ""]:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
     shares = []
     for column in levels.T:
         model = LogisticRegression(C=np.inf, class_weight="balanced" if balanced else None, max_iter=_MAX_STEPS)

@@ -150,6 +150,7 @@ def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Num[
 
 
 def _require_finite(where, score):
+    # One check at the end of the compiled program, in which nothing can be raised.
     if not isinstance(score, Tracer) and not np.isfinite(score):
         raise ValueError(f"{where}: found representations that are not finite, wanted numbers")
     return score

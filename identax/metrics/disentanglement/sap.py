@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from sklearn.svm import LinearSVC
 
 from identax._choices import check_choice
 from identax.metrics._matching import Samples, as_floats, correlations
@@ -61,6 +60,9 @@ def _squared_correlations(factors: Float[Array, "N K"], estimates: Float[Array, 
 
 
 def _accuracies(arrays, penalty) -> Float[np.ndarray, "K m"]:
+    # Imported here: it takes a second, and the scores in JAX do without.
+    from sklearn.svm import LinearSVC
+
     factors, estimates, seen, seen_estimates = arrays
     mean, spread = estimates.mean(axis=0), estimates.std(axis=0)
     spread = np.where(spread > 0, spread, np.inf)  # a constant estimate becomes 0 and tells nothing
