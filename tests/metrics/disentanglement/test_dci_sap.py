@@ -17,10 +17,6 @@ LEVELS = _RNG.integers(0, 4, (N, 2))
 MIXED = FACTORS @ _RNG.normal(size=(3, 4)) + 0.3 * _RNG.normal(size=(N, 4)) + 2
 
 
-def _z(x):
-    return (x - x.mean(0)) / x.std(0)
-
-
 def _reference_scores(matrix):
     weights = matrix / matrix.sum()
     rows = [1 - entropy(row, base=matrix.shape[1]) for row in matrix]
@@ -30,23 +26,19 @@ def _reference_scores(matrix):
 
 @pytest.mark.parametrize("predictor", ["lasso", "ridge"])
 def test_linear_importances_agree_with_scikit_learn(x64, predictor):
-    x, y = _z(MIXED), _z(FACTORS)
-    model = Lasso(alpha=0.05, tol=1e-12, max_iter=10**5) if predictor == "lasso" else Ridge(alpha=0.05 * N)
-    weights = model.fit(x, y).coef_.T
-    got = dci(FACTORS, MIXED, predictor=predictor, penalty=0.05)
+    train, test = slice(0, 150), slice(150, None)
+    x, y = ((part - part[train].mean(0)) / part[train].std(0) for part in (MIXED, FACTORS))
+    model = Lasso(alpha=0.05, tol=1e-12, max_iter=10**5) if predictor == "lasso" else Ridge(alpha=0.05 * 150)
+    weights = model.fit(x[train], y[train]).coef_.T
+    got = dci(FACTORS[train], MIXED[train], predictor=predictor, penalty=0.05)
     np.testing.assert_allclose(got["importances"], np.abs(weights), atol=1e-8)
     want = _reference_scores(np.abs(weights))
     np.testing.assert_allclose([got["disentanglement"], got["completeness"]], want, atol=1e-8)
-    np.testing.assert_allclose(got["informativeness"], model.score(x, y), atol=1e-8)
-
-
-def test_held_out_informativeness(x64):
-    x = (MIXED - MIXED[:200].mean(0)) / MIXED[:200].std(0)
-    y = (FACTORS - FACTORS[:200].mean(0)) / FACTORS[:200].std(0)
-    want = Ridge(alpha=0.05 * 200).fit(x[:200], y[:200]).score(x[200:], y[200:])
-    got = dci(FACTORS[:200], MIXED[:200], predictor="ridge", penalty=0.05, test_factors=FACTORS[200:],
-              test_estimates=MIXED[200:])  # fmt: skip
-    np.testing.assert_allclose(got["informativeness"], want, atol=1e-8)
+    np.testing.assert_allclose(got["informativeness"], model.score(x[train], y[train]), atol=1e-8)
+    others = {"test_factors": FACTORS[test], "test_estimates": MIXED[test]}
+    held_out = dci(FACTORS[train], MIXED[train], predictor=predictor, penalty=0.05, **others)
+    np.testing.assert_allclose(held_out["informativeness"], model.score(x[test], y[test]), atol=1e-8)
+    np.testing.assert_allclose(held_out["importances"], got["importances"], atol=1e-12)
 
 
 @pytest.mark.parametrize("factors, kind", [(LEVELS, GradientBoostingClassifier), (FACTORS, GradientBoostingRegressor)])
