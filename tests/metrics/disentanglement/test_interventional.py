@@ -58,7 +58,7 @@ def test_known_worlds(score):
     missing = compiled(KEY, PERFECT, 0.01)
     assert 0.6 < missing < 0.95 if score is FACTOR else missing > 0.95
     # An estimate below min_std has no vote: three factors of four, and what the fourth gets by chance.
-    narrow = compiled(KEY, PERFECT * np.array([1, 1, 1e-5, 1]), 0.0)
+    narrow = compiled(KEY, PERFECT * np.array([1, 1e-5, 1, 1]), 0.0)
     assert 0.6 < narrow < 0.95 if score is FACTOR else narrow == 1
     dead = compiled(KEY, 0 * PERFECT, 0.0)
     assert dead == 0 if score is FACTOR else dead < 0.45
