@@ -62,12 +62,39 @@ def test_steps_shrink_the_objective_and_the_last_has_no_gradient(x64):
         margins = (2 * labels - 1) * (x @ fit.weights + fit.intercept)
         return jnp.sum(jnp.logaddexp(0.0, -margins)) + jnp.sum(fit.weights**2) / 2
 
-    fits = [logistic_regression(x, labels, max_steps=steps) for steps in (0, 1, 2, 4, 8, 100)]
+    fits = [logistic_regression(x, labels, max_steps=steps) for steps in (0, 1, 3, 100)]
     values = [float(objective(fit)) for fit in fits]
     assert values == sorted(values, reverse=True) and values[0] > 1.5 * values[-1]
     np.testing.assert_allclose(
         jnp.concatenate([jnp.atleast_1d(g) for g in jax.grad(objective)(fits[-1])]), 0, atol=1e-8
     )
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_outliers_need_few_steps(x64, seed):
+    """Cauchy features: steps shortened by their bound alone need more than 100 of them."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_t(1.0, size=(60, 3))
+    labels = rng.permutation(60) % 2
+    fit = logistic_regression(x, labels, max_steps=25)
+    margins = x @ np.asarray(fit.weights) + float(fit.intercept)
+    residual = 1 / (1 + np.exp(-margins)) - labels
+    np.testing.assert_allclose(x.T @ residual + np.asarray(fit.weights), 0, atol=1e-7)
+    np.testing.assert_allclose(residual.sum(), 0, atol=1e-7)
+
+
+def test_a_full_newton_step_that_overshoots_is_shortened(x64):
+    """Whole steps on these 8 samples with outliers raise the objective from 5 to 3e8."""
+    rng = np.random.default_rng(1212)
+    num = int(rng.integers(6, 40))
+    x, labels = rng.standard_t(0.7, size=(num, 2)), rng.permutation(num) % 2
+    values = []
+    for steps in (0, 1, 2, 3, 5, 8):
+        fit = logistic_regression(x, labels, l2=1e-3, max_steps=steps)
+        margins = (2 * labels - 1) * (x @ np.asarray(fit.weights) + float(fit.intercept))
+        values.append(np.logaddexp(0, -margins).sum() + 5e-4 * float((fit.weights**2).sum()))
+    assert num == 8 and values[1] < values[0]
+    assert np.diff(values).max() <= 1e-9, values
 
 
 def test_broken_features_spoil_only_their_own_fit():
