@@ -18,19 +18,9 @@ import optax
 
 from experiments.aninfonce.optimizers import cosine
 from experiments.csi import simulation_tables as tables
-from identax.assumptions import Report, bayes_losses
-from identax.dgp import (
-    GeneralizedNormal,
-    Laplace,
-    Normal,
-    TruncatedLaplace,
-    Uniform,
-    VonMisesFisher,
-    label_noise,
-    random_invertible_mlp,
-    sphere_clusters,
-    swap_labels,
-)
+from experiments.csi.clusters import init_world, world
+from identax.assumptions import bayes_losses
+from identax.dgp import label_noise, random_invertible_mlp, swap_labels
 from identax.losses import project_rows, softmax_cross_entropy
 from identax.metrics import head_r2, linear_r2, singular_value_error
 from identax.models import mlp, uniform_fan_in
@@ -74,6 +64,8 @@ class Config:
     unit_rows: bool = False
     """the head's rows are projected to norm 1 before each step"""
     beta: float = 1.0
+    learn_beta: bool = False
+    """beta is where its training starts, as exp of a parameter"""
     pool_size: int = 25_000
     """matrices among which the best-conditioned layers of the mixing are chosen"""
     num_mixing_layers: int = 4
@@ -128,15 +120,7 @@ PRESETS: dict[str, Config] = {
         num_seeds=2,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK,
-        hidden=(10, 50, 50, 10),
-        num_steps=10_000,
-        num_supervised_steps=10_000,
-        log_every=500,
-        evaluate_every=500,
-        num_evaluate=8192,
-    ),
+    "medium": dataclasses.replace(_QUICK, num_steps=8000, num_supervised_steps=8000, num_evaluate=8192),
     "paper": Config(),
 }
 
@@ -145,37 +129,6 @@ def arms(config: Config) -> Sequence[Arm]:
     """The default row with class labels (Table 3) and with instance labels (Table 2, free rows)."""
     supervised = dataclasses.replace(config, targets="class", num_steps=config.num_supervised_steps)
     return [Arm("supervised", supervised), Arm("diet", dataclasses.replace(config, targets="instance"))]
-
-
-def law(config: Config, hparams: Mapping[str, Any]) -> Any:
-    """The conditional around a cluster's vector; parameters may be traced."""
-    scale, shape = hparams["scale"], hparams["shape"]
-    return {
-        "vmf": lambda: VonMisesFisher(hparams["kappa"]),
-        "laplace": lambda: Laplace(scale),
-        "normal": lambda: Normal(scale),
-        "generalized_normal": lambda: GeneralizedNormal(shape, scale),
-        "truncated_laplace": lambda: TruncatedLaplace(scale, shape),
-    }[config.conditional]()
-
-
-def world(config: Config, mixing: Any):
-    """The clusters of a config under a mixing; the concentration is `init`'s to take."""
-    return sphere_clusters(
-        config.dim,
-        config.num_clusters,
-        law(config, {"kappa": 1.0, "scale": 1.0, "shape": 2.0}),
-        mixing,
-        num_labels=config.num_labels,
-        marginal={"uniform": Uniform(), "laplace": Laplace(1.0), "normal": Normal(1.0)}[config.marginal],
-        imbalance=None if config.balanced else 0.0,
-    )
-
-
-def init_world(config: Config, dgp: Any, key: Any, hparams: Mapping[str, Any]) -> Any:
-    """The ground truth of one trial."""
-    extra = {} if config.balanced else {"imbalance": hparams["imbalance"]}
-    return dgp.init(stream(key, "truth"), conditional=law(config, hparams), **extra)
 
 
 def build(config: Config) -> Study:
@@ -191,14 +144,14 @@ def build(config: Config) -> Study:
         variables = encoder.init(stream(key, "encoder"), jnp.zeros((1, config.dim)))
         rows = uniform_fan_in(stream(key, "head"), (num_rows, config.dim), fan_in=config.dim)
         params = {"encoder": variables["params"], "head": rows}
+        if config.learn_beta:
+            params["log_beta"] = jnp.log(hparams["beta"])
         return init_world(config, dgp, key, hparams), params, variables["state"]
 
     def draw(state, key, num):
         drawn: Any = dgp.sample(state.truth, stream(key, "sample"), num)
         labels = drawn.labels if config.targets == "instance" else drawn.clusters
-        labels = swap_labels(
-            stream(key, "swaps"), labels, state.hparams["label_swaps"], num_rows, config.num_clusters
-        )
+        labels = swap_labels(stream(key, "swaps"), labels, state.hparams["label_swaps"], num_rows, config.num_clusters)
         return drawn, label_noise(stream(key, "noise"), labels, state.hparams["label_noise"], num_rows)
 
     def sample(state, key):
@@ -208,7 +161,7 @@ def build(config: Config) -> Study:
     def loss(params, state, batch, key):
         x, labels = batch
         z, model_state = encoder.apply({"params": params["encoder"], "state": state.model_state}, x, train=True)
-        beta = state.hparams["beta"]
+        beta = _beta(params, state.hparams)
         values = softmax_cross_entropy(z, params["head"], labels, beta=beta, block_size=config.block_size)
         return values, (model_state, {})
 
@@ -235,11 +188,15 @@ def _with_unit_rows(study: Study) -> Study:
     return study._replace(step=step)
 
 
+def _beta(params, hparams):
+    return jnp.exp(params["log_beta"]) if "log_beta" in params else hparams["beta"]
+
+
 def _measure(config: Config, state, drawn, labels, z):
     hparams, rows, vectors = state.hparams, state.params["head"], state.truth["vectors"]
     # As published: without an intercept where norms are fixed.
     intercept = not (config.unit_rows or config.unit_features)
-    beta = hparams["beta"]
+    beta = _beta(state.params, hparams)
     losses = softmax_cross_entropy(z, rows, labels, beta=beta, block_size=config.block_size)
     found = {
         "R2": linear_r2(z, drawn.latents, split="half", fit_intercept=intercept),
@@ -270,6 +227,8 @@ def _measure(config: Config, state, drawn, labels, z):
     if config.unit_rows:
         own = vectors[jnp.arange(rows.shape[0]) % config.num_clusters]
         found["head singular value error"] = singular_value_error(rows, own, target=1.0)
+    if config.learn_beta:
+        found["beta"] = beta
     return found
 
 
@@ -278,11 +237,7 @@ REFERENCES = tables.REFERENCES
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which theorem applies, and what it predicts."""
-    return {arm.name: lambda arm=arm: _report(arm.config) for arm in arms(config)}
-
-
-def _report(config: Config) -> Report:
-    return tables.report(config, world, init_world, law)
+    return tables.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """What `csi/simulation` is held against: the paper's numbers, the theory's predictions, tables and figures."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.csi.clusters import init_world, law, world
 from identax.assumptions import (
     BayesLoss,
     ClusterWorld,
@@ -52,7 +55,16 @@ REFERENCES = (
 )
 
 
-def report(config: Any, world: Callable, init_world: Callable, law: Callable) -> Report:
+def premises(arms: Sequence[Arm]) -> Mapping[str, Callable[[], Report]]:
+    """Per arm what says which theorem applies and what it predicts; of a swept field at its last value."""
+    last = {
+        arm.name: dataclasses.replace(arm.config, **{name: values[-1] for name, values in arm.sweep.items()})
+        for arm in arms
+    }
+    return {name: functools.partial(report, config) for name, config in last.items()}
+
+
+def report(config: Any) -> Report:
     """The premises on the very cluster vectors of the config's seeds, and their mean Bayes loss."""
     hparams = {name: getattr(config, name) for name in ("kappa", "scale", "shape", "imbalance")}
     dgp = world(config, identity())  # the theory speaks about latents
@@ -70,7 +82,8 @@ def report(config: Any, world: Callable, init_world: Callable, law: Callable) ->
         label_noise=config.label_noise,
         label_swaps=config.label_swaps,
     )
-    objective = CrossEntropyObjective(config.targets, config.unit_features, config.unit_rows, config.beta)
+    beta = None if config.learn_beta else config.beta
+    objective = CrossEntropyObjective(config.targets, config.unit_features, config.unit_rows, beta)
     return cross_entropy_report(known, objective, bayes=_bayes(config, vectors, law(config, hparams)))
 
 
