@@ -16,7 +16,7 @@ ANINFONCE = {
 }
 FAKE_PAPERS = ("fakepaper", "fedpaper")
 CONTRASTIVE_ICA = {f"contrastive_ica/{name}" for name in ("table1", "table2", "sweeps", "kitti", "three_d_ident")}
-CSI = {f"csi/{name}" for name in ("simulation", "tables", "sweeps", "regimes", "imagenetx")}
+CSI = {f"csi/{name}" for name in ("simulation", "tables", "sweeps", "regimes", "dislib", "imagenetx")}
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI
 pytestmark = pytest.mark.usefixtures("line")
 
