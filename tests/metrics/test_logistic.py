@@ -84,16 +84,16 @@ def test_outliers_need_few_steps(x64, seed):
 
 
 def test_a_full_newton_step_that_overshoots_is_shortened(x64):
-    """Whole steps on these 8 samples with outliers raise the objective from 5 to 3e8."""
-    rng = np.random.default_rng(1212)
-    num = int(rng.integers(6, 40))
-    x, labels = rng.standard_t(0.7, size=(num, 2)), rng.permutation(num) % 2
+    """On these 8 samples with outliers the eighth whole step raises the objective to 2e9."""
+    rng = np.random.default_rng(883)
+    rng.integers(6, 40)
+    x, labels = rng.standard_t(0.7, size=(8, 2)), rng.permutation(8) % 2
     values = []
-    for steps in (0, 1, 2, 3, 5, 8):
+    for steps in (0, 1, 4, 7, 8):
         fit = logistic_regression(x, labels, l2=1e-3, max_steps=steps)
         margins = (2 * labels - 1) * (x @ np.asarray(fit.weights) + float(fit.intercept))
         values.append(np.logaddexp(0, -margins).sum() + 5e-4 * float((fit.weights**2).sum()))
-    assert num == 8 and values[1] < values[0]
+    assert values[1] < values[0]
     assert np.diff(values).max() <= 1e-9, values
 
 
