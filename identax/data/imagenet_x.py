@@ -20,7 +20,8 @@ PROXIES = ("class", *FACTORS)
 _NUM_CLASSES = 1000
 _CLASS_MIDDLE = 500
 _PACKAGE = "imagenet_x"
-_COMMAND = "pip install --no-deps imagenet-x==0.0.7"  # as the extra imagenet-x, without pandas, which only its code needs
+# What the extra imagenet-x installs, less pandas, which only the code of the package needs.
+_COMMAND = "pip install --no-deps imagenet-x==0.0.7"
 _PROTOTYPES = "prototypical_paths.csv"
 
 
