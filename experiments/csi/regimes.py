@@ -25,7 +25,7 @@ build = simulation.build
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(simulation.PRESETS["smoke"], targets="class"),
     "medium": dataclasses.replace(
-        simulation.PRESETS["quick"], targets="class", num_steps=3000, evaluate_every=1000, num_seeds=3
+        simulation.PRESETS["quick"], targets="class", num_steps=6000, evaluate_every=1000, num_seeds=3
     ),
     "paper": dataclasses.replace(simulation.PRESETS["paper"], targets="class"),
 }
