@@ -115,7 +115,9 @@ def test_sweeps_measure_what_they_say():
         r2 = r2 - arm.config.dim / 100 * (arm.config.num_clusters == 10)
         if arm.config.conditional != "vmf":
             r2 = r2 - hparams["scale"] / 10 - hparams["shape"] / 100
-        results[arm.name] = _results(arm, {"R2": r2, "head R2": r2 + 0.1, "R2 of observations": 0.5})
+        results[arm.name] = _results(
+            arm, {"R2": r2, "head R2": r2 + 0.1, "R2 of observations": 0.5, "loss above Bayes": 0.0}
+        )
     measured = sweeps.measure(config, results)
     wanted = {
         "label noise: R2 lost up to 0.8": 0.8**8,
