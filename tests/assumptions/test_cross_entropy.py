@@ -71,7 +71,10 @@ def _bayes_and_perfect(dim, num_clusters, kappa):
     return jax.vmap(one)(jnp.arange(8))
 
 
-@pytest.mark.parametrize("dim, num_clusters, kappa, mean, sd", MEASURED)
+@pytest.mark.parametrize(
+    "dim, num_clusters, kappa, mean, sd",
+    [*MEASURED[:2], *(pytest.param(*row, marks=pytest.mark.slow) for row in MEASURED[2:])],
+)
 def test_the_perfect_encoder_reaches_the_bayes_loss_and_the_measured_value(dim, num_clusters, kappa, mean, sd):
     bayes, perfect, error = jax.tree.map(np.asarray, _bayes_and_perfect(dim, num_clusters, kappa))
     combined = np.hypot(error, bayes.standard_error)

@@ -26,23 +26,27 @@ def _check(found, rows):
     json.dumps(found)
 
 
+@pytest.mark.slow
 def test_step_names_all_its_parts():
     found = step.measure("tiny", rounds=2, num_steps=2, torch=False)
     _check(found, ["identax", "matrix products", "sampler and mixing", "encoder", "loss", "optimiser"])
     assert found["derived"]["matmul_share"] > 0
 
 
+@pytest.mark.slow
 def test_trials_together_and_separate():
     found = trials.measure("tiny", counts=(1, 2), rounds=2, num_steps=2)
     _check(found, ["1 together", "1 separate", "2 together", "2 separate"])
 
 
+@pytest.mark.slow
 def test_overhead_of_the_runner():
     found = overhead.measure("tiny", num_trials=2, rounds=1, num_steps=4, log_every=2)
     _check(found, ["one scan", "by hand", "runner", "runner with workdir"])
     assert set(found["derived"]) >= {"runner over one scan (%)", "runner with workdir over by hand (%)"}
 
 
+@pytest.mark.slow
 def test_devices_agree_and_exchange_nothing():
     found = devices.measure("tiny", rounds=1, num_steps=3)
     _check(found, ["1 devices", "8 devices"])

@@ -17,7 +17,7 @@ from identax.models import small_convnet
             {"alone": ("flip", "grayscale")},
             {"digits all", "digits flip", "cifar all", "cifar grayscale"},
         ),
-        ("resnet18", {"width": 1}, {"float32", "bfloat16"}),
+        pytest.param("resnet18", {"width": 1}, {"float32", "bfloat16"}, marks=pytest.mark.slow),
     ],
 )
 def test_measures(what, options, rows, monkeypatch):

@@ -5,11 +5,13 @@ import json
 import time
 
 import numpy as np
+import pytest
 
 from benchmarks import catalogue, input_pipeline
 from identax.data import image_source
 
 
+@pytest.mark.slow
 def test_it_measures_every_source_alone_and_feeding_steps():
     found = input_pipeline.measure(num_images=8, batch_size=4, rounds=1, num_steps=4, log_every=2, side=8, crop=16)
     assert {"digits", "tfds", "tfds in memory", "jpeg, scaled", "step fed by tfds"} <= set(found["timings"])

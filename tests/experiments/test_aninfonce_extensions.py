@@ -47,6 +47,7 @@ def test_smoke(run_smoke, name, arms):
     assert all(len(values) == seeds for key, values in measured.items() if not key.startswith("oracle"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(MODULES))
 def test_references_are_quantities_of_the_quick_preset(name):
     """Every quantity is one that `measure` returns: checked on results made of zeros with the right names."""

@@ -11,7 +11,10 @@ from identax.run import make_mesh
 from identax.run.experiment import Options, run_experiment
 
 
-@pytest.mark.parametrize("module, arm", [(table1, "sphere, vMF 10"), (table2, "Laplace, box L1")])
+@pytest.mark.parametrize(
+    "module, arm",
+    [(table1, "sphere, vMF 10"), pytest.param(table2, "Laplace, box L1", marks=pytest.mark.slow)],
+)
 def test_smoke(module, arm, tmp_path):
     options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=(arm,))
     name = f"contrastive_ica/{module.__name__.rsplit('.', 1)[-1]}"

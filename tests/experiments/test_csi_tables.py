@@ -95,6 +95,7 @@ def test_unknown_rows_are_refused():
         tables.arms(dataclasses.replace(tables.PRESETS["smoke"], diet=("kappa 51",)))
 
 
+@pytest.mark.slow
 def test_noise_is_one_program_and_its_points_are_told_apart(tmp_path):
     outcome, _ = _run(sweeps, "csi/sweeps", tmp_path, "label noise")
     loss = [outcome.measured[f"label noise, share {share}: Bayes loss"] for share in ("0", "0.5", "1")]

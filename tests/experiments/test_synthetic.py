@@ -80,6 +80,7 @@ def test_the_paper_preset_is_the_authors_setting():
     assert (config.warm_starts, config.spare_dims, config.num_steps) == ((), 0, 100_000)
 
 
+@pytest.mark.slow
 def test_an_untrained_paper_encoder_starts_at_the_collapsed_loss():
     config = dataclasses.replace(synthetic.PRESETS["paper"], batch_size=64, pool_size=50)
     study = synthetic.build(config)
