@@ -31,7 +31,7 @@ from experiments.parallel import num_jobs, run_beside
 from identax.run import Interrupted, make_mesh
 from identax.run.experiment import Options, Outcome, load_outcome, new_workdir, run_experiment
 from identax.run.mesh import agree, exchange
-from identax.run.outcome import EXPERIMENT
+from identax.run.outcome import EXPERIMENT, read_outcome
 from identax.run.report import comparison_table
 from identax.run.trackers import TensorBoardSink, WandbSink
 
@@ -100,7 +100,7 @@ def _reproduce(arguments: list[str]) -> int:
     if jobs > 1:
         refused = run_beside(workdirs, given.tier, given.machine, jobs, _say)
         done = [name for name in workdirs if name not in refused]
-        outcomes = {name: load_outcome(registry.load, workdirs[name], make_config) for name in done}
+        outcomes = {name: read_outcome(workdirs[name]) for name in done}
     else:
         outcomes, refused = _one_by_one(chosen, given.tier, options, workdirs)
     code = _conclude(outcomes) if outcomes else 2

@@ -47,8 +47,9 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 
 _PRESSED = {("Normal", "box L2"): 2.0, ("Laplace", "box L2"): 2.0, ("GenNorm3", "box L1"): 10.0}
 """cells whose loss alone does not single out the axes (or prefers others): there the walls of the box must do it"""
-_PRESSED_RATE = {("GenNorm3", "box L1"): 2.0}
-"""times the learning rate: its noise undoes the blends of two latents in which the L1 loss likes to stay"""
+_LIKES_BLENDS = ("GenNorm3", "box L1")
+_EARLY = {"press_from": 0.1, "press_to": 0.3, "pressed_rate": 2.0}
+"""for the cell whose loss likes blends of two latents: a high rate undoes them, from the start it would fold latents"""
 _SPHERE_TEMPERATURE, _SPHERE_PRESS = 0.05, 0.25  # ends at 1/80
 
 
@@ -80,8 +81,8 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
         return made
     near = made.objective == "infonce" and made.conditional == "power"
     press = _SPHERE_PRESS if near else _PRESSED.get((positives, model), 1.0)
-    rate = made.learning_rate * _PRESSED_RATE.get((positives, model), 1.0)
-    return dataclasses.replace(made, temperature=fast_temperature(made), press=press, learning_rate=rate)
+    early = _EARLY if (positives, model) == _LIKES_BLENDS else {}
+    return dataclasses.replace(made, temperature=fast_temperature(made), press=press, **early)
 
 
 def fast_temperature(made: Cell) -> float:

@@ -34,6 +34,9 @@ TRACED = (
     "temperature",
     "press",
     "learning_rate",
+    "press_from",
+    "press_to",
+    "pressed_rate",
     "schedule_steps",
 )
 """Numeric fields of `Cell` that become traced hyper-parameters: cells that differ in them share their programs."""
@@ -115,6 +118,11 @@ class Cell(Config):
     """`num_steps`, as a number the schedules read: cells of different length then share their programs"""
     press: float = 1.0
     """the temperature goes to `press`^p times itself (dot product: p=1), see `_temperature`"""
+    press_from: float = 0.25
+    press_to: float = 0.6
+    """shares of the steps between which that happens"""
+    pressed_rate: float = 1.0
+    """times the learning rate as far as the temperature is pressed"""
 
 
 def check(cell: Cell) -> None:
@@ -219,10 +227,15 @@ def _temperature(state, cell: Cell):
 
     Shrinking, it shows the coarse structure first and the fine one later, as a slowly growing encoder would see it.
     """
-    # Not from the start: pressed too early, an encoder folds latents that it has not found yet.
     p = cell.loss_p if cell.objective == "lp_infonce" else 1
-    done = jnp.clip((state.step / state.hparams["schedule_steps"] - 0.1) / 0.2, 0.0, 1.0)
+    done = _pressed(state.step, state.hparams)
     return state.hparams["temperature"] * (1 + (state.hparams["press"] - 1) * done) ** p
+
+
+def _pressed(step, hparams):
+    """From 0 to 1, not from the start: pressed too early, an encoder folds what it has not found yet."""
+    start, end = hparams["press_from"], hparams["press_to"]
+    return jnp.clip((step / hparams["schedule_steps"] - start) / (end - start), 0.0, 1.0)
 
 
 def _rate(hparams: Any, cell: Cell):
@@ -232,6 +245,7 @@ def _rate(hparams: Any, cell: Cell):
 
     def rate(count):
         share = jnp.clip((count - half) / half, 0.0, 1.0)
-        return peak * 0.5 * (1 + jnp.cos(jnp.pi * share))
+        raised = 1 + (hparams["pressed_rate"] - 1) * _pressed(count, hparams)
+        return peak * raised * 0.5 * (1 + jnp.cos(jnp.pi * share))
 
     return rate

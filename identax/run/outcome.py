@@ -88,6 +88,23 @@ def summarise(
     return Outcome(results, measured, comparisons, page)
 
 
+def read_outcome(workdir: Path) -> Outcome:
+    """Table and measurements of a finished run directory as its `summary.json` has them, without results or figures.
+
+    Raises `ValueError` when the directory holds no finished experiment.
+    """
+    if not (workdir / "summary.json").exists():
+        raise ValueError(f"found no summary.json in {workdir}, wanted the folder of a finished run")
+    summary = json.loads((workdir / "summary.json").read_text())
+    measured = {name: np.array(values, float) for name, values in summary["measured"].items()}  # None becomes NaN
+    rows = []
+    for row in summary["comparisons"]:
+        kept = {name: value for name, value in row.items() if name != "in_band"}
+        number = {name: np.nan if kept[name] is None else kept[name] for name in ("mean", "sd")}
+        rows.append(Comparison(**kept | number))
+    return Outcome({}, measured, rows, workdir / "report.html")
+
+
 def compare(
     references: Sequence[Reference], measured: Mapping[str, np.ndarray], preset: str | None
 ) -> list[Comparison]:

@@ -7,11 +7,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import parallel, registry
 from experiments.__main__ import main
-from experiments.cli import Machine
+from experiments.cli import Machine, make_config
+from identax.run.experiment import load_outcome
+from identax.run.outcome import read_outcome
 
 HERE = Path(__file__).parent
 NAME, FED = "fakepaper/line", "fedpaper/letters"
@@ -52,6 +55,15 @@ def test_two_at_a_time_print_one_table_and_keep_what_each_said(line, child, monk
     assert "Premises" in log.read_text()
     (folder,) = (path for path in (tmp_path / "runs" / NAME).iterdir() if path.is_dir())
     assert (folder / "report.html").exists()
+    told, whole = read_outcome(folder), load_outcome(registry.load, folder, make_config)
+    assert [row.quantity for row in told.comparisons] == [row.quantity for row in whole.comparisons]
+    for row, again in zip(told.comparisons, whole.comparisons, strict=True):
+        np.testing.assert_allclose([row.mean, row.sd, row.n], [again.mean, again.sd, again.n])
+        assert (row.low, row.high, row.note, row.in_band) == (again.low, again.high, again.note, again.in_band)
+    for name, values in whole.measured.items():
+        np.testing.assert_allclose(told.measured[name], values)
+    with pytest.raises(ValueError, match="found no summary"):
+        read_outcome(tmp_path)
 
 
 def test_a_process_that_dies_is_named_with_its_last_words(monkeypatch, tmp_path):
