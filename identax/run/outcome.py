@@ -99,9 +99,9 @@ def read_outcome(workdir: Path) -> Outcome:
     measured = {name: np.array(values, float) for name, values in summary["measured"].items()}  # None becomes NaN
     rows = []
     for row in summary["comparisons"]:
-        kept = {name: value for name, value in row.items() if name != "in_band"}
-        number = {name: np.nan if kept[name] is None else kept[name] for name in ("mean", "sd")}
-        rows.append(Comparison(**kept | number))
+        known: dict[str, Any] = {name: value for name, value in row.items() if name != "in_band"}
+        known |= {name: np.nan for name in ("mean", "sd") if known[name] is None}
+        rows.append(Comparison(**known))
     return Outcome({}, measured, rows, workdir / "report.html")
 
 
