@@ -12,7 +12,7 @@ from identax.run.experiment import Arm, Reference
 from identax.run.figures import bars, learning_curves
 from identax.run.report import Figure, figure_png
 
-_EXPECTED = "expected of theory with m = n; the dossier states the direction only"
+_EXPECTED = "expected of theory with m = n; the direction alone is known"
 REFERENCES = (
     Reference("aninfonce m=9: R2", f"1 ({_EXPECTED})", {"quick": (0.95, None)}, "Three dims more than latents."),
     Reference(
