@@ -90,7 +90,7 @@ def _run_one(name, workdir: Path, tier, machine: Machine, running, say) -> str |
                 say(line.rstrip())
     running.discard(process)
     code = process.returncode
-    if code in (0, 1, EXIT_INTERRUPTED):
+    if code in (0, 1):
         return None
     return last.removeprefix("error: ") if code == 2 else f"ended with code {code}: {last} (see {log})"
 
