@@ -116,7 +116,7 @@ def as_floats(image: Any) -> Any:
 
 def _chunked(features, images, chunk):
     """Features of many images as they are."""
-    return _by_chunk(lambda part: dict(features(as_floats(part))), jnp.asarray(images), chunk)
+    return by_chunk(lambda part: dict(features(as_floats(part))), jnp.asarray(images), chunk)
 
 
 def _views(features, augment, key, images, chunk):
@@ -126,10 +126,10 @@ def _views(features, augment, key, images, chunk):
         views, drawn = augment(key, as_floats(part))
         return dict(features(views)), drawn
 
-    return _by_chunk(one, jnp.asarray(images), chunk, jax.random.split(key, images.shape[0] // chunk))
+    return by_chunk(one, jnp.asarray(images), chunk, jax.random.split(key, images.shape[0] // chunk))
 
 
-def _by_chunk(fn, images, chunk, *each):
+def by_chunk(fn, images, chunk, *each):
     """Applies `fn(*each of the chunk, images)` to `chunk` images at a time: never all activations at once."""
     parts = images.reshape(-1, chunk, *images.shape[1:])
     found = jax.lax.map(lambda part: fn(*part), (*each, parts))

@@ -7,7 +7,7 @@ import numpy as np
 
 from identax.assumptions import Report
 from identax.assumptions.report import Prediction, Premise
-from identax.run import Results
+from identax.run import Results, final_values
 from identax.run.experiment import Reference
 from identax.run.figures import bars, learning_curves
 from identax.run.report import Figure, figure_png
@@ -78,11 +78,7 @@ def premises(config: Any) -> dict[str, Report]:
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Final scores per seed as `arm: quantity`."""
-    return {
-        f"{arm}: {name}": np.asarray(result.final(name))
-        for arm, result in results.items()
-        for name in result.evaluation
-    }
+    return final_values(results)
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:

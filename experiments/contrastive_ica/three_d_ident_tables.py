@@ -7,7 +7,7 @@ import numpy as np
 
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
 from identax.assumptions.report import Prediction, Premise
-from identax.run import Results
+from identax.run import Results, final_values
 from identax.run.experiment import Reference
 from identax.run.figures import bars
 from identax.run.report import Figure, figure_png
@@ -103,11 +103,7 @@ def _mixed(name: str) -> Report:
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Final scores per seed as `arm: quantity`."""
-    return {
-        f"{arm}: {name}": np.asarray(result.final(name))
-        for arm, result in results.items()
-        for name in result.evaluation
-    }
+    return final_values(results)
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:

@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.aninfonce.images_readout import by_chunk
 from experiments.aninfonce.optimizers import cosine
 from experiments.csi import dislib_tables as tables
 from experiments.csi.dislib_data import RENDERED, Part, parts, source_of, table_of
 from identax._choices import check_choice
 from identax.data import epoch_batches, random_splits, take
 from identax.losses import softmax_cross_entropy
-from identax.metrics.regression import least_squares
+from identax.metrics import compiled_pearson_readout
 from identax.models import Model, mlp, resnet18, uniform_fan_in
 from identax.rng import stream
 from identax.run.experiment import Arm
@@ -181,7 +182,7 @@ def build(config: Config) -> Study:
         def embed(image):
             return features(state, state.params, image, train=False)[0]
 
-        fitted, seen = (_by_chunk(embed, part, config.chunk) for part in (fit, score))
+        fitted, seen = (by_chunk(embed, jnp.asarray(part.image), config.chunk) for part in (fit, score))
         found = readouts(fitted, fit.codes, seen, score.codes, table)
         logits = _with_one(seen) @ state.params["head"].T
         labels = score.codes[:, target]
@@ -214,13 +215,8 @@ def readouts(fitted: Any, codes: Any, seen: Any, seen_codes: Any, table: Any) ->
     """
     names = (table.target, *table.euclid)
     columns = jnp.asarray([table.grid.position(name) for name in names])
-    wanted = jnp.asarray(codes)[:, columns].astype(fitted.dtype)
-    wanted = (wanted - wanted.mean(axis=0, keepdims=True)) / wanted.std(axis=0, keepdims=True)
-    read = seen @ least_squares(fitted, wanted)
-    true = jnp.asarray(seen_codes)[:, columns].astype(fitted.dtype)
-    read, true = (x - x.mean(axis=0, keepdims=True) for x in (read, true))
-    size = jnp.sqrt((read**2).sum(axis=0) * (true**2).sum(axis=0))
-    r = (read * true).sum(axis=0) / jnp.where(size > 0, size, 1.0)
+    wanted, true = (jnp.asarray(part)[:, columns].astype(fitted.dtype) for part in (codes, seen_codes))
+    r = compiled_pearson_readout(fitted, wanted, seen, true)
     return {f"{name} r": r[i] for i, name in enumerate(names)}
 
 
@@ -230,12 +226,6 @@ def _cross_entropy(z, head, labels):
 
 def _with_one(z):
     return jnp.concatenate([z, jnp.ones_like(z[:, :1])], axis=1)
-
-
-def _by_chunk(embed, part: Part, chunk: int):
-    """Features of many images, never all activations at once."""
-    images = jnp.asarray(part.image).reshape(-1, chunk, *part.image.shape[1:])
-    return jax.lax.map(embed, images).reshape(len(part.image), -1)
 
 
 def _rate(config: Config, hparams):

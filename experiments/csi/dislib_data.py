@@ -48,7 +48,7 @@ def source_of(name: str, size: int, coding: str = "round", pixels: str = "unit")
         return dislib_source(name, coding=coding, pixels=pixels)
     world = RENDERED[name][0](size=size)
     table = dataclasses.replace(table, image_shape=world.image_shape, max_pixel=255)
-    draw = jax.jit(jax.vmap(lambda codes: jnp.round(255 * world.draw(table.grid.values(codes))).astype(jnp.uint8)))
+    draw = jax.jit(lambda codes: jnp.round(255 * world.render_batch(table.grid.values(codes))).astype(jnp.uint8))
 
     def read(indices):
         codes = np.asarray(table.grid.codes(np.asarray(indices)), np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.csi.dislib_data import table_of
 from identax.metrics import pearson_readout
-from identax.run import Results
+from identax.run import Results, final_values
 from identax.run.experiment import Arm, Reference
 from identax.run.figures import bars
 from identax.run.report import Figure, figure_png
@@ -90,20 +90,18 @@ REFERENCES = (*_rendered(), *_published())
 
 def measure(arms: Sequence[Arm], results: Mapping[str, Results], load: Callable) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`; pixels, which do not train, have one value per set."""
-    measured: dict[str, np.ndarray] = {}
+    measured = final_values(results)
     for arm in arms:
         if arm.name not in results:
             continue
         evaluation = results[arm.name].evaluation
-        measured |= {f"{arm.name}: {name}": results[arm.name].final(name) for name in evaluation}
         pixels = pixel_readouts(arm, load)
         measured |= {name: np.array([value]) for name, value in pixels.items()}
         for factor in _factors(arm):
             measured[f"{arm.name}, untrained: {factor} r"] = evaluation[f"{factor} r"][:, 0]
             for label in ("", ", published solver"):
                 baseline = pixels[f"{arm.config.set} pixels{label}: {factor} r"]
-                gap = results[arm.name].final(f"{factor} r") - baseline
-                measured[f"{arm.name}: {factor} r above pixels{label}"] = gap
+                measured[f"{arm.name}: {factor} r above pixels{label}"] = measured[f"{arm.name}: {factor} r"] - baseline
     return measured
 
 

@@ -9,7 +9,7 @@ beside the smallest one possible, so that a run that has not converged is not ta
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -123,6 +123,11 @@ PRESETS: dict[str, Config] = {
     "medium": dataclasses.replace(_QUICK, num_steps=8000, num_supervised_steps=8000, num_evaluate=8192),
     "paper": Config(),
 }
+
+
+def preset(kind: Callable[..., Any], name: str, **changes: Any) -> Any:
+    """A `kind` of config that extends `Config`, with the settings of the preset `name`, changed."""
+    return kind(**{**dataclasses.asdict(PRESETS[name]), **changes})
 
 
 def arms(config: Config) -> Sequence[Arm]:

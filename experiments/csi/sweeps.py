@@ -50,23 +50,19 @@ class Config(simulation.Config):
     """half-widths, at least 1"""
 
 
-def _preset(name: str, **changes: Any) -> Config:
-    return Config(**{**dataclasses.asdict(simulation.PRESETS[name]), **changes})
-
-
 PRESETS: dict[str, Config] = {
-    "smoke": _preset(
-        "smoke", targets="class", noises=(0.0, 0.5, 1.0), instance_noise=False, noise_batch_size=32, noise_steps=20,
-        batch_sizes=(16, 32), kappas=(10.0, 50.0), clusters=(4, 10), dims=(3,), wide_hidden=(4, 4), scales=(0.5, 1.0),
-        powers=(1.0, 2.0), boxes=(1.0, 2.0),
+    "smoke": simulation.preset(
+        Config, "smoke", targets="class", noises=(0.0, 0.5, 1.0), instance_noise=False, noise_batch_size=32,
+        noise_steps=20, batch_sizes=(16, 32), kappas=(10.0, 50.0), clusters=(4, 10), dims=(3,), wide_hidden=(4, 4),
+        scales=(0.5, 1.0), powers=(1.0, 2.0), boxes=(1.0, 2.0),
     ),
-    "medium": _preset(
-        "quick", targets="class", noises=(0.0, 0.4, 0.8, 1.0), instance_noise=False, noise_steps=6000,
+    "medium": simulation.preset(
+        Config, "quick", targets="class", noises=(0.0, 0.4, 0.8, 1.0), instance_noise=False, noise_steps=6000,
         batch_sizes=(128, 1024), kappas=(10.0, 50.0), clusters=(10, 100), wide_hidden=(5, 10, 10, 5),
         scales=(0.5, 1.0, 2.0), powers=(1.0, 2.0), boxes=(1.0, 3.0), batch_size=512, num_steps=2000,
         evaluate_every=1000, num_seeds=3,
     ),
-    "paper": _preset("paper"),
+    "paper": simulation.preset(Config, "paper"),
 }  # fmt: skip
 
 # sweep -> (traced field, its word in names, the tuple of its values) for each field

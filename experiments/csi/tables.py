@@ -64,16 +64,17 @@ class Config(simulation.Config):
     """seeds of rows with 20 dims or more"""
 
 
-def preset(name: str, **changes: Any) -> Config:
-    """The settings of `csi/simulation` of that name, changed."""
-    return Config(**{**dataclasses.asdict(simulation.PRESETS[name]), **changes})
-
-
 PRESETS: dict[str, Config] = {
-    "smoke": preset(
-        "smoke", supervised=("default", "kappa 50"), diet=("default",), unit_diet=("default",), wide_hidden=(4, 4)
+    "smoke": simulation.preset(
+        Config,
+        "smoke",
+        supervised=("default", "kappa 50"),
+        diet=("default",),
+        unit_diet=("default",),
+        wide_hidden=(4, 4),
     ),
-    "medium": preset(
+    "medium": simulation.preset(
+        Config,
         "quick",
         supervised=("default", "d 10", "d 20", "C 10", "C 1000", "kappa 5", "kappa 50", "Laplace", "Normal"),
         diet=("default", "C 10", "kappa 50", "Laplace", "Laplace vectors", "Normal vectors"),
@@ -84,7 +85,7 @@ PRESETS: dict[str, Config] = {
         wide_hidden=(5, 10, 10, 5),
         wide_seeds=3,
     ),
-    "paper": preset("paper"),
+    "paper": simulation.preset(Config, "paper"),
 }
 
 REFERENCES = references()

@@ -16,7 +16,7 @@ from identax.metrics.disentanglement import (
 from identax.metrics.linear_map import head_r2, singular_value_error
 from identax.metrics.logistic import LogisticFit, logistic_regression
 from identax.metrics.padded_mcc import padded_mcc
-from identax.metrics.pearson import pearson_readout
+from identax.metrics.pearson import compiled_pearson_readout, pearson_readout
 from identax.metrics.precision import precision_recovery
 from identax.metrics.readout import linear_readout_accuracy
 from identax.metrics.regression import block_r2, linear_r2
@@ -31,6 +31,7 @@ __all__ = [
     "beta_vae_score",
     "block_r2",
     "bonferroni",
+    "compiled_pearson_readout",
     "dci",
     "dci_scores",
     "explicitness",

@@ -1,10 +1,13 @@
-"""Linear readout of factors from features, scored by correlation: NumPy on the host, well conditioned."""
+"""Linear readout of factors from features, scored by correlation: on the host, or inside compiled programs."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from identax._choices import check_choice
-from identax.metrics._matching import Samples
+from identax.metrics._matching import Samples, correlations
+from identax.metrics.regression import least_squares
 
 SOLVERS = ("least_squares", "published")
 _CHUNK = 8192  # rows reduced at once; bounds memory only
@@ -53,6 +56,23 @@ def pearson_readout(
         readout = seen_x.astype(np.float32) @ beta
     wanted = seen_y.reshape(len(seen_y), -1).astype(float)
     return _correlation(readout.astype(float), wanted).reshape(y.shape[1:])
+
+
+def compiled_pearson_readout(
+    features: Float[Array, "N m"],
+    targets: Float[Array, "N k"],
+    test_features: Float[Array, "M m"],
+    test_targets: Float[Array, "M k"],
+) -> Float[Array, " k"]:
+    """`pearson_readout` with its accurate solver inside compiled programs, many in one: the same numbers [k].
+
+    Directions of negligible size are ignored as in `linear_r2`; values that are not finite give NaN.
+    """
+    spread = jnp.std(targets, axis=0, keepdims=True)
+    standard = (targets - jnp.mean(targets, axis=0, keepdims=True)) / jnp.where(spread > 0, spread, 1.0)
+    weights = least_squares(features, standard)
+    readout = jnp.matmul(test_features, weights, precision=jax.lax.Precision.HIGHEST)
+    return jnp.diagonal(correlations(test_targets, readout, ranked=False))
 
 
 def _least_squares(x, y):

@@ -1,6 +1,7 @@
 """What a run returns: arrays with a leading trial axis, never averaged away."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,8 @@ class Results:
         return Results(
             train_steps=train_steps, train=train, evaluation_steps=evaluation_steps, evaluation=evaluation, **fields
         )
+
+
+def final_values(results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """The last value of every evaluated metric, one per trial, as `arm: metric`."""
+    return {f"{arm}: {name}": result.final(name) for arm, result in results.items() for name in result.evaluation}

@@ -81,7 +81,9 @@ def test_extreme_rows_of_paper_trace(name):
 
 
 def test_orderings_are_differences_by_seed():
-    config = tables.preset("smoke", supervised=("default", "kappa 50"), diet=("default", "kappa 50"), unit_diet=())
+    config = simulation.preset(
+        tables.Config, "smoke", supervised=("default", "kappa 50"), diet=("default", "kappa 50"), unit_diet=()
+    )
     score = {"supervised, default": 0.9, "supervised, kappa 50": 0.5, "DIET, default": 0.8, "DIET, kappa 50": 0.6}
     results = {arm.name: _results(arm, {"R2": score[arm.name], "Bayes loss": 1.0}) for arm in tables.arms(config)}
     measured = tables.measure(config, results)
