@@ -1,0 +1,172 @@
+"""Quantities of a linear system that do not depend on the coordinates of its state, and the way back from them."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Complex, Float
+
+from identax.dgp._params import concrete
+from identax.elimination import solve
+from identax.lti._checks import require_finite
+
+_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+def markov_parameters(
+    A: ArrayLike | Sequence[Any], B: ArrayLike | Sequence[Any], C: ArrayLike | Sequence[Any], count: int
+) -> Float[Array, "count d_y d_u"]:
+    """Impulse response G_j = C A^j B for j = 0 .. count - 1: what y_{t+1+j} sees of u_t.
+
+    `A` [d_x, d_x], `B` [d_x, d_u], `C` [d_y, d_x]. The same for (S A S^-1, S B, C S^-1) with any invertible S.
+    Raises `ValueError` for shapes that do not fit and count < 1.
+    Source: Rajendran et al. 2024, section 2 (Markov parameters).
+    """
+    A, B, C = _system("markov_parameters", A=A, B=B, C=C)
+    _at_least_one("markov_parameters", "count", count)
+    return _matmul(C, _powers(A, B, count))
+
+
+def transfer_function(
+    A: ArrayLike | Sequence[Any],
+    B: ArrayLike | Sequence[Any],
+    C: ArrayLike | Sequence[Any],
+    z: ArrayLike | Sequence[Any],
+) -> Complex[Array, "..."]:
+    """H(z) = C (z I - A)^-1 B, the z-transform of y over that of u; z of any shape, real or complex.
+
+    `A` [d_x, d_x], `B` [d_x, d_u], `C` [d_y, d_x]. Returns [*z.shape, d_y, d_u]; infinities or NaN at a pole (an
+    eigenvalue of A). The frequency response at f cycles per step is H(exp(2 pi i f)). By elimination, without LAPACK,
+    so that it maps over many systems.
+    Raises `ValueError` for shapes that do not fit.
+    Source: Rajendran et al. 2024, corollary 11.
+    """
+    A, B, C = _system("transfer_function", A=A, B=B, C=C)
+    points = jnp.asarray(z)
+    dtype = jnp.result_type(jnp.complex64, A, points)
+    A, B, C = (matrix.astype(dtype) for matrix in (A, B, C))
+    identity = jnp.eye(A.shape[0], dtype=dtype)
+
+    def response(point):
+        return _matmul(C, solve(point * identity - A, B))
+
+    return jax.vmap(response)(points.astype(dtype).reshape(-1)).reshape(*points.shape, C.shape[0], B.shape[1])
+
+
+def controllability(A: ArrayLike | Sequence[Any], B: ArrayLike | Sequence[Any]) -> Float[Array, "d_x columns"]:
+    """[B, A B, ..., A^(d_x - 1) B], [d_x, d_x d_u]: rank d_x if and only if every state can be reached.
+
+    `A` [d_x, d_x], `B` [d_x, d_u]. Raises `ValueError` for shapes that do not fit.
+    Source: Kalman 1963, Mathematical description of linear dynamical systems.
+    """
+    A, B = _system("controllability", A=A, B=B)
+    return jnp.moveaxis(_powers(A, B, A.shape[0]), 0, 1).reshape(A.shape[0], -1)
+
+
+def observability(A: ArrayLike | Sequence[Any], C: ArrayLike | Sequence[Any]) -> Float[Array, "rows d_x"]:
+    """[C; C A; ...; C A^(d_x - 1)], [d_x d_y, d_x]: rank d_x if and only if the outputs determine the state.
+
+    `A` [d_x, d_x], `C` [d_y, d_x]. Raises `ValueError` for shapes that do not fit.
+    Source: Kalman 1963, Mathematical description of linear dynamical systems.
+    """
+    A, C = _system("observability", A=A, C=C)
+    return jnp.swapaxes(_powers(A.T, C.T, A.shape[0]), 1, 2).reshape(-1, A.shape[0])
+
+
+def ho_kalman(
+    markov: ArrayLike | Sequence[Any], order: int, *, rows: int | None = None, columns: int | None = None
+) -> tuple[Float[Array, "n n"], Float[Array, "n d_u"], Float[Array, "d_y n"]]:
+    """A balanced realisation (A, B, C) of `order` states from Markov parameters G_j = C A^j B.
+
+        H_ij = G_{i+j} = (O R)_ij,  H = U S V^T,  O = U S^1/2,  R = S^1/2 V^T,  A = O^+ H_shifted R^+
+
+    with i < rows, j < columns, (H_shifted)_ij = G_{i+j+1}, the first `order` singular values kept; C is the first
+    block of O and B that of R. `markov` [count, d_y, d_u] with count >= rows + columns; by default half of count
+    each. Exact (up to the coordinates of the state) for exact Markov parameters of a minimal system of that order if
+    rows and columns reach its observability and controllability index; otherwise an approximation. Compare transfer
+    functions, never matrices. One LAPACK SVD: not for programs that map over many systems on several CPU devices.
+    Raises `ValueError` for another shape, an order that the block Hankel matrix cannot have, too few Markov
+    parameters, non-finite ones, and (where concrete) ones whose rank is below the order at rounding accuracy.
+    Source: Ho & Kalman 1966; balanced by singular values as Kung 1978 and Oymak & Ozay 2019.
+    """
+    markov = jnp.asarray(markov)
+    if markov.ndim != 3 or 0 in markov.shape:
+        raise ValueError(f"ho_kalman: found markov of shape {markov.shape}, wanted [count, d_y, d_u]")
+    require_finite("ho_kalman", "markov", markov)
+    markov = markov.astype(jnp.result_type(float, markov))
+    count, num_outputs, num_controls = markov.shape
+    rows, columns = _blocks(count, rows, columns)
+    most = min(rows * num_outputs, columns * num_controls)
+    if not 1 <= order <= most:
+        raise ValueError(
+            f"ho_kalman: found order {order}, wanted 1 to {most} with {rows} x {columns} blocks of "
+            f"{num_outputs} x {num_controls}"
+        )
+    index = jnp.arange(rows)[:, None] + jnp.arange(columns)[None, :]
+
+    def hankel(shift):
+        blocks = jnp.moveaxis(markov[index + shift], 2, 1)
+        return blocks.reshape(rows * num_outputs, columns * num_controls)
+
+    left, values, right = jnp.linalg.svd(hankel(0), full_matrices=False)
+    _check_rank(values, order)
+    left, root, right = left[:, :order], jnp.sqrt(values[:order]), right[:order]
+    inner = _matmul(_matmul(left.T, hankel(1)), right.T)
+    A = inner / (root[:, None] * root[None, :])
+    B = root[:, None] * right[:, :num_controls]
+    C = left[:num_outputs] * root[None, :]
+    return A, B, C
+
+
+def _powers(A, start, count):
+    """start, A start, ..., A^(count - 1) start, stacked along a new first axis."""
+
+    def step(current, _):
+        return _matmul(A, current), current
+
+    return jax.lax.scan(step, start, None, length=count)[1]
+
+
+def _blocks(count, rows, columns):
+    if rows is None:
+        rows = count // 2 if columns is None else count - columns
+    if columns is None:
+        columns = count - rows
+    if rows < 1 or columns < 1 or rows + columns > count:
+        raise ValueError(
+            f"ho_kalman: found {count} Markov parameters for {rows} x {columns} blocks, wanted rows, columns >= 1 and "
+            "count >= rows + columns (the shifted Hankel matrix needs one more than the first)"
+        )
+    return rows, columns
+
+
+def _check_rank(values, order):
+    known = concrete(values)
+    if known is None:
+        return
+    rank = int((known > len(known) * jnp.finfo(known.dtype).eps * known[0]).sum())
+    if rank < order:
+        raise ValueError(f"ho_kalman: found Markov parameters of rank {rank}, wanted at least the order {order}")
+
+
+def _system(where, **matrices):
+    """Returns the matrices as arrays of one floating-point type; `ValueError` unless their shapes fit."""
+    arrays = {name: jnp.asarray(matrix) for name, matrix in matrices.items()}
+    A = arrays["A"]
+    if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
+        raise ValueError(f"{where}: found A of shape {A.shape}, wanted [d_x, d_x]")
+    for name, axis in (("B", 0), ("C", 1)):
+        shape = arrays[name].shape if name in arrays else (A.shape[0],) * 2
+        if len(shape) != 2 or shape[axis] != A.shape[0] or 0 in shape:
+            wanted = f"[{A.shape[0]}, d_u]" if name == "B" else f"[d_y, {A.shape[0]}]"
+            raise ValueError(f"{where}: found {name} of shape {shape} for A {A.shape}, wanted {wanted}")
+    dtype = jnp.result_type(float, *arrays.values())
+    return tuple(array.astype(dtype) for array in arrays.values())
+
+
+def _at_least_one(where, name, value):
+    if value < 1:
+        raise ValueError(f"{where}: found {name}={value}, wanted at least 1")
