@@ -1,0 +1,59 @@
+"""Two physical plants, sampled in time: a DC motor and a mass on a damped spring."""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from identax.dgp._params import require_positive
+from identax.lti.system import LinearSystem
+
+
+def dc_motor(
+    dt: ArrayLike = 0.01,
+    *,
+    resistance: ArrayLike = 1.0,
+    inductance: ArrayLike = 0.5,
+    K: ArrayLike = 0.01,
+    J: ArrayLike = 0.01,
+    D: ArrayLike = 0.1,
+) -> LinearSystem:
+    """Armature current i and rotor speed w of a DC motor under a voltage u, both observed.
+
+        d/dt [i; w] = [[-R/L, K/L], [-K/J, -D/J]] [i; w] + [1/L; 0] u,    y = [i; w]
+
+    held constant between samples that are `dt` seconds apart. `resistance` R in ohm, `inductance` L in henry, motor
+    constant `K`, inertia `J`, friction `D`. The signs of both K are those of the published study, the textbook's with
+    w -> -w; it calls w an angle, but it is a speed. Without noise the pairs (y_t, y_{t+1}) lie in three dimensions.
+    Raises `ValueError` unless all are finite and positive.
+    Source: Rajendran et al. 2024, section 4.
+    """
+    require_positive("dc_motor", dt=dt, resistance=resistance, inductance=inductance, K=K, J=J, D=D)
+    resistance, inductance, K, J, D = (jnp.asarray(value, float) for value in (resistance, inductance, K, J, D))
+    A = jnp.stack([jnp.stack([-resistance / inductance, K / inductance]), jnp.stack([-K / J, -D / J])])
+    B = jnp.stack([1.0 / inductance, jnp.zeros_like(inductance)])[:, None]
+    return _zoh(A, B, jnp.eye(2, dtype=A.dtype), dt)
+
+
+def spring_mass_damper(
+    dt: ArrayLike = 0.01, *, mass: ArrayLike = 20.0, damping: ArrayLike = 4.0, stiffness: ArrayLike = 2.0
+) -> LinearSystem:
+    """Position p and speed v of a mass m on a spring k with a damper c under a force u; the position is observed.
+
+        d/dt [p; v] = [[0, 1], [-k/m, -c/m]] [p; v] + [0; 1/m] u,    y = p
+
+    held constant between samples that are `dt` seconds apart. One output of a state of two: y_t alone does not
+    determine the state, so pairs of observations do not identify it; whole trajectories do.
+    Raises `ValueError` unless all are finite and positive.
+    Source: Rajendran et al. 2024, code (no published result).
+    """
+    require_positive("spring_mass_damper", dt=dt, mass=mass, damping=damping, stiffness=stiffness)
+    mass, damping, stiffness = (jnp.asarray(value, float) for value in (mass, damping, stiffness))
+    zero, one = jnp.zeros_like(mass), jnp.ones_like(mass)
+    A = jnp.stack([jnp.stack([zero, one]), jnp.stack([-stiffness / mass, -damping / mass])])
+    return _zoh(A, jnp.stack([zero, 1.0 / mass])[:, None], jnp.stack([one, zero])[None], dt)
+
+
+def _zoh(A, B, C, dt):
+    # Imported here: that module needs helpers of identax.dgp, which may be loading this one for it.
+    from identax.lti.discretise import zero_order_hold
+
+    return LinearSystem(*zero_order_hold(A, B, dt), C)
