@@ -23,6 +23,7 @@ from identax.assumptions.cross_entropy import (
     divides,
     predicted_relation,
 )
+from identax.assumptions.lti import Excitation, excitation_report, lti_report, stability, system_premises
 from identax.assumptions.oracle import optimal_precision, oracle_precision
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import common_blocks, equal_blocks, expected_rotation_mcc
@@ -33,6 +34,7 @@ __all__ = [
     "ContrastiveObjective",
     "ContrastiveWorld",
     "CrossEntropyObjective",
+    "Excitation",
     "Prediction",
     "Premise",
     "Regime",
@@ -48,11 +50,15 @@ __all__ = [
     "diversity_rank",
     "divides",
     "equal_blocks",
+    "excitation_report",
     "expected_rotation_mcc",
+    "lti_report",
     "moment_shares",
     "optimal_precision",
     "oracle_precision",
     "pair_correlations",
     "predicted_relation",
+    "stability",
     "symmetry_class",
+    "system_premises",
 ]

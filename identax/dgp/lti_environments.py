@@ -192,10 +192,13 @@ def _rotation(key, dim):
     Not `jax.random.orthogonal`, whose batched QR can deadlock on CPU (jaxlib 0.10).
     """
     draws = jax.random.normal(key, (dim, dim))
-    rotation = jnp.eye(dim, dtype=draws.dtype)
-    for k in range(dim - 1):
-        normal = jnp.where(jnp.arange(dim) >= k, draws[k], 0.0)
-        normal = normal.at[k].add(jnp.copysign(jnp.sqrt(jnp.sum(normal**2)), normal[k]))
+    index = jnp.arange(dim)
+
+    def reflect(k, rotation):
+        tail = jnp.where(index >= k, draws[k], 0.0)
+        # Towards the axis on the far side: nothing cancels.
+        normal = tail + jnp.where(index == k, jnp.copysign(jnp.sqrt(jnp.sum(tail**2)), draws[k]), 0.0)
         reflected = _product(rotation, normal[:, None])
-        rotation = rotation - (2.0 / jnp.sum(normal**2)) * reflected * normal[None]
-    return rotation
+        return rotation - (2.0 / jnp.sum(normal**2)) * reflected * normal[None]
+
+    return jax.lax.fori_loop(0, dim - 1, reflect, jnp.eye(dim, dtype=draws.dtype))
