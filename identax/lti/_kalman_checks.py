@@ -1,0 +1,60 @@
+"""Shapes and covariances of a state-space model."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from identax.dgp._params import concrete
+from identax.lti._checks import require_finite
+
+
+def system_matrices(where, observations, A, B, C):
+    """Observations [T, d_y] and A, B, C as arrays of one floating-point type; `ValueError` unless they fit."""
+    y, A, B, C = (jnp.asarray(values) for values in (observations, A, B, C))
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(f"{where}: found observations of shape {y.shape}, wanted one trajectory [T, d_y]")
+    num_states = A.shape[0] if A.ndim == 2 else 0
+    fits = A.shape == (num_states, num_states) and B.shape[:1] == A.shape[:1] and B.ndim == 2
+    if not fits or C.shape != (y.shape[1], num_states):
+        raise ValueError(
+            f"{where}: found A {A.shape}, B {B.shape}, C {C.shape}, wanted [d_x, d_x], [d_x, d_u], "
+            f"[{y.shape[1]}, d_x] for observations {y.shape}"
+        )
+    dtype = jnp.result_type(float, y, A, B, C)
+    for name, values in (("observations", y), ("A", A), ("B", B), ("C", C)):
+        require_finite(where, name, values)
+    return tuple(values.astype(dtype) for values in (y, A, B, C))
+
+
+def shaped(where, name, values, shape, dtype):
+    """Values as a finite array of that shape."""
+    array = jnp.asarray(values, dtype)
+    if array.shape != shape:
+        raise ValueError(f"{where}: found {name} of shape {array.shape}, wanted {shape}")
+    require_finite(where, name, array)
+    return array
+
+
+def nonnegative(where, name, values, shape, dtype):
+    """Values as a finite array of that shape without negative entries."""
+    array = shaped(where, name, values, shape, dtype)
+    known = concrete(array)
+    if known is not None and (known < 0).any():
+        raise ValueError(f"{where}: found {name} down to {known.min():g}, wanted numbers >= 0")
+    return array
+
+
+def covariance_matrix(where, name, values, dim, dtype):
+    """One variance, [dim] variances or a [dim, dim] covariance as a matrix."""
+    array = jnp.asarray(values, dtype)
+    if array.ndim < 2:
+        if array.shape not in ((), (dim,)):
+            raise ValueError(f"{where}: found {name} of shape {array.shape}, wanted (), ({dim},) or ({dim}, {dim})")
+        return jnp.diag(jnp.broadcast_to(nonnegative(where, name, array, array.shape, dtype), (dim,)))
+    array = shaped(where, name, array, (dim, dim), dtype)
+    known = concrete(array)
+    if known is not None:
+        scale = np.abs(known).max()
+        tolerance = 100 * dim * np.finfo(known.dtype).eps * scale
+        if np.abs(known - known.T).max() > tolerance or np.linalg.eigvalsh(known).min() < -tolerance:
+            raise ValueError(f"{where}: found {name} that is not symmetric and positive semidefinite:\n{known}")
+    return array
