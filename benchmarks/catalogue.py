@@ -34,6 +34,7 @@ def _quick(benchmark: Benchmark, **arguments: Any) -> Benchmark:
     return dataclasses.replace(benchmark, arguments={**benchmark.arguments, **arguments})
 
 
+_DISCRIMINATION = {"presets": ("paper", "quick"), "num_labels": (1000, 10_240), "rounds": 7, "num_steps": 10}
 _PIPELINE = {"num_images": 2000, "batch_size": 128, "log_every": 5}
 FULL: dict[str, Benchmark] = {
     "step-paper": Benchmark("step", {"setting": "paper", "rounds": 9, "num_steps": 10}, pinned=True, cpu=True),
@@ -45,6 +46,17 @@ FULL: dict[str, Benchmark] = {
     "losses": Benchmark("losses", {"sizes": tuple(2**k for k in range(10, 17)), "rounds": 7}, pinned=False),
     "losses-ring": Benchmark(
         "losses", {"num": 8192, "block_size": 512, "rounds": 5}, pinned=False, devices=8, cpu=True, function="ring"
+    ),
+    "discrimination": Benchmark("discrimination", _DISCRIMINATION, pinned=True, cpu=True),
+    "discrimination-all-cores": Benchmark("discrimination", _DISCRIMINATION, pinned=False, cpu=True),
+    "discrimination-programs": Benchmark(
+        "discrimination", {"num_seeds": 5}, pinned=False, cpu=True, function="programs"
+    ),
+    "discrimination-blocked": Benchmark(
+        "discrimination",
+        {"num_labels": 100_000, "blocks": (1000, 10_000), "rounds": 5},
+        pinned=False,
+        function="blocked",
     ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
     "rendering": Benchmark("rendering", {"batch_size": 256, "rounds": 7, "num_steps": 8}, pinned=False),
@@ -63,6 +75,12 @@ QUICK: dict[str, Benchmark] = {
     "devices": _quick(FULL["devices"], rounds=3, num_steps=20),
     "losses": _quick(FULL["losses"], sizes=(1024, 2048, 4096), rounds=3),
     "losses-ring": _quick(FULL["losses-ring"], num=1024, block_size=64, rounds=2),
+    "discrimination": _quick(FULL["discrimination"], presets=("quick",), rounds=2, num_steps=2),
+    "discrimination-all-cores": _quick(FULL["discrimination-all-cores"], presets=("quick",), rounds=2, num_steps=2),
+    "discrimination-programs": _quick(FULL["discrimination-programs"], rows=("default", "d 10", "kappa 50")),
+    "discrimination-blocked": _quick(
+        FULL["discrimination-blocked"], num_labels=10_000, blocks=(1000,), rounds=2, batch_size=128
+    ),
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
     "rendering": _quick(FULL["rendering"], batch_size=64, rounds=3, num_steps=2),
     "augmentations": _quick(FULL["augmentations"], rounds=3, num_steps=1),
