@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,9 +30,10 @@ def measure(
     """Times blocks of `num_steps` steps, sampler included, in turn with PyTorch's, on as many threads as cores to use.
 
     Per preset one supervised step and a DIET step for each of `num_labels`, all in float32. Derived: `speedup`
-    (PyTorch's median over identax's) of each. Both sides go on to the next pair only when both were timed.
+    (PyTorch's median over identax's) of each.
     """
     timings, seconds, derived = {}, {}, {}
+    runs: dict[str, Callable[[], Any]]
     for preset in presets:
         for case, config in cases(CONFIGS[preset], num_labels).items():
             name = f"{preset} {case}"

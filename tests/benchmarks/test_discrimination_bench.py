@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -73,7 +74,7 @@ class TestTorch:
         step = jax.jit(study.step)
         for _ in range(3):
             key = stream(step_key(state.key, state.step), "data")
-            drawn = dgp.sample(state.truth, stream(key, "sample"), config.batch_size)
+            drawn: Any = dgp.sample(state.truth, stream(key, "sample"), config.batch_size)
             labels = drawn.labels if config.targets == "instance" else drawn.clusters
             before, (state, metrics) = state, step(state, None)
             x, targets = (self.torch.tensor(np.array(array)) for array in (drawn.observations, labels))
