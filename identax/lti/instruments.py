@@ -17,8 +17,9 @@ def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[
     with columns y_{t+1} in Y+, y_t in Y and the instruments [y_{t-1}, .., y_{t-lags}] in Z, all centred in every
     environment (that is what dummies of the environments do). The noise of y_t correlates with y_t, which biases
     least squares, but not with earlier observations. Consistent for noise that is white in time and has any
-    covariance; of large variance where y_t and y_{t-1} correlate weakly, as plants with fast poles do: NaN or
-    arbitrary numbers where they do not correlate at all.
+    covariance. Of large variance where y_t and y_{t-1} correlate weakly in some direction, as with fast poles or an
+    ill-conditioned C: least squares can then be nearer on trajectories of a few thousand steps, and without any
+    correlation the result is arbitrary or NaN.
     `observations` [E, T, d_y], one trajectory for each environment. By elimination, without LAPACK.
     Raises `ValueError` for another shape, trajectories shorter than lags + 2, lags < 1 and non-finite observations.
     Source: two-stage least squares, Soderstrom & Stoica 1983, Instrumental variable methods for system

@@ -117,8 +117,8 @@ def joint_loglik(
     Raises `ValueError` for shapes that do not fit, non-finite values and, where concrete, singular covariances.
     Source: Rajendran et al. 2024, appendix C (factorisation of the hidden Markov model, one trajectory).
     """
-    x = jnp.asarray(states)
-    y, A, _, C = system_matrices("joint_loglik", observations, A, jnp.zeros((jnp.shape(A)[0], 1)), C)
+    x, A = jnp.asarray(states), jnp.asarray(A)
+    y, A, _, C = system_matrices("joint_loglik", observations, A, jnp.zeros((*A.shape[:1], 1)), C)
     dtype, num_states = jnp.result_type(x, y), A.shape[0]
     x = shaped("joint_loglik", "states", x, (y.shape[0], num_states), dtype)
     offset = jnp.zeros(num_states, dtype) if state_offset is None else state_offset

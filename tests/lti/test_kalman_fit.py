@@ -113,7 +113,7 @@ def test_the_callers_precision_does_not_matter():
     assert found.F.dtype == float
 
 
-@pytest.mark.parametrize("sd", [1e-3, 1e-2])
+@pytest.mark.parametrize("sd", [pytest.param(1e-3, marks=pytest.mark.slow), 1e-2])
 def test_the_noisy_motor_is_found_where_pairs_are_biased(x64, sd):
     A, B = map(np.asarray, zero_order_hold([[-2.0, 0.02], [-1.0, -10.0]], [[2.0], [0.0]], 0.01))
     circle = np.exp(1j * np.linspace(0.0, np.pi, 50))
