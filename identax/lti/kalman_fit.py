@@ -17,7 +17,7 @@ from identax.lti.system import Environments
 from identax.lti.variability import check_environments
 
 _WARM_UP = 128
-_ROUNDS = 3
+_ROUND = 40  # iterations after which the curvature is measured anew
 _REFUSED = 1e6  # the loss of parameters without a finite likelihood: the line search steps back from them
 
 
@@ -56,9 +56,10 @@ def fit_kalman(
     variances give them, and their sign where means are known; the start decides about signs otherwise.
     `observations` [E, T, d_y], one trajectory for each environment; `start` (F, G, noise variance) with one variance
     or [d_y]; `initial`: the state starts at exactly 0 ("zero") or in the stationary law of its environment
-    ("stationary"). L-BFGS in coordinates that whiten the curvature at the start of each of up to three rounds, until
-    no whitened gradient exceeds `tolerance` times 1 / sqrt(E T), that is until the likelihood is within about
-    tolerance^2 of its maximum; gains count as constant once they no longer change it. A host program in float64.
+    ("stationary"). L-BFGS in coordinates that whiten the curvature, measured anew every 40 iterations, until no
+    whitened gradient of the mean log-likelihood exceeds `tolerance` / sqrt(E T); gains count as constant once that no
+    longer changes the likelihood. A host program in float64: seconds for thousands of steps, not for jit or vmap. A
+    local maximum: the start must have the right order of controls (closed forms find it from the variances).
     Raises `ValueError` for shapes that do not fit, non-finite numbers, a noise variance that is not positive and a
     start without a likelihood.
     Source: Rajendran et al. 2024 for the model; Kalman 1960 for its likelihood; Nocedal 1980 for L-BFGS.
@@ -119,7 +120,7 @@ class _Problem:
 def _maximise(problem, point, max_iterations, tolerance):
     iterations, converged = 0, False
     problem.settled(point)
-    for _ in range(_ROUNDS):
+    while iterations < max_iterations:
         whiten = _whitening(problem, point)
         origin = point
 
@@ -133,13 +134,13 @@ def _maximise(problem, point, max_iterations, tolerance):
             np.zeros(point.size),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": max_iterations - iterations, "gtol": limit, "ftol": 1e-15, "maxcor": 20},
+            options={"maxiter": min(_ROUND, max_iterations - iterations), "gtol": limit, "ftol": 1e-15, "maxcor": 20},
         )
         iterations += int(result.nit)
         point = origin + whiten @ result.x
         # Rounding may end a line search first: 100 times the limit still means a gap of 1e4 tolerance^2 nats.
         converged = bool(np.abs(result.jac).max() < 100 * limit) and problem.settled(point)
-        if converged or iterations >= max_iterations:
+        if converged or result.nit == 0:
             break
     return point, iterations, converged
 
