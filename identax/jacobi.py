@@ -1,4 +1,4 @@
-"""Singular values of many small matrices without LAPACK."""
+"""Singular values and eigenvectors of many small matrices without LAPACK."""
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +14,39 @@ def singular_values(matrices: Float[Array, "B m n"]) -> Float[Array, "B n"]:
     on CPU (jaxlib 0.10) that waits inside the thread pool it runs on, and deadlocks when as many devices or programs
     as there are threads do so at once. The batch comes last inside, which is faster on CPU.
     """
-    columns = jnp.moveaxis(matrices, 0, -1)
+    columns = _orthogonalise(jnp.moveaxis(matrices, 0, -1), matrices.shape[1])
+    return jnp.sqrt((columns * columns).sum(axis=0)).T
+
+
+def psd_eigh(matrices: Float[Array, "B n n"]) -> tuple[Float[Array, "B n"], Float[Array, "B n n"]]:
+    """Eigenvalues, ascending, and eigenvectors (as columns) of symmetric positive semi-definite matrices.
+
+    The rotations V that make the columns of M V orthogonal diagonalise M: M V = V diag(values). Not LAPACK's batched
+    eigh, for the reason above. Eigenvectors of eigenvalues that are zero to rounding span the null space in some basis.
+    """
+    n = matrices.shape[-1]
+    eye = jnp.broadcast_to(jnp.eye(n, dtype=matrices.dtype), matrices.shape)
+    stacked = _orthogonalise(jnp.moveaxis(jnp.concatenate([matrices, eye], axis=1), 0, -1), n)
+    columns, vectors = stacked[:n], stacked[n:]
+    values = jnp.sqrt((columns * columns).sum(axis=0))
+    order = jnp.argsort(values, axis=0)
+    values = jnp.take_along_axis(values, order, axis=0)
+    vectors = jnp.take_along_axis(vectors, order[None], axis=1)
+    return jnp.moveaxis(values, -1, 0), jnp.moveaxis(vectors, -1, 0)
+
+
+def _orthogonalise(columns: Float[Array, "rows n B"], m: int) -> Float[Array, "rows n B"]:
+    """Rotates pairs of columns until those of the first m rows are orthogonal; further rows are turned along."""
     n = columns.shape[1]
     if n == 1:
-        return jnp.sqrt((columns * columns).sum(axis=0)).T
+        return columns
     first, second = jnp.triu_indices(n, k=1)
-    tiny = jnp.finfo(matrices.dtype).tiny
+    tiny = jnp.finfo(columns.dtype).tiny
 
     def rotate(number, columns):
         i, j = (jax.lax.dynamic_index_in_dim(pairs, number % len(first), keepdims=False) for pairs in (first, second))
         a, b = columns[:, i], columns[:, j]
-        aa, bb, ab = (a * a).sum(axis=0), (b * b).sum(axis=0), (a * b).sum(axis=0)
+        aa, bb, ab = ((x[:m] * y[:m]).sum(axis=0) for x, y in ((a, a), (b, b), (a, b)))
         ratio = (bb - aa) / (2 * jnp.where(jnp.abs(ab) > tiny, ab, tiny))
         tangent = jnp.where(ratio >= 0, 1.0, -1.0) / (jnp.abs(ratio) + jnp.sqrt(1 + ratio * ratio))
         tangent = jnp.where(jnp.abs(ab) > tiny, tangent, 0.0)
@@ -32,5 +54,4 @@ def singular_values(matrices: Float[Array, "B m n"]) -> Float[Array, "B n"]:
         cosine, sine = cosine[None, :], (cosine * tangent)[None, :]
         return columns.at[:, i].set(cosine * a - sine * b).at[:, j].set(sine * a + cosine * b)
 
-    columns = jax.lax.fori_loop(0, _SWEEPS * len(first), rotate, columns)
-    return jnp.sqrt((columns * columns).sum(axis=0)).T
+    return jax.lax.fori_loop(0, _SWEEPS * len(first), rotate, columns)

@@ -13,7 +13,14 @@ from identax.metrics.disentanglement import (
     modularity,
     sap,
 )
+from identax.metrics.grouped_correlation import batch_mcc, chance_mcc, within_mcc
 from identax.metrics.linear_map import head_r2, singular_value_error
+from identax.metrics.linear_systems import (
+    amari_distance,
+    frequency_grid,
+    relative_error,
+    transfer_function_error,
+)
 from identax.metrics.logistic import LogisticFit, logistic_regression
 from identax.metrics.padded_mcc import padded_mcc
 from identax.metrics.pearson import compiled_pearson_readout, pearson_readout
@@ -26,16 +33,20 @@ from identax.metrics.significance import bonferroni, one_sample_t_test, standard
 __all__ = [
     "BalancedSplit",
     "LogisticFit",
+    "amari_distance",
     "balanced_sizes",
     "balanced_split",
+    "batch_mcc",
     "beta_vae_score",
     "block_r2",
     "bonferroni",
+    "chance_mcc",
     "compiled_pearson_readout",
     "dci",
     "dci_scores",
     "explicitness",
     "factor_vae_score",
+    "frequency_grid",
     "head_r2",
     "infomec",
     "linear_r2",
@@ -49,8 +60,11 @@ __all__ = [
     "pearson_readout",
     "precision_recovery",
     "rank_matched_mcc",
+    "relative_error",
     "sap",
     "singular_value_error",
     "standard_error",
+    "transfer_function_error",
+    "within_mcc",
     "z_score",
 ]

@@ -106,14 +106,28 @@ def run_experiment(
     if preset not in module.PRESETS:
         raise ValueError(f"{name}: found preset {preset!r}, wanted one of {sorted(module.PRESETS)}")
     config = module.PRESETS[preset] if config is None else config
-    arms = _chosen_arms(module, name, config, options.only, sweep or {})
+    double = getattr(module, "FLOAT64", False) or jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    with jax.enable_x64(double):
+        return _run_arms(module, name, preset, config, sweep or {}, options, say)
+
+
+def _run_arms(
+    module: ExperimentModule,
+    name: str,
+    preset: str,
+    config: Any,
+    sweep: Mapping[str, Sequence[float]],
+    options: Options,
+    say: Callable[[str], None],
+) -> Outcome:
+    arms = _chosen_arms(module, name, config, options.only, sweep)
     reports = _reports(module, config, [arm.name for arm in arms])
     settings = {
         "experiment": name,
         "preset": preset,
         "unchanged": config == module.PRESETS[preset] and not sweep,
         "config": dataclasses.asdict(config),
-        "sweep": {field: list(values) for field, values in (sweep or {}).items()},
+        "sweep": {field: list(values) for field, values in sweep.items()},
     }
     studies, feeds = agree(lambda: _built(module, arms, options.mesh))
     agree(lambda: _claim(options, settings))

@@ -1,0 +1,116 @@
+"""Maximum of the conditional likelihood, from moments: exact updates of one row after the other, or L-BFGS."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from identax._choices import check_choice
+from identax.elimination import inverse
+from identax.jacobi import psd_eigh
+from identax.lti.moments import Moments, conditional_value
+from identax.lti.published import solve_scaled, weighted_grams
+
+SOLVERS = ("rows", "lbfgs")
+
+
+class ConditionalFit(NamedTuple):
+    """`unmixing` (as the start), its mean log-likelihood per pair, the iterations it took and whether it converged."""
+
+    unmixing: Float[Array, "d p"]
+    loglik: Float[Array, ""]
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
+
+
+def fit_conditional(
+    moments: Moments,
+    means: Float[Array, "E d"],
+    variances: Float[Array, "E d"],
+    start: Float[Array, "d p"],
+    *,
+    solver: str = "rows",
+    max_iterations: int = 500,
+    tolerance: float = 1e-11,
+) -> ConditionalFit:
+    """Maximises the mean of `conditional_loglik` over W from `start` (with an invertible W_1).
+
+    Given the other rows, row i maximises -1/2 w H_i w + b_i w + log|c_i w_1| where c_i is column i of W_1^-1: a
+    quadratic equation in s = c_i w_1, with w = H_i^-1 (b_i + c_i / s). `"rows"` solves these in turn until the
+    value grows by less than `tolerance` in a sweep: it never decreases. `"lbfgs"` moves all rows at once, in
+    coordinates in which every H_i is the identity. The value is not concave: rows at the wrong components are local
+    maxima, so start from `closed_form_unmixing`, or try several starts. W_1 are the last d columns: with d_u < d_y
+    give `reduced_moments`.
+    Raises `ValueError` for an unknown solver.
+    Source: likelihood of Rajendran et al. 2024 with its Jacobian; row-wise maximisation after Ono 2011.
+    """
+    check_choice("fit_conditional", "solver", solver, SOLVERS)
+    grams = weighted_grams(moments, variances)
+    targets = jnp.einsum("ei,ep->ip", moments.share[:, None] * means / variances, moments.mean)
+    solve_all = _by_rows if solver == "rows" else _by_lbfgs
+
+    def value(unmixing):
+        return conditional_value(unmixing, moments, means, variances)
+
+    return solve_all(value, grams, targets, start, max_iterations, tolerance)
+
+
+def _by_rows(value, grams, targets, start, max_iterations, tolerance):
+    dim = start.shape[0]
+    eye = jnp.eye(grams.shape[-1], dtype=grams.dtype)
+    inverses = jax.vmap(lambda gram: solve_scaled(gram, eye))(grams)
+    known = jnp.einsum("ipq,iq->ip", inverses, targets)
+
+    def update(i, unmixing):
+        column = jax.lax.dynamic_index_in_dim(inverse(unmixing[:, -dim:]), i, axis=1, keepdims=False)
+        direction = jnp.concatenate([jnp.zeros(unmixing.shape[1] - dim, column.dtype), column])
+        ascent = inverses[i] @ direction
+        linear, quadratic = known[i] @ direction, ascent @ direction
+        root = jnp.sqrt(linear * linear + 4 * quadratic)
+        s = 0.5 * (linear + jnp.where(linear < 0, -root, root))
+        return unmixing.at[i].set(known[i] + ascent / s)
+
+    def sweep(carry):
+        unmixing, old, _, count = carry
+        unmixing = jax.lax.fori_loop(0, dim, update, unmixing)
+        new = value(unmixing)
+        return unmixing, new, new - old, count + 1
+
+    def unfinished(carry):
+        return (carry[2] > tolerance) & (carry[3] < max_iterations)
+
+    first = value(start)
+    carry = (start, first, jnp.full_like(first, jnp.inf), jnp.zeros((), jnp.int32))
+    unmixing, best, gain, count = jax.lax.while_loop(unfinished, sweep, carry)
+    return ConditionalFit(unmixing, best, count, gain <= tolerance)
+
+
+def _by_lbfgs(value, grams, targets, start, max_iterations, tolerance):
+    values, vectors = psd_eigh(grams)
+    to_rows = jnp.einsum("ipr,ir,iqr->ipq", vectors, jax.lax.rsqrt(values), vectors)
+    from_rows = jnp.einsum("ipr,ir,iqr->ipq", vectors, jnp.sqrt(values), vectors)
+
+    def loss(coordinates):
+        return -value(jnp.einsum("ipq,iq->ip", to_rows, coordinates))
+
+    optimizer = optax.lbfgs()
+    value_and_grad = optax.value_and_grad_from_state(loss)
+
+    def step(carry):
+        coordinates, state, old, _, count = carry
+        now, grad = value_and_grad(coordinates, state=state)
+        updates, state = optimizer.update(grad, state, coordinates, value=now, grad=grad, value_fn=loss)
+        change = jnp.abs(old - now) + jnp.vdot(grad, grad)
+        return optax.apply_updates(coordinates, updates), state, now, change, count + 1
+
+    def unfinished(carry):
+        return (carry[3] > tolerance) & (carry[4] < max_iterations)
+
+    coordinates = jnp.einsum("ipq,iq->ip", from_rows, start)
+    first = loss(coordinates)
+    carry = (coordinates, optimizer.init(coordinates), first, jnp.full_like(first, jnp.inf), jnp.zeros((), jnp.int32))
+    coordinates, _, _, gain, count = jax.lax.while_loop(unfinished, step, carry)
+    unmixing = jnp.einsum("ipq,iq->ip", to_rows, coordinates)
+    return ConditionalFit(unmixing, value(unmixing), count, gain <= tolerance)

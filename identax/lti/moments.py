@@ -1,0 +1,81 @@
+"""First and second moments of pairs in every environment: all that Gaussian likelihoods need."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from identax.elimination import slogdet
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Of z = [y_t, y_{t+1}] in each environment: `share` [E] of all pairs, `mean` [E, 2 d_y], `covariance`
+    [E, 2 d_y, 2 d_y] (divided by the number of pairs, not one less).
+    """
+
+    share: Any
+    mean: Any
+    covariance: Any
+
+    @property
+    def second(self) -> Float[Array, "E p p"]:
+        """E[z z^T] in each environment."""
+        return self.covariance + self.mean[:, :, None] * self.mean[:, None, :]
+
+    @property
+    def dim(self) -> int:
+        """Number of observed variables, d_y."""
+        return self.mean.shape[-1] // 2
+
+
+def pair_moments(pairs: Float[Array, "E P 2 d"]) -> Moments:
+    """Moments of as many pairs in every environment."""
+    z = pairs.reshape(*pairs.shape[:2], -1)
+    mean = z.mean(axis=1)
+    centred = z - mean[:, None, :]
+    covariance = jnp.einsum("epi,epj->eij", centred, centred, precision=jax.lax.Precision.HIGHEST) / z.shape[1]
+    return Moments(jnp.full(z.shape[0], 1 / z.shape[0], z.dtype), mean, covariance)
+
+
+def unequal_moments(pairs: Float[Array, "N 2 d"], environments: Any, num_environments: int) -> Moments:
+    """Moments of labelled pairs, `environments` [N] int; every environment must occur."""
+    z = pairs.reshape(pairs.shape[0], -1)
+
+    def of_one(label):
+        weight = (environments == label).astype(z.dtype)
+        mean = (weight[:, None] * z).sum(axis=0) / weight.sum()
+        centred = weight[:, None] * (z - mean)
+        return weight.mean(), mean, jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / weight.sum()
+
+    return Moments(*jax.lax.map(of_one, jnp.arange(num_environments)))
+
+
+def reduced_moments(moments: Moments, span: Float[Array, "k d"]) -> Moments:
+    """Moments of [y_t, P y_{t+1}] for rows P that span the range of the residual (d_u < d_y)."""
+    dim = moments.dim
+    keep = jnp.concatenate([jnp.eye(dim, dtype=span.dtype), jnp.zeros_like(span)], axis=0)
+    mix = jnp.concatenate([keep, jnp.concatenate([jnp.zeros((dim, dim), span.dtype), span], axis=0)], axis=1)
+    return Moments(moments.share, moments.mean @ mix.T, jnp.einsum("ip,epq,jq->eij", mix, moments.covariance, mix))
+
+
+def published_value(
+    unmixing: Float[Array, "k p"], moments: Moments, means: Float[Array, "E k"], variances: Float[Array, "E k"]
+) -> Float[Array, ""]:
+    """Mean of `published_loglik` over all pairs, from their moments."""
+    error = moments.mean @ unmixing.T - means
+    spread = jnp.einsum("ip,epq,iq->ei", unmixing, moments.covariance, unmixing)
+    per_environment = -0.5 * ((spread + error**2) / variances + jnp.log(2 * math.pi * variances)).sum(axis=1)
+    return jnp.vdot(moments.share, per_environment)
+
+
+def conditional_value(
+    unmixing: Float[Array, "d p"], moments: Moments, means: Float[Array, "E d"], variances: Float[Array, "E d"]
+) -> Float[Array, ""]:
+    """Mean of `conditional_loglik` over all pairs, from their moments; W_1 are the last d columns."""
+    _, logdet = slogdet(unmixing[:, -unmixing.shape[0] :])
+    return published_value(unmixing, moments, means, variances) + logdet
