@@ -108,6 +108,37 @@ def backward(model: StateSpace, filtered: Filtered) -> tuple[Float[Array, "T d_x
     return jax.lax.scan(step, jnp.zeros_like(model.mean), filtered, reverse=True)[1]
 
 
+def loglik_of_settled(model: StateSpace, y: Float[Array, "T d_y"], warm_up: int) -> Float[Array, ""]:
+    """Log-likelihood with the gains of step `warm_up` from there on; exact for warm_up = T.
+
+    With constant gains the predicted means are a linear recursion, which takes log2(T) products instead of T steps.
+    """
+    (mean, covariance), filtered = forward(model, y[:warm_up])
+    head = gaussian_terms(filtered).sum()
+    if warm_up == y.shape[0]:
+        return head
+    tail = y[warm_up:]
+    gains, variances, _, _ = gains_of(covariance, model.C, model.noise)
+    no_mean, no_output = jnp.zeros_like(mean), jnp.zeros_like(tail[0])
+    # What a step does is linear in the predicted mean and the output: read the matrices off unit vectors.
+    from_mean = jax.vmap(lambda unit: correct(unit, no_output, model.C, gains))(jnp.eye(mean.size, dtype=y.dtype))
+    from_output = jax.vmap(lambda unit: correct(no_mean, unit, model.C, gains))(jnp.eye(y.shape[1], dtype=y.dtype))
+    driven = _dot(tail[:-1], _dot(from_output[0], model.A.T)) + model.offset[None, :]
+    means = _recursion(_dot(from_mean[0], model.A.T), jnp.concatenate([mean[None, :], driven]))
+    errors = _dot(means, from_mean[1]) + _dot(tail, from_output[1])
+    return head + log_normal(errors, jnp.broadcast_to(variances[None, :], errors.shape)).sum()
+
+
+def _recursion(matrix, inputs):
+    """m_t = m_{t-1} matrix + inputs_t for all t, by doubling."""
+    shift = 1
+    while shift < inputs.shape[0]:
+        inputs = inputs + jnp.pad(_dot(inputs[:-shift], matrix), ((shift, 0), (0, 0)))
+        matrix = _dot(matrix, matrix)
+        shift *= 2
+    return inputs
+
+
 def decorrelated(
     y: Float[Array, "T d_y"], C: Float[Array, "d_y d_x"], noise: Float[Array, "d_y d_y"]
 ) -> tuple[Float[Array, "T d_y"], Float[Array, "d_y d_x"], Float[Array, " d_y"]]:

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from identax._choices import check_choice
 from identax.lti._checks import require_finite, require_positive
-from identax.lti._kalman_steps import StateSpace, correct, forward, gains_of, gaussian_terms, log_normal
+from identax.lti._kalman_steps import StateSpace, loglik_of_settled
 from identax.lti.system import Environments
 from identax.lti.variability import check_environments
 
@@ -176,41 +176,13 @@ def _loss(point, y, means, variances, warm_up, initial):
         offset, state_noise = G @ mean, (G * variance[None, :]) @ G.T
         zero = jnp.zeros(dim), jnp.zeros((dim, dim))
         law = zero if initial == "zero" else _stationary(F, offset, state_noise)
-        return _loglik(StateSpace(F, offset, state_noise, jnp.eye(dim), noise, *law), y, warm_up)
+        return loglik_of_settled(StateSpace(F, offset, state_noise, jnp.eye(dim), noise, *law), y, warm_up)
 
     return -jax.vmap(one)(y, means, variances).sum() / (y.shape[0] * y.shape[1])
 
 
 _value = jax.jit(_loss, static_argnums=(4, 5))
 _value_and_grad = jax.jit(jax.value_and_grad(_loss), static_argnums=(4, 5))
-
-
-def _loglik(model, y, warm_up):
-    """Log-likelihood with the gains of step `warm_up` from there on."""
-    (mean, covariance), filtered = forward(model, y[:warm_up])
-    head = gaussian_terms(filtered).sum()
-    if warm_up == y.shape[0]:
-        return head
-    tail = y[warm_up:]
-    gains, variances, _, _ = gains_of(covariance, model.C, model.noise)
-    identity, nothing = jnp.eye(mean.shape[0]), jnp.zeros(mean.shape[0])
-    # What a step does is linear in the predicted mean and the output: read the matrices off unit vectors.
-    from_mean = jax.vmap(lambda unit: correct(unit, nothing, model.C, gains))(identity)
-    from_output = jax.vmap(lambda unit: correct(nothing, unit, model.C, gains))(identity)
-    driven = tail[:-1] @ (from_output[0] @ model.A.T) + model.offset[None, :]
-    means = _recursion(from_mean[0] @ model.A.T, jnp.concatenate([mean[None, :], driven]))
-    errors = means @ from_mean[1] + tail @ from_output[1]
-    return head + log_normal(errors, jnp.broadcast_to(variances[None, :], errors.shape)).sum()
-
-
-def _recursion(matrix, inputs):
-    """m_t = m_{t-1} matrix + inputs_t for all t, by doubling."""
-    shift = 1
-    while shift < inputs.shape[0]:
-        inputs = inputs + jnp.pad(inputs[:-shift] @ matrix, ((shift, 0), (0, 0)))
-        matrix = matrix @ matrix
-        shift *= 2
-    return inputs
 
 
 def _stationary(F, offset, state_noise):

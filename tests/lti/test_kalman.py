@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from identax.lti._kalman_steps import StateSpace, loglik_of_settled
 from identax.lti.kalman import joint_loglik, kalman_loglik, kalman_smoother
 
 T = 7
@@ -103,10 +104,11 @@ def test_observations_without_a_density_are_refused():
         with pytest.raises(ValueError, match="covariance is singular"):
             method(y, **known_start)
     assert jnp.isnan(jax.jit(lambda y: kalman_loglik(y, **known_start))(y))
-    fewer, y = _model(3, d_x=2, d_u=1, d_y=2)
-    fewer = dict(fewer, observation_covariance=0.0, process_covariance=None, C=np.eye(2))
-    with pytest.raises(ValueError, match="covariance is singular"):
-        kalman_loglik(y, **fewer)
+    for seed in range(4):  # one control cannot move two outputs: variances that are zero up to rounding
+        fewer, y = _model(seed, d_x=2, d_u=1, d_y=2)
+        fewer = dict(fewer, observation_covariance=0.0, process_covariance=None)
+        with pytest.raises(ValueError, match="covariance is singular"):
+            kalman_loglik(y, **fewer)
 
 
 @pytest.mark.parametrize("start", [{}, {"initial_mean": None, "initial_covariance": None}])
@@ -191,6 +193,20 @@ def test_float32_keeps_its_type_and_stays_near_float64():
     found = kalman_loglik(y.astype(np.float32), **single)
     assert found.dtype == jnp.float32
     assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def test_settled_gains_leave_the_likelihood_as_it_is(x64):
+    rng = np.random.default_rng(13)
+    model, _ = _model(13)
+    y = jnp.asarray(rng.standard_normal((150, 2)))
+    space = StateSpace(
+        jnp.asarray(model["A"]), jnp.asarray(rng.standard_normal(3)), jnp.asarray(model["process_covariance"]),
+        jnp.asarray(model["C"]), jnp.asarray([0.3, 0.5]), jnp.asarray(model["initial_mean"]),
+        jnp.asarray(model["initial_covariance"]),
+    )  # fmt: skip
+    wanted = loglik_of_settled(space, y, 150)
+    assert loglik_of_settled(space, y, 100) == pytest.approx(float(wanted), rel=1e-10)
+    assert abs(loglik_of_settled(space, y, 1) - wanted) > 1e-3  # not yet settled
 
 
 def test_it_maps_over_trajectories_and_is_differentiable(x64):
