@@ -1,0 +1,101 @@
+"""Conditional independence of jointly Gaussian variables: partial correlations and Fisher's z."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erfc
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from identax.dgp._params import concrete
+
+
+def partial_correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike | None = None) -> Float[Array, "..."]:
+    """Correlation of every column of x with every column of y after regression of both on `given`.
+
+        r_ij = corr(x_i - E^[x_i | given], y_j - E^[y_j | given]),    E^: least squares with an intercept,
+        for single x, y: -P_xy / sqrt(P_xx P_yy),  P the inverse covariance of (x, y, given)
+
+    For jointly Gaussian variables r_ij = 0 in expectation if and only if x_i and y_j are independent given `given`.
+    Args: `x` [N, p] or [N], `y` [N, q] or [N], `given` [N, k] or [N] (None: plain correlations), one row per
+    independent sample. Returns [p, q], without the axis of an argument of shape [N]. Columns of `given` may depend
+    on each other; NaN for a column that is constant given `given`, to rounding. Compiles, maps over batches and is
+    differentiable; columns are orthogonalised one by one (modified Gram-Schmidt), so nothing is inverted.
+    Raises `ValueError` for other shapes, unequal N and N < 2.
+    Source: Fisher 1924 (the distribution of the partial correlation coefficient).
+    """
+    dtype = jnp.result_type(float, *(value for value in (x, y, given) if value is not None))
+    shapes = [np.shape(value) for value in (x, y, given) if value is not None]
+    if any(len(shape) not in (1, 2) or shape[0] != shapes[0][0] or shape[0] < 2 for shape in shapes):
+        raise ValueError(
+            f"partial_correlation: found shapes {shapes}, wanted x [N, p], y [N, q] and given [N, k] with N >= 2"
+        )
+    num = shapes[0][0]
+    columns = [jnp.asarray(value, dtype).reshape(num, -1) for value in (x, y)]
+    extra = jnp.zeros((num, 0), dtype) if given is None else jnp.asarray(given, dtype).reshape(num, -1)
+    sizes = (columns[0].shape[1], columns[1].shape[1], extra.shape[1])
+    work = jnp.concatenate([*columns, extra], axis=1)
+    work = _residuals(_standardised(work), sizes[0] + sizes[1], sizes[2])
+    norms = _norms(work)
+    varies = norms > _rounding(num, dtype)
+    work = jnp.where(varies[None, :], work / jnp.where(varies, norms, 1.0)[None, :], jnp.nan)
+    left, right = work[:, : sizes[0]], work[:, sizes[0] :]
+    found = jnp.matmul(left.T, right, precision=jax.lax.Precision.HIGHEST)
+    return jnp.clip(found, -1.0, 1.0).reshape(shapes[0][1:] + shapes[1][1:])
+
+
+def fisher_z_test(correlation: ArrayLike, num_samples: int, num_given: int = 0) -> Float[Array, "..."]:
+    """Two-sided p-values of "this (partial) correlation is zero", elementwise, for Gaussian samples.
+
+        z = sqrt(N - k - 3) artanh(r),    p = 2 (1 - Phi(|z|)) = erfc(|z| / sqrt 2)
+
+    `correlation` of any shape in [-1, 1], from `num_samples` = N independent samples; `num_given` = k variables were
+    regressed out (linearly independent ones count). p is uniform under independence up to O(1/N^2); NaN gives NaN.
+    Raises `ValueError` for N - k < 4, k < 0 and, where concrete, correlations outside [-1, 1].
+    Source: Fisher 1915, 1924.
+    """
+    if num_given < 0 or num_samples - num_given < 4:
+        raise ValueError(
+            f"fisher_z_test: found num_samples={num_samples}, num_given={num_given}, wanted num_given >= 0 and at "
+            "least 4 samples more"
+        )
+    known = concrete(correlation)
+    if known is not None and (np.abs(known) > 1).any():
+        raise ValueError(f"fisher_z_test: found a correlation of {np.abs(known).max()}, wanted them in [-1, 1]")
+    correlation = jnp.asarray(correlation, jnp.result_type(float, correlation))
+    z = jnp.arctanh(jnp.abs(correlation))
+    return erfc(z * math.sqrt((num_samples - num_given - 3) / 2))
+
+
+def _standardised(work):
+    """Columns centred and of norm 1, so that what counts as rounding does not depend on units; 0 for constants."""
+    centred = work - work.mean(axis=0)[None, :]
+    norms = _norms(centred)
+    varies = norms > 8 * float(jnp.finfo(work.dtype).eps) * jax.lax.stop_gradient(_norms(work))
+    return jnp.where(varies[None, :], centred / jnp.where(varies, norms, 1.0)[None, :], 0.0)
+
+
+def _residuals(work, num_kept, num_given):
+    """The first `num_kept` columns of [N, num_kept + num_given] less their projections on the others."""
+    tolerance = _rounding(work.shape[0], work.dtype)
+
+    def remove(number, work):
+        column = jax.lax.dynamic_slice_in_dim(work, num_kept + number, 1, axis=1)
+        norm = _norms(column)
+        unit = jnp.where(norm > tolerance, column / jnp.where(norm > tolerance, norm, 1.0)[None, :], 0.0)
+        return work - unit * jnp.matmul(unit.T, work, precision=jax.lax.Precision.HIGHEST)
+
+    return jax.lax.fori_loop(0, num_given, remove, work)[:, :num_kept]
+
+
+def _norms(columns):
+    """Of each column; its gradient is 0 where the norm is."""
+    squares = (columns * columns).sum(axis=0)
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+
+
+def _rounding(num, dtype):
+    """Below this norm a column of norm 1 has become rounding."""
+    return 8 * math.sqrt(num) * float(jnp.finfo(dtype).eps)
