@@ -110,4 +110,4 @@ def _check_shapes(where, y, labels, variances, means) -> None:
     require_finite(where, "means", means)
     num = len(variances)
     if labels.min() < 0 or labels.max() >= num:
-        raise ValueError(f"{where}: found labels {labels.min()}..{labels.max()}, wanted 0..{num - 1}, one per environment")
+        raise ValueError(f"{where}: found labels {labels.min()}..{labels.max()}, wanted 0..{num - 1} (E={num})")

@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from identax._choices import check_choice
-from identax.elimination import inverse
+from identax.elimination import inverse, slogdet
 from identax.jacobi import psd_eigh
 from identax.lti.moments import Moments, conditional_value
 from identax.lti.published import solve_scaled, weighted_grams
@@ -47,14 +47,24 @@ def fit_conditional(
     Source: likelihood of Rajendran et al. 2024 with its Jacobian; row-wise maximisation after Ono 2011.
     """
     check_choice("fit_conditional", "solver", solver, SOLVERS)
-    grams = weighted_grams(moments, variances)
-    targets = jnp.einsum("ei,ep->ip", moments.share[:, None] * means / variances, moments.mean)
+    # In coordinates [whitened y_t, controls of the start] the H_i are well conditioned even where C B is not.
+    dim, past = start.shape[0], start.shape[1] - start.shape[0]
+    values, vectors = psd_eigh(jnp.tensordot(moments.share, moments.second, axes=1)[None, :past, :past])
+    white = (vectors[0] * jax.lax.rsqrt(values[0])[None, :]).T
+    base = jnp.concatenate([jnp.pad(white, ((0, 0), (0, dim))), start], axis=0)
+    covariance = jnp.einsum("ip,epq,jq->eij", base, moments.covariance, base)
+    turned = Moments(moments.share, moments.mean @ base.T, 0.5 * (covariance + covariance.swapaxes(1, 2)))
+    _, constant = slogdet(start[:, past:])
+    grams = weighted_grams(turned, variances)
+    targets = jnp.einsum("ei,ep->ip", turned.share[:, None] * means / variances, turned.mean)
+    first = jnp.concatenate([jnp.zeros((dim, past), start.dtype), jnp.eye(dim, dtype=start.dtype)], axis=1)
+
+    def value(coordinates):
+        return conditional_value(coordinates, turned, means, variances)
+
     solve_all = _by_rows if solver == "rows" else _by_lbfgs
-
-    def value(unmixing):
-        return conditional_value(unmixing, moments, means, variances)
-
-    return solve_all(value, grams, targets, start, max_iterations, tolerance)
+    found = solve_all(value, grams, targets, first, max_iterations, tolerance)
+    return found._replace(unmixing=found.unmixing @ base, loglik=found.loglik + constant)
 
 
 def _by_rows(value, grams, targets, start, max_iterations, tolerance):

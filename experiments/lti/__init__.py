@@ -1,0 +1,1 @@
+"""Interventions identify Gaussian linear systems (Rajendran et al. 2024)."""

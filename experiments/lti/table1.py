@@ -1,0 +1,114 @@
+"""The published objective, the closed form and the conditional likelihood on the paper's random linear systems.
+
+Rajendran et al., "An Interventional Perspective on Identifiability in Gaussian LTI Systems with Independent Component
+Analysis", CLeaR 2024, Table 1. The published numbers stay below 1 because the objective leaves out log|det W_1|; with
+it, or in closed form, the same data identify the system.
+
+    python -m experiments run lti/table1 --preset quick
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from experiments.lti import estimators, table1_tables, worlds
+from identax.run import Results
+from identax.run.experiment import Arm
+from identax.run.report import Figure
+
+FLOAT64 = True
+"""second moments of ill-conditioned systems lose half of their digits"""
+TRACED = ("use_B", "use_C", "zero_means")
+"""Numeric fields of `Config` that become traced hyper-parameters: all columns of one size are one program."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All columns of Table 1 at the sizes `dims`. The defaults are the paper's setting."""
+
+    dims: tuple[int, ...] = (2, 3, 5, 8, 10)
+    dim: int = 2
+    """number of states, controls and outputs; of one arm"""
+    design: Literal["random", "maximal"] = "random"
+    """variances of the controls: half-normal, or one control at a time; of one arm"""
+    num_environments: int = 0
+    """0: dim + 1, the fewest that the theorem allows"""
+    num_samples: int = 12_000
+    """observations per environment"""
+    stride: int = 2
+    """pairs (y_t, y_{t+1}) start at every stride-th observation: 2 is the paper's, 1 uses all transitions"""
+    use_B: float = 1.0
+    """0: B = I"""
+    use_C: float = 1.0
+    """0: C = I"""
+    zero_means: float = 0.0
+    """1: the controls have zero mean in all environments"""
+    batch_size: int = 64
+    """of the published training, whose last batch the paper's table shows"""
+    num_batches: int = 64
+    """that the MCC of a batch is averaged over"""
+    num_steps: int = 0
+    log_every: int = 1
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    num_seeds: int = 5
+    seed: int = 0
+
+
+PRESETS: dict[str, Config] = {
+    "smoke": Config(dims=(2,), num_samples=200, num_batches=4, num_seeds=2),
+    "quick": Config(dims=(2, 3), num_batches=32, num_seeds=8),
+    "medium": Config(num_seeds=20),
+    "paper": Config(),
+}
+REFERENCES = table1_tables.REFERENCES
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """Per size one arm with the eight columns of random variances, and one with the maximal design."""
+    made = []
+    for dim in config.dims:
+        columns = {"use_B": (0.0, 1.0), "use_C": (0.0, 1.0), "zero_means": (0.0, 1.0)}
+        made.append(Arm(f"d {dim}, random", dataclasses.replace(config, dim=dim, design="random"), columns))
+        made.append(Arm(f"d {dim}, maximal", dataclasses.replace(config, dim=dim, design="maximal")))
+    return made
+
+
+def build(config: Config):
+    """One world and all estimators on it; the batch has the size of the last one of the published training."""
+    num_pairs = ((config.num_environments or config.dim + 1) * (config.num_samples // 2)) if config.stride == 2 else 0
+    batch_size = min(num_pairs % config.batch_size or config.batch_size, config.batch_size)
+
+    def trial(key, hparams):
+        world = worlds.draw_world(key, config, hparams)
+        return estimators.compare(
+            key, world, hparams["zero_means"], batch_size=batch_size, num_batches=config.num_batches
+        ) | {"profile gap": _profile_gap(world.environments.variances)}
+
+    return trial
+
+
+def _profile_gap(variances):
+    """Smallest over pairs of controls of the range over environments of log(sigma2_i / sigma2_j)."""
+    logs = jax.numpy.log(variances)
+    ratios = logs[:, :, None] - logs[:, None, :]
+    gaps = ratios.max(axis=0) - ratios.min(axis=0)
+    return jax.numpy.where(jax.numpy.eye(gaps.shape[0], dtype=bool), jax.numpy.inf, gaps).min()
+
+
+def premises(config: Config) -> Mapping[str, Any]:
+    """Per arm a function that checks the first seed's system and design."""
+    return table1_tables.premises(arms(config))
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed for every quantity, as `column: quantity`."""
+    return table1_tables.measure(results)
+
+
+def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """MCC of the three estimators in every column."""
+    return table1_tables.figures(results)

@@ -1,0 +1,133 @@
+"""Table 1 of Rajendran et al. 2024 beside ours: references, what is measured, premises and figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.lti import worlds
+from experiments.lti.estimators import ESTIMATORS
+from identax.assumptions.lti import lti_report
+from identax.run import Results
+from identax.run.experiment import Arm, Reference
+from identax.run.figures import bars
+from identax.run.report import Figure, figure_png
+from identax.study import Trials
+
+COLUMNS = {
+    "mean, B=I, C=I": (0.0, 0.0, 0.0),
+    "mean, B=I": (0.0, 1.0, 0.0),
+    "mean, C=I": (1.0, 0.0, 0.0),
+    "mean": (1.0, 1.0, 0.0),
+    "zero mean, B=I, C=I": (0.0, 0.0, 1.0),
+    "zero mean, B=I": (0.0, 1.0, 1.0),
+    "zero mean, C=I": (1.0, 0.0, 1.0),
+    "zero mean": (1.0, 1.0, 1.0),
+}
+"""column -> (use_B, use_C, zero_means); matrices that are not named are random"""
+_MAXIMAL = "maximal"
+# fmt: off
+_PAPER = {
+    2: ".866±.033 .767±.158 .730±.191 .697±.090 .633±.104 .675±.132 .734±.158 .725±.115 .968±.055",
+    3: ".901±.054 .910±.061 .916±.044 .861±.062 .659±.201 .618±.241 .633±.110 .667±.109 1.000±.000",
+    5: ".892±.057 .929±.025 .928±.026 .911±.045 .657±.116 .618±.079 .620±.025 .539±.078 .995±.009",
+    8: ".943±.006 .940±.008 .941±.009 .867±.039 .585±.144 .479±.129 .523±.016 .414±.031 .977±.011",
+    10: ".939±.011 .915±.023 .925±.017 .924±.042 .708±.042 .611±.043 .604±.063 .525±.097 .996±.006",
+}
+# fmt: on
+"""Table 1 in its order of columns: MCC of the last training batch, five systems"""
+_SMALL_SAMPLE = ("mean, B=I", "mean, C=I", "mean")
+"""at d = 2: WLS cannot tell these columns from the first (it turns with C), so only five systems make them differ"""
+DISTINCT = float(np.log(2))
+"""profiles that differ by a factor of two somewhere: what the closed form is asked to be right on"""
+
+
+def name(dim: int, column: str) -> str:
+    """How a cell of the table is called."""
+    return f"d {dim}, {column}"
+
+
+def _references() -> list[Reference]:
+    made = []
+    for dim, row in _PAPER.items():
+        for column, text in zip([*COLUMNS, _MAXIMAL], row.split(), strict=True):
+            cell = name(dim, column)
+            mean = float(text.split("±")[0])
+            judged = dim <= 3 and not (dim == 2 and column in _SMALL_SAMPLE)
+            bands = {tier: (mean - 0.1, mean + 0.1) for tier in ("quick", "medium")} if judged else {}
+            note = "" if judged or dim > 3 else "Five systems: see the experiment's page."
+            made.append(Reference(f"{cell}: published, batch MCC", f"{text} (Table 1, n=5)", bands, note))
+            both = {"quick": (0.99, None), "medium": (0.99, None)} if dim <= 5 else {}
+            made.append(
+                Reference(f"{cell}: closed form, smallest MCC", "1 (theory)", both, "Of profiles that differ twofold.")
+            )
+            both = {"quick": (0.999, None), "medium": (0.999, None)} if dim <= 5 else {}
+            made.append(
+                Reference(f"{cell}: conditional, smallest MCC", "1 (theory)", both, "Of profiles that differ twofold.")
+            )
+    return made
+
+
+REFERENCES = tuple(_references())
+
+
+def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
+    """Per arm a function that reports on the first seed's system and environments."""
+
+    def of_first(arm: Arm):
+        config = arm.config
+        trials = Trials.grid(1, seed=config.seed)
+        hparams = {"use_B": config.use_B, "use_C": config.use_C, "zero_means": config.zero_means}
+        with jax.enable_x64(True):
+            key = trials.keys[0]
+            system = worlds.draw_system(key, config, hparams)
+            environments = worlds.draw_environments(key, config, hparams)
+            return lti_report(system, environments, num_samples=config.num_samples)
+
+    return {arm.name: (lambda arm=arm: of_first(arm)) for arm in arms}
+
+
+def measure(results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """MCCs and errors per seed of every cell, and the smallest over systems of distinct profiles."""
+    measured = {}
+    for cell, result, mask in _cells(results):
+        distinct = result.final("profile gap")[mask] >= DISTINCT
+        for estimator in ESTIMATORS:
+            for quantity in ("batch MCC", "MCC", "within MCC", "Amari distance", "error of F", "error of H"):
+                measured[f"{cell}: {estimator}, {quantity}"] = result.final(f"{estimator}: {quantity}")[mask]
+            mccs = result.final(f"{estimator}: MCC")[mask]
+            measured[f"{cell}: {estimator}, smallest MCC"] = np.array(
+                [mccs[distinct].min() if distinct.any() else np.nan]
+            )
+            measured[f"{cell}: {estimator}, smallest MCC of all"] = np.array([mccs.min()])
+        measured[f"{cell}: log-likelihood above truth"] = result.final("log-likelihood above truth")[mask]
+    return measured
+
+
+def _cells(results: Mapping[str, Results]):
+    for arm, result in results.items():
+        dim = int(arm.split(",")[0][2:])
+        if arm.endswith(_MAXIMAL):
+            yield name(dim, _MAXIMAL), result, np.ones(len(result.trials), bool)
+            continue
+        for column, (use_B, use_C, zero_means) in COLUMNS.items():
+            yield name(dim, column), result, result.where(use_B=use_B, use_C=use_C, zero_means=zero_means)
+
+
+def figures(results: Mapping[str, Results]) -> Sequence[Figure]:
+    """MCC over all pairs of the three estimators, one figure per kind of environments."""
+    cells = list(_cells(results))
+    drawn = []
+    for what, chosen in (
+        ("known means", [c for c in cells if "zero" not in c[0]]),
+        ("zero means", [c for c in cells if "zero" in c[0]]),
+    ):
+        series = {
+            estimator: {cell: result.final(f"{estimator}: MCC")[mask] for cell, result, mask in chosen}
+            for estimator in ESTIMATORS
+        }
+        if chosen:
+            caption = f"MCC of the controls, {what}: the published objective against the two that identify the system."
+            drawn.append(Figure(caption, figure_png(bars(series, "MCC"))))
+    return drawn

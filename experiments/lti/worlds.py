@@ -1,0 +1,71 @@
+"""The worlds of the linear-system studies: a random system, its environments, and pairs of observations from both."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from identax.dgp.lti import make_pairs, random_system, sample_trajectories
+from identax.dgp.lti_environments import designed_environments, maximal_environments, random_environments
+from identax.elimination import inverse
+from identax.lti import Environments, LinearSystem
+from identax.rng import stream
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class World:
+    """One system under its environments: `pairs` [E, P, 2, d_y], the `controls` [E, P, d_u] that act in between."""
+
+    system: LinearSystem
+    environments: Environments
+    pairs: Any
+    controls: Any
+
+
+def draw_system(key, config, hparams) -> LinearSystem:
+    """A random system; where the switches `use_B`, `use_C` are 0, that matrix is the identity."""
+    drawn = random_system(stream(key, "system"), config.dim)
+    eye = jnp.eye(config.dim)
+    chosen = {name: jnp.where(hparams[f"use_{name}"] > 0, getattr(drawn, name), eye) for name in ("B", "C")}
+    return LinearSystem(drawn.A, chosen["B"], chosen["C"])
+
+
+def draw_environments(key, config, hparams) -> Environments:
+    """Environments of `config.design`; where the switch `zero_means` is on, all means are zero."""
+    key = stream(key, "environments")
+    if config.design == "maximal":
+        drawn = maximal_environments(key, config.dim)
+    elif config.design == "condition":
+        drawn = designed_environments(key, config.dim, hparams["condition"])
+    else:
+        drawn = random_environments(key, config.dim, config.num_environments or None)
+    return Environments(jnp.where(hparams["zero_means"] > 0, 0.0, drawn.means), drawn.variances)
+
+
+def draw_world(key, config, hparams) -> World:
+    """System, environments and pairs of one trial. Arms of one seed share the system, the environments' draws and the
+    controls, as far as their sizes agree."""
+    system, environments = draw_system(key, config, hparams), draw_environments(key, config, hparams)
+    trajectories = sample_trajectories(
+        stream(key, "trajectories"),
+        system,
+        environments,
+        config.num_samples,
+        observation_noise_variance=hparams.get("noise", 0.0),
+        noise_convention="published",
+    )
+    pairs = make_pairs(trajectories, stride=config.stride)
+    return World(system, environments, pairs.observations, pairs.controls)
+
+
+def true_transition(system: LinearSystem):
+    """F = C A C^-1, for square invertible C."""
+    return system.C @ system.A @ inverse(system.C)
+
+
+def true_unmixing(system: LinearSystem):
+    """(CB)^-1 [-F, I], for square invertible B and C."""
+    transition = true_transition(system)
+    return inverse(system.C @ system.B) @ jnp.concatenate([-transition, jnp.eye(len(transition))], axis=1)
