@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from identax.jacobi import psd_eigh
@@ -20,9 +21,9 @@ class Innovations(NamedTuple):
     `transition` F [d_y, d_y], `mean` [E, d_y] and `covariance` [E, d_y, d_y] of r in each environment.
     """
 
-    transition: Float[Array, "d d"]
-    mean: Float[Array, "E d"]
-    covariance: Float[Array, "E d d"]
+    transition: Float[Array | np.ndarray, "d d"]
+    mean: Float[Array | np.ndarray, "E d"]
+    covariance: Float[Array | np.ndarray, "E d d"]
 
 
 def innovation_regression(moments: Moments) -> Innovations:
@@ -37,7 +38,7 @@ def innovation_regression(moments: Moments) -> Innovations:
     return innovations_of(transition, moments)
 
 
-def innovations_of(transition: Float[Array, "d d"], moments: Moments) -> Innovations:
+def innovations_of(transition: Float[Array | np.ndarray, "d d"], moments: Moments) -> Innovations:
     """Means and covariances of the residual for a given F."""
     dim = moments.dim
     difference = jnp.concatenate([-transition, jnp.eye(dim, dtype=transition.dtype)], axis=1)
@@ -45,15 +46,17 @@ def innovations_of(transition: Float[Array, "d d"], moments: Moments) -> Innovat
     return Innovations(transition, moments.mean @ difference.T, covariance)
 
 
-def residual_range(covariance: Float[Array, "d d"], rank: int) -> Float[Array, "rank d"]:
+def residual_range(covariance: Float[Array | np.ndarray, "d d"], rank: int) -> Float[Array | np.ndarray, "rank d"]:
     """Orthonormal rows that span the `rank` leading principal directions of the residual: the range of C B."""
     _, vectors = psd_eigh(covariance[None])
     return vectors[0, :, ::-1][:, :rank].T
 
 
 def joint_diagonalise(
-    covariances: Float[Array, "E d d"], variances: Float[Array, "E d"], key: Key[Array, ""] | None = None
-) -> Float[Array, "d d"]:
+    covariances: Float[Array | np.ndarray, "E d d"],
+    variances: Float[Array | np.ndarray, "E d"],
+    key: Key[Array, ""] | None = None,
+) -> Float[Array | np.ndarray, "d d"]:
     """Q with Q R_e Q^T (nearly) diagonal in every environment, rows in no order and of no particular scale.
 
     R_e = M diag(sigma2_e) M^T is diagonalised by the generalised eigenvectors of any two mixtures (sum_e a_e R_e,
@@ -85,8 +88,8 @@ def _separating_weights(draws, variances):
 
 
 def match_rows(
-    row_variances: Float[Array, "E d"], variances: Float[Array, "E d"]
-) -> tuple[Int[Array, " d"], Float[Array, " d"]]:
+    row_variances: Float[Array | np.ndarray, "E d"], variances: Float[Array | np.ndarray, "E d"]
+) -> tuple[Int[Array, " d"], Float[Array | np.ndarray, " d"]]:
     """Which row of Q belongs to which component, and its factor, from the variances over environments.
 
     Rows keep their variance profile up to a factor, so the assignment minimises the spread over environments of
@@ -101,11 +104,11 @@ def match_rows(
 
 def closed_form_unmixing(
     moments: Moments,
-    means: Float[Array, "E k"],
-    variances: Float[Array, "E k"],
+    means: Float[Array | np.ndarray, "E k"],
+    variances: Float[Array | np.ndarray, "E k"],
     *,
-    transition: Float[Array, "d d"] | None = None,
-) -> Float[Array, "k p"]:
+    transition: Float[Array | np.ndarray, "d d"] | None = None,
+) -> Float[Array | np.ndarray, "k p"]:
     """Unmixing W = Q P [-F, I] [d_u, 2 d_y] with rows in the order, scale and sign of the known controls.
 
     F by regression on the past (or given: an estimate that allows for noise), P the range of the residual where

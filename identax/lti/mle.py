@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -19,17 +20,17 @@ SOLVERS = ("rows", "lbfgs")
 class ConditionalFit(NamedTuple):
     """`unmixing` (as the start), its mean log-likelihood per pair, the iterations it took and whether it converged."""
 
-    unmixing: Float[Array, "d p"]
-    loglik: Float[Array, ""]
+    unmixing: Float[Array | np.ndarray, "d p"]
+    loglik: Float[Array | np.ndarray, ""]
     iterations: Int[Array, ""]
     converged: Bool[Array, ""]
 
 
 def fit_conditional(
     moments: Moments,
-    means: Float[Array, "E d"],
-    variances: Float[Array, "E d"],
-    start: Float[Array, "d p"],
+    means: Float[Array | np.ndarray, "E d"],
+    variances: Float[Array | np.ndarray, "E d"],
+    start: Float[Array | np.ndarray, "d p"],
     *,
     solver: str = "rows",
     max_iterations: int = 500,
@@ -48,6 +49,7 @@ def fit_conditional(
     """
     check_choice("fit_conditional", "solver", solver, SOLVERS)
     # In coordinates [whitened y_t, controls of the start] the H_i are well conditioned even where C B is not.
+    start, means, variances = map(jnp.asarray, (start, means, variances))
     dim, past = start.shape[0], start.shape[1] - start.shape[0]
     values, vectors = psd_eigh(jnp.tensordot(moments.share, moments.second, axes=1)[None, :past, :past])
     white = (vectors[0] * jax.lax.rsqrt(values[0])[None, :]).T

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from identax.elimination import slogdet
@@ -23,7 +24,7 @@ class Moments:
     covariance: Any
 
     @property
-    def second(self) -> Float[Array, "E p p"]:
+    def second(self) -> Float[Array | np.ndarray, "E p p"]:
         """E[z z^T] in each environment."""
         return self.covariance + self.mean[:, :, None] * self.mean[:, None, :]
 
@@ -33,29 +34,29 @@ class Moments:
         return self.mean.shape[-1] // 2
 
 
-def pair_moments(pairs: Float[Array, "E P 2 d"]) -> Moments:
+def pair_moments(pairs: Float[Array | np.ndarray, "E P 2 d"]) -> Moments:
     """Moments of as many pairs in every environment."""
-    z = pairs.reshape(*pairs.shape[:2], -1)
+    z = jnp.asarray(pairs).reshape(*pairs.shape[:2], -1)
     mean = z.mean(axis=1)
     centred = z - mean[:, None, :]
     covariance = jnp.einsum("epi,epj->eij", centred, centred, precision=jax.lax.Precision.HIGHEST) / z.shape[1]
     return Moments(jnp.full(z.shape[0], 1 / z.shape[0], z.dtype), mean, covariance)
 
 
-def unequal_moments(pairs: Float[Array, "N 2 d"], environments: Any, num_environments: int) -> Moments:
+def unequal_moments(pairs: Float[Array | np.ndarray, "N 2 d"], environments: Any, num_environments: int) -> Moments:
     """Moments of labelled pairs, `environments` [N] int; every environment must occur."""
     z = pairs.reshape(pairs.shape[0], -1)
 
     def of_one(label):
         weight = (environments == label).astype(z.dtype)
         mean = (weight[:, None] * z).sum(axis=0) / weight.sum()
-        centred = weight[:, None] * (z - mean)
+        centred = weight[:, None] * (z - mean[None])
         return weight.mean(), mean, jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / weight.sum()
 
     return Moments(*jax.lax.map(of_one, jnp.arange(num_environments)))
 
 
-def reduced_moments(moments: Moments, span: Float[Array, "k d"]) -> Moments:
+def reduced_moments(moments: Moments, span: Float[Array | np.ndarray, "k d"]) -> Moments:
     """Moments of [y_t, P y_{t+1}] for rows P that span the range of the residual (d_u < d_y)."""
     dim = moments.dim
     keep = jnp.concatenate([jnp.eye(dim, dtype=span.dtype), jnp.zeros_like(span)], axis=0)
@@ -64,8 +65,11 @@ def reduced_moments(moments: Moments, span: Float[Array, "k d"]) -> Moments:
 
 
 def published_value(
-    unmixing: Float[Array, "k p"], moments: Moments, means: Float[Array, "E k"], variances: Float[Array, "E k"]
-) -> Float[Array, ""]:
+    unmixing: Float[Array | np.ndarray, "k p"],
+    moments: Moments,
+    means: Float[Array | np.ndarray, "E k"],
+    variances: Float[Array | np.ndarray, "E k"],
+) -> Float[Array | np.ndarray, ""]:
     """Mean of `published_loglik` over all pairs, from their moments."""
     error = moments.mean @ unmixing.T - means
     spread = jnp.einsum("ip,epq,iq->ei", unmixing, moments.covariance, unmixing)
@@ -74,8 +78,11 @@ def published_value(
 
 
 def conditional_value(
-    unmixing: Float[Array, "d p"], moments: Moments, means: Float[Array, "E d"], variances: Float[Array, "E d"]
-) -> Float[Array, ""]:
+    unmixing: Float[Array | np.ndarray, "d p"],
+    moments: Moments,
+    means: Float[Array | np.ndarray, "E d"],
+    variances: Float[Array | np.ndarray, "E d"],
+) -> Float[Array | np.ndarray, ""]:
     """Mean of `conditional_loglik` over all pairs, from their moments; W_1 are the last d columns."""
-    _, logdet = slogdet(unmixing[:, -unmixing.shape[0] :])
+    _, logdet = slogdet(jnp.asarray(unmixing)[:, -unmixing.shape[0] :])
     return published_value(unmixing, moments, means, variances) + logdet
