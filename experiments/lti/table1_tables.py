@@ -72,13 +72,16 @@ def _references() -> list[Reference]:
 REFERENCES = tuple(_references())
 
 
+_SWITCHES = ("use_B", "use_C", "zero_means", "condition")
+
+
 def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
     """Per arm a function that reports on the first seed's system and environments."""
 
     def of_first(arm: Arm):
         config = arm.config
         trials = Trials.grid(1, seed=config.seed)
-        hparams = {"use_B": config.use_B, "use_C": config.use_C, "zero_means": config.zero_means}
+        hparams = {field: getattr(config, field) for field in _SWITCHES if hasattr(config, field)}
         with jax.enable_x64(True):
             key = trials.keys[0]
             system = worlds.draw_system(key, config, hparams)

@@ -1,0 +1,160 @@
+"""A DC motor: one control, two observed states, three environments; noise-free and with a sensor's noise.
+
+Rajendran et al. 2024, section 4. The paper's .999 is one seed; its authors' own five seeds average .855 (zero mean).
+Closed form on the range of the residual, and the direction in which the published training ends.
+
+    python -m experiments run lti/dc_motor --preset quick
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from identax.assumptions.lti import lti_report
+from identax.dgp.lti import make_pairs, sample_trajectories
+from identax.dgp.lti_environments import random_environments
+from identax.dgp.lti_plants import dc_motor
+from identax.lti import Environments
+from identax.lti.closed_form import closed_form_unmixing, innovation_regression
+from identax.lti.moments import pair_moments
+from identax.lti.published import decay_limit
+from identax.lti.realisation import transfer_function
+from identax.metrics import chance_mcc, mcc, relative_error, within_mcc
+from identax.metrics.linear_systems import frequency_grid
+from identax.rng import stream
+from identax.run import Results
+from identax.run.experiment import Arm, Reference
+from identax.run.report import Figure, figure_png
+from identax.study import Trials
+
+FLOAT64 = True
+"""without noise the second moments are singular"""
+TRACED = ("noise_sd", "zero_means")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The defaults are the paper's setting."""
+
+    dt: float = 0.01
+    """sampling interval, seconds"""
+    num_environments: int = 3
+    num_samples: int = 5000
+    noise_sd: float = 0.0
+    """standard deviation of the noise of both observations (ampere, rad/s)"""
+    levels: tuple[float, ...] = (0.0, 1e-3, 1e-2)
+    """0.001 is a good current sensor and tachometer: a twentieth of what one control step moves"""
+    zero_means: float = 1.0
+    stride: int = 2
+    num_steps: int = 0
+    log_every: int = 1
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    num_seeds: int = 5
+    seed: int = 0
+
+
+PRESETS: dict[str, Config] = {
+    "smoke": Config(num_samples=200, num_seeds=2),
+    "quick": Config(num_seeds=20),
+    "medium": Config(num_seeds=64),
+    "paper": Config(),
+}
+REFERENCES = (
+    Reference(
+        "noise 0: closed form, MCC", "0.999 (text, one seed)", {"quick": (0.9995, None), "medium": (0.9995, None)}
+    ),
+    Reference("noise 0: published limit, MCC", ".855 (authors' notebook, n=5: val, zero mean)"),
+    Reference("noise 0.001: closed form, MCC", "none published"),
+    Reference("noise 0.01: closed form, MCC", "none published"),
+    Reference("noise 0: closed form, error of F", "0 (theory)"),
+    Reference("noise 0.001: closed form, error of F", "biased (theory)"),
+    Reference("noise 0.01: closed form, error of F", "biased (theory)"),
+)
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """All noise levels in one program."""
+    return [Arm("motor", config, {"noise_sd": config.levels})]
+
+
+def _environments(key, config, zero_means):
+    drawn = random_environments(stream(key, "environments"), 1, config.num_environments)
+    return Environments(jnp.where(zero_means > 0, 0.0, drawn.means), drawn.variances)
+
+
+def build(config: Config):
+    """One set of environments, and both estimators on it."""
+
+    def trial(key, hparams):
+        system = dc_motor(config.dt)
+        environments = _environments(key, config, hparams["zero_means"])
+        trajectories = sample_trajectories(
+            stream(key, "trajectories"),
+            system,
+            environments,
+            config.num_samples,
+            observation_noise_variance=hparams["noise_sd"] ** 2,
+        )
+        pairs = make_pairs(trajectories, stride=config.stride)
+        moments = pair_moments(pairs.observations)
+        closed = closed_form_unmixing(moments, environments.means, environments.variances)
+        limit = decay_limit(moments, environments.variances)
+        z = pairs.observations.reshape(*pairs.observations.shape[:2], -1)
+        measured = {}
+        for name, unmixing in (("closed form", closed), ("published limit", limit)):
+            found = z @ unmixing.T
+            measured[f"{name}: MCC"] = mcc(pairs.controls.reshape(-1, 1), found.reshape(-1, 1))
+            measured[f"{name}: within MCC"] = within_mcc(pairs.controls, found)
+        transition = innovation_regression(moments).transition
+        measured["closed form: error of F"] = relative_error(transition, system.A)
+        measured["chance: MCC"] = chance_mcc(key, 1, 8)[0]
+        return measured
+
+    return trial
+
+
+def premises(config: Config) -> Mapping[str, Any]:
+    """Reports on the motor and the first seed's environments."""
+
+    def report():
+        with jax.enable_x64(True):
+            environments = _environments(Trials.grid(1, seed=config.seed).keys[0], config, config.zero_means)
+            return lti_report(dc_motor(config.dt), environments, num_samples=config.num_samples)
+
+    return {"motor": report}
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed, as `noise: estimator, quantity`."""
+    result = results["motor"]
+    return {
+        f"noise {level:g}: {name.replace(': ', ', ')}": result.final(name)[result.where(noise_sd=level)]
+        for level in config.levels
+        for name in result.evaluation
+    }
+
+
+def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """Bode magnitude and poles of the motor."""
+    with jax.enable_x64(True):
+        system = jax.tree.map(np.asarray, dc_motor(config.dt))
+        grid = np.asarray(frequency_grid(256))
+        response = np.asarray(transfer_function(system.A, system.B, system.C, jnp.asarray(grid)))
+    canvas = Canvas(figsize=(8, 3.2), layout="constrained")
+    left, right = canvas.subplots(1, 2)
+    for output, name in enumerate(("current", "speed")):
+        left.loglog(np.angle(grid) / config.dt, np.abs(response[:, output, 0]), label=name)
+    left.set(xlabel="rad/s", ylabel="|H|, per volt")
+    left.legend(frameon=False)
+    poles = np.linalg.eigvals(system.A)
+    circle = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
+    right.plot(circle.real, circle.imag, lw=0.8)
+    right.plot(poles.real, poles.imag, "x")
+    right.set(aspect="equal", xlabel="Re z", ylabel="Im z")
+    return [Figure("The motor: magnitude of its transfer function, and its poles.", figure_png(canvas))]

@@ -1,0 +1,120 @@
+"""How environments should be designed: errors against cond(Delta), the number of environments, and of samples.
+
+The study that Rajendran et al. 2024 suggests in section 4 and appendix D.1 and does not run: from their random to their
+maximally variable environments along the condition number of Delta, for the three estimators, with 95 % intervals.
+
+    python -m experiments run lti/design_sweep --preset quick
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from experiments.lti import table1, table1_tables
+from experiments.lti.estimators import ESTIMATORS
+from identax.run import Results
+from identax.run.experiment import Arm, Reference
+from identax.run.report import Figure, figure_png
+
+FLOAT64 = True
+TRACED = (*table1.TRACED, "condition")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(table1.Config):
+    """One size, three sweeps."""
+
+    dim: int = 3
+    condition: float = 1.0
+    """of Delta, in the design "condition" """
+    conditions: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+    environments: tuple[int, ...] = (4, 7, 10)
+    """of random design: d + 1, 2 d + 1, 3 d + 1"""
+    samples: tuple[int, ...] = (500, 2000, 8000)
+    """per environment, random design"""
+    num_samples: int = 4000
+    num_seeds: int = 20
+
+
+PRESETS: dict[str, Config] = {
+    "smoke": Config(conditions=(1.0, 10.0), environments=(4,), samples=(200,), num_samples=200, num_seeds=2),
+    "quick": Config(num_samples=2000, samples=(500, 8000), environments=(4, 10), num_batches=4),
+    "medium": Config(num_samples=12_000, samples=(500, 2000, 8000, 32_000), num_seeds=64),
+}
+PRESETS["paper"] = dataclasses.replace(PRESETS["medium"], num_seeds=256)
+_OURS = "none published"
+REFERENCES = (
+    Reference("condition 1: conditional, MCC", "1 (theory)", {"quick": (0.999, None), "medium": (0.999, None)}),
+    Reference("condition 1: closed form, MCC", "1 (theory)", {"quick": (0.99, None), "medium": (0.99, None)}),
+    *(Reference(f"condition {c:g}: {e}, MCC", _OURS) for c in Config().conditions[1:] for e in ESTIMATORS),
+    *(Reference(f"environments {n}: {e}, MCC", _OURS) for n in Config().environments for e in ESTIMATORS),
+    *(Reference(f"samples {n}: {e}, MCC", _OURS) for n in PRESETS["medium"].samples for e in ESTIMATORS),
+)
+build = table1.build
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """One arm for all condition numbers, one per number of environments and of samples."""
+    made = [Arm("condition", dataclasses.replace(config, design="condition"), {"condition": config.conditions})]
+    for count in config.environments:
+        made.append(Arm(f"environments {count}", dataclasses.replace(config, num_environments=count)))
+    for count in config.samples:
+        made.append(Arm(f"samples {count}", dataclasses.replace(config, num_samples=count)))
+    return made
+
+
+def premises(config: Config) -> Mapping[str, Any]:
+    """Per arm a function that checks the first seed's system and design."""
+    return table1_tables.premises(arms(config))
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per system for every setting, as `setting: estimator, quantity`."""
+    return {
+        f"{setting}: {estimator}, {quantity}": result.final(f"{estimator}: {quantity}")[mask]
+        for setting, result, mask in _settings(config, results)
+        for estimator in ESTIMATORS
+        for quantity in ("MCC", "Amari distance", "error of F", "error of H")
+    }
+
+
+def _settings(config: Config, results: Mapping[str, Results]):
+    for arm, result in results.items():
+        if arm == "condition":
+            for value in config.conditions:
+                yield f"condition {value:g}", result, result.where(condition=value)
+        else:
+            yield arm, result, np.ones(len(result.trials), bool)
+
+
+def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """1 - MCC with 95 % intervals of the mean over systems, along each sweep."""
+    sweeps: dict[str, list] = {}
+    for setting, result, mask in _settings(config, results):
+        what, value = setting.split(" ")
+        sweeps.setdefault(what, []).append((float(value), result, mask))
+    drawn = []
+    for what, points in sweeps.items():
+        canvas = Canvas(figsize=(5, 3.4), layout="constrained")
+        axes = canvas.subplots()
+        for estimator in ESTIMATORS:
+            values = [1 - result.final(f"{estimator}: MCC")[mask] for _, result, mask in points]
+            mean = np.array([v.mean() for v in values])
+            half = np.array([1.96 * v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in values])
+            low = np.minimum(half, 0.9 * mean)
+            axes.errorbar([p[0] for p in points], mean, yerr=[low, half], marker="o", capsize=3, label=estimator)
+        axes.set(xscale="log", yscale="log", xlabel=_LABELS[what], ylabel="1 - MCC")
+        axes.legend(frameon=False)
+        caption = f"Mean over systems with its 95 % interval, along {_LABELS[what]}; d = {config.dim}."
+        drawn.append(Figure(caption, figure_png(canvas)))
+    return drawn
+
+
+_LABELS = {
+    "condition": "condition number of Delta",
+    "environments": "number of environments",
+    "samples": "observations per environment",
+}

@@ -1,0 +1,40 @@
+"""The studies of linear systems run, and their tables hold what they promise."""
+
+import numpy as np
+import pytest
+
+from experiments import registry
+from identax.run.experiment import run_experiment
+
+SAME_TRIAL = ("table2", "design_sweep")
+"""whose trial function is that of table1"""
+NAMES = ("table1", "dc_motor", *SAME_TRIAL)
+
+
+@pytest.mark.parametrize("name", ["table1", "dc_motor", *(pytest.param(n, marks=pytest.mark.slow) for n in SAME_TRIAL)])
+def test_smoke(name, tmp_path):
+    module = registry.load(f"lti/{name}")
+    outcome = run_experiment(module, f"lti/{name}", "smoke")
+    assert outcome.measured
+    for quantity, values in outcome.measured.items():
+        assert values.dtype == np.float64, quantity
+        # a profile gap of a factor two need not occur among two systems
+        assert np.isfinite(values).all() or "smallest MCC" in quantity, quantity
+        if quantity.endswith("MCC"):
+            assert np.all((values >= 0) & (values <= 1 + 1e-9) | np.isnan(values)), quantity
+
+
+def test_references_name_quantities_that_are_measured():
+    for name in NAMES:
+        module = registry.load(f"lti/{name}")
+        arms = {arm.name for arm in module.arms(module.PRESETS["quick"])}
+        reports = module.premises(module.PRESETS["quick"])
+        assert set(reports) == arms
+        first = next(iter(reports.values()))()
+        assert first.lines()
+
+
+def test_columns_of_table1_share_one_program():
+    module = registry.load("lti/table1")
+    arms = module.arms(module.PRESETS["paper"])
+    assert len(arms) == 10 and sum(max(1, 2 ** len(arm.sweep)) for arm in arms) == 45
