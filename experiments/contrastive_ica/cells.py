@@ -50,7 +50,7 @@ _PRESSED = {("Normal", "box L2"): 2.0, ("Laplace", "box L2"): 2.0, ("GenNorm3", 
 _LIKES_BLENDS = ("GenNorm3", "box L1")
 _EARLY = {"press_from": 0.1, "press_to": 0.3, "pressed_rate": 2.0}
 """for the cell whose loss likes blends of two latents: a high rate undoes them, from the start it would fold latents"""
-_SPHERE_TEMPERATURE, _SPHERE_PRESS = 0.05, 0.25  # ends at 1/80
+_SPHERE_TEMPERATURE, _POINT_PRESS = 0.05, 0.25  # around a point: ends at 1/80
 
 
 def cell(config: Config, space: str, positives: str, model: str, marginal: str = "uniform") -> Cell:
@@ -80,7 +80,8 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
     if config.temperatures == "one" or made.objective == "supervised":
         return made
     near = made.objective == "infonce" and made.conditional == "power"
-    press = _SPHERE_PRESS if near else _PRESSED.get((positives, model), 1.0)
+    narrow = config.sphere_press if marginal == "uniform" else _POINT_PRESS
+    press = narrow if near else _PRESSED.get((positives, model), 1.0)
     early = _EARLY if (positives, model) == _LIKES_BLENDS else {}
     return dataclasses.replace(made, temperature=fast_temperature(made), press=press, **early)
 

@@ -72,6 +72,8 @@ class Config:
     """the authors' negatives: all anchors of the batch, the anchor itself included"""
     temperatures: Literal["one", "fast"] = "one"
     """1 everywhere; or those of `cells.fast_temperature`, with which no encoder has to grow first"""
+    sphere_press: float = 0.25
+    """with "fast", the `press` of narrow positives all over the sphere: 1/4 ends at 1/80, 1 stays at 1/20"""
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     """constant; or constant for half of the steps, then a half cosine to 0"""
