@@ -2,10 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Inexact
 
 
-def solve(matrix: Inexact[Array, "n n"], right: Inexact[Array, "n *k"]) -> Inexact[Array, "n *k"]:
+def solve(
+    matrix: Inexact[Array | np.ndarray, "n n"], right: Inexact[Array | np.ndarray, "n *k"]
+) -> Inexact[Array, "n *k"]:
     """X with matrix X = right, by Gauss-Jordan elimination with partial pivoting; right [n] or [n, k], real or complex.
 
     Maps over batches with `jax.vmap` and is differentiable. Not LAPACK's batched solver, which can deadlock on CPU
@@ -16,12 +19,12 @@ def solve(matrix: Inexact[Array, "n n"], right: Inexact[Array, "n *k"]) -> Inexa
     return reduced.reshape(right.shape)
 
 
-def inverse(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:
+def inverse(matrix: Inexact[Array | np.ndarray, "n n"]) -> Inexact[Array, "n n"]:
     """Inverse of a small matrix, as `solve`."""
     return solve(matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype))
 
 
-def slogdet(matrix: Inexact[Array, "n n"]) -> tuple[Inexact[Array, ""], Inexact[Array, ""]]:
+def slogdet(matrix: Inexact[Array | np.ndarray, "n n"]) -> tuple[Inexact[Array, ""], Inexact[Array, ""]]:
     """Sign (a phase where complex) and log|det| of a small matrix, as `solve`; log|det| is -inf for a singular one."""
     _, sign, logdet = _eliminate(matrix, jnp.zeros((matrix.shape[0], 0), matrix.dtype))
     return sign, logdet

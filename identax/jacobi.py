@@ -2,12 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 _SWEEPS = 10  # over all pairs of columns; convergence is quadratic
 
 
-def singular_values(matrices: Float[Array, "B m n"]) -> Float[Array, "B n"]:
+def singular_values(matrices: Float[Array | np.ndarray, "B m n"]) -> Float[Array, "B n"]:
     """Singular values of many small matrices by one-sided Jacobi rotations, in no order; m >= n for all of them.
 
     Rotates pairs of columns until all are orthogonal; their norms are the singular values. Not LAPACK's batched SVD:
@@ -18,7 +19,7 @@ def singular_values(matrices: Float[Array, "B m n"]) -> Float[Array, "B n"]:
     return jnp.sqrt((columns * columns).sum(axis=0)).T
 
 
-def psd_eigh(matrices: Float[Array, "B n n"]) -> tuple[Float[Array, "B n"], Float[Array, "B n n"]]:
+def psd_eigh(matrices: Float[Array | np.ndarray, "B n n"]) -> tuple[Float[Array, "B n"], Float[Array, "B n n"]]:
     """Eigenvalues, ascending, and eigenvectors (as columns) of symmetric positive semi-definite matrices.
 
     The rotations V that make the columns of M V orthogonal diagonalise M: M V = V diag(values). Not LAPACK's batched

@@ -154,7 +154,7 @@ def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     left.legend(frameon=False)
     poles = np.linalg.eigvals(system.A)
     circle = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
-    right.plot(circle.real, circle.imag, lw=0.8)
-    right.plot(poles.real, poles.imag, "x")
+    right.plot(np.real(circle), np.imag(circle), lw=0.8)
+    right.plot(np.real(poles), np.imag(poles), "x")
     right.set(aspect="equal", xlabel="Re z", ylabel="Im z")
     return [Figure("The motor: magnitude of its transfer function, and its poles.", figure_png(canvas))]

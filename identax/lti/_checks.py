@@ -1,8 +1,8 @@
 """What the estimators ask of their arrays."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def check_pairs(where: str, pairs):
@@ -25,7 +25,7 @@ def per_sample(where: str, name: str, values, count: int, dim: int, *, positive:
 
 def require_finite(where: str, name: str, values) -> None:
     """Raises `ValueError` if concrete values are not all finite."""
-    if not isinstance(values, jax.core.Tracer) and not np.isfinite(np.asarray(values)).all():
+    if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
         count = int((~np.isfinite(np.asarray(values))).sum())
         raise ValueError(f"{where}: found {count} non-finite values in {name}, wanted finite numbers")
 
@@ -33,5 +33,5 @@ def require_finite(where: str, name: str, values) -> None:
 def require_positive(where: str, name: str, values) -> None:
     """Raises `ValueError` unless concrete values are all finite and positive."""
     require_finite(where, name, values)
-    if not isinstance(values, jax.core.Tracer) and not (np.asarray(values) > 0).all():
+    if not isinstance(values, Tracer) and not (np.asarray(values) > 0).all():
         raise ValueError(f"{where}: found {name} down to {np.min(values):g}, wanted positive numbers")

@@ -46,7 +46,7 @@ def innovations_of(transition: Float[Array | np.ndarray, "d d"], moments: Moment
     return Innovations(transition, moments.mean @ difference.T, covariance)
 
 
-def residual_range(covariance: Float[Array | np.ndarray, "d d"], rank: int) -> Float[Array | np.ndarray, "rank d"]:
+def residual_range(covariance: Float[Array | np.ndarray, "d d"], rank: int) -> Float[Array, "rank d"]:
     """Orthonormal rows that span the `rank` leading principal directions of the residual: the range of C B."""
     _, vectors = psd_eigh(covariance[None])
     return vectors[0, :, ::-1][:, :rank].T
@@ -56,7 +56,7 @@ def joint_diagonalise(
     covariances: Float[Array | np.ndarray, "E d d"],
     variances: Float[Array | np.ndarray, "E d"],
     key: Key[Array, ""] | None = None,
-) -> Float[Array | np.ndarray, "d d"]:
+) -> Float[Array, "d d"]:
     """Q with Q R_e Q^T (nearly) diagonal in every environment, rows in no order and of no particular scale.
 
     R_e = M diag(sigma2_e) M^T is diagonalised by the generalised eigenvectors of any two mixtures (sum_e a_e R_e,
@@ -108,7 +108,7 @@ def closed_form_unmixing(
     variances: Float[Array | np.ndarray, "E k"],
     *,
     transition: Float[Array | np.ndarray, "d d"] | None = None,
-) -> Float[Array | np.ndarray, "k p"]:
+) -> Float[Array, "k p"]:
     """Unmixing W = Q P [-F, I] [d_u, 2 d_y] with rows in the order, scale and sign of the known controls.
 
     F by regression on the past (or given: an estimate that allows for noise), P the range of the residual where

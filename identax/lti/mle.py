@@ -114,7 +114,7 @@ def _by_lbfgs(value, grams, targets, start, max_iterations, tolerance):
         coordinates, state, old, _, count = carry
         now, grad = value_and_grad(coordinates, state=state)
         updates, state = optimizer.update(grad, state, coordinates, value=now, grad=grad, value_fn=loss)
-        change = jnp.abs(old - now) + jnp.vdot(grad, grad)
+        change = jnp.abs(old - now) + optax.tree.norm(grad) ** 2
         return optax.apply_updates(coordinates, updates), state, now, change, count + 1
 
     def unfinished(carry):

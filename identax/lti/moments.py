@@ -24,7 +24,7 @@ class Moments:
     covariance: Any
 
     @property
-    def second(self) -> Float[Array | np.ndarray, "E p p"]:
+    def second(self) -> Float[Array, "E p p"]:
         """E[z z^T] in each environment."""
         return self.covariance + self.mean[:, :, None] * self.mean[:, None, :]
 
@@ -69,7 +69,7 @@ def published_value(
     moments: Moments,
     means: Float[Array | np.ndarray, "E k"],
     variances: Float[Array | np.ndarray, "E k"],
-) -> Float[Array | np.ndarray, ""]:
+) -> Float[Array, ""]:
     """Mean of `published_loglik` over all pairs, from their moments."""
     error = moments.mean @ unmixing.T - means
     spread = jnp.einsum("ip,epq,iq->ei", unmixing, moments.covariance, unmixing)
@@ -82,7 +82,7 @@ def conditional_value(
     moments: Moments,
     means: Float[Array | np.ndarray, "E d"],
     variances: Float[Array | np.ndarray, "E d"],
-) -> Float[Array | np.ndarray, ""]:
+) -> Float[Array, ""]:
     """Mean of `conditional_loglik` over all pairs, from their moments; W_1 are the last d columns."""
     _, logdet = slogdet(jnp.asarray(unmixing)[:, -unmixing.shape[0] :])
     return published_value(unmixing, moments, means, variances) + logdet

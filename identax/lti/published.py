@@ -12,7 +12,7 @@ from identax.lti._checks import check_pairs, per_sample
 from identax.lti.moments import Moments
 
 
-def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Float[Array | np.ndarray, "d_u p"]:
+def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Float[Array, "d_u p"]:
     """The maximum of the published objective: w_i = H_i^-1 b_i, H_i = E[z z^T / sigma2_i], b_i = E[mu_i z / sigma2_i].
 
     That is, each row regresses the known mean of its control on z = [y_t, y_{t+1}] with weights 1 / sigma2_i; zero
@@ -42,7 +42,7 @@ def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Fl
 
 def wls_of_moments(
     moments: Moments, means: Float[Array | np.ndarray, "E k"], variances: Float[Array | np.ndarray, "E k"]
-) -> Float[Array | np.ndarray, "k p"]:
+) -> Float[Array, "k p"]:
     """`wls_unmixing` from moments: every H_i must have full rank."""
     means, variances = jnp.asarray(means), jnp.asarray(variances)
     weights = moments.share[:, None] / variances
@@ -51,7 +51,7 @@ def wls_of_moments(
     return jax.vmap(solve_scaled)(grams, targets)
 
 
-def decay_limit(moments: Moments, variances: Float[Array | np.ndarray, "E k"]) -> Float[Array | np.ndarray, "k p"]:
+def decay_limit(moments: Moments, variances: Float[Array | np.ndarray, "E k"]) -> Float[Array, "k p"]:
     """Zero means: the direction in which gradient descent on the published loss shrinks W last.
 
     Row i is the eigenvector of H_i with the smallest eigenvalue, of unit length; the optimum itself is W = 0.
@@ -61,14 +61,14 @@ def decay_limit(moments: Moments, variances: Float[Array | np.ndarray, "E k"]) -
     return vectors[:, :, 0]
 
 
-def weighted_grams(moments: Moments, variances: Float[Array | np.ndarray, "E k"]) -> Float[Array | np.ndarray, "k p p"]:
+def weighted_grams(moments: Moments, variances: Float[Array | np.ndarray, "E k"]) -> Float[Array, "k p p"]:
     """H_i = sum_e share_e E_e[z z^T] / sigma2_{e,i}, for every component i."""
     return jnp.einsum("ei,epq->ipq", moments.share[:, None] / variances, moments.second)
 
 
 def solve_scaled(
     gram: Float[Array | np.ndarray, "p p"], target: Float[Array | np.ndarray, "p *k"]
-) -> Float[Array | np.ndarray, "p *k"]:
+) -> Float[Array, "p *k"]:
     """gram^-1 target with rows and columns scaled to a unit diagonal first, and one step of refinement."""
     scale = jax.lax.rsqrt(jnp.diagonal(gram))
     scaled = gram * scale[:, None] * scale[None, :]

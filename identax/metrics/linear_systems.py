@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Inexact
 from identax.metrics._matching import best_assignment
 
 
-def amari_distance(product: Float[Array | np.ndarray, "d d"]) -> Float[Array | np.ndarray, ""]:
+def amari_distance(product: Float[Array | np.ndarray, "d d"]) -> Float[Array, ""]:
     """How far a matrix is from a scaled permutation: 0 for one, at most 1.
 
     (sum_i (sum_j a_ij / max_j a_ij - 1) + sum_j (sum_i a_ij / max_i a_ij - 1)) / (2 d (d - 1)), a_ij = |product_ij|.
@@ -29,7 +29,7 @@ def amari_distance(product: Float[Array | np.ndarray, "d d"]) -> Float[Array | n
 
 def relative_error(
     found: Inexact[Array | np.ndarray, "m n"], true: Inexact[Array | np.ndarray, "m n"]
-) -> Float[Array | np.ndarray, ""]:
+) -> Float[Array, ""]:
     """||found - true|| / ||true|| in the Frobenius norm; 1 for found = 0. `ValueError` for unequal shapes."""
     if np.shape(found) != np.shape(true):
         raise ValueError(f"relative_error: found shapes {np.shape(found)} and {np.shape(true)}, wanted equal ones")
@@ -38,7 +38,7 @@ def relative_error(
 
 def transfer_function_error(
     found: Inexact[Array | np.ndarray, "Z d_y d_u"], true: Inexact[Array | np.ndarray, "Z d_y d_u"]
-) -> Float[Array | np.ndarray, ""]:
+) -> Float[Array, ""]:
     """Relative error of a transfer function on a grid, up to order, sign and scale of the inputs.
 
     Column j of `found` [Z, d_y, d_u] is fitted to column i of `true` by a real factor; the columns are matched so that
@@ -59,7 +59,7 @@ def transfer_function_error(
     return jnp.sqrt(jnp.maximum(left.sum(), 0.0) / size_true.sum())
 
 
-def frequency_grid(num: int = 64) -> Inexact[Array | np.ndarray, " num"]:
+def frequency_grid(num: int = 64) -> Inexact[Array, " num"]:
     """z = exp(i w) for `num` frequencies w, evenly spaced over (0, pi), in radians per step."""
     if num < 1:
         raise ValueError(f"frequency_grid: found num={num}, wanted at least 1")

@@ -1,4 +1,4 @@
-"""Likelihoods, weighted least squares, closed form and maximum likelihood of linear systems, against NumPy and SciPy."""
+"""Likelihoods, least squares, closed form and maximum likelihood of linear systems, against NumPy and SciPy."""
 
 import jax
 import jax.numpy as jnp

@@ -71,13 +71,13 @@ def test_proportional_variances_are_said_to_leave_a_rotation():
 
 
 def test_one_environment_is_not_enough():
-    y, labels, variances, means, _, _ = _observed(variances=np.array([[1.0, 2.0]]))
+    y, labels, variances, _means, _, _ = _observed(variances=np.array([[1.0, 2.0]]))
     with pytest.warns(UserWarning, match="rotation"):
         identify_lti(y, labels, variances, method="closed_form")
 
 
 def test_the_published_objective_does_not_find_the_system():
-    y, labels, variances, means, F, G = _observed()
+    y, labels, variances, means, _F, G = _observed()
     with pytest.warns(UserWarning, match="leaves out the Jacobian"):
         found = identify_lti(y, labels, variances, means, method="published")
     assert np.linalg.norm(found.system.B - G) > 0.2 * np.linalg.norm(G)
