@@ -25,7 +25,7 @@ def _observed(seed=0, n=3000, d=2, num_controls=2, variances=None, zero=False, n
 
 
 @pytest.mark.parametrize(("method", "tolerance"), [("conditional", 0.05), ("closed_form", 0.1), ("instrumental", 0.2)])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_system_comes_back(method, tolerance, stride):
     y, labels, variances, means, F, G = _observed()
     found = identify_lti(y, labels, variances, means, method=method, stride=stride)
@@ -37,12 +37,12 @@ def test_the_system_comes_back(method, tolerance, stride):
 
 def test_standard_errors_are_the_spread_of_the_errors():
     scores = []
-    for seed in range(12):
+    for seed in range(6):
         y, labels, variances, means, F, G = _observed(seed, n=600)
         found = identify_lti(y, labels, variances, means)
         for name, truth in (("A", F), ("B", G)):
             scores.append((getattr(found.system, name) - truth) / found.standard_errors[name])
-    assert 0.7 < np.std(scores) < 1.3
+    assert 0.6 < np.std(scores) < 1.4  # 48 numbers, correlated within a system
 
 
 def test_fewer_controls_than_observations():
