@@ -64,15 +64,23 @@ def programs(*, rows: tuple[str, ...] | None = None, num_seeds: int = 5) -> dict
     one program, also with the compilation cache. Derived per head: rows, trials (rows times seeds) and programs.
     """
     rows = tuple(tables.ROWS) if rows is None else rows
+    # A number of instance labels, and blocks of them, mean nothing to a head of class labels.
+    by_class = tuple(row for row in rows if "num_labels" not in tables.ROWS[row])
     config = dataclasses.replace(
-        tables.PRESETS["paper"], supervised=rows, diet=rows, unit_diet=(), num_seeds=num_seeds, wide_seeds=num_seeds
+        tables.PRESETS["paper"],
+        supervised=by_class,
+        diet=rows,
+        unit_diet=(),
+        num_seeds=num_seeds,
+        wide_seeds=num_seeds,
     )
     texts: dict[str, set[str]] = {"supervised": set(), "DIET": set()}
+    counts = {"supervised": len(by_class), "DIET": len(rows)}
     for arm in tables.arms(config):
         texts[arm.name.split(",")[0]].add(_fingerprint(arm.config))
     derived = {}
     for head, found in texts.items():
-        derived |= {f"{head}: rows": len(rows), f"{head}: trials": len(rows) * num_seeds}
+        derived |= {f"{head}: rows": counts[head], f"{head}: trials": counts[head] * num_seeds}
         derived[f"{head}: programs"] = len(found)
     return _found({"rows": len(rows), "num_seeds": num_seeds}, "none", {}, {}, derived)
 
