@@ -15,6 +15,7 @@ from identax._choices import check_choice
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
 from identax.lti._arrange import Arranged, arrange
 from identax.lti.moments import Moments, conditional_value, reduced_moments
+from identax.lti.realisation import markov_parameters
 from identax.lti.system import Environments, LinearSystem
 
 METHODS = ("conditional", "closed_form", "instrumental", "kalman", "published")
@@ -52,8 +53,8 @@ class Identification:
 
     def markov_parameters(self, count: int) -> np.ndarray:
         """CB, CAB, ... [count, d_y, d_u]."""
-        powers = [np.linalg.matrix_power(self.system.A, k) for k in range(count)]
-        return np.stack([power @ self.system.B for power in powers])
+        with jax.enable_x64(True):
+            return np.asarray(markov_parameters(self.system.A, self.system.B, self.system.C, count))
 
 
 def identify_lti(

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.metrics._matching import Samples, as_floats, best_assignment, correlations, matched_mean
+from identax.metrics._matching import Samples, as_floats
+from identax.metrics.correlation import mcc
 
 
 def within_mcc(latents: Samples, estimates: Samples) -> Float[Array, ""]:
@@ -19,7 +20,7 @@ def within_mcc(latents: Samples, estimates: Samples) -> Float[Array, ""]:
     """
     _check("within_mcc", latents, estimates)
     latents, estimates = as_floats(latents, estimates)
-    return jax.vmap(_plain_mcc)(latents, estimates).mean()
+    return jax.vmap(mcc)(latents, estimates).mean()
 
 
 def batch_mcc(
@@ -43,7 +44,7 @@ def batch_mcc(
     latents, estimates = as_floats(latents, estimates)
     # With replacement between batches, hardly ever within one: a sort of all samples would cost more than the rest.
     rows = jax.random.randint(key, (num_batches, batch_size), 0, shapes[0][0])
-    return jax.vmap(_plain_mcc)(latents[rows], estimates[rows]).mean()
+    return jax.vmap(mcc)(latents[rows], estimates[rows]).mean()
 
 
 def chance_mcc(
@@ -62,13 +63,8 @@ def chance_mcc(
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _chance(key, dim, num_samples, num_draws):
     pairs = jax.random.normal(key, (num_draws, 2, dim, num_samples)).swapaxes(2, 3)
-    scores = jax.vmap(lambda pair: _plain_mcc(pair[0], pair[1]))(pairs)
+    scores = jax.vmap(lambda pair: mcc(pair[0], pair[1]))(pairs)
     return jnp.mean(scores), jnp.std(scores, ddof=1)
-
-
-def _plain_mcc(latents, estimates):
-    scores = jnp.abs(correlations(latents, estimates, ranked=False))
-    return matched_mean(scores, best_assignment(scores))
 
 
 def _check(where, latents, estimates):
