@@ -1,0 +1,95 @@
+"""Baselines for Gaussian linear systems: every method on the same worlds, from knowing all to knowing nothing.
+
+The comparison that Rajendran et al. 2024 do not have: their objective, the conditional likelihood and the closed form
+beside oracles that know the controls (least squares, N4SID), likelihoods without environment labels (which must not
+identify) and multi-environment ICA. Packages that are not installed are left out.
+
+    pip install -e .[baselines]
+    python -m experiments run lti/baselines --preset quick
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.lti import baselines_methods, baselines_tables, estimators, table1, worlds
+from identax.run import Results
+from identax.run.experiment import Arm
+from identax.run.report import Figure
+
+FLOAT64 = True
+TRACED = (*table1.TRACED, "noise")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(table1.Config):
+    """Random systems and environments at the sizes `dims`, B and C random."""
+
+    stride: int = 1
+    """all transitions, so that methods for pairs and for trajectories see the same data"""
+    noise: float = 0.0
+    """on the observations, nominal; its variance is the root"""
+    noisy_dims: tuple[int, ...] = ()
+    """sizes that also run with noise 1e-4 (variance .01) and zero means"""
+    kalman_systems: int = 0
+    """Kalman fits of that many systems of each noisy size (about 10 s each)"""
+    n4sid_samples: int = 2000
+    """of environment 0: the package makes a full n x n factor of a singular value decomposition"""
+    block_rows: int = 10
+    """of its Hankel matrices, as in the package's own example"""
+
+
+PRESETS: dict[str, Config] = {
+    "smoke": Config(dims=(2,), num_samples=200, n4sid_samples=150, num_seeds=2),
+    "quick": Config(dims=(3,), num_seeds=8),
+    "medium": Config(dims=(2, 3, 5), noisy_dims=(2, 3), kalman_systems=4, num_seeds=20),
+    "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=12_000, num_seeds=20),
+}
+REFERENCES = baselines_tables.REFERENCES
+
+
+def arms(config: Config) -> Sequence[Arm]:
+    """Per size both kinds of means in one program, and with noise where asked for."""
+    made = []
+    for dim in config.dims:
+        made.append(Arm(f"d {dim}", dataclasses.replace(config, dim=dim), {"zero_means": (0.0, 1.0)}))
+        if dim in config.noisy_dims:
+            noisy = dataclasses.replace(config, dim=dim, zero_means=1.0, noise=1e-4)
+            made.append(Arm(f"d {dim}, noise", noisy))
+    return made
+
+
+def build(config: Config):
+    """One world, and every method that compiles."""
+
+    def trial(key, hparams):
+        world = worlds.draw_world(key, config, hparams)
+        found = baselines_methods.compiled_unmixings(key, world, hparams["zero_means"])
+        scored = jax.vmap(lambda unmixing: estimators.scores(key, world, unmixing, config.batch_size, 1))
+        scores = scored(jnp.stack(list(found.values())))
+        return {
+            f"{method}: {quantity}": scores[quantity][i]
+            for i, method in enumerate(found)
+            for quantity in baselines_methods.QUANTITIES
+        }
+
+    return trial
+
+
+def premises(config: Config) -> Mapping[str, Any]:
+    """Per arm a function that checks the first seed's system and design, and which packages are there."""
+    return baselines_tables.premises(arms(config))
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per system, as `cell: method, quantity`; what does not compile runs here, on the same worlds."""
+    return baselines_tables.measure(arms(config), results)
+
+
+def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """MCC of every method."""
+    return baselines_tables.figures(arms(config), results)

@@ -1,0 +1,187 @@
+"""Baselines for the linear-system study: oracles that know the controls, a pooled likelihood, packages on the host."""
+
+import importlib.util
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from experiments.lti import estimators
+from experiments.lti.worlds import World
+from identax.elimination import inverse
+from identax.jacobi import psd_eigh
+from identax.lti import Environments, fit_kalman, identify_lti, transfer_function
+from identax.lti.closed_form import closed_form_unmixing, innovation_regression
+from identax.lti.mle import ConditionalFit, fit_conditional
+from identax.lti.moments import Moments, pair_moments
+from identax.lti.published import decay_limit, solve_scaled, wls_of_moments
+from identax.metrics import relative_error
+from identax.metrics.linear_systems import frequency_grid
+from identax.rng import stream
+
+PACKAGES = {"N4SID": "nfoursid", "coroICA": "coroica", "coroICA of y": "coroica"}
+"""method -> the optional package that it is"""
+INSTALL = "pip install -e .[baselines]"
+KALMAN = ("Kalman", "pooled Kalman")
+QUANTITIES = ("MCC", "within MCC", "Amari distance", "error of F", "error of H")
+
+
+def installed(method: str) -> bool:
+    """Whether the package of `method` can be imported; True for methods that need none."""
+    return method not in PACKAGES or importlib.util.find_spec(PACKAGES[method]) is not None
+
+
+# ---- in the compiled trial
+
+
+def compiled_unmixings(key, world: World, zero_means) -> dict[str, Array]:
+    """method -> W [d, 2 d] of every method that is a pure function.
+
+    The first three know labels, means and variances, `oracle` the controls alone, `pooled` nothing but the pairs.
+    """
+    moments = pair_moments(world.pairs)
+    means, variances = world.environments.means, world.environments.variances
+    closed = closed_form_unmixing(moments, means, variances)
+    return {
+        "published": jnp.where(
+            zero_means > 0, decay_limit(moments, variances), wls_of_moments(moments, means, variances)
+        ),
+        "closed form": closed,
+        "conditional": fit_conditional(moments, means, variances, closed).unmixing,
+        "oracle": oracle_unmixing(world),
+        "pooled": pooled_fit(key, world).unmixing,
+    }
+
+
+def oracle_unmixing(world: World):
+    """G^+ [-F, I] for least squares of y_{t+1} = F y_t + G u_t over all environments, with the controls known."""
+    dim = world.controls.shape[-1]
+    past, now = world.pairs[:, :, 0].reshape(-1, dim), world.pairs[:, :, 1].reshape(-1, dim)
+    known = jnp.concatenate([past, world.controls.reshape(-1, dim)], axis=1)
+    found = solve_scaled(known.T @ known, known.T @ now).T
+    return _unmixing(found[:, :dim], found[:, dim:])
+
+
+def pooled_fit(key, world: World) -> ConditionalFit:
+    """Maximum of the conditional likelihood without labels: one environment, unit variances, from a random start.
+
+    The likelihood of y_{t+1} | y_t ~ N(F y_t + c, G G^T) does not change along G -> G R for orthogonal R, so where the
+    fit ends depends on its start: Gaussian entries, in coordinates in which y is white.
+    """
+    moments = pair_moments(world.pairs.reshape(1, -1, *world.pairs.shape[2:]))
+    centred = Moments(moments.share, jnp.zeros_like(moments.mean), moments.covariance)  # c is profiled out
+    dim = moments.dim
+    values, vectors = psd_eigh(moments.covariance[:, dim:, dim:])
+    start = jax.random.normal(stream(key, "pooled start"), (dim, dim)) @ (vectors[0] * jax.lax.rsqrt(values[0])).T
+    start = jnp.concatenate([jnp.zeros_like(start), start], axis=1)
+    return fit_conditional(centred, jnp.zeros((1, dim)), jnp.ones((1, dim)), start)
+
+
+@jax.jit
+def _unmixing(transition, gain):
+    return inverse(gain) @ jnp.concatenate([-transition, jnp.eye(len(gain))], axis=1)
+
+
+# ---- on the host, one world at a time
+
+
+def n4sid(world: World, num_samples: int, block_rows: int):
+    """State space (A, B, C, D) from the first observations of environment 0 with their controls, by `nfoursid`."""
+    import pandas  # it comes with nfoursid
+    from nfoursid.nfoursid import NFourSID  # pyright: ignore[reportMissingImports]
+
+    dim = world.controls.shape[-1]
+    y, u = (np.asarray(values)[:num_samples] for values in (world.pairs[0, :, 0], world.controls[0]))
+    outputs, inputs = [[f"{name}{i}" for i in range(dim)] for name in "yu"]
+    frame = pandas.DataFrame(np.concatenate([y, u], axis=1), columns=outputs + inputs)
+    model = NFourSID(frame, output_columns=outputs, input_columns=inputs, num_block_rows=block_rows)
+    model.subspace_identification()
+    found, _ = model.system_identification(rank=dim)
+    return found.a, found.b, found.c, found.d
+
+
+def n4sid_scores(world: World, num_samples: int, block_rows: int) -> dict[str, float]:
+    """The common scores of (F, G) = (C A C^-1, C B), and errors with the package's own D, inputs as they are."""
+    A, B, C, D = n4sid(world, num_samples, block_rows)
+    found = _scores(world, _unmixing(jnp.asarray(C @ A @ np.linalg.inv(C)), jnp.asarray(C @ B)))
+    return found | {"error of H, inputs known": float(_response_error(A, B, C, D, world.system))}
+
+
+@jax.jit
+def _response_error(A, B, C, D, true):
+    grid = frequency_grid(16)
+    return relative_error(transfer_function(A, B, C, grid) + D, transfer_function(true.A, true.B, true.C, grid))
+
+
+def coroica_unmixing(world: World, *, of_residuals: bool):
+    """V [-F, I] for the joint diagonaliser V of `coroica`: environments are its partitions, all of one group.
+
+    `of_residuals`: F is regressed on the past, and V unmixes what is left. Otherwise V unmixes y, and F = 0.
+    """
+    from coroica import CoroICA  # pyright: ignore[reportMissingImports]
+
+    num, count, _, dim = world.pairs.shape
+    transition = innovation_regression(pair_moments(world.pairs)).transition if of_residuals else jnp.zeros((dim, dim))
+    residual = np.asarray(world.pairs[:, :, 1] - world.pairs[:, :, 0] @ transition.T).reshape(-1, dim)
+    model = CoroICA(random_state=0)
+    model.fit(residual, group_index=np.zeros(num * count), partition_index=np.repeat(np.arange(num), count))
+    base = jnp.concatenate([-transition, jnp.eye(dim)], axis=1)
+    return jnp.asarray(model.V_) @ base
+
+
+def kalman_unmixing(world: World):
+    """Maximum likelihood of whole trajectories with observation noise, labels and variances known."""
+    y, dim = _trajectories(world), world.controls.shape[-1]
+    labels = np.repeat(np.arange(len(y)), y.shape[1])
+    with warnings.catch_warnings():  # of close variance profiles: the table says for which systems they are distinct
+        warnings.simplefilter("ignore", UserWarning)
+        means, variances = world.environments.means, world.environments.variances
+        return jnp.asarray(identify_lti(y.reshape(-1, dim), labels, variances, means, method="kalman").unmixing)
+
+
+def pooled_kalman_unmixing(key, world: World):
+    """The same with one law N(0, I) of the controls for all trajectories, from a random G: no labels, no variances."""
+    y, dim = _trajectories(world), world.controls.shape[-1]
+    innovations = innovation_regression(pair_moments(world.pairs.reshape(1, -1, 2, dim)))
+    draw = np.asarray(jax.random.normal(stream(key, "pooled start"), (dim, dim)))
+    gain = np.linalg.cholesky(np.asarray(innovations.covariance[0])) @ draw
+    one_law = Environments(np.zeros((len(y), dim)), np.ones((len(y), dim)))
+    noise = 1e-3 * float(np.trace(innovations.covariance[0])) / dim
+    fit = fit_kalman(y, one_law, start=(np.asarray(innovations.transition), gain, noise))
+    return _unmixing(jnp.asarray(fit.F), jnp.asarray(fit.G))
+
+
+def _trajectories(world: World) -> np.ndarray:
+    """Observations [E, n, d] from all transitions (stride 1)."""
+    return np.concatenate([world.pairs[:, :, 0], world.pairs[:, -1:, 1]], axis=1)
+
+
+@jax.jit
+def _compiled_scores(world: World, unmixing):
+    return estimators.scores(jax.random.key(0), world, unmixing, 64, 1)
+
+
+def _scores(world: World, unmixing) -> dict[str, float]:
+    return {name: float(value) for name, value in _compiled_scores(world, unmixing).items()}
+
+
+def host_scores(key, world: World, config, *, kalman: bool) -> dict[str, dict[str, float]]:
+    """method -> scores of the installed packages and, where asked for, of the Kalman fits; none where a fit fails."""
+    methods = {
+        "N4SID": lambda: n4sid_scores(world, config.n4sid_samples, config.block_rows),
+        "coroICA": lambda: _scores(world, coroica_unmixing(world, of_residuals=True)),
+        "coroICA of y": lambda: _scores(world, coroica_unmixing(world, of_residuals=False)),
+    }
+    if kalman:
+        methods["Kalman"] = lambda: _scores(world, kalman_unmixing(world))
+        methods["pooled Kalman"] = lambda: _scores(world, pooled_kalman_unmixing(key, world))
+    found = {}
+    for method, run in methods.items():
+        if installed(method):
+            try:
+                found[method] = run()
+            except (ValueError, np.linalg.LinAlgError):  # counted as a failed trial
+                found[method] = {}
+    return found

@@ -1,0 +1,185 @@
+"""The table of baselines: bands, what is measured (host methods included), premises and figures."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.lti import baselines_methods as methods
+from experiments.lti import table1_tables, worlds
+from experiments.lti.estimators import ESTIMATORS
+from identax.assumptions.lti import excitation_report
+from identax.assumptions.report import Premise
+from identax.assumptions.symmetry import expected_rotation_mcc
+from identax.metrics import chance_mcc
+from identax.run import Results
+from identax.run.experiment import Arm, Reference
+from identax.run.figures import bars
+from identax.run.report import Figure, figure_png
+from identax.study import Trials
+
+COMPILED = (*ESTIMATORS, "oracle", "pooled")
+"""as `compiled_unmixings` names them"""
+HOSTED = (*methods.PACKAGES, *methods.KALMAN)
+CELLS = ("mean", "zero mean", "noise")
+"""known means, zero means, zero means and noise 1e-4 (variance .01) on the observations"""
+_IDENTIFYING = {"closed form": 0.99, "conditional": 0.999}
+_PACKAGE = f"Needs the optional packages: {methods.INSTALL}"
+
+
+def _references() -> list[Reference]:
+    made = []
+    for dim in (2, 3, 5, 8, 10):
+        for cell in CELLS:
+            made += _of_cell(f"d {dim}, {cell}", judged=cell != "noise" and dim <= 5)
+    return made
+
+
+def _of_cell(cell: str, judged: bool) -> list[Reference]:
+    """Bands follow from theory: two estimators identify, oracles are consistent, a pooled likelihood is a rotation."""
+
+    def band(low, high):
+        return {"quick": (low, high), "medium": (low, high)} if judged else {}
+
+    made = [Reference(f"{cell}: published, MCC", "none published")]
+    for method, bound in _IDENTIFYING.items():
+        made.append(Reference(f"{cell}: {method}, MCC", "none published"))
+        note = "Of profiles that differ twofold."
+        made.append(Reference(f"{cell}: {method}, smallest MCC", "1 (theory)", band(bound, None), note))
+    exact = "0 (theory)" if not cell.endswith("noise") else "biased (theory)"
+    made.append(Reference(f"{cell}: oracle, error of F", exact, band(None, 0.02)))
+    made.append(Reference(f"{cell}: random rotation, MCC", "Monte Carlo"))
+    made.append(Reference(f"{cell}: pooled, MCC", "that of a random rotation"))
+    made.append(Reference(f"{cell}: pooled, MCC above random rotation", "0 (theory)", band(-0.1, 0.1)))
+    made.append(
+        Reference(f"{cell}: N4SID, error of H, inputs known", "0 (theory)", band(None, 0.02), f"An oracle. {_PACKAGE}")
+    )
+    made.append(Reference(f"{cell}: coroICA, MCC", "none published", note=_PACKAGE))
+    made.append(Reference(f"{cell}: coroICA of y, MCC", "none published", note=_PACKAGE))
+    if cell.endswith("noise"):
+        made += [Reference(f"{cell}: {method}, MCC", "none published") for method in methods.KALMAN]
+    return made
+
+
+REFERENCES = tuple(_references())
+
+
+def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
+    """The report of Table 1 for every arm, and whether the optional packages are there."""
+
+    def with_packages(report):
+        found = report()
+        return dataclasses.replace(found, premises=(*found.premises, *_packages()))
+
+    return {name: functools.partial(with_packages, report) for name, report in table1_tables.premises(arms).items()}
+
+
+def _packages() -> list[Premise]:
+    found = []
+    for package in dict.fromkeys(methods.PACKAGES.values()):
+        users = [method for method, needed in methods.PACKAGES.items() if needed == package]
+        there = methods.installed(users[0])
+        why = f"{' and '.join(users)} are left out without it: {methods.INSTALL}"
+        text = "installed" if there else "not installed"
+        found.append(Premise(f"package {package}", True if there else None, text, why))
+    return found
+
+
+def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """All scores per system of every cell, the smallest over distinct profiles, and the two levels of chance."""
+    measured = {}
+    for cell, arm, result, mask in _cells(arms, results):
+        config = arm.config
+        for method in COMPILED:
+            for quantity in methods.QUANTITIES:
+                measured[f"{cell}: {method}, {quantity}"] = result.final(f"{method}: {quantity}")[mask]
+        hosted = [_hosted(config, *trial) for trial in _trials(result, mask)]
+        distinct = np.array([gap for gap, _ in hosted]) >= table1_tables.DISTINCT
+        for method in _IDENTIFYING:
+            mccs = measured[f"{cell}: {method}, MCC"]
+            measured[f"{cell}: {method}, smallest MCC"] = np.array([mccs[distinct].min() if distinct.any() else np.nan])
+        measured |= _of_hosted(cell, [scores for _, scores in hosted])
+        level, sd = _rotation_level(config.dim)
+        measured[f"{cell}: random rotation, MCC"] = np.array([level])
+        measured[f"{cell}: random rotation, sd of MCC"] = np.array([sd])
+        measured[f"{cell}: pooled, MCC above random rotation"] = measured[f"{cell}: pooled, MCC"] - level
+        measured[f"{cell}: chance, MCC"] = np.array([_chance(config)])
+    return measured
+
+
+def _of_hosted(cell: str, scores: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, np.ndarray]:
+    """NaN where a method failed; nothing of methods that ran on no system."""
+    made = {}
+    for method in HOSTED:
+        ran = [one[method] for one in scores if method in one]
+        for quantity in dict.fromkeys((*methods.QUANTITIES, *(name for one in ran for name in one))):
+            if ran and quantity != "batch MCC":
+                made[f"{cell}: {method}, {quantity}"] = np.array([one.get(quantity, np.nan) for one in ran])
+    return made
+
+
+def _trials(result: Results, mask: np.ndarray) -> list[tuple[int, tuple[tuple[str, float], ...]]]:
+    """Seed and traced values of every trial."""
+    columns = {name: np.asarray(values)[mask] for name, values in result.trials.hparams.items()}
+    return [
+        (int(seed), tuple((name, float(column[i])) for name, column in columns.items()))
+        for i, seed in enumerate(np.asarray(result.trials.seeds)[mask])
+    ]
+
+
+@functools.lru_cache(maxsize=4096)
+def _hosted(config, seed: int, values: tuple[tuple[str, float], ...]):
+    """(profile gap, scores of the host methods) of one trial, on the world that its compiled trial drew.
+
+    Remembered: the table and the figure ask for the same.
+    """
+    with jax.enable_x64(True):
+        key, hparams = Trials.grid(config.num_seeds, seed=config.seed).keys[seed], dict(values)
+        world = _drawn(config)(key, hparams)
+        kalman = hparams["noise"] > 0 and seed < config.kalman_systems
+        gap = excitation_report(world.environments).smallest_gap
+        return gap, methods.host_scores(key, world, config, kalman=kalman)
+
+
+@functools.lru_cache(maxsize=32)
+def _drawn(config):
+    return jax.jit(lambda key, hparams: worlds.draw_world(key, config, hparams))
+
+
+@functools.lru_cache(maxsize=32)
+def _rotation_level(dim: int) -> tuple[float, float]:
+    mean, sd = expected_rotation_mcc(jax.random.key(0), (dim,), num_draws=4096)
+    return float(mean), float(sd)
+
+
+def _chance(config) -> float:
+    count = (config.num_environments or config.dim + 1) * (config.num_samples - 1)
+    return float(chance_mcc(jax.random.key(0), config.dim, count, num_draws=8)[0])
+
+
+def _cells(arms: Sequence[Arm], results: Mapping[str, Results]) -> Iterator[tuple[str, Arm, Results, np.ndarray]]:
+    for arm in arms:
+        if arm.name not in results:
+            continue
+        result = results[arm.name]
+        if arm.name.endswith("noise"):
+            yield arm.name, arm, result, np.ones(len(result.trials), bool)
+            continue
+        for kind, zero_means in (("mean", 0.0), ("zero mean", 1.0)):
+            yield f"{arm.name}, {kind}", arm, result, result.where(zero_means=zero_means)
+
+
+def figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> Sequence[Figure]:
+    """MCC over all transitions of every method, with a random rotation as the level of nothing identified."""
+    measured = measure(arms, results)
+    cells = [cell for cell, *_ in _cells(arms, results)]
+    series = {}
+    for method in (*COMPILED, *HOSTED, "random rotation"):
+        found = {cell: measured.get(f"{cell}: {method}, MCC") for cell in cells}
+        if any(values is not None for values in found.values()):
+            series[method] = {cell: values for cell, values in found.items() if values is not None}
+    caption = "MCC of the controls on the same worlds. A random rotation is what no method may be proud of."
+    return [Figure(caption, figure_png(bars(series, "MCC")))]
