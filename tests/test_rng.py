@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from identax.rng import normals_and_uniforms, step_key, stream
+from identax.rng import normals_and_uniforms, permutation, step_key, stream
 
 
 def _bits(key):
@@ -81,3 +81,18 @@ def test_normals_and_uniforms_do_not_depend_on_how_they_are_mapped():
         for ours, alone in zip(together, _draw(key, 5), strict=True):
             np.testing.assert_array_equal(ours[index], alone)
     assert len(np.unique(np.asarray(together[0]))) == together[0].size
+
+
+@pytest.mark.parametrize("wide", [True, False], ids=["64 bits", "32 bits"])
+def test_permutation_is_one_and_every_order_is_as_likely(wide):
+    with jax.enable_x64(wide):
+        one = np.asarray(permutation(jax.random.key(0), 1000))
+        assert one.dtype == np.int32 and np.abs(one - np.arange(1000)).mean() > 250
+        np.testing.assert_array_equal(np.sort(one), np.arange(1000))
+        orders = np.asarray(jax.vmap(lambda key: permutation(key, 4))(jax.random.split(jax.random.key(1), 24_000)))
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == 24
+    assert ((counts - 1000.0) ** 2 / 1000).sum() < 23 + 6 * np.sqrt(2 * 23)  # chi-squared of 23 degrees of freedom
+    np.testing.assert_array_equal(permutation(jax.random.key(0), 1), [0])
+    with pytest.raises(ValueError, match="found size=0"):
+        permutation(jax.random.key(0), 0)

@@ -15,18 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
+from experiments.lti.worlds import draw_motor, motor_environments
 from identax.assumptions.lti import lti_report
-from identax.dgp.lti import make_pairs, sample_trajectories
-from identax.dgp.lti_environments import random_environments
 from identax.dgp.lti_plants import dc_motor
-from identax.lti import Environments
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.moments import pair_moments
 from identax.lti.published import decay_limit
 from identax.lti.realisation import transfer_function
 from identax.metrics import chance_mcc, mcc, relative_error, within_mcc
 from identax.metrics.linear_systems import frequency_grid
-from identax.rng import stream
 from identax.run import Results
 from identax.run.experiment import Arm, Reference
 from identax.run.report import Figure, figure_png
@@ -83,36 +80,22 @@ def arms(config: Config) -> Sequence[Arm]:
     return [Arm("motor", config, {"noise_sd": config.levels})]
 
 
-def _environments(key, config, zero_means):
-    drawn = random_environments(stream(key, "environments"), 1, config.num_environments)
-    return Environments(jnp.where(zero_means > 0, 0.0, drawn.means), drawn.variances)
-
-
 def build(config: Config):
     """One set of environments, and both estimators on it."""
 
     def trial(key, hparams):
-        system = dc_motor(config.dt)
-        environments = _environments(key, config, hparams["zero_means"])
-        trajectories = sample_trajectories(
-            stream(key, "trajectories"),
-            system,
-            environments,
-            config.num_samples,
-            observation_noise_variance=hparams["noise_sd"] ** 2,
-        )
-        pairs = make_pairs(trajectories, stride=config.stride)
-        moments = pair_moments(pairs.observations)
-        closed = closed_form_unmixing(moments, environments.means, environments.variances)
-        limit = decay_limit(moments, environments.variances)
-        z = pairs.observations.reshape(*pairs.observations.shape[:2], -1)
+        world = draw_motor(key, config, hparams)
+        moments = pair_moments(world.pairs)
+        closed = closed_form_unmixing(moments, world.environments.means, world.environments.variances)
+        limit = decay_limit(moments, world.environments.variances)
+        z = world.pairs.reshape(*world.pairs.shape[:2], -1)
         measured = {}
         for name, unmixing in (("closed form", closed), ("published limit", limit)):
             found = z @ unmixing.T
-            measured[f"{name}: MCC"] = mcc(pairs.controls.reshape(-1, 1), found.reshape(-1, 1))
-            measured[f"{name}: within MCC"] = within_mcc(pairs.controls, found)
+            measured[f"{name}: MCC"] = mcc(world.controls.reshape(-1, 1), found.reshape(-1, 1))
+            measured[f"{name}: within MCC"] = within_mcc(world.controls, found)
         transition = innovation_regression(moments).transition
-        measured["closed form: error of F"] = relative_error(transition, system.A)
+        measured["closed form: error of F"] = relative_error(transition, world.system.A)
         measured["chance: MCC"] = chance_mcc(key, 1, 8)[0]
         return measured
 
@@ -124,7 +107,7 @@ def premises(config: Config) -> Mapping[str, Any]:
 
     def report():
         with jax.enable_x64(True):
-            environments = _environments(Trials.grid(1, seed=config.seed).keys[0], config, config.zero_means)
+            environments = motor_environments(Trials.grid(1, seed=config.seed).keys[0], config, config.zero_means)
             return lti_report(dc_motor(config.dt), environments, num_samples=config.num_samples)
 
     return {"motor": report}

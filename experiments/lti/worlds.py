@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from identax.dgp.lti import make_pairs, random_system, sample_trajectories
 from identax.dgp.lti_environments import designed_environments, maximal_environments, random_environments
+from identax.dgp.lti_plants import dc_motor
 from identax.elimination import inverse
 from identax.lti import Environments, LinearSystem
 from identax.rng import stream
@@ -58,6 +59,27 @@ def draw_world(key, config, hparams) -> World:
     )
     pairs = make_pairs(trajectories, stride=config.stride)
     return World(system, environments, pairs.observations, pairs.controls)
+
+
+def draw_motor(key, config, hparams) -> World:
+    """The DC motor under random variances of its voltage; means are zero where the switch `zero_means` is on."""
+    system = dc_motor(config.dt)
+    environments = motor_environments(key, config, hparams["zero_means"])
+    trajectories = sample_trajectories(
+        stream(key, "trajectories"),
+        system,
+        environments,
+        config.num_samples,
+        observation_noise_variance=hparams["noise_sd"] ** 2,
+    )
+    pairs = make_pairs(trajectories, stride=config.stride)
+    return World(system, environments, pairs.observations, pairs.controls)
+
+
+def motor_environments(key, config, zero_means) -> Environments:
+    """Random variances of one control."""
+    drawn = random_environments(stream(key, "environments"), 1, config.num_environments)
+    return Environments(jnp.where(zero_means > 0, 0.0, drawn.means), drawn.variances)
 
 
 def true_transition(system: LinearSystem):

@@ -11,6 +11,7 @@ from identax.lti.mle import ConditionalFit, fit_conditional
 from identax.lti.moments import Moments, pair_moments
 from identax.lti.published import decay_limit, wls_of_moments, wls_unmixing
 from identax.lti.realisation import controllability, ho_kalman, markov_parameters, observability, transfer_function
+from identax.lti.sgd import published_epoch
 from identax.lti.system import Environments, LinearSystem
 from identax.lti.variability import variability_matrix
 
@@ -40,6 +41,7 @@ __all__ = [
     "match_rows",
     "observability",
     "pair_moments",
+    "published_epoch",
     "published_loglik",
     "transfer_function",
     "variability_matrix",

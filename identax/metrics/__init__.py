@@ -13,7 +13,7 @@ from identax.metrics.disentanglement import (
     modularity,
     sap,
 )
-from identax.metrics.grouped_correlation import batch_mcc, chance_mcc, within_mcc
+from identax.metrics.grouped_correlation import batch_mcc, chance_mcc, epoch_mcc, within_mcc
 from identax.metrics.linear_map import head_r2, singular_value_error
 from identax.metrics.linear_systems import (
     amari_distance,
@@ -44,6 +44,7 @@ __all__ = [
     "compiled_pearson_readout",
     "dci",
     "dci_scores",
+    "epoch_mcc",
     "explicitness",
     "factor_vae_score",
     "frequency_grid",

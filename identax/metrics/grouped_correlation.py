@@ -33,18 +33,32 @@ def batch_mcc(
     Raises `ValueError` for unequal numbers of samples and batch_size outside 2..N.
     Source: Rajendran et al. 2024, Tables 1 and 2 (value of the last training batch).
     """
-    shapes = np.shape(latents), np.shape(estimates)
-    if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][0] != shapes[1][0]:
-        raise ValueError(f"batch_mcc: found shapes {shapes}, wanted [N, n] and [N, m]")
-    if not 2 <= batch_size <= shapes[0][0] or num_batches < 1:
-        raise ValueError(
-            f"batch_mcc: found batch_size={batch_size}, num_batches={num_batches}, wanted 2 <= size <= {shapes[0][0]} "
-            "and at least one batch"
-        )
+    num = _check_batches("batch_mcc", latents, estimates, batch_size)
+    if num_batches < 1:
+        raise ValueError(f"batch_mcc: found num_batches={num_batches}, wanted at least one")
     latents, estimates = as_floats(latents, estimates)
     # With replacement between batches, hardly ever within one: a sort of all samples would cost more than the rest.
-    rows = jax.random.randint(key, (num_batches, batch_size), 0, shapes[0][0])
+    rows = jax.random.randint(key, (num_batches, batch_size), 0, num)
     return jax.vmap(mcc)(latents[rows], estimates[rows]).mean()
+
+
+def epoch_mcc(latents: Samples, estimates: Samples, batch_size: int) -> Float[Array, ""]:
+    """Mean over consecutive batches of the MCC of each, weighted by their sizes; latents [N, n], estimates [N, m].
+
+    What a training loop reports as the validation value of one unshuffled epoch: nearly `within_mcc` where the
+    samples are ordered by environment. A last batch of what is left over counts too; one of a single sample, which
+    has no correlation, does not.
+    Raises `ValueError` for unequal numbers of samples and batch_size outside 2..N.
+    Source: Rajendran et al. 2024's code (validation MCC).
+    """
+    num = _check_batches("epoch_mcc", latents, estimates, batch_size)
+    latents, estimates = as_floats(latents, estimates)
+    full = num // batch_size * batch_size
+    first, last = (values[:full].reshape(-1, batch_size, values.shape[1]) for values in (latents, estimates))
+    total = jax.vmap(mcc)(first, last).sum() * batch_size
+    if num - full < 2:
+        return total / full
+    return (total + (num - full) * mcc(latents[full:], estimates[full:])) / num
 
 
 def chance_mcc(
@@ -71,3 +85,12 @@ def _check(where, latents, estimates):
     shapes = np.shape(latents), np.shape(estimates)
     if any(len(shape) != 3 for shape in shapes) or shapes[0][:2] != shapes[1][:2] or shapes[0][1] < 2:
         raise ValueError(f"{where}: found shapes {shapes}, wanted [E, P, n] and [E, P, m] with P >= 2")
+
+
+def _check_batches(where, latents, estimates, batch_size):
+    shapes = np.shape(latents), np.shape(estimates)
+    if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][0] != shapes[1][0]:
+        raise ValueError(f"{where}: found shapes {shapes}, wanted [N, n] and [N, m]")
+    if not 2 <= batch_size <= shapes[0][0]:
+        raise ValueError(f"{where}: found batch_size={batch_size}, wanted 2 <= size <= {shapes[0][0]}")
+    return shapes[0][0]

@@ -8,10 +8,13 @@ from identax.run.experiment import run_experiment
 
 SAME_TRIAL = ("table2", "design_sweep")
 """whose trial function is that of table1"""
-NAMES = ("table1", "dc_motor", *SAME_TRIAL)
+NAMES = ("table1", "dc_motor", "published_training", *SAME_TRIAL)
 
 
-@pytest.mark.parametrize("name", ["table1", "dc_motor", *(pytest.param(n, marks=pytest.mark.slow) for n in SAME_TRIAL)])
+_SLOW = ("published_training", *SAME_TRIAL)
+
+
+@pytest.mark.parametrize("name", ["table1", "dc_motor", *(pytest.param(n, marks=pytest.mark.slow) for n in _SLOW)])
 def test_smoke(name, tmp_path):
     module = registry.load(f"lti/{name}")
     outcome = run_experiment(module, f"lti/{name}", "smoke")
