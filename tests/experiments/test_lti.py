@@ -1,10 +1,12 @@
 """The studies of linear systems run, and their tables hold what they promise."""
 
+import jax
 import numpy as np
 import pytest
 
 from experiments import registry
-from identax.run.experiment import run_experiment
+from identax.run import make_mesh
+from identax.run.experiment import Options, run_experiment
 
 SAME_TRIAL = ("table2", "design_sweep")
 """whose trial function is that of table1"""
@@ -17,7 +19,8 @@ _SLOW = ("published_training", *SAME_TRIAL)
 @pytest.mark.parametrize("name", ["table1", "dc_motor", *(pytest.param(n, marks=pytest.mark.slow) for n in _SLOW)])
 def test_smoke(name, tmp_path):
     module = registry.load(f"lti/{name}")
-    outcome = run_experiment(module, f"lti/{name}", "smoke")
+    options = Options(mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    outcome = run_experiment(module, f"lti/{name}", "smoke", options=options)
     assert outcome.measured
     for quantity, values in outcome.measured.items():
         assert values.dtype == np.float64, quantity

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.aninfonce import spectra, synthetic
-from identax.run import run
+from identax.run import make_mesh, run
 from identax.run.experiment import Arm, Options, Reference, run_experiment
 from identax.study import Trials
 
@@ -19,7 +19,7 @@ def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
     said = []
     config = dataclasses.replace(synthetic.PRESETS["smoke"], control=True)
-    options = Options(workdir=folder, progress=False)
+    options = Options(workdir=folder, mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
     outcome = run_experiment(synthetic, "aninfonce/synthetic", "smoke", config=config, options=options, say=said.append)
     return outcome, folder, "\n".join(said)
 

@@ -234,6 +234,7 @@ def test_explicit_negatives_make_one_anchor_enough():
     assert infonce(GOOD[:1], GOOD[:1], negatives=GOOD[None]).shape == (1,)
 
 
+@pytest.mark.slow
 def test_forward_mode_and_second_derivatives(x64):
     a, b = map(jnp.asarray, _pairs(num=4))
 

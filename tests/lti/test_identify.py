@@ -35,6 +35,7 @@ def test_the_system_comes_back(method, tolerance, stride):
     assert found.controls(y[:10]).shape == (9, 2)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_of_the_errors():
     scores = []
     for seed in range(6):

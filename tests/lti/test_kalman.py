@@ -195,6 +195,7 @@ def test_float32_keeps_its_type_and_stays_near_float64():
     assert found == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_settled_gains_leave_the_likelihood_as_it_is(x64):
     rng = np.random.default_rng(13)
     model, _ = _model(13)

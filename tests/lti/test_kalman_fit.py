@@ -61,7 +61,7 @@ def _error(found, wanted):
     return np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
 
 
-@pytest.mark.parametrize("noise", [0.2, np.array([0.05, 0.3])])
+@pytest.mark.parametrize("noise", [pytest.param(0.2, marks=pytest.mark.slow), np.array([0.05, 0.3])])
 def test_the_optimum_has_the_likelihood_ratio_of_a_maximum(x64, noise):
     y, environments = _square(1000)
     start = (0.8 * ROTATED[0], 1.3 * ROTATED[1], noise)
@@ -93,6 +93,7 @@ def test_iterations_are_bounded_and_never_lose_likelihood(x64):
     assert not fit.converged and fit.iterations <= 3 and fit.loglik >= fit.start_loglik
 
 
+@pytest.mark.slow
 def test_a_stationary_start_is_in_the_law_that_the_system_keeps(x64):
     y, environments = _square(1000)
     F, G = ROTATED
@@ -113,7 +114,8 @@ def test_the_callers_precision_does_not_matter():
     assert found.F.dtype == float
 
 
-@pytest.mark.parametrize("sd", [pytest.param(1e-3, marks=pytest.mark.slow), 1e-2])
+@pytest.mark.slow
+@pytest.mark.parametrize("sd", [1e-3, 1e-2])
 def test_the_noisy_motor_is_found_where_pairs_are_biased(x64, sd):
     A, B = map(np.asarray, zero_order_hold([[-2.0, 0.02], [-1.0, -10.0]], [[2.0], [0.0]], 0.01))
     circle = np.exp(1j * np.linspace(0.0, np.pi, 50))

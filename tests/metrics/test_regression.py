@@ -122,6 +122,7 @@ def test_block_r2_is_the_mean_over_the_dims_of_a_block(x64):
     np.testing.assert_allclose(got, [per_dim[jnp.array([0, 3])].mean(), per_dim[1:3].mean()])
 
 
+@pytest.mark.slow
 def test_block_r2_restricted_to_dims_of_the_same_rank_tells_block_rotations_from_full_ones(x64):
     z = np.random.default_rng(0).normal(size=(2000, 4))
     true = jnp.array([25.0, 25.0, 5.0, 5.0])

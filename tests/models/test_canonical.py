@@ -28,6 +28,7 @@ def test_distinct_precisions_are_found_up_to_sign_whatever_the_linear_map(getkey
     np.testing.assert_allclose(found.precision, [25, 21, 17, 13, 9, 5], rtol=0.08)
 
 
+@pytest.mark.slow
 def test_a_fold_in_a_spare_dim_is_dropped(getkey):
     z, z_pos = _pairs(getkey(), [25.0, 25.0, 5.0, 5.0])
 

@@ -128,6 +128,7 @@ def test_half_precision_keeps_parameters_statistics_and_output(images):
     assert products == ["bf16"] * 3  # both convolutions and the linear layer
 
 
+@pytest.mark.slow
 def test_rematerialised_resnet_has_the_same_numbers(images):
     x = images[:4, :, :, :1]
     # two blocks: eight would compile for half a minute
