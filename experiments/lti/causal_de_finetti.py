@@ -33,7 +33,7 @@ TRACED = ("spectral_radius", "mean_sd", "mechanism_sd", "level")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One seed is one B and one prior mean of C; data sets are redrawn within it."""
+    """One seed is one environment whose data sets are redrawn, or a series of pooled data sets."""
 
     data: Literal["one environment", "pooled"] = "one environment"
     """whether the trajectories of a data set share theta and psi; of one arm"""
@@ -41,18 +41,18 @@ class Config:
     """number of states, controls and outputs"""
     length: int = 6
     """of a trajectory; tests are about t = length - 2"""
-    num_samples: int = 200
+    num_samples: int = 400
     """rows of a test: trajectories (pairs of them across trajectories) of one environment, or environments"""
     num_replications: int = 1000
     """data sets per seed, of which a rate is the share that is rejected"""
-    chunk: int = 50
+    chunk: int = 25
     """data sets that are computed at once"""
     spectral_radius: float = 0.9
     mean_sd: float = 1.0
     """of the controls' mean over environments; at 0 theta does not show in means"""
-    mechanism_sd: float = 0.5
-    """of every entry of C over environments"""
-    noise_variance: float = 1.0
+    mechanism_sd: float = 0.3
+    """of every entry of B and C over environments, around I"""
+    noise_variance: float = 2.0
     """mean over environments of the observation noise's variance, uniform within a half of it"""
     level: float = 0.05
     num_steps: int = 0
@@ -107,12 +107,11 @@ def _one_environment(config: Config):
 
     def trial(key, hparams):
         level = hparams["level"]
-        base = worlds.draw_base(stream(key, "base"), config.dim)
-        theta, psi = worlds.draw(stream(key, "environment"), base, 1, config.noise_variance, hparams)
-        many = jax.tree.map(lambda leaf: jnp.repeat(leaf, config.num_samples, axis=0), (theta, psi))
+        theta, psi = worlds.draw(stream(key, "environment"), 1, config.dim, config.noise_variance, hparams)
+        thetas, psis = jax.tree.map(lambda leaf: jnp.repeat(leaf, config.num_samples, axis=0), (theta, psi))
 
         def replicate(key):
-            (x, other_x), (y, other_y) = worlds.sample(key, *many, config.length)
+            (x, other_x), (y, other_y) = worlds.sample(key, thetas, psis, config.length)
             columns = {
                 "x_t+1": x[:, t + 1, 0],
                 "x_t-1": x[:, t - 1, 0],
@@ -131,9 +130,9 @@ def _one_environment(config: Config):
                 rejected[statement] = found[given][left, right]
             return rejected
 
-        (x, _), (y, _) = worlds.sample(stream(key, "densities"), *many, config.length)
-        alone = jax.tree.map(lambda leaf: leaf[0], (theta, psi))
-        return _densities(stream(key, "permutations"), *alone, x, y) | _rates(key, replicate, config)
+        (x, _), (y, _) = worlds.sample(stream(key, "densities"), thetas, psis, config.length)
+        theta, psi = jax.tree.map(lambda leaf: leaf[0], (theta, psi))
+        return _densities(stream(key, "permutations"), theta, psi, x, y) | _rates(key, replicate, config)
 
     return trial
 
@@ -143,31 +142,32 @@ def _pooled(config: Config):
 
     def trial(key, hparams):
         level = hparams["level"]
-        base = worlds.draw_base(stream(key, "base"), config.dim)
 
         def replicate(key):
-            theta, psi = worlds.draw(stream(key, "environments"), base, num, config.noise_variance, hparams)
+            theta, psi = worlds.draw(stream(key, "environments"), num, config.dim, config.noise_variance, hparams)
             (x, other_x), (y, other_y) = worlds.sample(stream(key, "trajectories"), theta, psi, config.length)
             mean, sd = worlds.output_law(theta, psi, t)
             whitened, other_whitened = ((values[:, t, 0] - mean) / sd for values in (y, other_y))
             # Given x_t alone C has its prior's law, so this mean and variance of y_t are exact.
             scale = jnp.sqrt(config.noise_variance + hparams["mechanism_sd"] ** 2 * (x[:, t] ** 2).sum(axis=1))
-            output = (y[:, t, 0] - x[:, t] @ base.C[0]) / scale
+            output = (y[:, t, 0] - x[:, t, 0]) / scale  # C has the mean I
             tied = ndtri(2 * ndtr(jnp.abs(theta.scores[:, 0])) - 1)  # normal like what it replaces, but set by theta
             tied_output = output + hparams["mechanism_sd"] * (tied - psi.scores[:, 0, 0]) * x[:, t, 0] / scale
-            u, v, other_u, other_v = (_scores(values) for values in (x, y, other_x, other_y))
-            left = jnp.stack([whitened, v[:, t, 0], output, tied_output], axis=1)
-            right = jnp.stack([other_whitened, other_v[:, t, 0], other_u[:, t, 0]], axis=1)
+            later, earlier = _scores(x[:, t + 1, 0]), _scores(x[:, t - 1, 0])
+            state, seen = _scores(x[:, t]), _scores(y[:, t])
+            other_state, other_seen = _scores(other_x[:, t, 0]), _scores(other_y[:, t, 0])
+            halves = _scores(y[: num // 2 * 2, t, 0].reshape(2, -1).T)
+            left = jnp.stack([whitened, seen[:, 0], output, tied_output], axis=1)
+            right = jnp.stack([other_whitened, other_seen, other_state], axis=1)
             plain = _rejected(left, right, level)
-            halves = _scores(y[: num // 2 * 2, t, 0].reshape(2, -1), axis=1)
             return {
                 "y_t and the other's y_t given theta, psi": plain[0, 0],
                 "y_t and the other's y_t": plain[1, 1],
                 "y_t and the other's x_t given x_t": plain[2, 2],
                 "y_t and the other's x_t given x_t, dependent priors": plain[3, 2],
-                "y_t and y_t of another environment": _rejected(halves[0], halves[1], level),
-                "x_t and the other's y_t given y_t": _rejected(u[:, t, 0], other_v[:, t, 0], level, v[:, t]),
-                "x_t+1 and x_t-1 given x_t": _rejected(u[:, t + 1, 0], u[:, t - 1, 0], level, u[:, t]),
+                "y_t and y_t of another environment": _rejected(halves[:, 0], halves[:, 1], level),
+                "x_t and the other's y_t given y_t": _rejected(state[:, 0], other_seen, level, seen),
+                "x_t+1 and x_t-1 given x_t": _rejected(later, earlier, level, state),
             }
 
         return _rates(key, replicate, config)
@@ -193,8 +193,7 @@ def _densities(key, theta, psi, x, y):
         )  # fmt: skip
 
     order = jax.random.permutation(stream(key, "trajectories"), x.shape[0])
-    keys = jax.random.split(stream(key, "times"), x.shape[0])
-    times = jax.vmap(lambda key: jax.random.permutation(key, x.shape[1]))(keys)[:, :, None]
+    times = jnp.argsort(jax.random.uniform(stream(key, "times"), x.shape[:2]), axis=1)[:, :, None]
     states, observations = (jnp.stack([z, z[order], jnp.take_along_axis(z, times, axis=1)]) for z in (x, y))
     whole, exchanged, shuffled = jax.vmap(jax.vmap(joint))(states, observations).sum(axis=1)
     dense = worlds.dense_loglik(y, theta, psi)[None]
@@ -209,9 +208,10 @@ def _densities(key, theta, psi, x, y):
 
 
 def _rejected(x, y, level, given=None):
-    """Whether independence of every column of x from every one of y, given those of `given`, is rejected: 0 or 1."""
+    """Is independence of each column of x from each of y, given those of `given`, rejected? 0, 1, or NaN."""
     num_given = 0 if given is None else given.shape[1]
-    return (fisher_z_test(partial_correlation(x, y, given), x.shape[0], num_given) < level).astype(x.dtype)
+    p_values = fisher_z_test(partial_correlation(x, y, given), x.shape[0], num_given)
+    return jnp.where(jnp.isnan(p_values), jnp.nan, p_values < level)
 
 
 def _rates(key, replicate, config):
@@ -220,7 +220,7 @@ def _rates(key, replicate, config):
     return {name: values.mean() for name, values in found.items()}
 
 
-def _scores(values, axis=0):
-    """Normal quantiles of the ranks along `axis`, so that the test keeps its level for marginals of any tails."""
-    ranks = jnp.argsort(jnp.argsort(values, axis=axis), axis=axis)
-    return ndtri((ranks + 0.5) / values.shape[axis])
+def _scores(values):
+    """Normal quantiles of the ranks along axis 0, so that the test keeps its level for marginals of any tails."""
+    ranks = jnp.argsort(jnp.argsort(values, axis=0), axis=0)
+    return ndtri((ranks + 0.5) / len(values))

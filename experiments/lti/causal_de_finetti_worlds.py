@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from identax.dgp.lti import random_system, simulate, spectral_radius
+from identax.dgp.lti import simulate, spectral_radius
 from identax.elimination import slogdet, solve
 from identax.lti import LinearSystem
 from identax.rng import stream
@@ -41,30 +41,22 @@ class Psi:
     scores: Any
 
 
-def draw_base(key, dim) -> LinearSystem:
-    """What the environments have in common: B, and C as the prior's mean (its A is not used)."""
-    return random_system(key, dim)
-
-
-def draw(key, base, num, noise_variance, hparams) -> tuple[Theta, Psi]:
+def draw(key, num, dim, noise_variance, hparams) -> tuple[Theta, Psi]:
     """`num` environments from independent priors of theta and psi.
 
-    A: normal entries scaled to the spectral radius; means N(0, mean_sd^2); variances |N(0, 1)|/2; C: normal entries
-    around base.C, sd mechanism_sd; noise uniform on noise_variance [1/2, 3/2].
+    A: normal entries scaled to the spectral radius; B and C: normal entries around I, sd mechanism_sd; means
+    N(0, mean_sd^2); variances |N(0, 1)|/2; noise uniform on noise_variance [1/2, 3/2].
     """
-    dim = base.B.shape[0]
-    theta, psi = stream(key, "theta"), stream(key, "psi")
-
-    def normals(key, name, *shape):
-        return jnp.moveaxis(jax.random.normal(stream(key, name), (*shape, num)), -1, 0)  # the long axis is drawn last
-
-    A = normals(theta, "A", dim, dim)
+    # One call for each of the two, the long axis last: faster to compile and to draw.
+    entries = dim * dim
+    rows = jax.random.normal(stream(key, "theta"), (2 * entries + 2 * dim, num)).T
+    A, B = (rows[:, i * entries : (i + 1) * entries].reshape(num, dim, dim) for i in range(2))
+    means, variances = rows[:, 2 * entries : -dim], jnp.abs(rows[:, -dim:]) / 2
     A = A * (hparams["spectral_radius"] / jax.vmap(spectral_radius)(A))[:, None, None]
-    B = jnp.broadcast_to(base.B[None], A.shape)
-    means, scores = normals(theta, "means", dim), normals(psi, "C", dim, dim)
-    variances = jnp.abs(normals(theta, "variances", dim)) / 2
-    C = base.C[None] + hparams["mechanism_sd"] * scores
-    noise = noise_variance * (0.5 + jax.random.uniform(stream(psi, "noise"), (num,)))
+    B = jnp.eye(dim)[None] + hparams["mechanism_sd"] * B
+    scores = jax.random.normal(stream(key, "psi"), (entries, num)).T.reshape(num, dim, dim)
+    C = jnp.eye(dim)[None] + hparams["mechanism_sd"] * scores
+    noise = noise_variance * (0.5 + jax.random.uniform(stream(key, "noise"), (num,)))
     return Theta(A, B, hparams["mean_sd"] * means, variances, means), Psi(C, noise, scores)
 
 
@@ -72,17 +64,16 @@ def sample(key, theta: Theta, psi: Psi, length):
     """Two trajectories of every environment: states and observations, both [2, E, length, d]."""
     num, dim = theta.means.shape
 
-    def normals(name, *shape):
-        return jnp.moveaxis(jax.random.normal(stream(key, name), (2, *shape, num)), -1, 1)
-
-    controls = theta.means[None, :, None] + jnp.sqrt(theta.variances)[None, :, None] * normals("controls", length, dim)
-    noise = jnp.sqrt(psi.noise)[None, :, None, None] * normals("noise", length, dim)
+    drawn = jnp.moveaxis(jax.random.normal(key, (2, 2 * length + 1, dim, num)), -1, 1)
+    start, controls, noise = drawn[:, :, 0], drawn[:, :, 1 : length + 1], drawn[:, :, length + 1 :]
+    controls = theta.means[None, :, None] + jnp.sqrt(theta.variances)[None, :, None] * controls
+    noise = jnp.sqrt(psi.noise)[None, :, None, None] * noise
 
     def run(system, u, x0, v):
         return simulate(system, u, initial_state=x0, observation_noise=v)
 
     over = jax.vmap(jax.vmap(run), (None, 0, 0, 0))
-    observations, states = over(theta.system(psi.C), controls, normals("start", dim), noise)
+    observations, states = over(theta.system(psi.C), controls, start, noise)
     return states, observations
 
 

@@ -17,7 +17,10 @@ ANINFONCE = {
 FAKE_PAPERS = ("fakepaper", "fedpaper")
 CONTRASTIVE_ICA = {f"contrastive_ica/{name}" for name in ("table1", "table2", "sweeps", "kitti", "three_d_ident")}
 CSI = {f"csi/{name}" for name in ("simulation", "tables", "sweeps", "regimes", "dislib", "imagenetx")}
-LTI = {f"lti/{name}" for name in ("table1", "table2", "dc_motor", "design_sweep", "published_training")}
+LTI = {
+    f"lti/{name}"
+    for name in ("table1", "table2", "dc_motor", "design_sweep", "published_training", "causal_de_finetti")
+}
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI
 pytestmark = pytest.mark.usefixtures("line")
 
