@@ -59,6 +59,16 @@ FULL: dict[str, Benchmark] = {
         function="blocked",
     ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
+    "linear-systems-training": Benchmark(
+        "linear_systems",
+        {"dims": (2, 5, 10), "rounds": 7, "num_epochs": 4},
+        pinned=True,
+        cpu=True,
+        function="training",
+    ),
+    "linear-systems-identification": Benchmark(
+        "linear_systems", {"num_systems": 1000, "dim": 3, "rounds": 5}, pinned=False, function="identification"
+    ),
     "rendering": Benchmark("rendering", {"batch_size": 256, "rounds": 7, "num_steps": 8}, pinned=False),
     "augmentations": Benchmark(
         "images", {"what": "augmentations", "rounds": 7, "num_steps": 4, "batch_size": 512}, pinned=True
@@ -82,6 +92,8 @@ QUICK: dict[str, Benchmark] = {
         FULL["discrimination-blocked"], num_labels=10_000, blocks=(1000,), rounds=2, batch_size=128
     ),
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
+    "linear-systems-training": _quick(FULL["linear-systems-training"], dims=(2,), rounds=2, num_epochs=1),
+    "linear-systems-identification": _quick(FULL["linear-systems-identification"], num_systems=50, rounds=2),
     "rendering": _quick(FULL["rendering"], batch_size=64, rounds=3, num_steps=2),
     "augmentations": _quick(FULL["augmentations"], rounds=3, num_steps=1),
     "resnet18": _quick(FULL["resnet18"], width=16, rounds=1, batch_size=16),
