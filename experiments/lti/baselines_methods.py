@@ -2,11 +2,12 @@
 
 import importlib.util
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from scipy.optimize import linear_sum_assignment
 
 from experiments.lti import estimators
 from experiments.lti.worlds import World
@@ -36,7 +37,7 @@ def installed(method: str) -> bool:
 # ---- in the compiled trial
 
 
-def compiled_unmixings(key, world: World, zero_means) -> dict[str, Array]:
+def compiled_unmixings(key, world: World, zero_means) -> dict[str, Any]:
     """method -> W [d, 2 d] of every method that is a pure function.
 
     The first three know labels, means and variances, `oracle` the controls alone, `pooled` nothing but the pairs.
@@ -68,13 +69,14 @@ def pooled_fit(key, world: World) -> ConditionalFit:
     """Maximum of the conditional likelihood without labels: one environment, unit variances, from a random start.
 
     The likelihood of y_{t+1} | y_t ~ N(F y_t + c, G G^T) does not change along G -> G R for orthogonal R, so where the
-    fit ends depends on its start: Gaussian entries, in coordinates in which y is white.
+    fit ends depends on its start: Gaussian entries, in coordinates in which the residual is white, prefer no R.
     """
     moments = pair_moments(world.pairs.reshape(1, -1, *world.pairs.shape[2:]))
     centred = Moments(moments.share, jnp.zeros_like(moments.mean), moments.covariance)  # c is profiled out
     dim = moments.dim
-    values, vectors = psd_eigh(moments.covariance[:, dim:, dim:])
-    start = jax.random.normal(stream(key, "pooled start"), (dim, dim)) @ (vectors[0] * jax.lax.rsqrt(values[0])).T
+    values, vectors = psd_eigh(innovation_regression(moments).covariance)
+    white = (vectors[0] * jax.lax.rsqrt(values[0])[None, :]).T
+    start = jax.random.normal(stream(key, "pooled start"), (dim, dim)) @ white
     start = jnp.concatenate([jnp.zeros_like(start), start], axis=1)
     return fit_conditional(centred, jnp.zeros((1, dim)), jnp.ones((1, dim)), start)
 
@@ -112,21 +114,23 @@ def n4sid_scores(world: World, num_samples: int, block_rows: int) -> dict[str, f
 @jax.jit
 def _response_error(A, B, C, D, true):
     grid = frequency_grid(16)
-    return relative_error(transfer_function(A, B, C, grid) + D, transfer_function(true.A, true.B, true.C, grid))
+    return relative_error(transfer_function(A, B, C, grid) + D[None], transfer_function(true.A, true.B, true.C, grid))
 
 
 def coroica_unmixing(world: World, *, of_residuals: bool):
     """V [-F, I] for the joint diagonaliser V of `coroica`: environments are its partitions, all of one group.
 
-    `of_residuals`: F is regressed on the past, and V unmixes what is left. Otherwise V unmixes y, and F = 0.
+    `of_residuals`: F is regressed on the past, and V unmixes what is left. Otherwise V unmixes y, and F = 0. Each
+    environment is centred: the package compares it with all others together, whose means would count as variance.
     """
     from coroica import CoroICA  # pyright: ignore[reportMissingImports]
 
     num, count, _, dim = world.pairs.shape
     transition = innovation_regression(pair_moments(world.pairs)).transition if of_residuals else jnp.zeros((dim, dim))
-    residual = np.asarray(world.pairs[:, :, 1] - world.pairs[:, :, 0] @ transition.T).reshape(-1, dim)
+    residual = np.asarray(world.pairs[:, :, 1] - world.pairs[:, :, 0] @ transition.T)
+    centred = (residual - residual.mean(axis=1, keepdims=True)).reshape(-1, dim)
     model = CoroICA(random_state=0)
-    model.fit(residual, group_index=np.zeros(num * count), partition_index=np.repeat(np.arange(num), count))
+    model.fit(centred, group_index=np.zeros(num * count), partition_index=np.repeat(np.arange(num), count))
     base = jnp.concatenate([-transition, jnp.eye(dim)], axis=1)
     return jnp.asarray(model.V_) @ base
 
@@ -156,6 +160,22 @@ def pooled_kalman_unmixing(key, world: World):
 def _trajectories(world: World) -> np.ndarray:
     """Observations [E, n, d] from all transitions (stride 1)."""
     return np.concatenate([world.pairs[:, :, 0], world.pairs[:, -1:, 1]], axis=1)
+
+
+def maximisers_mcc(key, world: World, num_draws: int = 256) -> float:
+    """Mean MCC over the maximisers of the pooled likelihood, R S^-1/2 [-F, I] for random rotations R of this world.
+
+    That of a random rotation where the controls have one mean; less where means differ, because F is biased then: a
+    control's mean stays what it is, and so do y's, so that y_t tells of it.
+    """
+    dim = world.controls.shape[-1]
+    found = innovation_regression(pair_moments(world.pairs.reshape(1, -1, 2, dim)))
+    residual = np.asarray(world.pairs[:, :, 1] - world.pairs[:, :, 0] @ found.transition.T).reshape(-1, dim)
+    controls = np.asarray(world.controls).reshape(-1, dim)
+    white = np.linalg.solve(np.linalg.cholesky(np.cov(residual.T)), residual.T)
+    correlations = np.corrcoef(controls.T, white)[:dim, dim:]
+    scores = np.abs(correlations @ np.asarray(jax.random.orthogonal(key, dim, (num_draws,))))
+    return float(np.mean([one[linear_sum_assignment(-one)].mean() for one in scores]))
 
 
 @jax.jit

@@ -19,7 +19,7 @@ CONTRASTIVE_ICA = {f"contrastive_ica/{name}" for name in ("table1", "table2", "s
 CSI = {f"csi/{name}" for name in ("simulation", "tables", "sweeps", "regimes", "dislib", "imagenetx")}
 LTI = {
     f"lti/{name}"
-    for name in ("table1", "table2", "dc_motor", "design_sweep", "published_training", "causal_de_finetti")
+    for name in ("table1", "table2", "dc_motor", "design_sweep", "published_training", "causal_de_finetti", "baselines")
 }
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI
 pytestmark = pytest.mark.usefixtures("line")
