@@ -37,7 +37,7 @@ class Config(table1.Config):
     """sizes that also run with noise 1e-4 (variance .01) and zero means"""
     kalman_systems: int = 0
     """Kalman fits of that many systems of each noisy size (about 10 s each)"""
-    n4sid_samples: int = 2000
+    n4sid_samples: int = 1000
     """of environment 0; the package makes an n x n factor of a singular value decomposition"""
     block_rows: int = 10
     """of its Hankel matrices, as in the package's own example"""
@@ -45,9 +45,9 @@ class Config(table1.Config):
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(dims=(2,), num_samples=200, n4sid_samples=150, num_seeds=2),
-    "quick": Config(dims=(3,), n4sid_samples=1000, num_seeds=8),
+    "quick": Config(dims=(3,), num_seeds=8),
     "medium": Config(dims=(2, 3, 5), noisy_dims=(2, 3), kalman_systems=4, num_seeds=20),
-    "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=12_000, num_seeds=20),
+    "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=4000, num_seeds=20),
 }
 REFERENCES = baselines_tables.REFERENCES
 

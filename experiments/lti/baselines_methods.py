@@ -114,7 +114,8 @@ def n4sid_scores(world: World, num_samples: int, block_rows: int) -> dict[str, f
 @jax.jit
 def _response_error(A, B, C, D, true):
     grid = frequency_grid(16)
-    return relative_error(transfer_function(A, B, C, grid) + D[None], transfer_function(true.A, true.B, true.C, grid))
+    found, wanted = transfer_function(A, B, C, grid) + D[None], transfer_function(true.A, true.B, true.C, grid)
+    return relative_error(found.reshape(len(grid), -1), wanted.reshape(len(grid), -1))
 
 
 def coroica_unmixing(world: World, *, of_residuals: bool):

@@ -84,7 +84,7 @@ def _packages() -> list[Premise]:
     for package in dict.fromkeys(methods.PACKAGES.values()):
         users = [method for method, needed in methods.PACKAGES.items() if needed == package]
         there = methods.installed(users[0])
-        why = f"{' and '.join(users)} are left out without it: {methods.INSTALL}"
+        why = f"left out without it: {' and '.join(users)}; {methods.INSTALL}"
         text = "installed" if there else "not installed"
         found.append(Premise(f"package {package}", True if there else None, text, why))
     return found
