@@ -9,7 +9,15 @@ from identax.lti.mle import fit_conditional
 from identax.lti.moments import conditional_value, pair_moments
 from identax.lti.published import decay_limit, wls_of_moments
 from identax.lti.realisation import transfer_function
-from identax.metrics import amari_distance, batch_mcc, mcc, relative_error, transfer_function_error, within_mcc
+from identax.metrics import (
+    amari_distance,
+    batch_mcc,
+    epoch_mcc,
+    mcc,
+    relative_error,
+    transfer_function_error,
+    within_mcc,
+)
 from identax.metrics.linear_systems import frequency_grid
 from identax.rng import stream
 
@@ -31,6 +39,10 @@ def compare(key, world: World, zero_means, *, batch_size: int, num_batches: int)
     for name, unmixing in zip(ESTIMATORS, (published, closed, fit.unmixing), strict=True):
         for quantity, value in scores(key, world, unmixing, batch_size, num_batches).items():
             found[f"{name}: {quantity}"] = value
+    dim = published.shape[0]
+    controls = world.controls.reshape(-1, dim), world.pairs.reshape(-1, 2 * dim) @ published.T
+    found["published: train MCC"] = batch_mcc(stream(key, "batches of 64"), *controls, 64, num_batches=num_batches)
+    found["published: val MCC"] = epoch_mcc(*controls, 64)
     truth = conditional_value(true_unmixing(world.system), moments, means, variances)
     found["log-likelihood above truth"] = fit.loglik - truth
     found["sweeps"] = fit.iterations.astype(fit.loglik.dtype)

@@ -14,14 +14,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments.lti import estimators, table1_tables, worlds
+from experiments.lti import authors, estimators, table1_tables, worlds
 from identax.run import Results
 from identax.run.experiment import Arm
 from identax.run.report import Figure
 
 FLOAT64 = True
 """second moments of ill-conditioned systems lose half of their digits"""
-TRACED = ("use_B", "use_C", "zero_means")
+TRACED = ("use_B", "use_C", "zero_means", "author")
 """Numeric fields of `Config` that become traced hyper-parameters: all columns of one size are one program."""
 
 
@@ -46,6 +46,8 @@ class Config:
     """0: C = I"""
     zero_means: float = 0.0
     """1: the controls have zero mean in all environments"""
+    author: float = -1.0
+    """0 to 4: the system and environments of that one of the five published seeds; -1: random ones"""
     batch_size: int = 64
     """of the published training, whose last batch the paper's table shows"""
     num_batches: int = 64
@@ -68,12 +70,20 @@ REFERENCES = table1_tables.REFERENCES
 
 
 def arms(config: Config) -> Sequence[Arm]:
-    """Per size one arm with the eight columns of random variances, and one with the maximal design."""
+    """Per size one arm with the eight columns of random variances, and one with the maximal design.
+
+    Both with random systems, and with those of the five published seeds.
+    """
     made = []
     for dim in config.dims:
         columns = {"use_B": (0.0, 1.0), "use_C": (0.0, 1.0), "zero_means": (0.0, 1.0)}
-        made.append(Arm(f"d {dim}, random", dataclasses.replace(config, dim=dim, design="random"), columns))
-        made.append(Arm(f"d {dim}, maximal", dataclasses.replace(config, dim=dim, design="maximal")))
+        of_design = {design: dataclasses.replace(config, dim=dim, design=design) for design in ("random", "maximal")}
+        made.append(Arm(f"d {dim}, random", of_design["random"], columns))
+        made.append(Arm(f"d {dim}, maximal", of_design["maximal"]))
+        once = {design: dataclasses.replace(each, num_seeds=1) for design, each in of_design.items()}
+        theirs = {"author": tuple(float(number) for number in range(len(authors.SEEDS)))}
+        made.append(Arm(f"d {dim}, random, published seeds", once["random"], columns | theirs))
+        made.append(Arm(f"d {dim}, maximal, published seeds", once["maximal"], theirs))
     return made
 
 

@@ -1,11 +1,13 @@
 """The worlds of the linear-system studies: a random system, its environments, and pairs of observations from both."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from experiments.lti import authors
 from identax.dgp.lti import make_pairs, random_system, sample_trajectories
 from identax.dgp.lti_environments import designed_environments, maximal_environments, random_environments
 from identax.dgp.lti_plants import dc_motor
@@ -26,15 +28,25 @@ class World:
 
 
 def draw_system(key, config, hparams) -> LinearSystem:
-    """A random system; where the switches `use_B`, `use_C` are 0, that matrix is the identity."""
+    """A random system; where the switches `use_B`, `use_C` are 0, that matrix is the identity.
+
+    Where `author` is 0 to 4 it is that of the published seed of this number.
+    """
     drawn = random_system(stream(key, "system"), config.dim)
     eye = jnp.eye(config.dim)
     chosen = {name: jnp.where(hparams[f"use_{name}"] > 0, getattr(drawn, name), eye) for name in ("B", "C")}
-    return LinearSystem(drawn.A, chosen["B"], chosen["C"])
+    system = LinearSystem(drawn.A, chosen["B"], chosen["C"])
+    if "author" not in hparams:
+        return system
+    theirs = _of_author(config, hparams)
+    return jax.tree.map(partial(jnp.where, hparams["author"] >= 0), LinearSystem(*(theirs[m] for m in "ABC")), system)
 
 
 def draw_environments(key, config, hparams) -> Environments:
-    """Environments of `config.design`; where the switch `zero_means` is on, all means are zero."""
+    """Environments of `config.design`; where the switch `zero_means` is on, all means are zero.
+
+    Where `author` is 0 to 4 they are those of the published seed of this number.
+    """
     key = stream(key, "environments")
     if config.design == "maximal":
         drawn = maximal_environments(key, config.dim)
@@ -42,7 +54,23 @@ def draw_environments(key, config, hparams) -> Environments:
         drawn = designed_environments(key, config.dim, hparams["condition"])
     else:
         drawn = random_environments(key, config.dim, config.num_environments or None)
+    if "author" in hparams:
+        theirs = _of_author(config, hparams)
+        found = Environments(theirs["means"], theirs["variances"])
+        drawn = jax.tree.map(partial(jnp.where, hparams["author"] >= 0), found, drawn)
     return Environments(jnp.where(hparams["zero_means"] > 0, 0.0, drawn.means), drawn.variances)
+
+
+def _of_author(config, hparams):
+    """What the published seed `author` draws in the column of the switches."""
+    if config.num_environments not in (0, config.dim + 1):
+        raise ValueError(
+            f"author: found num_environments={config.num_environments}, wanted {config.dim + 1}, as theirs"
+        )
+    number = jnp.clip(jnp.asarray(hparams["author"]), 0).astype(int)
+    column = [(jnp.asarray(hparams[name]) > 0).astype(int) for name in ("use_B", "use_C")]
+    found = authors.table(config.dim, config.design == "maximal")
+    return {name: jnp.asarray(values)[number, column[0], column[1]] for name, values in found.items()}
 
 
 def draw_world(key, config, hparams) -> World:
@@ -64,7 +92,7 @@ def draw_world(key, config, hparams) -> World:
 def draw_motor(key, config, hparams) -> World:
     """The DC motor under random variances of its voltage; means are zero where the switch `zero_means` is on."""
     system = dc_motor(config.dt)
-    environments = motor_environments(key, config, hparams["zero_means"])
+    environments = motor_environments(key, config, hparams["zero_means"], hparams.get("author"))
     trajectories = sample_trajectories(
         stream(key, "trajectories"),
         system,
@@ -76,9 +104,13 @@ def draw_motor(key, config, hparams) -> World:
     return World(system, environments, pairs.observations, pairs.controls)
 
 
-def motor_environments(key, config, zero_means) -> Environments:
-    """Random variances of one control."""
+def motor_environments(key, config, zero_means, author=None) -> Environments:
+    """Random variances of one control; where `author` is 0 to 4, those of the published seed of this number."""
     drawn = random_environments(stream(key, "environments"), 1, config.num_environments)
+    if author is not None:
+        theirs = jax.tree.map(lambda values: jnp.asarray(values)[jnp.clip(author, 0).astype(int)], authors.motor())
+        found = Environments(theirs["means"], theirs["variances"])
+        drawn = jax.tree.map(partial(jnp.where, author >= 0), found, drawn)
     return Environments(jnp.where(zero_means > 0, 0.0, drawn.means), drawn.variances)
 
 
