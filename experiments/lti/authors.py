@@ -2,7 +2,8 @@
 
 The five seeds are the authors'. That their code draws A, B, C (those that are not I), then the variances, then the
 means from NumPy's global generator was found out from three facts that are known of their draws: the range over cells
-and seeds of cond(Delta) at d = 2, 3 and 5 (1-185, 2-158, 13-1185), all of which it gives.
+and seeds of cond(Delta) at d = 2, 3 and 5 (1-185, 2-158, 13-1185), all of which it gives. That a PyTorch layer of the
+same seed holds the start of training was found out from the motor's five final values, which hang on nothing else.
 """
 
 import functools
@@ -11,6 +12,26 @@ import numpy as np
 
 SEEDS = (42, 64, 982, 5748, 23567)
 _ATTEMPTS = 100
+# fmt: off
+_STARTS = {
+    1: (
+        (0.19790614, 0.19442056, -0.9477858, -0.15727685),
+        (0.10910237, -0.7346764, 0.6623653, -0.098078966),
+        (0.5237441, 0.719603, 0.103181794, -0.44409135),
+        (0.21848953, -0.004282918, 0.26969972, 0.93781984),
+        (-0.7079724, 0.18661013, 0.2982803, 0.6123564),
+    ),
+    2: (
+        (-0.43777764, -0.0726454, 0.8609304, -0.24874134, 0.4321225, 0.2440892, 0.45410603, 0.7399179),
+        (0.35433578, -0.05246785, -0.20418422, -0.91104466, 0.6565102, 0.10017887, 0.74300873, 0.08304548),
+        (0.11620903, -0.5001598, -0.35082477, 0.7831077, 0.87511176, -0.27275345, -0.14912538, -0.37087244),
+        (0.25463605, 0.88543904, 0.049031034, -0.38568625, -0.96523017, 0.25546962, -0.016475791, -0.05286053),
+        (0.3276167, 0.67258275, 0.66355073, 0.00030441963, -0.6080867, 0.66406095, -0.3727647, -0.22427681),
+    ),
+}
+# fmt: on
+"""PyTorch's numbers, which nothing else draws: its linear layer of 4 inputs and 1 or 2 outputs without bias, made
+orthogonal by `torch.nn.init.orthogonal_`, after `torch.manual_seed` of each seed"""
 
 
 def drawn(seed: int, dim: int, *, use_B: bool, use_C: bool, maximal: bool = False) -> dict[str, np.ndarray]:
@@ -56,6 +77,13 @@ def motor() -> dict[str, np.ndarray]:
     return {
         name: np.array(values) for name, values in zip(("variances", "means"), zip(*made, strict=True), strict=True)
     }
+
+
+def starts(num_controls: int) -> np.ndarray:
+    """W of every seed before training, for two observed variables: [5 seeds, num_controls, 4], 1 or 2 controls."""
+    if num_controls not in _STARTS:
+        raise ValueError(f"starts: found {num_controls} controls, wanted one of {sorted(_STARTS)}: no others are known")
+    return np.array(_STARTS[num_controls]).reshape(len(SEEDS), num_controls, 4)
 
 
 @functools.cache

@@ -1,8 +1,8 @@
 """The published training itself: clipped SGD on mini-batches, and how far from its own optimum 4,000 epochs end.
 
 Rajendran et al. 2024: batches of 64, rate 1e-3, gradient norm clipped at 0.5 (motor: 8, 1e-2, 50 epochs). One step of
-a trial here is one epoch. Systems and environments are those of the five published seeds (`authors.py`); their
-controls, starts and orders of the pairs are drawn anew.
+a trial here is one epoch. Systems, environments and starts are those of the five published seeds (`authors.py`); the
+controls and the orders of the pairs are drawn anew.
 
     python -m experiments run lti/published_training --preset quick
 """
@@ -62,7 +62,7 @@ class Config:
     zero_means: float = 0.0
     """1: the controls have zero mean in all environments"""
     author: float = 0.0
-    """0 to 4: the system and environments of that one of the five published seeds; -1: random ones"""
+    """0 to 4: system, environments and start of that one of the five published seeds; -1: random ones"""
     batch_size: int = 64
     learning_rate: float = 1e-3
     max_norm: float = 0.5
@@ -76,7 +76,7 @@ class Config:
     evaluate_every: int = 1000
     checkpoint_every: int = 2000
     num_seeds: int = 1
-    """of controls, start and order, for each of the five systems"""
+    """of controls and orders, for each of the five systems"""
     seed: int = 0
 
 
@@ -118,6 +118,9 @@ def build(config: Config) -> Study:
         world = draw(key, config, hparams)
         dim, width = config.dim, 2 * world.pairs.shape[-1]
         unmixing = orthonormal_rows(stream(key, "unmixing"), dim, width)
+        if width == 4:
+            theirs = jnp.asarray(authors.starts(dim))[jnp.clip(hparams["author"], 0).astype(int)]
+            unmixing = jnp.where(hparams["author"] >= 0, theirs, unmixing)
         truth = {"world": world, "moments": pair_moments(world.pairs)}
         return State(jnp.zeros((), jnp.int32), key, truth, unmixing, None, None, hparams)
 

@@ -65,3 +65,33 @@ def test_other_numbers_of_environments_are_refused():
     config = table1.Config(num_samples=4, num_environments=5)
     with pytest.raises(ValueError, match="found num_environments=5, wanted 3, as theirs"):
         worlds.draw_system(jax.random.key(0), config, {"use_B": 1.0, "use_C": 1.0, "author": 0.0})
+
+
+@pytest.mark.parametrize("num_controls", [1, 2])
+def test_starts_are_those_of_torch(num_controls):
+    starts = authors.starts(num_controls)
+    np.testing.assert_allclose(starts @ starts.swapaxes(1, 2), np.stack([np.eye(num_controls)] * 5), atol=1e-6)
+    torch = pytest.importorskip("torch")
+    for seed, start in zip(authors.SEEDS, starts, strict=True):
+        torch.manual_seed(seed)
+        layer = torch.nn.Linear(4, num_controls, bias=False)
+        np.testing.assert_allclose(torch.nn.init.orthogonal_(layer.weight).detach(), start, atol=1e-7)
+
+
+def test_motor_ends_where_theirs_did(x64):
+    """Noise-free and with zero means the result hangs on the start, and a little on the controls, drawn anew here."""
+    config = published_training.arms(published_training.PRESETS["quick"])[-1].config
+    study = published_training.build(config)
+
+    def trial(key, author):
+        hparams = {"author": author, "zero_means": 1.0, "noise_sd": 0.0, "learning_rate": 0.01, "max_norm": 0.5}
+        state = jax.lax.fori_loop(0, 50, lambda _, state: study.step(state, None)[0], study.init(key, hparams))
+        return study.evaluate(state, key)["val MCC"]
+
+    found = jax.jit(jax.vmap(trial, (None, 0)))(jax.random.key(0), np.arange(5.0))
+    np.testing.assert_allclose(found, [1.00, 0.92, 0.96, 0.40, 0.99], atol=0.02)
+
+
+def test_unknown_starts_are_refused():
+    with pytest.raises(ValueError, match=r"found 3 controls, wanted one of .1, 2."):
+        authors.starts(3)
