@@ -36,7 +36,7 @@ class Config(table1.Config):
     noisy_dims: tuple[int, ...] = ()
     """sizes that also run with noise 1e-4 (variance .01) and zero means"""
     kalman_systems: int = 0
-    """Kalman fits of that many systems of each noisy size (about 10 s each)"""
+    """Kalman fits of that many systems of each noisy size (half a minute each)"""
     n4sid_samples: int = 1000
     """of environment 0; the package makes an n x n factor of a singular value decomposition"""
     block_rows: int = 10
@@ -45,7 +45,7 @@ class Config(table1.Config):
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(dims=(2,), num_samples=200, n4sid_samples=150, num_seeds=2),
-    "quick": Config(dims=(3,), num_seeds=8),
+    "quick": Config(dims=(3,), n4sid_samples=500, num_seeds=8),
     "medium": Config(dims=(2, 3, 5), noisy_dims=(2, 3), kalman_systems=4, num_seeds=20),
     "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=4000, num_seeds=20),
 }

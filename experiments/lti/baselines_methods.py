@@ -10,15 +10,15 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from experiments.lti import estimators
-from experiments.lti.worlds import World
+from experiments.lti.worlds import World, true_transition
 from identax.elimination import inverse
 from identax.jacobi import psd_eigh
-from identax.lti import Environments, fit_kalman, identify_lti, transfer_function
+from identax.lti import Environments, fit_kalman, identify_lti, kalman_smoother, transfer_function
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.mle import ConditionalFit, fit_conditional
 from identax.lti.moments import Moments, pair_moments
 from identax.lti.published import decay_limit, solve_scaled, wls_of_moments
-from identax.metrics import relative_error
+from identax.metrics import mcc, relative_error, within_mcc
 from identax.metrics.linear_systems import frequency_grid
 from identax.rng import stream
 
@@ -136,17 +136,18 @@ def coroica_unmixing(world: World, *, of_residuals: bool):
     return jnp.asarray(model.V_) @ base
 
 
-def kalman_unmixing(world: World):
+def kalman_scores(world: World) -> dict[str, float]:
     """Maximum likelihood of whole trajectories with observation noise, labels and variances known."""
     y, dim = _trajectories(world), world.controls.shape[-1]
     labels = np.repeat(np.arange(len(y)), y.shape[1])
+    means, variances = world.environments.means, world.environments.variances
     with warnings.catch_warnings():  # of close variance profiles: the table says for which systems they are distinct
         warnings.simplefilter("ignore", UserWarning)
-        means, variances = world.environments.means, world.environments.variances
-        return jnp.asarray(identify_lti(y.reshape(-1, dim), labels, variances, means, method="kalman").unmixing)
+        found = identify_lti(y.reshape(-1, dim), labels, variances, means, method="kalman")
+    return _smoothed_scores(world, y, found.system.A, found.system.B, found.noise_variance, world.environments)
 
 
-def pooled_kalman_unmixing(key, world: World):
+def pooled_kalman_scores(key, world: World) -> dict[str, float]:
     """The same with one law N(0, I) of the controls for all trajectories, from a random G: no labels, no variances."""
     y, dim = _trajectories(world), world.controls.shape[-1]
     innovations = innovation_regression(pair_moments(world.pairs.reshape(1, -1, 2, dim)))
@@ -155,7 +156,22 @@ def pooled_kalman_unmixing(key, world: World):
     one_law = Environments(np.zeros((len(y), dim)), np.ones((len(y), dim)))
     noise = 1e-3 * float(np.trace(innovations.covariance[0])) / dim
     fit = fit_kalman(y, one_law, start=(np.asarray(innovations.transition), gain, noise))
-    return _unmixing(jnp.asarray(fit.F), jnp.asarray(fit.G))
+    return _smoothed_scores(world, y, fit.F, fit.G, fit.noise_variance, one_law)
+
+
+def _smoothed_scores(world, y, F, G, noise, environments) -> dict[str, float]:
+    """The common scores; but controls are those expected given whole trajectories, not read off noisy pairs."""
+    eye = np.eye(len(F))
+    smoothed = []
+    for observed, mean, variance in zip(y, environments.means, environments.variances, strict=True):
+        law = {"control_mean": mean, "control_variance": variance, "observation_covariance": float(noise) * eye}
+        smoothed.append(kalman_smoother(observed, F, G, eye, **law).controls)
+    found, flat = jnp.stack(smoothed), world.controls.reshape(-1, len(F))
+    return _scores(world, _unmixing(jnp.asarray(F), jnp.asarray(G))) | {
+        "MCC": float(mcc(flat, found.reshape(flat.shape))),
+        "within MCC": float(within_mcc(world.controls, found)),
+        "error of F": float(relative_error(jnp.asarray(F), true_transition(world.system))),
+    }
 
 
 def _trajectories(world: World) -> np.ndarray:
@@ -196,8 +212,8 @@ def host_scores(key, world: World, config, *, kalman: bool) -> dict[str, dict[st
         "coroICA of y": lambda: _scores(world, coroica_unmixing(world, of_residuals=False)),
     }
     if kalman:
-        methods["Kalman"] = lambda: _scores(world, kalman_unmixing(world))
-        methods["pooled Kalman"] = lambda: _scores(world, pooled_kalman_unmixing(key, world))
+        methods["Kalman"] = lambda: kalman_scores(world)
+        methods["pooled Kalman"] = lambda: pooled_kalman_scores(key, world)
     found = {}
     for method, run in methods.items():
         if installed(method):

@@ -157,13 +157,15 @@ def _drawn(config):
 
 @functools.lru_cache(maxsize=32)
 def _rotation_level(dim: int) -> tuple[float, float]:
-    mean, sd = expected_rotation_mcc(jax.random.key(0), (dim,), num_draws=4096)
-    return float(mean), float(sd)
+    with jax.enable_x64(True):
+        mean, sd = expected_rotation_mcc(jax.random.key(0), (dim,), num_draws=4096)
+        return float(mean), float(sd)
 
 
 def _chance(config) -> float:
     count = (config.num_environments or config.dim + 1) * (config.num_samples - 1)
-    return float(chance_mcc(jax.random.key(0), config.dim, count, num_draws=8)[0])
+    with jax.enable_x64(True):
+        return float(chance_mcc(jax.random.key(0), config.dim, count, num_draws=8)[0])
 
 
 def _cells(arms: Sequence[Arm], results: Mapping[str, Results]) -> Iterator[tuple[str, Arm, Results, np.ndarray]]:

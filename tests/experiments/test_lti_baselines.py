@@ -166,11 +166,8 @@ def test_kalman_fits_without_labels_end_in_a_rotation():
         key = jax.random.key(4)
         hparams = {"use_B": 0.0, "use_C": 0.0, "zero_means": 1.0, "noise": 1e-8}
         world = worlds.draw_world(key, config, hparams)
-        labelled = baselines_methods._scores(world, baselines_methods.kalman_unmixing(world))
-        pooled = [
-            baselines_methods._scores(world, baselines_methods.pooled_kalman_unmixing(stream(key, name), world))
-            for name in ("a", "b", "c")
-        ]
+        labelled = baselines_methods.kalman_scores(world)
+        pooled = [baselines_methods.pooled_kalman_scores(stream(key, name), world) for name in ("a", "b", "c")]
     assert labelled["MCC"] > 0.98
     assert all(one["error of F"] < 0.2 for one in pooled)
     assert np.ptp([one["MCC"] for one in pooled]) > 0.02
