@@ -7,6 +7,7 @@ Closed form on the range of the residual, and the direction in which the publish
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from experiments.lti.worlds import draw_motor, motor_environments
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
+from identax.lti import fit_kalman, kalman_smoother
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.moments import pair_moments
 from identax.lti.published import decay_limit
@@ -48,6 +50,8 @@ class Config:
     """0.001 is a good current sensor and tachometer: a twentieth of what one control step moves"""
     zero_means: float = 1.0
     stride: int = 2
+    kalman_systems: int = 0
+    """of every noise level above 0, fitted by the Kalman likelihood of whole trajectories: 2 seconds each"""
     num_steps: int = 0
     log_every: int = 1
     evaluate_every: int = 1
@@ -58,8 +62,8 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(num_samples=200, num_seeds=2),
-    "quick": Config(num_seeds=20),
-    "medium": Config(num_seeds=64),
+    "quick": Config(num_seeds=20, kalman_systems=4),
+    "medium": Config(num_seeds=64, kalman_systems=8),
     "paper": Config(),
 }
 REFERENCES = (
@@ -72,6 +76,17 @@ REFERENCES = (
     Reference("noise 0: closed form, error of F", "0 (theory)"),
     Reference("noise 0.001: closed form, error of F", "biased (theory)"),
     Reference("noise 0.01: closed form, error of F", "biased (theory)"),
+    Reference(
+        "noise 0.001: Kalman, error of F below pairs'",
+        "above 0 (theory)",
+        {"quick": (0.0, None), "medium": (0.0, None)},
+    ),
+    Reference(
+        "noise 0.01: Kalman, error of F below pairs'", "above 0 (theory)", {"quick": (0.1, None), "medium": (0.1, None)}
+    ),
+    Reference(
+        "noise 0.01: Kalman, MCC above pairs'", "above 0 (theory)", {"quick": (0.0, None), "medium": (0.0, None)}
+    ),
 )
 
 
@@ -116,11 +131,54 @@ def premises(config: Config) -> Mapping[str, Any]:
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed, as `noise: estimator, quantity`."""
     result = results["motor"]
-    return {
-        f"noise {level:g}: {name.replace(': ', ', ')}": result.final(name)[result.where(noise_sd=level)]
-        for level in config.levels
-        for name in result.evaluation
-    }
+    measured = {}
+    for level in config.levels:
+        mask = result.where(noise_sd=level)
+        for name in result.evaluation:
+            measured[f"noise {level:g}: {name.replace(': ', ', ')}"] = result.final(name)[mask]
+        if level > 0 and config.kalman_systems:
+            rows = [_kalman(config, level, seed) for seed in range(min(config.kalman_systems, config.num_seeds))]
+            for name in rows[0]:
+                measured[f"noise {level:g}: Kalman, {name}"] = np.array([row[name] for row in rows])
+    return measured
+
+
+@functools.lru_cache(maxsize=1024)
+def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
+    """The Kalman likelihood of all trajectories of one trial, started from regression on pairs, against that start.
+
+    On the host, as its optimiser is; on the world that the compiled trial drew.
+    """
+    with jax.enable_x64(True):
+        key = Trials.grid(config.num_seeds, seed=config.seed).keys[seed]
+        world = _drawn(config)(key, {"noise_sd": level, "zero_means": config.zero_means})
+        moments = pair_moments(world.pairs)
+        environments = world.environments
+        closed = np.asarray(closed_form_unmixing(moments, environments.means, environments.variances))
+        transition = np.asarray(innovation_regression(moments).transition)
+        gain = np.linalg.pinv(closed[:, 2:])
+        residual = moments.covariance[:, 2:, 2:] - transition @ moments.covariance[:, :2, :2] @ transition.T
+        noise = max(float(np.linalg.eigvalsh(residual).min()), 1e-8)
+        y = np.asarray(world.pairs).reshape(config.num_environments, -1, 2)
+        fit = fit_kalman(y, environments, start=(transition, gain, noise))
+        controls = [
+            kalman_smoother(
+                y[e], fit.F, fit.G, np.eye(2), control_mean=environments.means[e],
+                control_variance=environments.variances[e], observation_covariance=fit.noise_variance,
+            ).controls[::2]
+            for e in range(config.num_environments)
+        ]  # fmt: skip
+        truth, pairs = world.controls.reshape(-1, 1), np.asarray(world.pairs).reshape(-1, 4) @ closed.T
+        scores = {"error of F": float(relative_error(fit.F, world.system.A))}
+        scores["MCC"] = float(mcc(truth, np.concatenate(controls)))
+        scores["error of F below pairs'"] = float(relative_error(transition, world.system.A)) - scores["error of F"]
+        scores["MCC above pairs'"] = scores["MCC"] - float(mcc(truth, pairs))
+        return scores
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(config: Config):
+    return jax.jit(lambda key, hparams: draw_motor(key, config, hparams))
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:

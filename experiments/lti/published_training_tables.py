@@ -93,7 +93,7 @@ def _cells(results: Mapping[str, Results]):
                 yield column, result, result.where(use_B=use_B, use_C=use_C, zero_means=zero_means)
         elif arm == "motor":
             for zero, column in enumerate(("motor, mean", "motor, zero mean")):
-                yield column, result, result.where(zero_means=zero)
+                yield column, result, result.where(zero_means=float(zero))
         else:
             yield arm, result, np.ones(len(result.trials), bool)
 

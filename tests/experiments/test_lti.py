@@ -1,5 +1,8 @@
 """The studies of linear systems run, and their tables hold what they promise."""
 
+import dataclasses
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -19,7 +22,8 @@ _SLOW = ("published_training", *SAME_TRIAL)
 @pytest.mark.parametrize("name", ["table1", "dc_motor", *(pytest.param(n, marks=pytest.mark.slow) for n in _SLOW)])
 def test_smoke(name, tmp_path):
     module = registry.load(f"lti/{name}")
-    options = Options(mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    only = ("d 2, random", "d 2, maximal, published seeds") if name == "table1" else ()
+    options = Options(mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=only)
     outcome = run_experiment(module, f"lti/{name}", "smoke", options=options)
     assert outcome.measured
     for quantity, values in outcome.measured.items():
@@ -43,4 +47,16 @@ def test_references_name_quantities_that_are_measured():
 def test_columns_of_table1_share_one_program():
     module = registry.load("lti/table1")
     arms = module.arms(module.PRESETS["paper"])
-    assert len(arms) == 10 and sum(max(1, 2 ** len(arm.sweep)) for arm in arms) == 45
+    cells = [math.prod(len(values) for values in arm.sweep.values()) for arm in arms]
+    assert len(arms) == 20 and sum(cells) == 45 + 5 * 45  # random systems, and those of the five published seeds
+
+
+@pytest.mark.slow
+def test_the_noisy_motor_is_also_fitted_by_whole_trajectories():
+    module = registry.load("lti/dc_motor")
+    config = dataclasses.replace(module.PRESETS["smoke"], kalman_systems=1, num_samples=2000)
+    options = Options(mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    outcome = run_experiment(module, "lti/dc_motor", "smoke", config=config, options=options)
+    assert outcome.measured["noise 0.01: Kalman, error of F below pairs'"].shape == (1,)
+    assert outcome.measured["noise 0.01: Kalman, error of F"][0] < 0.2
+    assert not any(name.startswith("noise 0: Kalman") for name in outcome.measured)
