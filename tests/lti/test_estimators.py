@@ -23,6 +23,7 @@ from identax.lti import (
     wls_unmixing,
 )
 from identax.lti.moments import conditional_value, published_value, unequal_moments
+from identax.metrics import amari_distance
 
 
 def _world(seed, d=2, n=4000, zero=False):
@@ -137,6 +138,27 @@ def test_joint_diagonalisation_agrees_with_generalised_eigenvectors(x64):
     _, vectors = scipy.linalg.eigh(covariances[1], covariances[0])
     product = np.abs(rotation @ np.linalg.inv(vectors.T))
     np.testing.assert_allclose((product > 1e-7 * product.max()).sum(axis=1), 1)
+
+
+def test_joint_diagonalisation_agrees_with_phams(x64):
+    """Of exact covariances both find the same rows; of sampled ones both are as near to the truth."""
+    pyriemann = pytest.importorskip("pyriemann.utils.ajd")
+    rng = np.random.default_rng(11)
+    mixing, variances = rng.normal(size=(4, 4)), np.exp(rng.normal(size=(6, 4)))
+    exact = np.einsum("ij,ej,kj->eik", mixing, variances, mixing)
+    sampled = []
+    for row in variances:
+        residual = rng.normal(size=(4000, 4)) * np.sqrt(row) @ mixing.T
+        sampled.append(residual.T @ residual / 4000)
+    errors = {}
+    for name, covariances in (("exact", exact), ("sampled", np.array(sampled))):
+        ours = np.asarray(joint_diagonalise(jnp.asarray(covariances), jnp.asarray(variances)))
+        theirs, _ = pyriemann.ajd_pham(covariances, eps=1e-14, n_iter_max=200)
+        errors[name] = [float(amari_distance(rows @ mixing)) for rows in (ours, theirs)]
+        if name == "exact":
+            assert amari_distance(ours @ np.linalg.inv(theirs)) < 1e-6
+    assert max(errors["exact"]) < 1e-6
+    assert max(errors["sampled"]) < 0.05 and errors["sampled"][0] < 3 * errors["sampled"][1]
 
 
 def test_rows_are_matched_by_their_profiles():
