@@ -7,7 +7,7 @@ from identax.lti.instruments import instrumental_regression
 from identax.lti.kalman import Smoothed, joint_loglik, kalman_loglik, kalman_smoother
 from identax.lti.kalman_fit import KalmanFit, fit_kalman
 from identax.lti.likelihood import conditional_loglik, published_loglik
-from identax.lti.mle import ConditionalFit, fit_conditional
+from identax.lti.mle import ConditionalFit, fit_conditional, fit_from_starts, random_starts
 from identax.lti.moments import Moments, pair_moments
 from identax.lti.published import decay_limit, wls_of_moments, wls_unmixing
 from identax.lti.realisation import controllability, ho_kalman, markov_parameters, observability, transfer_function
@@ -28,6 +28,7 @@ __all__ = [
     "controllability",
     "decay_limit",
     "fit_conditional",
+    "fit_from_starts",
     "fit_kalman",
     "ho_kalman",
     "identify_lti",
@@ -43,6 +44,7 @@ __all__ = [
     "pair_moments",
     "published_epoch",
     "published_loglik",
+    "random_starts",
     "transfer_function",
     "variability_matrix",
     "wls_of_moments",

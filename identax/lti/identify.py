@@ -65,12 +65,16 @@ def identify_lti(
     *,
     method: str = "conditional",
     stride: int = 1,
+    restarts: int = 0,
+    seed: int = 0,
 ) -> Identification:
     """Identifies y_{t+1} = F y_t + CB u_t from environments that differ in the variances of the unseen control u.
 
     `observations` [N, d_y] in order of time; `environments` [N], integers 0..E-1: a run of equal labels is one
     trajectory. `variances`, `means` [E, d_u] of the control in each environment (no means: zero), d_u <= d_y.
-    `stride` 1 uses every transition, 2 the non-overlapping pairs of the paper.
+    `stride` 1 uses every transition, 2 the non-overlapping pairs of the paper. `restarts` (`conditional` only): so many
+    random starts, of `seed`, beside the closed form; the best likelihood wins, and `diagnostics["starts at the best"]`
+    is the share of all starts that reached it.
 
     * `"conditional"`: maximum likelihood with the Jacobian, from the closed form (default)
     * `"closed_form"`: regression on the past, joint diagonalisation of the residuals' covariances
@@ -84,11 +88,14 @@ def identify_lti(
     Source: model of Rajendran et al. 2024; the estimators' own sources stand at their functions.
     """
     check_choice("identify_lti", "method", method, METHODS)
+    if restarts < 0 or (restarts and method != "conditional"):
+        raise ValueError(f"identify_lti: found {restarts=} with {method=}, wanted 0 or more, of 'conditional' alone")
     given = arrange("identify_lti", observations, environments, variances, means, stride)
     with jax.enable_x64(True):
         design = Environments(jnp.asarray(given.means), jnp.asarray(given.variances))
         moments = given.moments()
-        found = _METHODS[method](given, moments, design)
+        identify = partial(_conditional, restarts=restarts, seed=seed) if restarts else _METHODS[method]
+        found = identify(given, moments, design)
         return _finish(method, given, moments, design, found)
 
 
@@ -118,7 +125,7 @@ def _instrumental(given: Arranged, moments: Moments, design: Environments) -> _F
     return _closed_form(given, moments, design, transition)
 
 
-def _conditional(given: Arranged, moments: Moments, design: Environments) -> _Found:
+def _conditional(given: Arranged, moments: Moments, design: Environments, restarts=0, seed=0) -> _Found:
     start = _closed_form(given, moments, design)
     dim, rank = moments.dim, design.variances.shape[1]
     innovations = closed_form.innovation_regression(moments)
@@ -126,7 +133,11 @@ def _conditional(given: Arranged, moments: Moments, design: Environments) -> _Fo
     span = jnp.eye(dim) if rank == dim else closed_form.residual_range(pooled, rank)
     reduced = reduced_moments(moments, span)
     first = jnp.concatenate([start.unmixing[:, :dim], start.unmixing[:, dim:] @ span.T], axis=1)
-    fit = mle.fit_conditional(reduced, design.means, design.variances, first, max_iterations=5000)
+    starts = first[None]
+    if restarts:
+        others = mle.random_starts(jax.random.key(seed), reduced, rank, restarts)
+        starts = jnp.concatenate([starts, others])
+    fit, values = mle.fit_from_starts(reduced, design.means, design.variances, starts, max_iterations=5000)
     outside = (jnp.eye(dim) - span.T @ span) @ innovations.transition
 
     def parameters(unmixing):
@@ -141,6 +152,8 @@ def _conditional(given: Arranged, moments: Moments, design: Environments) -> _Fo
     errors = _standard_errors(value, parameters, fit.unmixing, given.num_transitions)
     best = parameters(fit.unmixing)
     numbers = {"iterations": float(fit.iterations), "converged": float(fit.converged)}
+    if restarts:
+        numbers["starts at the best"] = float(jnp.mean(values > fit.loglik - 1e-8))
     return _Found(
         best["A"], best["B"], best["unmixing"], float(fit.loglik), standard_errors=errors, diagnostics=numbers
     )

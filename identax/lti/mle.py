@@ -1,18 +1,19 @@
 """Maximum of the conditional likelihood, from moments: exact updates of one row after the other, or L-BFGS."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from identax._choices import check_choice
 from identax.elimination import inverse, slogdet
 from identax.jacobi import psd_eigh
 from identax.lti.moments import Moments, conditional_value
 from identax.lti.published import solve_scaled, weighted_grams
+from identax.lti.sgd import orthonormal_rows
 
 SOLVERS = ("rows", "lbfgs")
 
@@ -67,6 +68,38 @@ def fit_conditional(
     solve_all = _by_rows if solver == "rows" else _by_lbfgs
     found = solve_all(value, grams, targets, first, max_iterations, tolerance)
     return found._replace(unmixing=found.unmixing @ base, loglik=found.loglik + constant)
+
+
+def random_starts(key: Key[Array, ""], moments: Moments, num_controls: int, count: int) -> Float[Array, "count k p"]:
+    """Starts for `fit_conditional` that know nothing of the variances: rotated whitened innovations.
+
+    W = R [-L F, L] with F of the regression on the past, L the inverse root of its residual's covariance (averaged
+    over environments) and R a random orthogonal matrix. Raises `ValueError` for count < 1.
+    """
+    if count < 1:
+        raise ValueError(f"random_starts: found {count=}, wanted at least 1")
+    pooled = jnp.tensordot(moments.share, moments.covariance, axes=1)
+    past = pooled.shape[0] - num_controls
+    transition = solve_scaled(pooled[:past, :past], pooled[:past, past:]).T
+    difference = jnp.concatenate([-transition, jnp.eye(num_controls, dtype=pooled.dtype)], axis=1)
+    values, vectors = psd_eigh((difference @ pooled @ difference.T)[None])
+    white = (vectors[0] * jax.lax.rsqrt(values[0])[None, :]).T @ difference
+    keys = jax.random.split(key, count)
+    rotations = jax.vmap(lambda one: orthonormal_rows(one, num_controls, num_controls))(keys)
+    return rotations.astype(pooled.dtype) @ white
+
+
+def fit_from_starts(
+    moments: Moments,
+    means: Float[Array | np.ndarray, "E d"],
+    variances: Float[Array | np.ndarray, "E d"],
+    starts: Float[Array | np.ndarray, "S d p"],
+    **how: Any,
+) -> tuple[ConditionalFit, Float[Array, " S"]]:
+    """The best of `fit_conditional` (which takes `how`) from every start, and the value that each start reached."""
+    fits = jax.vmap(lambda start: fit_conditional(moments, means, variances, start, **how))(jnp.asarray(starts))
+    best = jnp.argmax(jnp.where(jnp.isnan(fits.loglik), -jnp.inf, fits.loglik))
+    return jax.tree.map(lambda values: values[best], fits), jnp.asarray(fits.loglik)
 
 
 def _by_rows(value, grams, targets, start, max_iterations, tolerance):

@@ -1,9 +1,11 @@
 """`identify_lti`: the system comes back, what is open is said, what does not fit is refused."""
 
+import jax
 import numpy as np
 import pytest
 
-from identax.lti import identify_lti
+from identax.lti import fit_conditional, fit_from_starts, identify_lti, random_starts
+from identax.lti.moments import unequal_moments
 
 
 def _observed(seed=0, n=3000, d=2, num_controls=2, variances=None, zero=False, noise=0.0):
@@ -84,6 +86,28 @@ def test_the_published_objective_does_not_find_the_system():
     assert np.linalg.norm(found.system.B - G) > 0.2 * np.linalg.norm(G)
 
 
+@pytest.mark.slow
+def test_the_best_of_several_starts_is_taken():
+    y, labels, variances, means, *_ = _observed(seed=7, n=600)  # where some random starts end at a local maximum
+    plain = identify_lti(y, labels, variances, means)
+    found = identify_lti(y, labels, variances, means, restarts=8)
+    assert found.loglik == pytest.approx(plain.loglik, abs=1e-8)
+    np.testing.assert_allclose(found.system.B, plain.system.B, atol=1e-4)
+    assert 1 / 9 < found.diagnostics["starts at the best"] < 1
+    with jax.enable_x64(True):
+        within = np.diff(labels) == 0
+        z = np.concatenate([y[:-1], y[1:]], axis=1)[within].reshape(-1, 2, 2)
+        moments = unequal_moments(z, labels[:-1][within], 3)
+        starts = random_starts(jax.random.key(0), moments, 2, 8)
+        best, values = fit_from_starts(moments, means, variances, starts)
+        worst = int(np.argmin(values))
+        alone = float(fit_conditional(moments, means, variances, starts[worst]).loglik)
+        of_worst, of_best = float(values[worst]), float(best.loglik)
+    assert alone == pytest.approx(of_worst, abs=1e-9) and alone < plain.loglik - 0.1
+    assert of_best == pytest.approx(plain.loglik, abs=1e-8)
+    np.testing.assert_allclose(best.unmixing, plain.unmixing, atol=1e-3)
+
+
 def test_bad_input_is_refused():
     y, labels, variances, means, _, _ = _observed(n=50)
     with pytest.raises(ValueError, match=r"wanted \[N, d_y\] and \[N\]"):
@@ -100,5 +124,9 @@ def test_bad_input_is_refused():
         identify_lti(y[:, :1], labels, variances, means)
     with pytest.raises(ValueError, match="method"):
         identify_lti(y, labels, variances, means, method="magic")
+    with pytest.raises(ValueError, match="found restarts=2 with method='closed_form'"):
+        identify_lti(y, labels, variances, means, method="closed_form", restarts=2)
+    with pytest.raises(ValueError, match="found restarts=-1"):
+        identify_lti(y, labels, variances, means, restarts=-1)
     with pytest.raises(ValueError, match="integers"):
         identify_lti(y, labels.astype(float), variances, means)
