@@ -144,18 +144,22 @@ def kalman_scores(world: World) -> dict[str, float]:
     with warnings.catch_warnings():  # of close variance profiles: the table says for which systems they are distinct
         warnings.simplefilter("ignore", UserWarning)
         found = identify_lti(y.reshape(-1, dim), labels, variances, means, method="kalman")
+    if not found.diagnostics["converged"]:
+        return {}
     return _smoothed_scores(world, y, found.system.A, found.system.B, found.noise_variance, world.environments)
 
 
 def pooled_kalman_scores(key, world: World) -> dict[str, float]:
-    """The same with one law N(0, I) of the controls for all trajectories, from a random G: no labels, no variances."""
+    """The same with one law N(0, I) of all controls, from a randomly rotated G: no labels, no variances."""
     y, dim = _trajectories(world), world.controls.shape[-1]
     innovations = innovation_regression(pair_moments(world.pairs.reshape(1, -1, 2, dim)))
-    draw = np.asarray(jax.random.normal(stream(key, "pooled start"), (dim, dim)))
-    gain = np.linalg.cholesky(np.asarray(innovations.covariance[0])) @ draw
+    turn, _ = np.linalg.qr(np.asarray(jax.random.normal(stream(key, "pooled start"), (dim, dim))))
+    gain = np.linalg.cholesky(np.asarray(innovations.covariance[0])) @ turn
     one_law = Environments(np.zeros((len(y), dim)), np.ones((len(y), dim)))
     noise = 1e-3 * float(np.trace(innovations.covariance[0])) / dim
     fit = fit_kalman(y, one_law, start=(np.asarray(innovations.transition), gain, noise))
+    if not fit.converged:
+        return {}
     return _smoothed_scores(world, y, fit.F, fit.G, fit.noise_variance, one_law)
 
 
@@ -205,7 +209,7 @@ def _scores(world: World, unmixing) -> dict[str, float]:
 
 
 def host_scores(key, world: World, config, *, kalman: bool) -> dict[str, dict[str, float]]:
-    """method -> scores of the installed packages and, where asked for, of the Kalman fits; none where a fit fails."""
+    """method -> scores of the installed packages and, where asked for, of the Kalman fits; none where one fails."""
     methods = {
         "N4SID": lambda: n4sid_scores(world, config.n4sid_samples, config.block_rows),
         "coroICA": lambda: _scores(world, coroica_unmixing(world, of_residuals=True)),
