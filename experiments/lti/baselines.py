@@ -45,7 +45,7 @@ class Config(table1.Config):
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(dims=(2,), num_samples=200, n4sid_samples=150, num_seeds=2),
-    "quick": Config(dims=(3,), n4sid_samples=500, num_seeds=8),
+    "quick": Config(dims=(3,), n4sid_samples=500, num_seeds=5),
     "medium": Config(dims=(2, 3, 5), noisy_dims=(2, 3), kalman_systems=4, num_seeds=20),
     "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=4000, num_seeds=20),
 }

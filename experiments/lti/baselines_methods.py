@@ -89,6 +89,11 @@ def _unmixing(transition, gain):
 # ---- on the host, one world at a time
 
 
+@jax.jit
+def _regressed(pairs):
+    return innovation_regression(pair_moments(pairs))
+
+
 def n4sid(world: World, num_samples: int, block_rows: int):
     """State space (A, B, C, D) from the first observations of environment 0 with their controls, by `nfoursid`."""
     import pandas  # it comes with nfoursid
@@ -127,7 +132,7 @@ def coroica_unmixing(world: World, *, of_residuals: bool):
     from coroica import CoroICA  # pyright: ignore[reportMissingImports]
 
     num, count, _, dim = world.pairs.shape
-    transition = innovation_regression(pair_moments(world.pairs)).transition if of_residuals else jnp.zeros((dim, dim))
+    transition = _regressed(world.pairs).transition if of_residuals else jnp.zeros((dim, dim))
     residual = np.asarray(world.pairs[:, :, 1] - world.pairs[:, :, 0] @ transition.T)
     centred = (residual - residual.mean(axis=1, keepdims=True)).reshape(-1, dim)
     model = CoroICA(random_state=0)
@@ -152,7 +157,7 @@ def kalman_scores(world: World) -> dict[str, float]:
 def pooled_kalman_scores(key, world: World) -> dict[str, float]:
     """The same with one law N(0, I) of all controls, from a randomly rotated G: no labels, no variances."""
     y, dim = _trajectories(world), world.controls.shape[-1]
-    innovations = innovation_regression(pair_moments(world.pairs.reshape(1, -1, 2, dim)))
+    innovations = _regressed(world.pairs.reshape(1, -1, 2, dim))
     turn, _ = np.linalg.qr(np.asarray(jax.random.normal(stream(key, "pooled start"), (dim, dim))))
     gain = np.linalg.cholesky(np.asarray(innovations.covariance[0])) @ turn
     one_law = Environments(np.zeros((len(y), dim)), np.ones((len(y), dim)))
@@ -190,7 +195,7 @@ def maximisers_mcc(key, world: World, num_draws: int = 256) -> float:
     control's mean stays what it is, and so do y's, so that y_t tells of it.
     """
     dim = world.controls.shape[-1]
-    found = innovation_regression(pair_moments(world.pairs.reshape(1, -1, 2, dim)))
+    found = _regressed(world.pairs.reshape(1, -1, 2, dim))
     residual = np.asarray(world.pairs[:, :, 1] - world.pairs[:, :, 0] @ found.transition.T).reshape(-1, dim)
     controls = np.asarray(world.controls).reshape(-1, dim)
     white = np.linalg.solve(np.linalg.cholesky(np.cov(residual.T)), residual.T)
