@@ -162,7 +162,8 @@ def build(config: Config) -> Study:
 
 def _scores(key, world, unmixing, config: Config) -> dict:
     """MCC in random training batches, in consecutive ("validation") ones, and over all pairs."""
-    unmixing = unmixing / jnp.max(jnp.abs(unmixing))  # any scale has the same MCC, but 1e-200 has none
+    # Any scale of a row has the same MCC, but the square of 1e-200 is 0.
+    unmixing = unmixing / jnp.max(jnp.abs(unmixing), axis=1, keepdims=True)
     found = (world.pairs.reshape(*world.pairs.shape[:2], -1) @ unmixing.T).reshape(-1, config.dim)
     controls = world.controls.reshape(-1, config.dim)
     return {
