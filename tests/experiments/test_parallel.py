@@ -130,3 +130,22 @@ def test_how_many_run_at_a_time(monkeypatch):
         parallel.num_jobs(2, 9, Machine(distributed=True))
     with pytest.raises(ValueError, match="found --jobs -1"):
         parallel.num_jobs(-1, 9, Machine())
+
+
+def test_cores_are_shared_out():
+    assert parallel.core_shares([0, 1], 2) == [(0,), (1,)]
+    assert parallel.core_shares([2, 3, 5, 7, 9], 2) == [(2, 5, 9), (3, 7)]
+    assert parallel.core_shares([4], 3) == [(4,), (4,), (4,)]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_every_process_gets_cores_of_its_own(monkeypatch, tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core")
+    pretend(
+        monkeypatch, "import os, time; time.sleep(0.5); print(sorted(os.sched_getaffinity(0))); raise SystemExit(2)"
+    )
+    workdirs = {name: tmp_path / name for name in ("a", "b", "c")}
+    found = parallel.run_beside(workdirs, "smoke", Machine(), 2, lambda text: None)
+    shares = [str(list(share)) for share in parallel.core_shares(sorted(os.sched_getaffinity(0)), 2)]
+    assert {found["a"], found["b"]} == set(shares) and found["c"] in shares
