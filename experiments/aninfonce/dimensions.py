@@ -42,6 +42,10 @@ class Config:
     embedding_dim: int = 10
     embedding_dims: tuple[int, ...] = (4, 8, 10, 12, 20)
     """one AnInfoNCE arm each; InfoNCE is run at the largest"""
+    weighed_dims: int = 0
+    """embedding dims with a precision, the others have none (0) and drop out of the loss; 0: all; of one arm"""
+    with_subset: bool = True
+    """adds an arm of the most embedding dims, of which as many as there are latents have a precision"""
     high: float = 25.0
     low: float = 5.0
     """ground-truth precision, equally spaced from `low` to `high`"""
@@ -95,10 +99,12 @@ PRESETS: dict[str, Config] = {
 
 
 def arms(config: Config) -> Sequence[Arm]:
-    """AnInfoNCE with every embedding dim; InfoNCE with the most."""
-    most = dataclasses.replace(config, objective="infonce", embedding_dim=max(config.embedding_dims))
-    ours = [Arm(f"aninfonce m={m}", dataclasses.replace(config, embedding_dim=m)) for m in config.embedding_dims]
-    return [*ours, Arm(f"infonce m={most.embedding_dim}", most)]
+    """AnInfoNCE with every embedding dim, with the most also on a subset of them; InfoNCE with the most."""
+    most = dataclasses.replace(config, embedding_dim=max(config.embedding_dims))
+    made = [Arm(f"aninfonce m={m}", dataclasses.replace(config, embedding_dim=m)) for m in config.embedding_dims]
+    if config.with_subset and most.embedding_dim > config.dim:
+        made.append(Arm(tables.subset_name(config), dataclasses.replace(most, weighed_dims=config.dim)))
+    return [*made, Arm(f"infonce m={most.embedding_dim}", dataclasses.replace(most, objective="infonce"))]
 
 
 def build(config: Config) -> Study:
@@ -108,6 +114,10 @@ def build(config: Config) -> Study:
     )
     encoder = mlp((*config.hidden, config.embedding_dim), head="sphere")
     learns_precision = config.objective == "aninfonce"
+    weighed = jnp.arange(config.embedding_dim) < (config.weighed_dims or config.embedding_dim)
+
+    def precision_of(params):
+        return jnp.where(weighed, jax.nn.softplus(params["raw_precision"]), 0.0)
 
     def init(key, hparams):
         truth = dgp.init(stream(key, "truth"), precision=linear_precision(config.dim, hparams["low"], hparams["high"]))
@@ -125,7 +135,7 @@ def build(config: Config) -> Study:
     def loss(params, state, batch, key):
         z, z_pos = jnp.split(embed(params, jnp.concatenate(batch)), 2)
         if learns_precision:
-            values = aninfonce(z, z_pos, jax.nn.softplus(params["raw_precision"]), scheme=config.scheme)
+            values = aninfonce(z, z_pos, precision_of(params), scheme=config.scheme)
         else:
             values = infonce(z, z_pos, temperature=state.hparams["temperature"], scheme=config.scheme)
         return values, (None, {})
@@ -145,8 +155,10 @@ def build(config: Config) -> Study:
             "MCC": mcc(latents, estimates),
             "effective dims": jnp.square(variance.sum()) / jnp.square(variance).sum(),
         }
+        if config.weighed_dims:
+            found["R2 of the weighed dims"] = linear_r2(estimates[:, : config.weighed_dims], latents)
         if learns_precision:
-            found["precision by variance"] = jax.nn.softplus(state.params["raw_precision"])[order]
+            found["precision by variance"] = precision_of(state.params)[order]
             found["variance"] = variance[order]
         return found
 

@@ -22,8 +22,14 @@ REFERENCES = (
         "Three latents of largest precision against three of smallest.",
     ),
     Reference("aninfonce m=9: unused precision over used", "below 1 (derived)", {"quick": (None, 1.0)}),
+    Reference("aninfonce m=9, precision on 6: R2 of the weighed dims", "1 (derived)", {"quick": (0.95, None)}),
     Reference("aninfonce m=9 above infonce m=9: R2", "above 0 (direction)", {"quick": (0.0, None)}),
 )
+
+
+def subset_name(config: Any) -> str:
+    """The arm in which as many embedding dims as there are latents have a precision."""
+    return f"aninfonce m={max(config.embedding_dims)}, precision on {config.dim}"
 
 
 def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
@@ -49,6 +55,9 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
         measured[f"{arm}: collapsed loss"] = result.train["loss"][:, 0]
         gap = by_latent[:, -half:].mean(axis=1) - by_latent[:, :half].mean(axis=1)
         measured[f"{arm}: R2 of the kept half over the other"] = gap
+        if "R2 of the weighed dims" in result.evaluation:
+            measured[f"{arm}: R2 of the weighed dims"] = result.final("R2 of the weighed dims")
+            continue
         precision = result.evaluation.get("precision by variance")
         if precision is not None and precision.shape[-1] > config.dim:
             last = precision[:, -1]

@@ -57,6 +57,21 @@ def test_references_are_quantities_of_the_quick_preset(name):
     assert {reference.quantity for reference in module.REFERENCES} <= set(measured)
 
 
+def test_dims_without_a_precision_are_not_in_the_loss():
+    config = dataclasses.replace(dimensions.arms(dimensions.PRESETS["smoke"])[2].config, pool_size=8, num_evaluate=16)
+    assert config.weighed_dims == config.dim == 3 and config.embedding_dim == 4
+    hparams = {field: float(getattr(config, field)) for field in dimensions.TRACED}
+    losses = {}
+    for weighed in (3, 0):
+        study = dimensions.build(dataclasses.replace(config, weighed_dims=weighed))
+        state = study.init(jax.random.key(0), hparams)
+        for raw in (0.0, 5.0):  # of the last dim
+            precision = jnp.array([0.1, 0.5, -0.2, raw])
+            changed = dataclasses.replace(state, params={**state.params, "raw_precision": precision})
+            losses[weighed, raw] = float(study.step(changed, None)[1]["loss"])
+    assert losses[3, 0.0] == losses[3, 5.0] and losses[0, 0.0] != losses[0, 5.0]
+
+
 def _zeros(module, arm):
     config = dataclasses.replace(arm.config, pool_size=8, num_evaluate=16)
     study = module.build(dataclasses.replace(config, **dict.fromkeys(module.TRACED, np.nan)))
