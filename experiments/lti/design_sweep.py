@@ -20,7 +20,7 @@ from identax.run.experiment import Arm, Reference
 from identax.run.report import Figure, figure_png
 
 FLOAT64 = True
-TRACED = (*table1.TRACED, "condition")
+TRACED = (*(name for name in table1.TRACED if name != "author"), "condition")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,14 @@ build = table1.build
 
 
 def arms(config: Config) -> Sequence[Arm]:
-    """One arm for all condition numbers, one per number of environments and of samples."""
+    """One arm for all condition numbers, one per number of environments and of samples.
+
+    Raises `ValueError` for the systems of published seeds, whose environments cannot be designed.
+    """
+    if config.author >= 0:
+        raise ValueError(
+            f"lti/design_sweep: found author={config.author}, wanted -1: the environments are designed here"
+        )
     made = [Arm("condition", dataclasses.replace(config, design="condition"), {"condition": config.conditions})]
     for count in config.environments:
         made.append(Arm(f"environments {count}", dataclasses.replace(config, num_environments=count)))

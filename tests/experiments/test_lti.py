@@ -60,3 +60,10 @@ def test_the_noisy_motor_is_also_fitted_by_whole_trajectories():
     assert outcome.measured["noise 0.01: Kalman, error of F below pairs'"].shape == (1,)
     assert outcome.measured["noise 0.01: Kalman, error of F"][0] < 0.2
     assert not any(name.startswith("noise 0: Kalman") for name in outcome.measured)
+
+
+def test_designed_environments_are_not_those_of_a_seed():
+    module = registry.load("lti/design_sweep")
+    with pytest.raises(ValueError, match="found author=2.0, wanted -1"):
+        module.arms(dataclasses.replace(module.PRESETS["quick"], author=2.0))
+    assert "author" not in module.TRACED
