@@ -64,6 +64,6 @@ def test_the_noisy_motor_is_also_fitted_by_whole_trajectories():
 
 def test_designed_environments_are_not_those_of_a_seed():
     module = registry.load("lti/design_sweep")
-    with pytest.raises(ValueError, match="found author=2.0, wanted -1"):
+    with pytest.raises(ValueError, match=r"found author=2\.0, wanted -1"):
         module.arms(dataclasses.replace(module.PRESETS["quick"], author=2.0))
     assert "author" not in module.TRACED
