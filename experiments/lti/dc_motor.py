@@ -19,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from experiments.lti.worlds import draw_motor, motor_environments
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
-from identax.lti import fit_kalman, kalman_smoother
+from identax.lti import identify_lti, kalman_smoother
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.moments import pair_moments
 from identax.lti.published import decay_limit
@@ -145,31 +145,29 @@ def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.n
 
 @functools.lru_cache(maxsize=1024)
 def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
-    """The Kalman likelihood of all trajectories of one trial, started from regression on pairs, against that start.
+    """The Kalman likelihood of all trajectories of one trial against regression on pairs.
 
     On the host, as its optimiser is; on the world that the compiled trial drew.
     """
     with jax.enable_x64(True):
         key = Trials.grid(config.num_seeds, seed=config.seed).keys[seed]
         world = _drawn(config)(key, {"noise_sd": level, "zero_means": config.zero_means})
-        moments = pair_moments(world.pairs)
-        environments = world.environments
+        environments, moments = world.environments, pair_moments(world.pairs)
         closed = np.asarray(closed_form_unmixing(moments, environments.means, environments.variances))
         transition = np.asarray(innovation_regression(moments).transition)
-        gain = np.linalg.pinv(closed[:, 2:])
-        residual = moments.covariance[:, 2:, 2:] - transition @ moments.covariance[:, :2, :2] @ transition.T
-        noise = max(float(np.linalg.eigvalsh(residual).min()), 1e-8)
         y = np.asarray(world.pairs).reshape(config.num_environments, -1, 2)
-        fit = fit_kalman(y, environments, start=(transition, gain, noise))
+        labels = np.repeat(np.arange(len(y)), y.shape[1])
+        fit = identify_lti(y.reshape(-1, 2), labels, environments.variances, environments.means, method="kalman")
+        F, G = fit.system.A, fit.system.B
         controls = [
             kalman_smoother(
-                y[e], fit.F, fit.G, np.eye(2), control_mean=environments.means[e],
+                y[e], F, G, np.eye(2), control_mean=environments.means[e],
                 control_variance=environments.variances[e], observation_covariance=fit.noise_variance,
             ).controls[::2]
             for e in range(config.num_environments)
         ]  # fmt: skip
         truth, pairs = world.controls.reshape(-1, 1), np.asarray(world.pairs).reshape(-1, 4) @ closed.T
-        scores = {"error of F": float(relative_error(fit.F, world.system.A))}
+        scores = {"error of F": float(relative_error(F, world.system.A))}
         scores["MCC"] = float(mcc(truth, np.concatenate(controls)))
         scores["error of F below pairs'"] = float(relative_error(transition, world.system.A)) - scores["error of F"]
         scores["MCC above pairs'"] = scores["MCC"] - float(mcc(truth, pairs))

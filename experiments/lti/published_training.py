@@ -82,7 +82,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(num_samples=200, num_steps=4, motor_steps=2, log_every=2, evaluate_every=4, checkpoint_every=4),
-    "quick": Config(parts=("maximal", "motor")),
+    "quick": Config(parts=("motor",)),
     "medium": Config(),
     "paper": Config(),
 }

@@ -62,7 +62,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(dims=(2,), num_samples=200, num_batches=4, num_seeds=2),
-    "quick": Config(dims=(2, 3), num_batches=32, num_seeds=8),
+    "quick": Config(dims=(2, 3), num_batches=32),
     "medium": Config(dims=(2, 3, 5), num_seeds=20),
     "paper": Config(),
 }

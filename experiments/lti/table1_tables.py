@@ -85,7 +85,7 @@ def _references() -> list[Reference]:
 REFERENCES = tuple(_references())
 
 
-_SWITCHES = ("use_B", "use_C", "zero_means", "author", "condition")
+_SWITCHES = ("use_B", "use_C", "zero_means", "condition")
 
 
 def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
