@@ -42,7 +42,7 @@ class Config(table1.Config):
 _SAMPLES = (500, 2000, 8000, 32_000)
 PRESETS: dict[str, Config] = {
     "smoke": Config(conditions=(1.0, 10.0), environments=(4,), samples=(200,), num_samples=200, num_seeds=2),
-    "quick": Config(num_samples=2000, samples=(500, 8000), environments=(4, 10), num_batches=4),
+    "quick": Config(num_samples=2000, samples=(), environments=(4, 10), num_batches=4),
     "medium": Config(num_samples=12_000, samples=_SAMPLES, num_seeds=64),
     "paper": Config(num_samples=12_000, samples=_SAMPLES, num_seeds=256),
 }
