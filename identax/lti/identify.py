@@ -176,10 +176,14 @@ def _standard_errors(value, parameters, optimum, count: int) -> dict[str, np.nda
 def _kalman(given: Arranged, moments: Moments, design: Environments) -> _Found:
     blocks = jnp.asarray(given.blocks("kalman"))
     first = _closed_form(given, moments, design)
-    residual = float(np.trace(np.asarray(moments.covariance).mean(axis=0))) / (2 * moments.dim)
-    fit = kalman_fit.fit_kalman(
-        blocks, design, start=(np.asarray(first.transition), np.asarray(first.effect), 1e-3 * residual)
-    )
+    start = np.asarray(first.transition), np.asarray(first.effect)
+    # Too small a variance to start from ends at a local maximum now and then, so two guesses: a share of the
+    # observations' variance, and half of what the residual has in its quietest direction.
+    size = float(np.trace(np.asarray(moments.covariance).mean(axis=0))) / (2 * moments.dim)
+    pooled = np.tensordot(moments.share, closed_form.innovation_regression(moments).covariance, axes=1)
+    guesses = 1e-2 * size, max(float(np.linalg.eigvalsh(pooled)[0]) / 2, 1e-6 * size)
+    fits = [kalman_fit.fit_kalman(blocks, design, start=(*start, guess)) for guess in guesses]
+    fit = max(fits, key=lambda one: one.loglik)
     effect = np.asarray(fit.G)
     inverse = np.linalg.pinv(effect)
     unmixing = np.concatenate([-inverse @ np.asarray(fit.F), inverse], axis=1)
