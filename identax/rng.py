@@ -42,7 +42,7 @@ def permutation(key: Key[Array, ""], size: int) -> Int[Array, " size"]:
     """
     if size < 1:
         raise ValueError(f"permutation: found {size=}, wanted at least 1")
-    if not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(np.uint64) != np.uint64:
         return jax.random.permutation(key, size)
     index_bits = max(int(size - 1).bit_length(), 1)
     below = np.uint64(2**index_bits - 1)

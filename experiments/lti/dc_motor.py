@@ -158,11 +158,11 @@ def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
         y = np.asarray(world.pairs).reshape(config.num_environments, -1, 2)
         labels = np.repeat(np.arange(len(y)), y.shape[1])
         fit = identify_lti(y.reshape(-1, 2), labels, environments.variances, environments.means, method="kalman")
-        F, G = fit.system.A, fit.system.B
+        F, G, noise = fit.system.A, fit.system.B, fit.noise_variance or 0.0
         controls = [
             kalman_smoother(
                 y[e], F, G, np.eye(2), control_mean=environments.means[e],
-                control_variance=environments.variances[e], observation_covariance=fit.noise_variance,
+                control_variance=environments.variances[e], observation_covariance=noise,
             ).controls[::2]
             for e in range(config.num_environments)
         ]  # fmt: skip

@@ -34,7 +34,7 @@ def clipped(gradient: Float[Array | np.ndarray, "k p"], max_norm: ArrayLike) -> 
     Source: Rajendran et al. 2024's code; optax.clip_by_global_norm has no 1e-6.
     """
     norm = jnp.sqrt(jnp.sum(gradient**2))
-    return gradient * jnp.minimum(1, max_norm / (norm + 1e-6))
+    return jnp.asarray(gradient) * jnp.minimum(1, max_norm / (norm + 1e-6))
 
 
 def published_gradient(
@@ -44,7 +44,7 @@ def published_gradient(
     precisions: Float[Array | np.ndarray, "N k"],
 ) -> Float[Array, "k p"]:
     """Gradient of minus the mean of `published_loglik`: mean_n (W z_n - mu_n) / sigma2_n z_n^T."""
-    residual = (z @ unmixing.T - means) * precisions
+    residual = (jnp.asarray(z) @ unmixing.T - means) * precisions
     return residual.T @ z / z.shape[0]
 
 
