@@ -98,7 +98,10 @@ def _reproduce(arguments: list[str]) -> int:
     jobs = num_jobs(given.jobs, len(chosen), given.machine)
     workdirs = {name: _fresh_workdir(given.machine, name, given.tier) for name in chosen}
     if jobs > 1:
-        refused = run_beside(workdirs, given.tier, given.machine, jobs, _say)
+        # Every arm compiles for itself, so those with the most arms take longest: started last, they would run alone.
+        arms = {name: len(module.arms(module.PRESETS[given.tier])) for name, module in chosen.items()}
+        longest_first = {name: workdirs[name] for name in sorted(workdirs, key=lambda name: -arms[name])}
+        refused = run_beside(longest_first, given.tier, given.machine, jobs, _say)
         done = [name for name in workdirs if name not in refused]
         outcomes = {name: read_outcome(workdirs[name]) for name in done}
     else:
