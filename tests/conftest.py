@@ -11,19 +11,6 @@ _DEVICES = "--xla_force_host_platform_device_count=8"
 if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
 
-
-def _own_cores() -> None:
-    """A core of its own for every pytest worker: XLA's threads of two workers on the same cores wait for each other."""
-    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    if worker is None or not hasattr(os, "sched_setaffinity"):
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) >= workers:
-        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: workers])
-
-
-_own_cores()
-
 import jax
 import pytest
 
