@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.timing import alternate, compiled, wait
+from benchmarks.timing import alternate, compiled, result, wait
 from experiments.csi import simulation, tables
 from experiments.csi.simulation import TRACED, Config
 from identax.losses import softmax_cross_entropy
@@ -54,7 +54,7 @@ def measure(
     some = CONFIGS[presets[0]]
     sizes = {"dim": some.dim, "num_clusters": some.num_clusters, "batch_size": some.batch_size, "kappa": some.kappa}
     settings = {**sizes, **described, "steps_per_block": num_steps, "torch_threads": _cores() if torch else 0}
-    return _found(settings, "seconds per step", seconds, timings, derived)
+    return result(settings, "seconds per step", seconds, timings, derived)
 
 
 def programs(*, rows: tuple[str, ...] | None = None, num_seeds: int = 5) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def programs(*, rows: tuple[str, ...] | None = None, num_seeds: int = 5) -> dict
     for head, found in texts.items():
         derived |= {f"{head}: rows": counts[head], f"{head}: trials": counts[head] * num_seeds}
         derived[f"{head}: programs"] = len(found)
-    return _found({"rows": len(rows), "num_seeds": num_seeds}, "none", {}, {}, derived)
+    return result({"rows": len(rows), "num_seeds": num_seeds}, "none", {}, {}, derived)
 
 
 def blocked(*, num_labels: int, blocks: tuple[int, ...], rounds: int, batch_size: int = 1024, dim: int = 5) -> dict:
@@ -111,7 +111,7 @@ def blocked(*, num_labels: int, blocks: tuple[int, ...], rounds: int, batch_size
         derived[f"{form}: speedup over dense"] = timings["dense"].median / timings[form].median
         derived[f"{form}: largest relative difference"] = float(max(gaps))
     settings = {"num_labels": num_labels, "batch_size": batch_size, "dim": dim}
-    return _found(settings, "seconds per value and gradient", seconds, timings, derived)
+    return result(settings, "seconds per value and gradient", seconds, timings, derived)
 
 
 def cases(config: Config, num_labels: tuple[int, ...]) -> dict[str, Config]:
@@ -163,13 +163,3 @@ def _mean_loss(z, head, labels, *, block_size):
 def _widths(config: Config) -> str:
     widths = (1, *config.hidden, 1)
     return "-".join(str(config.dim * multiple) for multiple in widths)
-
-
-def _found(settings, unit, seconds, timings, derived):
-    return {
-        "settings": settings,
-        "unit": unit,
-        "compile_seconds": seconds,
-        "timings": {name: dataclasses.asdict(value) for name, value in timings.items()},
-        "derived": derived,
-    }

@@ -1,13 +1,12 @@
 """Linear systems: a step of the published training against eager PyTorch, and systems identified per second."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.timing import alternate, compiled, wait
+from benchmarks.timing import alternate, compiled, result, wait
 from experiments.lti import table1, worlds
 from identax.lti.closed_form import closed_form_unmixing
 from identax.lti.mle import fit_conditional
@@ -31,7 +30,7 @@ def training(
     timings, seconds, derived = {}, {}, {}
     with jax.enable_x64(True):
         for dim in dims:
-            flat = _flat(_world(dim, num_samples))
+            flat = worlds.flat_pairs(_world(dim, num_samples))
             steps = num_epochs * -(-len(flat[0]) // BATCH_SIZE)
             runs = {}
             for dtype in ("float32", "float64"):
@@ -55,7 +54,7 @@ def training(
                     timings[f"d {dim} torch"].median / timings[f"d {dim} identax float32"].median
                 )
     settings = {"num_samples": num_samples, "batch_size": BATCH_SIZE, "epochs_per_block": num_epochs}
-    return _found(settings, "seconds per step", seconds, timings, derived)
+    return result(settings, "seconds per step", seconds, timings, derived)
 
 
 def identification(*, num_systems: int, dim: int, rounds: int, num_samples: int = 2000) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def identification(*, num_systems: int, dim: int, rounds: int, num_samples: int 
             derived[f"{name}: systems per second"] = num_systems / timings[name].median
             derived[f"{name}: share of MCC above .99"] = float(np.mean(np.asarray(score(drawn, run())) > 0.99))
     settings = {"num_systems": num_systems, "dim": dim, "num_environments": dim + 1, "num_samples": num_samples}
-    return _found(settings, "seconds per call", seconds, timings, derived)
+    return result(settings, "seconds per call", seconds, timings, derived)
 
 
 def _config(dim, num_samples):
@@ -94,13 +93,6 @@ def _config(dim, num_samples):
 def _world(dim, num_samples):
     key = Trials.grid(1).keys[0]
     return jax.jit(lambda key: worlds.draw_world(key, _config(dim, num_samples), SWITCHES))(key)
-
-
-def _flat(world) -> list[np.ndarray]:
-    """z [N, 2 d], means [N, d] and variances [N, d] of every pair."""
-    num, size = world.pairs.shape[:2]
-    per_pair = [np.repeat(values, size, axis=0) for values in (world.environments.means, world.environments.variances)]
-    return [np.asarray(world.pairs).reshape(num * size, -1), *per_pair]
 
 
 def _epochs(count):
@@ -127,13 +119,3 @@ def _conditional(pairs, means, variances):
 def _controls(world, unmixing):
     dim = unmixing.shape[0]
     return world.controls.reshape(-1, dim), world.pairs.reshape(-1, 2 * dim) @ unmixing.T
-
-
-def _found(settings, unit, seconds, timings, derived):
-    return {
-        "settings": settings,
-        "unit": unit,
-        "compile_seconds": seconds,
-        "timings": {name: dataclasses.asdict(value) for name, value in timings.items()},
-        "derived": derived,
-    }

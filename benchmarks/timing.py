@@ -55,6 +55,23 @@ def compiled(fn: Callable, *args: Any, **jit: Any) -> tuple[Any, float]:
     return program, time.perf_counter() - begin
 
 
+def result(
+    settings: Mapping[str, Any],
+    unit: str,
+    compile_seconds: Mapping[str, float],
+    timings: Mapping[str, Measurement],
+    derived: Mapping[str, float],
+) -> dict[str, Any]:
+    """What a benchmark's function returns: all of it goes into the JSON."""
+    return {
+        "settings": settings,
+        "unit": unit,
+        "compile_seconds": compile_seconds,
+        "timings": {name: dataclasses.asdict(value) for name, value in timings.items()},
+        "derived": derived,
+    }
+
+
 def wait(tree: Any) -> Any:
     """Blocks until every array of `tree` is computed."""
     return jax.block_until_ready(tree)

@@ -11,6 +11,8 @@ import functools
 import numpy as np
 
 SEEDS = (42, 64, 982, 5748, 23567)
+SWEEP = {"author": tuple(float(number) for number in range(len(SEEDS)))}
+"""of the switch `author`: every seed once"""
 _ATTEMPTS = 100
 # fmt: off
 _STARTS = {

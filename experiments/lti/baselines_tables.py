@@ -20,7 +20,6 @@ from identax.run import Results
 from identax.run.experiment import Arm, Reference
 from identax.run.figures import bars
 from identax.run.report import Figure, figure_png
-from identax.study import Trials
 
 COMPILED = (*ESTIMATORS, "oracle", "pooled")
 """as `compiled_unmixings` names them"""
@@ -145,17 +144,12 @@ def _hosted(config, seed: int, values: tuple[tuple[str, float], ...]):
     Remembered: the table and the figure ask for the same.
     """
     with jax.enable_x64(True):
-        key, hparams = Trials.grid(config.num_seeds, seed=config.seed).keys[seed], dict(values)
-        world = _drawn(config)(key, hparams)
+        hparams = dict(values)
+        key, world = worlds.redrawn(worlds.draw_world, config, seed, hparams)
         kalman = hparams["noise"] > 0 and seed < config.kalman_systems
         gap = excitation_report(world.environments).smallest_gap
         scores = methods.host_scores(key, world, config, kalman=kalman)
         return gap, scores | {_LEVEL: {"MCC": methods.maximisers_mcc(stream(key, "levels"), world)}}
-
-
-@functools.lru_cache(maxsize=32)
-def _drawn(config):
-    return jax.jit(lambda key, hparams: worlds.draw_world(key, config, hparams))
 
 
 @functools.lru_cache(maxsize=32)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from experiments.lti.worlds import draw_motor, motor_environments
+from experiments.lti.worlds import draw_motor, motor_environments, redrawn
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
 from identax.lti import identify_lti, kalman_smoother
@@ -150,8 +150,7 @@ def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
     On the host, as its optimiser is; on the world that the compiled trial drew.
     """
     with jax.enable_x64(True):
-        key = Trials.grid(config.num_seeds, seed=config.seed).keys[seed]
-        world = _drawn(config)(key, {"noise_sd": level, "zero_means": config.zero_means})
+        _, world = redrawn(draw_motor, config, seed, {"noise_sd": level, "zero_means": config.zero_means})
         environments, moments = world.environments, pair_moments(world.pairs)
         closed = np.asarray(closed_form_unmixing(moments, environments.means, environments.variances))
         transition = np.asarray(innovation_regression(moments).transition)
@@ -172,11 +171,6 @@ def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
         scores["error of F below pairs'"] = float(relative_error(transition, world.system.A)) - scores["error of F"]
         scores["MCC above pairs'"] = scores["MCC"] - float(mcc(truth, pairs))
         return scores
-
-
-@functools.lru_cache(maxsize=8)
-def _drawn(config: Config):
-    return jax.jit(lambda key, hparams: draw_motor(key, config, hparams))
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:

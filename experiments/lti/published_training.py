@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.lti import authors
 from experiments.lti import published_training_tables as tables
-from experiments.lti.worlds import draw_motor, draw_world
+from experiments.lti.worlds import draw_motor, draw_world, flat_pairs, theirs_or_ours
 from identax.lti.moments import pair_moments, published_value
 from identax.lti.published import decay_limit, wls_of_moments
 from identax.lti.sgd import orthonormal_rows, published_epoch
@@ -92,7 +92,6 @@ REFERENCES = tables.REFERENCES
 def arms(config: Config) -> Sequence[Arm]:
     """Random variances in eight columns, the maximal design at both sample sizes, the motor with and without means."""
     maximal = dataclasses.replace(config, design="maximal")
-    theirs = {"author": tuple(float(number) for number in range(len(authors.SEEDS)))}
     columns = {name: (0.0, 1.0) for name in ("use_B", "use_C", "zero_means")}
     motor = dataclasses.replace(
         config, plant="motor", dim=1, num_environments=3, num_samples=min(config.num_samples, 5000), batch_size=8,
@@ -100,12 +99,12 @@ def arms(config: Config) -> Sequence[Arm]:
         checkpoint_every=config.motor_steps, log_every=min(config.log_every, config.motor_steps),
     )  # fmt: skip
     made = {
-        "random": Arm("random", config, columns | theirs),
-        "maximal": Arm("maximal", maximal, theirs),
+        "random": Arm("random", config, columns | authors.SWEEP),
+        "maximal": Arm("maximal", maximal, authors.SWEEP),
         "maximal 28k": Arm(
-            "maximal 28k", dataclasses.replace(maximal, num_samples=config.num_samples * 7 // 3), theirs
+            "maximal 28k", dataclasses.replace(maximal, num_samples=config.num_samples * 7 // 3), authors.SWEEP
         ),
-        "motor": Arm("motor", motor, {"zero_means": (0.0, 1.0)} | theirs),
+        "motor": Arm("motor", motor, {"zero_means": (0.0, 1.0)} | authors.SWEEP),
     }
     return [made[part] for part in config.parts]
 
@@ -119,21 +118,18 @@ def build(config: Config) -> Study:
         dim, width = config.dim, 2 * world.pairs.shape[-1]
         unmixing = orthonormal_rows(stream(key, "unmixing"), dim, width)
         if width == 4:
-            theirs = jnp.asarray(authors.starts(dim))[jnp.clip(hparams["author"], 0).astype(int)]
-            unmixing = jnp.where(hparams["author"] >= 0, theirs, unmixing)
+            unmixing = theirs_or_ours(hparams["author"], authors.starts(dim), unmixing)
         truth = {"world": world, "moments": pair_moments(world.pairs)}
         return State(jnp.zeros((), jnp.int32), key, truth, unmixing, None, None, hparams)
 
     def step(state, batch):
         del batch
         world, hparams = state.truth["world"], state.hparams
-        environments, (num, size) = world.environments, world.pairs.shape[:2]
+        environments = world.environments
         unmixing = published_epoch(
             stream(step_key(state.key, state.step), "order"),
             state.params,
-            world.pairs.reshape(num * size, -1),
-            jnp.repeat(environments.means, size, axis=0),
-            jnp.repeat(environments.variances, size, axis=0),
+            *flat_pairs(world),
             batch_size=config.batch_size,
             learning_rate=hparams["learning_rate"],
             max_norm=hparams["max_norm"],

@@ -81,9 +81,8 @@ def arms(config: Config) -> Sequence[Arm]:
         made.append(Arm(f"d {dim}, random", of_design["random"], columns))
         made.append(Arm(f"d {dim}, maximal", of_design["maximal"]))
         once = {design: dataclasses.replace(each, num_seeds=1) for design, each in of_design.items()}
-        theirs = {"author": tuple(float(number) for number in range(len(authors.SEEDS)))}
-        made.append(Arm(f"d {dim}, random, published seeds", once["random"], columns | theirs))
-        made.append(Arm(f"d {dim}, maximal, published seeds", once["maximal"], theirs))
+        made.append(Arm(f"d {dim}, random, published seeds", once["random"], columns | authors.SWEEP))
+        made.append(Arm(f"d {dim}, maximal, published seeds", once["maximal"], authors.SWEEP))
     return made
 
 

@@ -86,8 +86,7 @@ def arms(config: Config) -> Sequence[Arm]:
     made = [Arm(f"d {dim}", dataclasses.replace(config, dim=dim), noise) for dim in config.dims]
     if 2 in config.dims:
         same = dataclasses.replace(config, dim=2, num_seeds=1)
-        theirs = {"author": tuple(float(number) for number in range(len(authors.SEEDS)))}
-        made.append(Arm(f"d 2, {table1_tables.SAME}", same, noise | theirs))
+        made.append(Arm(f"d 2, {table1_tables.SAME}", same, noise | authors.SWEEP))
     return made
 
 

@@ -1,7 +1,7 @@
 """The worlds of the linear-system studies: a random system, its environments, and pairs of observations from both."""
 
 import dataclasses
-from functools import partial
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from identax.dgp.lti_plants import dc_motor
 from identax.elimination import inverse
 from identax.lti import Environments, LinearSystem
 from identax.rng import stream
+from identax.study import Trials
 
 
 @jax.tree_util.register_dataclass
@@ -38,8 +39,8 @@ def draw_system(key, config, hparams) -> LinearSystem:
     system = LinearSystem(drawn.A, chosen["B"], chosen["C"])
     if "author" not in hparams:
         return system
-    theirs = _of_author(config, hparams)
-    return jax.tree.map(partial(jnp.where, hparams["author"] >= 0), LinearSystem(*(theirs[m] for m in "ABC")), system)
+    theirs = _of_authors(config, hparams)
+    return theirs_or_ours(hparams["author"], LinearSystem(*(theirs[name] for name in "ABC")), system)
 
 
 def draw_environments(key, config, hparams) -> Environments:
@@ -55,22 +56,27 @@ def draw_environments(key, config, hparams) -> Environments:
     else:
         drawn = random_environments(key, config.dim, config.num_environments or None)
     if "author" in hparams:
-        theirs = _of_author(config, hparams)
-        found = Environments(theirs["means"], theirs["variances"])
-        drawn = jax.tree.map(partial(jnp.where, hparams["author"] >= 0), found, drawn)
+        theirs = _of_authors(config, hparams)
+        drawn = theirs_or_ours(hparams["author"], Environments(theirs["means"], theirs["variances"]), drawn)
     return Environments(jnp.where(hparams["zero_means"] > 0, 0.0, drawn.means), drawn.variances)
 
 
-def _of_author(config, hparams):
-    """What the published seed `author` draws in the column of the switches."""
+def theirs_or_ours(author, theirs, ours):
+    """Where `author` is 0 to 4 the entry of this number of every array of `theirs` [5, ...], otherwise `ours`."""
+    author = jnp.asarray(author)
+    number = jnp.clip(author, 0).astype(int)
+    return jax.tree.map(lambda stacked, one: jnp.where(author >= 0, jnp.asarray(stacked)[number], one), theirs, ours)
+
+
+def _of_authors(config, hparams):
+    """What all published seeds draw in the column of the switches, [5, ...]."""
     if config.num_environments not in (0, config.dim + 1):
         raise ValueError(
             f"author: found num_environments={config.num_environments}, wanted {config.dim + 1}, as theirs"
         )
-    number = jnp.clip(jnp.asarray(hparams["author"]), 0).astype(int)
     column = [(jnp.asarray(hparams[name]) > 0).astype(int) for name in ("use_B", "use_C")]
     found = authors.table(config.dim, config.design == "maximal")
-    return {name: jnp.asarray(values)[number, column[0], column[1]] for name, values in found.items()}
+    return {name: jnp.asarray(values)[:, column[0], column[1]] for name, values in found.items()}
 
 
 def draw_world(key, config, hparams) -> World:
@@ -108,10 +114,27 @@ def motor_environments(key, config, zero_means, author=None) -> Environments:
     """Random variances of one control; where `author` is 0 to 4, those of the published seed of this number."""
     drawn = random_environments(stream(key, "environments"), 1, config.num_environments)
     if author is not None:
-        theirs = jax.tree.map(lambda values: jnp.asarray(values)[jnp.clip(author, 0).astype(int)], authors.motor())
-        found = Environments(theirs["means"], theirs["variances"])
-        drawn = jax.tree.map(partial(jnp.where, author >= 0), found, drawn)
+        theirs = authors.motor()
+        drawn = theirs_or_ours(author, Environments(theirs["means"], theirs["variances"]), drawn)
     return Environments(jnp.where(zero_means > 0, 0.0, drawn.means), drawn.variances)
+
+
+def flat_pairs(world: World):
+    """z = [y_t, y_{t+1}] [N, 2 d_y] of all pairs, and the means and variances [N, d_u] of the control at each."""
+    num, size = world.pairs.shape[:2]
+    per_pair = [jnp.repeat(law, size, axis=0) for law in (world.environments.means, world.environments.variances)]
+    return world.pairs.reshape(num * size, -1), *per_pair
+
+
+def redrawn(draw, config, seed: int, hparams) -> tuple[Any, World]:
+    """Key and world of a compiled trial once more, for methods that run on the host; `draw(key, config, hparams)`."""
+    key = Trials.grid(config.num_seeds, seed=config.seed).keys[seed]
+    return key, _compiled(draw, config)(key, dict(hparams))
+
+
+@lru_cache(maxsize=32)
+def _compiled(draw, config):
+    return jax.jit(lambda key, hparams: draw(key, config, hparams))
 
 
 def true_transition(system: LinearSystem):

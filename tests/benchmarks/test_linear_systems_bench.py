@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import linear_systems
+from experiments.lti.worlds import flat_pairs
 from identax.lti.sgd import orthonormal_rows, published_epoch
 from identax.rng import permutation
 
@@ -40,7 +41,7 @@ def test_an_epoch_in_torch_is_an_epoch(x64):
     pytest.importorskip("torch")
     from benchmarks.linear_systems_torch import Trainer
 
-    z, means, variances = linear_systems._flat(linear_systems._world(2, 200))
+    z, means, variances = flat_pairs(linear_systems._world(2, 200))
     start, key = orthonormal_rows(jax.random.key(1), 2, 4), jax.random.key(2)
     how = {"batch_size": 64, "learning_rate": 1e-2, "max_norm": 0.5}
     trainer = Trainer(start, z, means, variances, **how)
