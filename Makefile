@@ -13,7 +13,7 @@ demo: $(VENV)/.run
 	$(BIN)/python -m experiments reproduce --tier quick aninfonce/synthetic aninfonce/decoder
 
 test: $(VENV)/.test
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "not slow and not gpu" --quick-compile $(ARGS)
 
 test-all: $(VENV)/.test
 	$(PYTEST) $(ARGS)

@@ -1,4 +1,9 @@
-"""Strict settings for every test: 8 virtual CPU devices, no silent broadcasting, no legacy keys."""
+"""Strict settings for every test: 8 virtual CPU devices, no silent broadcasting, no legacy keys.
+
+Most of a test's time is the compiler's. `--quick-compile`, which `make test` passes, leaves out XLA's expensive passes;
+`make test-all` compiles as users do, and so do the tests in `AS_USERS` always: they are about compiled programs that
+agree to the bit, or spend their time in the programs themselves.
+"""
 
 import ctypes
 import gc
@@ -7,9 +12,11 @@ import sys
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
-_DEVICES = "--xla_force_host_platform_device_count=8"
-if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
+# The second: a program is compiled in one piece, which for small ones takes a sixth less.
+_FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_cpu_parallel_codegen_split_count=1")
+for _flag in _FLAGS:
+    if _flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
 
 import jax
 import pytest
@@ -30,6 +37,23 @@ def getkey():
     """Returns a function that hands out a fresh key at every call."""
     count = iter(range(10**6))
     return lambda: jax.random.fold_in(jax.random.key(20240628), next(count))
+
+
+AS_USERS = ("lti", "run")
+"""folders of tests/"""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick-compile", action="store_true", help="leave out XLA's expensive passes")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiler(request):
+    """Turns XLA's expensive passes off where asked for; programs compiled the other way are dropped."""
+    quick = request.config.getoption("--quick-compile") and request.path.parent.name not in AS_USERS
+    if quick != jax.config.read("jax_disable_most_optimizations"):
+        jax.config.update("jax_disable_most_optimizations", quick)
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="module", autouse=True)

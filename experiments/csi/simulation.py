@@ -120,7 +120,7 @@ PRESETS: dict[str, Config] = {
         num_seeds=2,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, num_steps=8000, num_supervised_steps=8000, num_evaluate=8192),
+    "medium": dataclasses.replace(_QUICK, num_steps=6000, num_supervised_steps=6000, num_evaluate=8192),
     "paper": Config(),
 }
 

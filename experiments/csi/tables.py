@@ -76,14 +76,13 @@ PRESETS: dict[str, Config] = {
     "medium": simulation.preset(
         Config,
         "quick",
-        supervised=("default", "d 10", "d 20", "C 10", "C 1000", "kappa 5", "kappa 50", "Laplace", "Normal"),
+        supervised=("default", "d 10", "C 10", "C 1000", "kappa 5", "kappa 50", "Laplace", "Normal"),
         diet=("default", "C 10", "kappa 50", "Laplace", "Laplace vectors", "Normal vectors"),
         unit_diet=("default",),
         num_steps=3000,
         num_supervised_steps=3000,
         evaluate_every=1000,
         wide_hidden=(5, 10, 10, 5),
-        wide_seeds=3,
     ),
     "paper": simulation.preset(Config, "paper"),
 }

@@ -36,7 +36,12 @@ def run_smoke(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name, arms", [("hard_negatives", ("hard",)), ("ensembles", ("ensemble",)), ("dimensions", ("aninfonce m=4",))]
+    "name, arms",
+    [
+        ("ensembles", ("ensemble",)),
+        pytest.param("hard_negatives", ("hard",), marks=pytest.mark.slow),
+        pytest.param("dimensions", ("aninfonce m=4",), marks=pytest.mark.slow),
+    ],
 )
 def test_smoke(run_smoke, name, arms):
     outcome = run_smoke(name, *arms)

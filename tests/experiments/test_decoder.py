@@ -32,29 +32,34 @@ def outcome(cache, tmp_path_factory):
     return run_experiment(decoder, "aninfonce/decoder", "smoke", options=options)
 
 
+@pytest.mark.slow
 def test_every_reference_is_measured_once_per_seed(outcome):
     assert [row.quantity for row in outcome.comparisons] == [reference.quantity for reference in decoder.REFERENCES]
     assert all(row.n == SMOKE.num_seeds and np.isfinite(row.mean) for row in outcome.comparisons)
 
 
+@pytest.mark.slow
 def test_the_gap_is_taken_seed_by_seed(outcome):
     measured = outcome.measured
     gap = measured["aninfonce: style R2"] - measured["infonce: style R2"]
     np.testing.assert_allclose(measured["style R2, AnInfoNCE above InfoNCE"], gap)
 
 
+@pytest.mark.slow
 def test_arms_start_from_the_same_encoder_in_the_same_world(outcome):
     starts = [outcome.results[arm].evaluation["style R2"][:, 0] for arm in ("aninfonce", "infonce", "supervised")]
     np.testing.assert_allclose(starts[1], starts[0], rtol=1e-5)
     np.testing.assert_allclose(starts[2], starts[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_contrastive_losses_start_near_their_collapsed_value(outcome):
     for arm in ("aninfonce", "infonce"):
         first = outcome.results[arm].train["loss"][:, 0]
         assert (abs(first - np.log(2 * SMOKE.batch_size - 1)) < 0.3).all()
 
 
+@pytest.mark.slow
 def test_report_shows_the_world(outcome):
     assert outcome.report.exists()
     folder = outcome.report.parent

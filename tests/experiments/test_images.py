@@ -26,6 +26,7 @@ def outcome(tmp_path_factory):
     return run_experiment(images, "aninfonce/images", "smoke", options=options)
 
 
+@pytest.mark.slow
 def test_every_reference_is_measured_once_per_seed(outcome):
     wanted = [reference.quantity for reference in images.REFERENCES if "0.1" not in reference.quantity]
     assert [row.quantity for row in outcome.comparisons] == wanted
@@ -34,12 +35,14 @@ def test_every_reference_is_measured_once_per_seed(outcome):
     assert len(list((outcome.report.parent / "figures").iterdir())) == 6
 
 
+@pytest.mark.slow
 def test_gaps_are_taken_seed_by_seed(outcome):
     for name in ("augmentations after", "augmentations R2 before", "classes before"):
         gap = outcome.measured[f"aninfonce: {name}"] - outcome.measured[f"infonce: {name}"]
         np.testing.assert_allclose(outcome.measured[f"{name}, AnInfoNCE above InfoNCE"], gap)
 
 
+@pytest.mark.slow
 def test_arms_start_alike_and_only_aninfonce_learns_the_precision(outcome):
     results = outcome.results
     for name, values in results["aninfonce"].evaluation.items():
@@ -49,6 +52,7 @@ def test_arms_start_alike_and_only_aninfonce_learns_the_precision(outcome):
     assert (results["aninfonce"].train["loss"][:, 0] == results["infonce"].train["loss"][:, 0]).all()
 
 
+@pytest.mark.slow
 def test_means_are_over_the_parameters_that_digits_have(outcome):
     names = ["brightness", "contrast", "crop_aspect", "crop_scale", "crop_x", "crop_y", "blur_sigma"]
     single = [outcome.measured[f"infonce: {name} after"] for name in names]

@@ -19,10 +19,17 @@ NAMES = ("table1", "dc_motor", "published_training", *SAME_TRIAL)
 _SLOW = ("published_training", *SAME_TRIAL)
 
 
-@pytest.mark.parametrize("name", ["table1", "dc_motor", *(pytest.param(n, marks=pytest.mark.slow) for n in _SLOW)])
-def test_smoke(name, tmp_path):
+@pytest.mark.parametrize(
+    "name, only",
+    [
+        ("table1", ("d 2, random",)),
+        ("dc_motor", ()),
+        pytest.param("table1", ("d 2, maximal, published seeds",), marks=pytest.mark.slow),
+        *(pytest.param(name, (), marks=pytest.mark.slow) for name in _SLOW),
+    ],
+)
+def test_smoke(name, only):
     module = registry.load(f"lti/{name}")
-    only = ("d 2, random", "d 2, maximal, published seeds") if name == "table1" else ()
     options = Options(mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=only)
     outcome = run_experiment(module, f"lti/{name}", "smoke", options=options)
     assert outcome.measured

@@ -72,6 +72,7 @@ def test_level_of_all_maximisers_is_that_of_a_rotation_for_equal_means_only(draw
     assert max(other) < min(same)
 
 
+@pytest.mark.slow
 def test_packages_that_are_missing_are_left_out_and_named(monkeypatch):
     real = importlib.util.find_spec
     missing = set(baselines_methods.PACKAGES.values())

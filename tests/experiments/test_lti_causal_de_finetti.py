@@ -35,6 +35,7 @@ def _rates(outcome, arm, name, mean_sd=1.0):
     return result.final(name)[result.where(mean_sd=mean_sd)]
 
 
+@pytest.mark.slow
 def test_the_run_is_finite_judged_by_name_and_drawn(outcome):
     assert set(outcome.measured) == {reference.quantity for reference in experiment.REFERENCES}
     for name, values in outcome.measured.items():
@@ -42,6 +43,7 @@ def test_the_run_is_finite_judged_by_name_and_drawn(outcome):
     assert outcome.report.exists() and len(list((outcome.report.parent / "figures").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_densities_agree_and_controls_do_not(outcome):
     final = outcome.results["one environment"].final
     assert final("joint density, trajectories permuted").max() <= 1e-9
@@ -50,6 +52,7 @@ def test_densities_agree_and_controls_do_not(outcome):
     assert final("Kalman against dense density, A 10 % off").min() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["one environment", "pooled"])
 def test_statements_hold_and_controls_fail(arm, outcome):
     width = tables.half_width(0.05, SEEDS * DATA_SETS)
@@ -60,6 +63,7 @@ def test_statements_hold_and_controls_fail(arm, outcome):
         assert _rates(outcome, arm, name).mean() > 0.05 + 4 * width, name
 
 
+@pytest.mark.slow
 def test_without_means_theta_does_not_show_in_means(outcome):
     with_means, without = (_rates(outcome, "pooled", "y_t and the other's y_t", sd).mean() for sd in (1.0, 0.0))
     assert with_means > 0.95 and without < 0.4

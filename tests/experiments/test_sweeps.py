@@ -16,6 +16,7 @@ from identax.study import Trials
 SMOKE = sweeps.PRESETS["smoke"]
 
 
+@pytest.mark.slow
 def test_smoke(tmp_path):
     only = ("concentration", "marginal")  # one program; another dim is another one
     mesh = make_mesh(devices=jax.devices()[:1])

@@ -24,6 +24,16 @@ def smoke(tmp_path_factory):
     return outcome, folder, "\n".join(said)
 
 
+def test_one_arm_runs_and_drops_the_spare_dim(tmp_path):
+    options = Options(workdir=tmp_path, mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=("bimodal",))
+    outcome = run_experiment(synthetic, "aninfonce/synthetic", "smoke", options=options)
+    assert outcome.report.exists() and outcome.measured
+    result = outcome.results["bimodal"]
+    assert all(np.isfinite(values).all() for values in result.evaluation.values())
+    np.testing.assert_array_equal(result.state.model_state["used"], np.tile([1, 1, 1, 1, 1, 1, 0], (2, 1)))
+
+
+@pytest.mark.slow
 def test_every_arm_runs_and_is_reported(smoke):
     outcome, folder, said = smoke
     assert list(outcome.results) == ["bimodal", "linear", "hard", "hard, no cure", "infonce", "infonce hard"]
@@ -38,6 +48,7 @@ def test_every_arm_runs_and_is_reported(smoke):
     assert json.loads((folder / "summary.json").read_text())["measured"].keys() == outcome.measured.keys()
 
 
+@pytest.mark.slow
 def test_every_reference_is_measured_and_none_has_a_band_in_smoke(smoke):
     outcome, _, _ = smoke
     assert {row.quantity for row in outcome.comparisons} == {r.quantity for r in synthetic.REFERENCES}
@@ -45,6 +56,7 @@ def test_every_reference_is_measured_and_none_has_a_band_in_smoke(smoke):
     assert all(set(reference.bands) <= {"quick"} for reference in synthetic.REFERENCES)
 
 
+@pytest.mark.slow
 def test_infonce_is_run_at_every_temperature_and_judged_at_its_own(smoke):
     outcome, _, _ = smoke
     result = outcome.results["infonce"]
@@ -52,6 +64,7 @@ def test_infonce_is_run_at_every_temperature_and_judged_at_its_own(smoke):
     assert len(outcome.measured["infonce: style R2"]) == synthetic.PRESETS["smoke"].num_seeds
 
 
+@pytest.mark.slow
 def test_warm_start_drops_the_spare_dim(smoke):
     outcome, _, _ = smoke
     state = outcome.results["bimodal"].state

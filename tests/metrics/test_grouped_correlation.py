@@ -35,6 +35,7 @@ def test_epoch_weighs_consecutive_batches_by_their_size(shifted, size, rest):
     np.testing.assert_allclose(epoch_mcc(latents, estimates, size), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_batches_are_an_expectation_over_random_ones(shifted):
     latents, estimates = (values.reshape(-1, 2) for values in shifted)
     rng = np.random.default_rng(1)
