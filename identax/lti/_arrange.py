@@ -3,11 +3,14 @@
 import dataclasses
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from identax.lti._checks import require_finite, require_positive
 from identax.lti.moments import Moments, unequal_moments
+
+_moments = jax.jit(unequal_moments, static_argnums=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Arranged:
 
     def moments(self) -> Moments:
         """Moments of the pairs in every environment."""
-        return unequal_moments(jnp.asarray(self.pairs), jnp.asarray(self.labels), len(self.variances))
+        return _moments(jnp.asarray(self.pairs), jnp.asarray(self.labels), len(self.variances))
 
     def blocks(self, method: str) -> np.ndarray:
         """[E, T, d_y]: one trajectory per environment, all cut to the shortest.

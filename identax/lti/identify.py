@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from identax._choices import check_choice
+from identax.elimination import inverse
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
 from identax.lti._arrange import Arranged, arrange
 from identax.lti.moments import Moments, conditional_value, reduced_moments
@@ -110,38 +111,56 @@ class _Found:
     diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
+# Compiled whole: operation by operation a first call compiles some four hundred programs.
+_unmixing = jax.jit(closed_form.closed_form_unmixing)
+_innovations = jax.jit(closed_form.innovation_regression)
+_instrumental_regression = jax.jit(instruments.instrumental_regression)
+_value = jax.jit(conditional_value)
+
+
 def _closed_form(given: Arranged, moments: Moments, design: Environments, transition=None) -> _Found:
-    unmixing = closed_form.closed_form_unmixing(moments, design.means, design.variances, transition=transition)
+    unmixing = _unmixing(moments, design.means, design.variances, transition=transition)
     if transition is None:
-        transition = closed_form.innovation_regression(moments).transition
+        transition = _innovations(moments).transition
     dim, rank = moments.dim, design.variances.shape[1]
     effect = np.linalg.pinv(np.asarray(unmixing[:, dim:]))
-    value = conditional_value(unmixing, moments, design.means, design.variances) if rank == dim else None
+    value = _value(unmixing, moments, design.means, design.variances) if rank == dim else None
     return _Found(transition, effect, unmixing, None if value is None else float(value))
 
 
 def _instrumental(given: Arranged, moments: Moments, design: Environments) -> _Found:
-    transition = instruments.instrumental_regression(jnp.asarray(given.blocks("instrumental")))
+    transition = _instrumental_regression(jnp.asarray(given.blocks("instrumental")))
     return _closed_form(given, moments, design, transition)
 
 
 def _conditional(given: Arranged, moments: Moments, design: Environments, restarts=0, seed=0) -> _Found:
     start = _closed_form(given, moments, design)
+    fit, values, best, hessian, slopes = _maximum(moments, design, start.unmixing, jax.random.key(seed), restarts)
+    errors = _standard_errors(np.asarray(hessian), slopes, given.num_transitions)
+    numbers = {"iterations": float(fit.iterations), "converged": float(fit.converged)}
+    if restarts:
+        numbers["starts at the best"] = float(np.mean(np.asarray(values) > float(fit.loglik) - 1e-8))
+    return _Found(
+        best["A"], best["B"], best["unmixing"], float(fit.loglik), standard_errors=errors, diagnostics=numbers
+    )
+
+
+@partial(jax.jit, static_argnames="restarts")
+def _maximum(moments: Moments, design: Environments, first, key, restarts: int):
+    """The best fit from `first` and random starts, the value of each, its system; Hessian and slopes at the optimum."""
     dim, rank = moments.dim, design.variances.shape[1]
     innovations = closed_form.innovation_regression(moments)
     pooled = jnp.tensordot(moments.share, innovations.covariance, axes=1)
     span = jnp.eye(dim) if rank == dim else closed_form.residual_range(pooled, rank)
     reduced = reduced_moments(moments, span)
-    first = jnp.concatenate([start.unmixing[:, :dim], start.unmixing[:, dim:] @ span.T], axis=1)
-    starts = first[None]
+    starts = jnp.concatenate([first[:, :dim], first[:, dim:] @ span.T], axis=1)[None]
     if restarts:
-        others = mle.random_starts(jax.random.key(seed), reduced, rank, restarts)
-        starts = jnp.concatenate([starts, others])
+        starts = jnp.concatenate([starts, mle.random_starts(key, reduced, rank, restarts)])
     fit, values = mle.fit_from_starts(reduced, design.means, design.variances, starts, max_iterations=5000)
     outside = (jnp.eye(dim) - span.T @ span) @ innovations.transition
 
     def parameters(unmixing):
-        effect = jnp.linalg.inv(unmixing[:, dim:])
+        effect = inverse(unmixing[:, dim:])
         return {
             "A": outside - span.T @ effect @ unmixing[:, :dim],
             "B": span.T @ effect,
@@ -149,22 +168,14 @@ def _conditional(given: Arranged, moments: Moments, design: Environments, restar
         }
 
     value = partial(conditional_value, moments=reduced, means=design.means, variances=design.variances)
-    errors = _standard_errors(value, parameters, fit.unmixing, given.num_transitions)
-    best = parameters(fit.unmixing)
-    numbers = {"iterations": float(fit.iterations), "converged": float(fit.converged)}
-    if restarts:
-        numbers["starts at the best"] = float(jnp.mean(values > fit.loglik - 1e-8))
-    return _Found(
-        best["A"], best["B"], best["unmixing"], float(fit.loglik), standard_errors=errors, diagnostics=numbers
-    )
+    best, slopes = parameters(fit.unmixing), jax.jacobian(parameters)(fit.unmixing)
+    return fit, values, best, jax.hessian(value)(fit.unmixing), slopes
 
 
-def _standard_errors(value, parameters, optimum, count: int) -> dict[str, np.ndarray]:
+def _standard_errors(hessian: np.ndarray, slopes: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:
     """Delta method: covariance of W is the inverse of count x the negative Hessian of the mean log-likelihood."""
-    size = optimum.size
-    hessian = np.asarray(jax.hessian(value)(optimum)).reshape(size, size)
-    covariance = np.linalg.pinv(-hessian, hermitian=True) / count
-    slopes = jax.jacobian(parameters)(optimum)
+    size = hessian.shape[0] * hessian.shape[1]
+    covariance = np.linalg.pinv(-hessian.reshape(size, size), hermitian=True) / count
     made = {}
     for name, slope in slopes.items():
         flat = np.asarray(slope).reshape(-1, size)
@@ -180,7 +191,7 @@ def _kalman(given: Arranged, moments: Moments, design: Environments) -> _Found:
     # Too small a variance to start from ends at a local maximum now and then, so two guesses: a share of the
     # observations' variance, and half of what the residual has in its quietest direction.
     size = float(np.trace(np.asarray(moments.covariance).mean(axis=0))) / (2 * moments.dim)
-    pooled = np.tensordot(moments.share, closed_form.innovation_regression(moments).covariance, axes=1)
+    pooled = np.tensordot(moments.share, _innovations(moments).covariance, axes=1)
     guesses = 1e-2 * size, max(float(np.linalg.eigvalsh(pooled)[0]) / 2, 1e-6 * size)
     fits = [kalman_fit.fit_kalman(blocks, design, start=(*start, guess)) for guess in guesses]
     fit = max(fits, key=lambda one: one.loglik)
