@@ -96,7 +96,7 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(
-        _QUICK, sets=("upright_sprites", "sprites", "scenes"), num_fit=10_000, batch_size=256, num_steps=2100,
+        _QUICK, num_fit=10_000, batch_size=256, num_steps=2100,
     ),
     "paper": Config(),
 }  # fmt: skip

@@ -76,7 +76,7 @@ PRESETS: dict[str, Config] = {
     "medium": simulation.preset(
         Config,
         "quick",
-        supervised=("default", "d 10", "C 10", "C 1000", "kappa 5", "kappa 50", "Laplace", "Normal"),
+        supervised=("default", "C 10", "C 1000", "kappa 5", "kappa 50", "Laplace", "Normal"),
         diet=("default", "C 10", "kappa 50", "Laplace", "Laplace vectors", "Normal vectors"),
         unit_diet=("default",),
         num_steps=3000,
