@@ -1,8 +1,9 @@
 """Strict settings for every test: 8 virtual CPU devices, no silent broadcasting, no legacy keys.
 
-Most of a test's time is the compiler's. `--quick-compile`, which `make test` passes, leaves out XLA's expensive passes;
-`make test-all` compiles as users do, and so do the tests in `AS_USERS` always: they are about compiled programs that
-agree to the bit, or spend their time in the programs themselves.
+Most of a test's time is the compiler's. `--quick-compile`, which `make test` passes, leaves out XLA's expensive passes,
+but not in `FAST_PROGRAMS`: those tests are about compiled programs that agree to the bit, or spend their time in the
+programs themselves. They have all programs at the level at which runs compile theirs on a CPU, 1.
+`make test-all` compiles as users do.
 """
 
 import ctypes
@@ -13,7 +14,9 @@ from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 # The second: a program is compiled in one piece, which for small ones takes a sixth less.
-_FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_cpu_parallel_codegen_split_count=1")
+_FLAGS = ["--xla_force_host_platform_device_count=8", "--xla_cpu_parallel_codegen_split_count=1"]
+if "--quick-compile" in sys.argv:  # pytest's workers inherit the variable
+    _FLAGS.append("--xla_backend_optimization_level=1")
 for _flag in _FLAGS:
     if _flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
@@ -39,7 +42,7 @@ def getkey():
     return lambda: jax.random.fold_in(jax.random.key(20240628), next(count))
 
 
-AS_USERS = ("lti", "run")
+FAST_PROGRAMS = ("lti", "run")
 """folders of tests/"""
 
 
@@ -50,7 +53,7 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="module", autouse=True)
 def _compiler(request):
     """Turns XLA's expensive passes off where asked for; programs compiled the other way are dropped."""
-    quick = request.config.getoption("--quick-compile") and request.path.parent.name not in AS_USERS
+    quick = request.config.getoption("--quick-compile") and request.path.parent.name not in FAST_PROGRAMS
     if quick != jax.config.read("jax_disable_most_optimizations"):
         jax.config.update("jax_disable_most_optimizations", quick)
         jax.clear_caches()

@@ -173,7 +173,7 @@ def test_no_collectives_at_the_start_and_in_the_evaluation(monkeypatch):
     monkeypatch.setattr(
         jax.stages.Lowered,
         "compile",
-        lambda lowered: texts.append(compiled := compile_(lowered)) or compiled,
+        lambda lowered, *options: texts.append(compiled := compile_(lowered, *options)) or compiled,
     )
     programs.evaluate(programs.start(placed.keys, placed.hparams))
     assert len(texts) == 2

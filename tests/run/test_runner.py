@@ -277,3 +277,27 @@ def test_results_say_how_long_and_where(tmp_path):
     found = train(workdir=tmp_path / "run")
     assert isinstance(found, Results) and found.workdir == (tmp_path / "run").resolve()
     assert set(found.seconds) == {"compile", "run"} and found.num_steps == 20
+
+
+@pytest.mark.parametrize(
+    ("flags", "few", "wanted"),
+    [
+        ("", False, {"xla_backend_optimization_level": 1}),
+        ("--xla_dump_max_hlo_modules=1", False, {"xla_backend_optimization_level": 1}),
+        ("--xla_backend_optimization_level=3", False, {}),
+        ("", True, {}),
+    ],
+)
+def test_cpu_programs_compile_at_level_1_unless_told_otherwise(monkeypatch, flags, few, wanted):
+    found, compile_ = [], jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda lowered, options: found.append(options) or compile_(lowered, options)
+    )
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", few)
+    try:
+        train(regression_study(), num_steps=1, log_every=1)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+    assert found and all(options == wanted for options in found)
