@@ -95,9 +95,7 @@ PRESETS: dict[str, Config] = {
         num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4, num_seeds=2,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK, num_fit=10_000, batch_size=256, num_steps=2100,
-    ),
+    "medium": dataclasses.replace(_QUICK, num_fit=10_000, num_steps=1500),
     "paper": Config(),
 }  # fmt: skip
 

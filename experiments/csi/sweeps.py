@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.csi import simulation, simulation_tables
+from experiments.csi.noise_size import noise_sizes
 from identax.run import Results
 from identax.run.experiment import Arm, Reference
 from identax.run.report import Figure, figure_png
@@ -59,7 +60,7 @@ PRESETS: dict[str, Config] = {
     "medium": simulation.preset(
         Config, "quick", targets="class", noises=(0.0, 0.4, 0.8, 1.0), instance_noise=False, noise_steps=6000,
         batch_sizes=(128, 1024), kappas=(10.0, 50.0), clusters=(10, 100), dims=(10, 20), wide_hidden=(5, 10, 10, 5),
-        scales=(0.5, 1.0, 2.0), powers=(1.0, 2.0), boxes=(1.0, 3.0), batch_size=512, num_steps=2000,
+        scales=(0.5, 2.0), powers=(1.0, 2.0), boxes=(1.0, 3.0), batch_size=512, num_steps=2000,
         evaluate_every=1000, num_seeds=3,
     ),
     "paper": simulation.preset(Config, "paper"),
@@ -208,7 +209,7 @@ def _of_laws(config: Config, at: Mapping[str, Point]) -> dict[str, np.ndarray]:
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """R2 of latents and cluster vectors at every point of every sweep."""
+    """R2 of latents and cluster vectors at every point of every sweep, and the size of generalised normal noise."""
     drawn = []
     at = points(config, results)
     for sweep in ("label noise", "label noise of instances", "batch", "C", "generalised normal", "truncated Laplace"):
@@ -217,6 +218,8 @@ def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
         if chosen:
             caption = f"{sweep}: linear R2 of latents and of cluster vectors; mean and sample sd, dots are seeds."
             drawn.append(Figure(caption, figure_png(_picture(sweep, chosen))))
+    if "generalised normal" in results:
+        drawn.append(noise_sizes(config.powers, config.scales, config.seed))
     return drawn
 
 

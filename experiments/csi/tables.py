@@ -82,6 +82,8 @@ PRESETS: dict[str, Config] = {
         num_steps=3000,
         num_supervised_steps=3000,
         evaluate_every=1000,
+        num_evaluate=8192,
+        num_seeds=3,
         wide_hidden=(5, 10, 10, 5),
     ),
     "paper": simulation.preset(Config, "paper"),

@@ -5,8 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from experiments.csi import regimes, simulation, sweeps, tables
+from experiments.csi.noise_size import drawn_sizes, mean_size, noise_sizes
 from identax.run import Results, make_mesh
 from identax.run.experiment import Options, run_experiment
 from identax.study import Trials
@@ -92,6 +94,19 @@ def test_orderings_are_differences_by_seed():
     np.testing.assert_allclose(measured["DIET, kappa 50: R2 below default"], 0.2)
 
 
+def test_size_of_noise_is_the_laws_own_and_what_the_sampler_draws():
+    powers, scales = (0.7, 1.0, 1.5, 2.0), (0.5, 2.0)
+    drawn = drawn_sizes(powers, scales, seed=3)
+    for i, scale in enumerate(scales):
+        for j, p in enumerate(powers):
+            law = stats.gennorm(p, scale=scale)
+            expected = law.expect(abs)
+            np.testing.assert_allclose(mean_size(p, scale), expected, rtol=1e-7)
+            error = np.sqrt((law.var() - expected**2) / 20_000)
+            assert abs(drawn[i, j] - expected) < 6 * error
+    assert noise_sizes(powers, scales).png.startswith(b"\x89PNG")
+
+
 def test_unknown_rows_are_refused():
     with pytest.raises(ValueError, match="row"):
         tables.arms(dataclasses.replace(tables.PRESETS["smoke"], diet=("kappa 51",)))
@@ -135,7 +150,7 @@ def test_sweeps_measure_what_they_say():
     for quantity, value in wanted.items():
         np.testing.assert_allclose(measured[quantity], value, atol=1e-6, err_msg=quantity)
     assert {one.quantity for one in sweeps.REFERENCES} <= measured.keys()
-    assert len(sweeps.figures(config, results)) == 5
+    assert len(sweeps.figures(config, results)) == 6
 
 
 def test_noise_needs_its_two_ends():
