@@ -2,9 +2,9 @@
 
 R2 falls as the scale alpha grows and as p goes from 2 (Normal) to 1 (Laplace). Both make the noise larger:
 
-    E|x| = alpha Gamma(2/p) / Gamma(1/p),    density of x prop. to exp(-|x/alpha|^p):  alpha at p = 1, alpha/sqrt(pi) at 2
+    E|x| = alpha Gamma(2/p) / Gamma(1/p),    density of x prop. to exp(-|x/alpha|^p)
 
-so that what looks like an effect of the law's shape is partly one of its size.
+alpha at p = 1 and alpha/sqrt(pi) at p = 2: what looks like an effect of the law's shape is partly one of its size.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,11 @@ from identax.assumptions import (
     cross_entropy_report,
     diversity_rank,
 )
-from identax.dgp import identity
+from identax.dgp import TruncatedLaplace, identity
 from identax.run import Results
 from identax.run.experiment import Arm, Reference
 from identax.run.figures import learning_curves
+from identax.run.program import compiler_options
 from identax.run.report import Figure, figure_png
 from identax.study import Trials
 
@@ -64,12 +65,33 @@ def premises(arms: Sequence[Arm]) -> Mapping[str, Callable[[], Report]]:
     return {name: functools.partial(report, config) for name, config in last.items()}
 
 
+class _World(NamedTuple):
+    """What of a config the Bayes loss is compiled for; the law's parameters are traced."""
+
+    dim: int
+    num_clusters: int
+    num_labels: int
+    conditional: str
+    marginal: str
+    balanced: bool
+    targets: str
+    imbalance: float
+    label_noise: float
+    label_swaps: float
+
+
 def report(config: Any) -> Report:
-    """The premises on the very cluster vectors of the config's seeds, and their mean Bayes loss."""
-    hparams = {name: getattr(config, name) for name in ("kappa", "scale", "shape", "imbalance")}
-    dgp = world(config, identity())  # the theory speaks about latents
+    """The premises on the very cluster vectors of the config's seeds, and their mean Bayes loss.
+
+    Raises `ValueError` for parameters of the world outside their range.
+    """
+    parameters = {name: getattr(config, name) for name in ("kappa", "scale", "shape")}
+    conditional = law(config, parameters)  # refuses what a compiled program could not
     keys = Trials.grid(config.num_seeds, seed=config.seed).keys
-    vectors = jax.vmap(lambda key: init_world(config, dgp, key, hparams)["vectors"])(keys)
+    judge = _bayes(_World(*(getattr(config, name) for name in _World._fields)))
+    vectors, bayes = judge(keys, jax.random.split(jax.random.key(1), len(keys)), parameters)
+    if isinstance(conditional, TruncatedLaplace):
+        conditional.check_centers(vectors.reshape(-1, config.dim))
     known = ClusterWorld(
         config.dim,
         config.num_clusters,
@@ -84,15 +106,25 @@ def report(config: Any) -> Report:
     )
     beta = None if config.learn_beta else config.beta
     objective = CrossEntropyObjective(config.targets, config.unit_features, config.unit_rows, beta)
-    return cross_entropy_report(known, objective, bayes=_bayes(config, vectors, law(config, hparams)))
+    error = jnp.sqrt(jnp.square(bayes.standard_error).sum()) / len(keys)
+    return cross_entropy_report(known, objective, bayes=BayesLoss(bayes.mean.mean(), error))
 
 
-def _bayes(config, vectors, conditional) -> BayesLoss:
-    def one(key, vectors):
-        return bayes_cross_entropy(
-            key,
+@functools.lru_cache(maxsize=64)
+def _bayes(config: _World) -> Callable[..., tuple[Any, BayesLoss]]:
+    """Keys of trials, keys of draws, parameters of the law -> cluster vectors and Bayes loss of every trial.
+
+    Compiled once for all arms that differ in training or in the law's parameters alone.
+    """
+    dgp = world(config, identity())  # the theory speaks about latents
+
+    def one(key, draws, parameters):
+        hparams = {**parameters, "imbalance": config.imbalance}
+        vectors = init_world(config, dgp, key, hparams)["vectors"]
+        return vectors, bayes_cross_entropy(
+            draws,
             vectors,
-            conditional,
+            law(config, parameters),
             num_labels=config.num_labels,
             targets=config.targets,
             label_noise=config.label_noise,
@@ -101,9 +133,7 @@ def _bayes(config, vectors, conditional) -> BayesLoss:
             num_samples=20_000 if config.conditional in CLOSED_FORMS else 2000,
         )
 
-    found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), len(vectors)), vectors)
-    error = jnp.sqrt(jnp.square(found.standard_error).sum()) / len(vectors)
-    return BayesLoss(found.mean.mean(), error)
+    return jax.jit(jax.vmap(one, (0, 0, None)), compiler_options=compiler_options())
 
 
 def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:

@@ -58,7 +58,7 @@ PRESETS: dict[str, Config] = {
         scales=(0.5, 1.0), powers=(1.0, 2.0), boxes=(1.0, 2.0),
     ),
     "medium": simulation.preset(
-        Config, "quick", targets="class", noises=(0.0, 0.4, 0.8, 1.0), instance_noise=False, noise_steps=6000,
+        Config, "quick", targets="class", noises=(0.0, 0.8, 1.0), instance_noise=False, noise_steps=6000,
         batch_sizes=(128, 1024), kappas=(10.0, 50.0), clusters=(10, 100), dims=(10, 20), wide_hidden=(5, 10, 10, 5),
         scales=(0.5, 2.0), powers=(1.0, 2.0), boxes=(1.0, 3.0), batch_size=512, num_steps=2000,
         evaluate_every=1000, num_seeds=3,

@@ -71,5 +71,5 @@ def _only(items, field, wanted):
     raise KeyError(f"found {[getattr(item, field) for item in items]}, wanted {wanted!r}")
 
 
-def _as_text(value: float | str) -> str:
+def _as_text(value: float | int | str) -> str:
     return value if isinstance(value, str) else f"{value:.4g}"

@@ -69,7 +69,8 @@ class Programs:
             self._on_phase(COMPILING)
             begin = time.perf_counter()
             with jax.set_mesh(self._mesh):
-                _CACHE[name] = make(self._study, self._mesh, self._how, *static).lower(*args).compile(_compiler_options())
+                lowered = make(self._study, self._mesh, self._how, *static).lower(*args)
+                _CACHE[name] = lowered.compile(compiler_options())
             self.compile_seconds += time.perf_counter() - begin
             if len(_CACHE) > _CACHE_SIZE:
                 _CACHE.pop(next(iter(_CACHE)))
@@ -82,7 +83,7 @@ def _numerics() -> tuple[Any, Any]:
     return jnp.zeros(()).dtype, jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _compiler_options() -> dict[str, int]:
+def compiler_options() -> dict[str, int]:
     """On a CPU, level 1 of LLVM's optimisations unless XLA_FLAGS or jax_disable_most_optimizations say otherwise.
 
     At XLA's own level, 3, compiling takes 1.5 to 3.5 times as long (it unrolls the samplers' short loops), and steps

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.csi import simulation
+from experiments.csi import simulation, simulation_tables
+from experiments.csi.clusters import init_world, world
+from identax.assumptions import bayes_cross_entropy
+from identax.dgp import VonMisesFisher, identity
 from identax.run import make_mesh
 from identax.run.experiment import Options, run_experiment
 from identax.study import Trials
@@ -115,3 +118,48 @@ def test_the_paper_preset_is_the_authors_setting():
     assert sum(leaf.size for leaf in jax.tree.leaves(state.params["encoder"])) == 216_305
     assert state.params["head"].shape == (1000, 5)
     assert [weight.shape for weight in state.truth["mixing"]] == [(5, 5)] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kappa": -1.0}, "kappa"),
+        ({"conditional": "laplace", "scale": 0.0}, "scale"),
+        ({"conditional": "truncated_laplace", "shape": 0.2}, "centre"),
+        ({"label_noise": 1.5}, "label_noise"),
+        ({"label_swaps": -0.5}, "swap_labels"),
+        ({"balanced": False, "imbalance": -2.0}, "imbalance"),
+        ({"num_labels": 5}, "num_labels"),
+    ],
+)
+def test_worlds_out_of_range_are_refused_before_training(change, message):
+    with pytest.raises(ValueError, match=message):
+        simulation_tables.report(dataclasses.replace(SMOKE, **change))
+
+
+def test_few_clusters_are_a_failed_premise_not_an_error():
+    lines = simulation_tables.report(dataclasses.replace(SMOKE, num_clusters=3)).lines()
+    assert any("FAILS" in line and "affine rank 2 of 3" in line for line in lines)
+
+
+def test_reports_share_a_program_and_keep_their_own_world():
+    simulation_tables._bayes.cache_clear()
+    changes = ({}, {"kappa": 40.0}, {"unit_rows": True, "num_steps": 3}, {"seed": 5})
+    found = [
+        float(simulation_tables.report(dataclasses.replace(SMOKE, **change)).prediction("Bayes loss").value)
+        for change in changes
+    ]
+    assert simulation_tables._bayes.cache_info().misses == 1
+    assert found[0] == found[2] and found[1] < found[0] - 0.2 and found[3] != found[0]
+    keys = Trials.grid(SMOKE.num_seeds, seed=SMOKE.seed).keys
+    dgp = world(SMOKE, identity())
+    direct = [
+        bayes_cross_entropy(
+            draws,
+            init_world(SMOKE, dgp, key, {"kappa": 40.0, "scale": 1.0, "shape": 2.0})["vectors"],
+            VonMisesFisher(40.0),
+            num_labels=SMOKE.num_labels,
+        ).mean
+        for key, draws in zip(keys, jax.random.split(jax.random.key(1), len(keys)), strict=True)
+    ]
+    np.testing.assert_allclose(found[1], np.mean(direct), rtol=1e-5)
