@@ -125,7 +125,10 @@ def project_rows(head: Embeddings) -> Float[Array, "N d"]:
 def _logsumexps(embeddings, head, block_size):
     """log sum_j exp(<w_j, z_b>) of every embedding: [B]."""
     if block_size is None:
-        return jax.nn.logsumexp(jnp.matmul(embeddings, head.T, precision=_HIGHEST), axis=1)
+        # With the barrier the head's gradient is formed as [d, N] and turned round afterwards. The product that XLA makes
+        # of the two otherwise, [N, B] by [B, d], takes several times as long on a CPU, as d is small.
+        columns = jax.lax.optimization_barrier(head.T)
+        return jax.nn.logsumexp(jnp.matmul(embeddings, columns, precision=_HIGHEST), axis=1)
     return cast(Array, _blocked(_padded(head, int(block_size)), embeddings, head.shape[0]))
 
 
@@ -169,12 +172,12 @@ def _backward(num, residuals, cotangent):
     def step(total, item):
         number, block = item
         weights = cotangent[:, None] * jnp.exp(_logits(number, block, embeddings, num) - sums[:, None])
-        of_block = jnp.matmul(weights.T, embeddings, precision=_HIGHEST)
+        of_block = jnp.matmul(embeddings.T, weights, precision=_HIGHEST)  # as [d, size]: see `_logsumexps`
         return total + jnp.matmul(weights, block, precision=_HIGHEST), of_block
 
     items = jnp.arange(blocks.shape[0]), blocks
     of_embeddings, of_blocks = jax.lax.scan(step, jnp.zeros_like(embeddings), items)
-    return of_blocks, of_embeddings
+    return of_blocks.swapaxes(1, 2), of_embeddings
 
 
 _blocked: Callable[..., Any] = jax.custom_vjp(_blocked_sums, nondiff_argnums=(2,))
