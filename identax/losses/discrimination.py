@@ -125,8 +125,8 @@ def project_rows(head: Embeddings) -> Float[Array, "N d"]:
 def _logsumexps(embeddings, head, block_size):
     """log sum_j exp(<w_j, z_b>) of every embedding: [B]."""
     if block_size is None:
-        # With the barrier the head's gradient is formed as [d, N] and turned round afterwards. The product that XLA makes
-        # of the two otherwise, [N, B] by [B, d], takes several times as long on a CPU, as d is small.
+        # With the barrier the head's gradient is formed as [d, N] and turned round afterwards. Otherwise XLA makes one
+        # product of the two, [N, B] by [B, d], which takes several times as long on a CPU, as d is small.
         columns = jax.lax.optimization_barrier(head.T)
         return jax.nn.logsumexp(jnp.matmul(embeddings, columns, precision=_HIGHEST), axis=1)
     return cast(Array, _blocked(_padded(head, int(block_size)), embeddings, head.shape[0]))
