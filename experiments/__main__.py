@@ -28,11 +28,11 @@ from rich.table import Table
 from experiments import registry
 from experiments.cli import Machine, Reproduce, make_config, parse_run
 from experiments.parallel import num_jobs, run_beside
+from identax.experiment import Options, Outcome, load_outcome, new_workdir, run_experiment
+from identax.report import comparison_table
+from identax.report.outcome import EXPERIMENT, read_outcome
 from identax.run import Interrupted, make_mesh
-from identax.run.experiment import Options, Outcome, load_outcome, new_workdir, run_experiment
 from identax.run.mesh import agree, exchange
-from identax.run.outcome import EXPERIMENT, read_outcome
-from identax.run.report import comparison_table
 from identax.run.trackers import TensorBoardSink, WandbSink
 
 HELP = ("-h", "--help")

@@ -19,11 +19,11 @@ from experiments.aninfonce import decoder_tables as tables
 from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
+from identax.experiment import Arm
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc, precision_recovery
 from identax.models import mlp
 from identax.rng import stream
-from identax.run.experiment import Arm
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")

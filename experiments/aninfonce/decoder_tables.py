@@ -15,11 +15,11 @@ from identax.assumptions import (
     pair_correlations,
 )
 from identax.dgp import DGP, ShellProjectedNormal, Sphere, bimodal_precision
+from identax.experiment import Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves, spectrum
+from identax.report.style import canvas
 from identax.run import Results
-from identax.run.experiment import Reference
-from identax.run.figures import bars, learning_curves, spectrum
-from identax.run.report import Figure, figure_png
-from identax.run.style import canvas
 
 SIDE = 28
 BLOCKS = ("content R2", "style R2")

@@ -19,13 +19,13 @@ from experiments.aninfonce import dimensions_tables as tables
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, linear_precision, random_invertible_mlp
+from identax.experiment import Arm
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
+from identax.report import Figure
 from identax.rng import stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")

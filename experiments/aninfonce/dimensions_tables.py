@@ -7,10 +7,10 @@ import numpy as np
 
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
 from identax.dgp import linear_precision
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars, learning_curves
-from identax.run.report import Figure, figure_png
 
 _EXPECTED = "expected of theory with m = n; the direction alone is known"
 REFERENCES = (

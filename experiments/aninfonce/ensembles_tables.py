@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars, learning_curves
-from identax.run.report import Figure, figure_png
 
 REFERENCES = (
     Reference("ensemble: MCC", "1: no two latents share both precisions (derived)", {"quick": (0.95, None)}),

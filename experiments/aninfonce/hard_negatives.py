@@ -21,13 +21,13 @@ from experiments.aninfonce import synthetic
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, pairs_with_negatives, random_invertible_mlp
+from identax.experiment import Arm
 from identax.losses import aninfonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
+from identax.report import Figure
 from identax.rng import step_key, stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.study import State, Study, gradient_study
 
 TRACED = ("high", "low", "negative_precision", "learning_rate", "precision_learning_rate")

@@ -16,10 +16,10 @@ from identax.assumptions import (
     oracle_precision,
 )
 from identax.dgp import identity, linear_precision, pairs_with_negatives
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import learning_curves, spectrum
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import learning_curves, spectrum
-from identax.run.report import Figure, figure_png
 
 KINDS = ("uniform", "isotropic", "anisotropic", "too hard")
 """names of the entries of `Config.negative_precision`"""

@@ -23,10 +23,10 @@ from experiments.aninfonce.optimizers import cosine, two_rate_adam
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
 from identax.cached_gradient import micro_batched_model
 from identax.data import epoch_batches, epoch_indices, image_source, take
+from identax.experiment import Arm
 from identax.losses import aninfonce
 from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
 from identax.rng import stream
-from identax.run.experiment import Arm
 from identax.softplus import inverse_softplus
 from identax.study import Study, gradient_study
 

@@ -10,11 +10,11 @@ import numpy as np
 from identax.assumptions import Report
 from identax.assumptions.report import Prediction, Premise
 from identax.data import load_digits
+from identax.experiment import Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves
+from identax.report.style import canvas
 from identax.run import Results
-from identax.run.experiment import Reference
-from identax.run.figures import bars, learning_curves
-from identax.run.report import Figure, figure_png
-from identax.run.style import canvas
 
 LAYERS = ("before", "after")
 _COMPARED = ("augmentations", "augmentations R2", "classes")

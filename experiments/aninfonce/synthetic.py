@@ -22,13 +22,13 @@ from experiments.aninfonce.optimizers import two_rate_adam
 from experiments.aninfonce.warm_start import canonical_start
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, random_invertible_mlp
+from identax.experiment import Arm
 from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
 from identax.models import mlp, normalize
+from identax.report import Figure
 from identax.rng import stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")

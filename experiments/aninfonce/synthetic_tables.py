@@ -19,10 +19,10 @@ from identax.assumptions import (
     pair_correlations,
 )
 from identax.dgp import anisotropic_pairs, identity
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves, spectrum
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars, learning_curves, spectrum
-from identax.run.report import Figure, figure_png
 
 _SITE = "project page, n=10, one run"
 _LOG = "shipped log, n=10, one run"

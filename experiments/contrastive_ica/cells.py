@@ -8,12 +8,12 @@ import numpy as np
 
 from experiments.contrastive_ica.matrix import HEADS, Cell, Config, check
 from experiments.contrastive_ica.worlds import FLAT, SPACES, fitted_temperature
-from identax._choices import check_choice
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
+from identax.checks import check_choice
+from identax.experiment import Arm
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 
 _ROOT2 = 2**0.5
 POSITIVES: Mapping[str, Mapping[str, Any]] = {

@@ -20,14 +20,14 @@ import optax
 
 from experiments.contrastive_ica import kitti_tables as tables
 from experiments.contrastive_ica.miniatures import miniature_kitti
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data import KittiMasks, KittiPairs, epoch_batches, load_kitti_masks
+from identax.experiment import Arm
 from identax.losses import bernoulli_nll, lp_infonce, slow_vae
 from identax.losses.elbo import sample_gaussian
 from identax.metrics import padded_mcc
 from identax.models import convnet, convnet_decoder
 from identax.rng import stream
-from identax.run.experiment import Arm
 from identax.study import Study, gradient_study
 
 TRACED = ("learning_rate", "temperature", "beta", "gamma", "rate")

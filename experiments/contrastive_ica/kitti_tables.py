@@ -7,10 +7,10 @@ import numpy as np
 
 from identax.assumptions import Report
 from identax.assumptions.report import Prediction, Premise
+from identax.experiment import Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves
 from identax.run import Results, final_values
-from identax.run.experiment import Reference
-from identax.run.figures import bars, learning_curves
-from identax.run.report import Figure, figure_png
 
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "unbounded L1": {"loss_p": 1, "head": "none"},

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.contrastive_ica import worlds
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp import random_invertible_mlp
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc

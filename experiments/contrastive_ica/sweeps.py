@@ -16,10 +16,10 @@ from jaxtyping import Float
 from experiments.contrastive_ica import cells, matrix
 from experiments.contrastive_ica.presets import SHARED
 from identax.assumptions import Report
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.style import canvas, legend, series_style
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.report import Figure, figure_png
-from identax.run.style import canvas, legend, series_style
 
 TRACED = matrix.TRACED
 build = matrix.build

@@ -14,9 +14,9 @@ from experiments.contrastive_ica import cells, matrix
 from experiments.contrastive_ica.matrix import Config
 from experiments.contrastive_ica.presets import SHARED
 from identax.assumptions import Report
+from identax.experiment import Arm, Reference
+from identax.report import Figure
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.report import Figure
 
 PRESETS: dict[str, Config] = {
     "smoke": SHARED["smoke"],

@@ -19,14 +19,14 @@ import optax
 
 from experiments.contrastive_ica import three_d_ident_tables as tables
 from experiments.contrastive_ica.miniatures import miniature_three_d_ident
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data import ThreeDIdent, ThreeDIdentPairs, epoch_batches
 from identax.data.three_d_ident import MEAN, STD
+from identax.experiment import Arm
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import block_heads, mlp, resnet18, small_convnet
 from identax.rng import stream
-from identax.run.experiment import Arm
 from identax.study import Study, gradient_study
 
 TRACED = ("learning_rate", "temperature")

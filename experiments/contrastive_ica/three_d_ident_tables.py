@@ -7,10 +7,10 @@ import numpy as np
 
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
 from identax.assumptions.report import Prediction, Premise
+from identax.experiment import Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.run import Results, final_values
-from identax.run.experiment import Reference
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 
 _L2 = {"objective": "lp_infonce", "loss_p": 2}
 _BOX: Mapping[str, Mapping[str, Any]] = {

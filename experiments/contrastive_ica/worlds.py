@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp import Sphere, VonMisesFisher
 from identax.dgp.truncated import truncated_generalized_normal
 from identax.models import normalize

@@ -20,13 +20,13 @@ from experiments.aninfonce.images_readout import by_chunk
 from experiments.aninfonce.optimizers import cosine
 from experiments.csi import dislib_tables as tables
 from experiments.csi.dislib_data import RENDERED, Part, parts, source_of, table_of
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data import epoch_batches, random_splits, take
+from identax.experiment import Arm
 from identax.losses import softmax_cross_entropy
 from identax.metrics import compiled_pearson_readout
 from identax.models import Model, mlp, resnet18, uniform_fan_in
 from identax.rng import stream
-from identax.run.experiment import Arm
 from identax.study import Study, gradient_study
 
 TRACED = ("learning_rate",)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data import DISLIB_SETS, DislibSource, DislibTable, dislib_source, dislib_table, random_splits
 from identax.dgp import scenes, sprites
 from identax.dgp.factors import Factor, FactorGrid

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from experiments.csi.dislib_data import table_of
+from identax.experiment import Arm, Reference
 from identax.metrics import pearson_readout
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
+from identax.report.style import canvas
 from identax.run import Results, final_values
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
-from identax.run.style import canvas
 
 _TABLE4 = {
     "dsprites": {

@@ -22,13 +22,13 @@ import numpy as np
 
 from experiments.csi import imagenetx_tables as tables
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data import PROXIES, imagenet_x_proxies, load_features, load_imagenet_x
+from identax.experiment import Arm
 from identax.metrics import balanced_sizes, balanced_split, logistic_regression, z_score
+from identax.report import Figure
 from identax.rng import stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.study import State, Study
 
 TRACED = ("l2",)

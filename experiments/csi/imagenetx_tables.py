@@ -9,11 +9,11 @@ from scipy.stats import spearmanr
 
 from identax.assumptions import Prediction, Premise, Report
 from identax.data import PROXIES
+from identax.experiment import Arm, Reference
 from identax.metrics import balanced_sizes, bonferroni, one_sample_t_test, standard_error
+from identax.report import Figure, figure_png
+from identax.report.style import INK, PALETTE, canvas, legend, reference_lines
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.report import Figure, figure_png
-from identax.run.style import INK, PALETTE, canvas, legend, reference_lines
 
 NETWORKS = ("resnet50", "resnet50_untrained", "vit_b_16", "vit_b_16_untrained", "pixels")
 EXCLUSIVE = "corrected, one factor per image"

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from scipy.special import gammaln
 
 from identax.dgp import Euclidean, GeneralizedNormal
+from identax.report import Figure, figure_png
+from identax.report.style import canvas, legend, series_style
 from identax.rng import stream
-from identax.run.report import Figure, figure_png
-from identax.run.style import canvas, legend, series_style
 
 _DRAWS = 20_000
 

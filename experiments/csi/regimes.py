@@ -14,10 +14,10 @@ import numpy as np
 
 from experiments.csi import simulation, simulation_tables
 from experiments.csi.simulation import Config
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 
 TRACED = simulation.TRACED
 build = simulation.build

@@ -21,13 +21,13 @@ from experiments.csi import simulation_tables as tables
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_losses
 from identax.dgp import label_noise, random_invertible_mlp, swap_labels
+from identax.experiment import Arm
 from identax.losses import project_rows, softmax_cross_entropy
 from identax.metrics import head_r2, linear_r2, singular_value_error
 from identax.models import mlp, uniform_fan_in
+from identax.report import Figure
 from identax.rng import stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.study import Study, gradient_study
 
 TRACED = ("kappa", "scale", "shape", "imbalance", "label_noise", "label_swaps", "beta", "learning_rate")

@@ -21,11 +21,11 @@ from identax.assumptions import (
     diversity_rank,
 )
 from identax.dgp import TruncatedLaplace, identity
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import learning_curves
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import learning_curves
 from identax.run.program import compiler_options
-from identax.run.report import Figure, figure_png
 from identax.study import Trials
 
 CLOSED_FORMS = ("vmf", "truncated_laplace")

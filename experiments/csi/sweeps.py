@@ -17,10 +17,10 @@ from jaxtyping import Float
 
 from experiments.csi import simulation, simulation_tables
 from experiments.csi.noise_size import noise_sizes
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.style import canvas, legend, series_style
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.report import Figure, figure_png
-from identax.run.style import canvas, legend, series_style
 
 TRACED = simulation.TRACED
 build = simulation.build

@@ -15,11 +15,11 @@ import numpy as np
 
 from experiments.csi import simulation, simulation_tables
 from experiments.csi.tables_references import LESS, references
-from identax._choices import check_choice
+from identax.checks import check_choice
+from identax.experiment import Arm
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 
 TRACED = simulation.TRACED
 build = simulation.build

@@ -1,6 +1,6 @@
 """What `csi/tables` is held against: Tables 2, 3 and 5 of the paper (n=5), as parts of 1 where they print percent."""
 
-from identax.run.experiment import Reference
+from identax.experiment import Reference
 
 LESS = "R2, supervised less DIET"
 

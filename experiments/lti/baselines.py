@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.lti import baselines_methods, baselines_tables, estimators, table1, worlds
+from identax.experiment import Arm
+from identax.report import Figure
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 
 FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")

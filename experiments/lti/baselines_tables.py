@@ -14,12 +14,12 @@ from experiments.lti.estimators import ESTIMATORS
 from identax.assumptions.lti import excitation_report
 from identax.assumptions.report import Premise
 from identax.assumptions.symmetry import expected_rotation_mcc
+from identax.experiment import Arm, Reference
 from identax.metrics import chance_mcc
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.rng import stream
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 
 COMPILED = (*ESTIMATORS, "oracle", "pooled")
 """as `compiled_unmixings` names them"""

@@ -19,11 +19,11 @@ from jax.scipy.special import ndtr, ndtri
 from experiments.lti import causal_de_finetti_tables as tables
 from experiments.lti import causal_de_finetti_worlds as worlds
 from identax.causal import fisher_z_test, partial_correlation
+from identax.experiment import Arm
 from identax.lti import joint_loglik, kalman_loglik
+from identax.report import Figure
 from identax.rng import stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.run.results import final_values
 
 FLOAT64 = True

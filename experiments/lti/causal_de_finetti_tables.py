@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from identax.assumptions.report import Prediction, Premise, Report
+from identax.experiment import Reference
+from identax.report import Figure, figure_png
+from identax.report.style import INK, MUTED, PALETTE, canvas, legend
 from identax.run import Results
-from identax.run.experiment import Reference
-from identax.run.report import Figure, figure_png
-from identax.run.style import INK, MUTED, PALETTE, canvas, legend
 
 INDEPENDENT = {
     "one environment": (

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from experiments.lti.worlds import draw_motor, motor_environments, redrawn
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
+from identax.experiment import Arm, Reference
 from identax.lti import identify_lti, kalman_smoother
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.moments import pair_moments
@@ -26,9 +27,8 @@ from identax.lti.published import decay_limit
 from identax.lti.realisation import transfer_function
 from identax.metrics import chance_mcc, mcc, relative_error, within_mcc
 from identax.metrics.linear_systems import frequency_grid
+from identax.report import Figure, figure_png
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.report import Figure, figure_png
 from identax.study import Trials
 
 FLOAT64 = True

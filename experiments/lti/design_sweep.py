@@ -15,9 +15,9 @@ from matplotlib.figure import Figure as Canvas
 
 from experiments.lti import table1, table1_tables
 from experiments.lti.estimators import ESTIMATORS
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.report import Figure, figure_png
 
 FLOAT64 = True
 TRACED = (*(name for name in table1.TRACED if name != "author"), "condition")

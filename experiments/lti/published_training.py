@@ -17,14 +17,14 @@ import numpy as np
 from experiments.lti import authors
 from experiments.lti import published_training_tables as tables
 from experiments.lti.worlds import draw_motor, draw_world, flat_pairs, theirs_or_ours
+from identax.experiment import Arm
 from identax.lti.moments import pair_moments, published_value
 from identax.lti.published import decay_limit, wls_of_moments
 from identax.lti.sgd import orthonormal_rows, published_epoch
 from identax.metrics import batch_mcc, epoch_mcc, mcc
+from identax.report import Figure
 from identax.rng import step_key, stream
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 from identax.study import State, Study
 
 FLOAT64 = True

@@ -11,10 +11,10 @@ from experiments.lti.table1_tables import COLUMNS
 from experiments.lti.table1_tables import premises as random_premises
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars, learning_curves
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars, learning_curves
-from identax.run.report import Figure, figure_png
 from identax.study import Trials
 
 _LOGGED = {

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from experiments.lti import authors, estimators, table1_tables, worlds
+from identax.experiment import Arm
+from identax.report import Figure
 from identax.run import Results
-from identax.run.experiment import Arm
-from identax.run.report import Figure
 
 FLOAT64 = True
 """second moments of ill-conditioned systems lose half of their digits"""

@@ -9,10 +9,10 @@ import numpy as np
 from experiments.lti import worlds
 from experiments.lti.estimators import ESTIMATORS
 from identax.assumptions.lti import lti_report
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 from identax.study import Trials
 
 COLUMNS = {

@@ -14,10 +14,10 @@ import numpy as np
 
 from experiments.lti import authors, table1, table1_tables
 from experiments.lti.estimators import ESTIMATORS
+from identax.experiment import Arm, Reference
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
 from identax.run import Results
-from identax.run.experiment import Arm, Reference
-from identax.run.figures import bars
-from identax.run.report import Figure, figure_png
 
 FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp import (
     Conditional,
     GeneralizedNormal,

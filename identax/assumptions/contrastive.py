@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
 from identax.assumptions.collapse import collapse_thresholds, collapsed_loss, moment_shares
 from identax.assumptions.oracle import optimal_precision
 from identax.assumptions.premises import identified_blocks, premises_of
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import equal_blocks, expected_rotation_mcc
+from identax.checks import check_choice
 
 SPACES = ("sphere", "box", "euclidean")
 LOSSES = ("infonce", "lp_infonce", "aninfonce")

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
 from identax.assumptions.bayes import TARGETS, BayesLoss
 from identax.assumptions.report import Prediction, Premise, Report
+from identax.checks import check_choice
 
 Vectors = Float[Array | np.ndarray, "..."]
 

@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import numpy as np
 
-from identax._choices import check_choice
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import expected_rotation_mcc
+from identax.checks import check_choice
 from identax.lti.system import Environments, LinearSystem
 from identax.lti.variability import check_environments
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.scenes import SCENE_GRID
 from identax.dgp.sprites import SPRITE_GRID

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data.dislib import dislib_table
 from identax.data.sources import prepare_command
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.data._prepared import READ_ERRORS, check_files, damaged, decoded, opened
 from identax.data.dislib import CODINGS, PIXELS, DislibTable, dislib_table
 from identax.data.dislib_prepare import dislib_command

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 
 FACTORS = (
     "multiple_objects", "background", "color", "brighter", "darker", "style", "larger", "smaller", "object_blocking",

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from scipy.spatial import KDTree
 from scipy.stats import vonmises_fisher
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp.base import Sample
 
 MEAN = (0.3292, 0.3278, 0.3215)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp._params import check_num, concrete
 from identax.rng import stream
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp._params import concrete
 from identax.lti.system import Environments, LinearSystem
 from identax.lti.variability import check_environments

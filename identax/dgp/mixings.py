@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.jacobi import singular_values
 from identax.rng import stream
 from identax.softplus import inverse_softplus

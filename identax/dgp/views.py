@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.dgp._params import check_num, checked_positive
 from identax.dgp.anisotropic import ShellProjectedNormal, anisotropic_law
 from identax.dgp.base import DGP, Sample

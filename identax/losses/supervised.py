@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.losses._checks import Embeddings, check_pairs
 
 REDUCTIONS = ("mean", "sum", "none")

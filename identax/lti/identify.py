@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.elimination import inverse
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
 from identax.lti._arrange import Arranged, arrange

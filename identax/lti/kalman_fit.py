@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 from jax.typing import ArrayLike
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.lti._checks import require_finite, require_positive
 from identax.lti._kalman_steps import StateSpace, loglik_of_settled
 from identax.lti.system import Environments

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.elimination import inverse, slogdet
 from identax.jacobi import psd_eigh
 from identax.lti.moments import Moments, conditional_value

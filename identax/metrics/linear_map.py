@@ -5,7 +5,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.jacobi import singular_values
 from identax.metrics._matching import Samples, as_floats, check_samples
 from identax.metrics.regression import all_finite, least_squares, linear_r2, r2_on_others

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.metrics._matching import Samples, correlations
 from identax.metrics.regression import least_squares
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.metrics._matching import Samples, as_floats, check_samples, match_by_rank
 
 SPLITS = ("half",)

@@ -5,7 +5,7 @@ import numpy as np
 from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.metrics._matching import Samples, as_floats
 
 

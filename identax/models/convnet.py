@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.models.base import Model
 from identax.models.layers import HE_FAN_IN
 from identax.models.mlp import HEADS, from_linen, output_head

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 
 DTYPES = ("float32", "bfloat16")
 HE_FAN_IN = nn.initializers.variance_scaling(2.0, "fan_in", "normal")

@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
 from identax.models.layers import compute_dtype, types_of

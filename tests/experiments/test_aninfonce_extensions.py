@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_tables
+from identax.experiment import Options, run_experiment
 from identax.run import Results, make_mesh
-from identax.run.experiment import Options, run_experiment
 from identax.study import Trials
 
 MODULES: dict[str, Any] = {"hard_negatives": hard_negatives, "ensembles": ensembles, "dimensions": dimensions}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.contrastive_ica import table1, table2
+from identax.experiment import Options, run_experiment
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 
 from experiments.contrastive_ica import kitti, kitti_tables, miniatures, three_d_ident
 from identax.data import load_kitti_masks
+from identax.experiment import Options, run_experiment
 from identax.losses import lp_infonce
 from identax.models import convnet
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 
 SMOKE = {module: module.PRESETS["smoke"] for module in (kitti, three_d_ident)}
 

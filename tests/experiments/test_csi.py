@@ -11,8 +11,8 @@ from experiments.csi import simulation, simulation_tables
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_cross_entropy
 from identax.dgp import VonMisesFisher, identity
+from identax.experiment import Options, run_experiment
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 from identax.study import Trials
 
 SMOKE = dataclasses.replace(simulation.PRESETS["smoke"], targets="class", num_steps=20)

@@ -9,8 +9,8 @@ from scipy import stats
 
 from experiments.csi import regimes, simulation, sweeps, tables
 from experiments.csi.noise_size import drawn_sizes, mean_size, noise_sizes
+from identax.experiment import Options, run_experiment
 from identax.run import Results, make_mesh
-from identax.run.experiment import Options, run_experiment
 from identax.study import Trials
 
 

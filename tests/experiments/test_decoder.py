@@ -10,8 +10,8 @@ import pytest
 
 from experiments.aninfonce import decoder
 from experiments.aninfonce.digits_decoder import trained_decoder
+from identax.experiment import Options, run_experiment
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 
 SMOKE = decoder.PRESETS["smoke"]
 

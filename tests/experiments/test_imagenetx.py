@@ -14,10 +14,10 @@ from experiments.csi import imagenetx
 from experiments.csi import imagenetx_tables as tables
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
 from identax.data import PROXIES
+from identax.experiment import Options, run_experiment
 from identax.metrics import balanced_split
 from identax.rng import stream
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 from tests.data import miniature_imagenet_x as miniature
 
 SMOKE = imagenetx.PRESETS["smoke"]

@@ -12,10 +12,10 @@ from sklearn.metrics import r2_score
 from experiments.aninfonce import images
 from experiments.aninfonce.images_readout import Labelled, held_out_r2, readouts
 from identax.data import image_source
+from identax.experiment import Options, run_experiment
 from identax.losses import aninfonce, infonce
 from identax.models import normalize
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 
 SMOKE = images.PRESETS["smoke"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from experiments import registry
+from identax.experiment import Options, run_experiment
 from identax.run import make_mesh
-from identax.run.experiment import Options, run_experiment
 
 SAME_TRIAL = ("table2", "design_sweep")
 """whose trial function is that of table1"""

@@ -11,12 +11,12 @@ import pytest
 
 from experiments import registry
 from experiments.lti import baselines, baselines_methods, baselines_tables, worlds
+from identax.experiment import run_experiment
 from identax.lti import markov_parameters
 from identax.lti.closed_form import innovation_regression
 from identax.lti.moments import pair_moments
 from identax.metrics import mcc, relative_error
 from identax.rng import stream
-from identax.run.experiment import run_experiment
 from identax.study import Trials
 
 DIM = 3

@@ -13,8 +13,8 @@ import pytest
 from experiments import parallel, registry
 from experiments.__main__ import main
 from experiments.cli import Machine, make_config
-from identax.run.experiment import load_outcome
-from identax.run.outcome import read_outcome
+from identax.experiment import load_outcome
+from identax.report.outcome import read_outcome
 
 HERE = Path(__file__).parent
 NAME, FED = "fakepaper/line", "fedpaper/letters"

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.metrics._matching import Samples, as_floats
 from identax.metrics.disentanglement._inputs import (
     check_pair,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from identax._choices import check_choice
+from identax.checks import check_choice
 from identax.metrics._matching import Samples, as_floats
 from identax.metrics.disentanglement._inputs import check_pair, factor_levels, host_arrays, is_discrete, ratio
 from identax.metrics.disentanglement.information import NUM_BINS, discretise, entropies, information_of_levels

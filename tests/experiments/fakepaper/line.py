@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.run.experiment import Arm, Reference
+from identax.experiment import Arm, Reference
 from identax.study import gradient_study
 
 TRACED = ("learning_rate",)

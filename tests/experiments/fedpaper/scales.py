@@ -9,7 +9,7 @@ import optax
 
 from identax.assumptions.report import Premise, Report
 from identax.data import epoch_batches
-from identax.run.experiment import Arm
+from identax.experiment import Arm
 from identax.study import gradient_study
 
 TRACED = ("learning_rate",)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from identax.run.style import (
+from identax.report.style import (
     DASHES,
     GRID,
     INK,

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from identax.run.figures import bars, learning_curves, scatter_latents, spectrum
-from identax.run.report import figure_png
-from identax.run.style import PALETTE
+from identax.report.figures import bars, learning_curves, scatter_latents, spectrum
+from identax.report.page import figure_png
+from identax.report.style import PALETTE
 
 STEPS = np.arange(5) * 10
 

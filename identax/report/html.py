@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from identax.run.css import CSS
+from identax.report.css import CSS
 
 Number = float | int | np.floating | np.integer
 

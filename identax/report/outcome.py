@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from identax.report.page import Comparison, Section, Table, trials_table, write_report
 from identax.run.progress import mean_sd
 from identax.run.records import write_json
-from identax.run.report import Comparison, Section, Table, trials_table, write_report
 from identax.run.results import Results
 
 EXPERIMENT = "experiment.json"

@@ -12,13 +12,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from identax.report.outcome import EXPERIMENT, Outcome, Reference, compare, summarise
+from identax.report.page import Figure
 from identax.run import guard
 from identax.run.environment import describe_environment
 from identax.run.loader import data_shard
 from identax.run.mesh import TrialMap, agree, make_mesh
-from identax.run.outcome import EXPERIMENT, Outcome, Reference, compare, summarise
 from identax.run.records import read_rows, write_json
-from identax.run.report import Figure
 from identax.run.results import Results
 from identax.run.runner import run
 from identax.study import Study, Trials

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from identax.run.figures import bars
-from identax.run.html import band_strip, format_mean_sd, format_value
-from identax.run.report import (
+from identax.report.figures import bars
+from identax.report.html import band_strip, format_mean_sd, format_value
+from identax.report.page import (
     Comparison,
     Figure,
     Section,

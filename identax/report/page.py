@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from identax.run import html
+from identax.report import html
 
 SEED, FAILED_AT = "seed", "failed at step"
 
