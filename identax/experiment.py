@@ -1,17 +1,19 @@
 """What an experiment module offers, and how all its studies become one run directory with one report."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from identax.assumptions import Prediction, Premise, Report
 from identax.report.outcome import EXPERIMENT, Outcome, Reference, compare, summarise
 from identax.report.page import Figure
 from identax.run import guard
@@ -37,13 +39,26 @@ __all__ = [
 ]
 
 
+PREMISES = "premises.json"
+
+
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One study of an experiment: a complete config, and values of traced fields to cross with the seeds."""
+    """One study of an experiment: a complete config, and values of traced fields to cross with the seeds.
+
+    With `after`, every trial starts from the `after_state` ("final", or "best" where that arm's study says which) of
+    the trial of the same seed in that arm, which `arms` lists before; a single trial there serves all. Its study has
+    `init(key, hparams, before)`. Batch size, schedule, optimiser and the kind of state may differ between both.
+    `fixed` are traced fields that `--sweep` does not cross with this arm, because its study does not read them: so
+    pre-training runs once, whatever is swept afterwards.
+    """
 
     name: str
     config: Any
     sweep: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    after: str | None = None
+    after_state: Literal["final", "best"] = "final"
+    fixed: Sequence[str] = ()
 
 
 @runtime_checkable
@@ -130,37 +145,53 @@ def _run_arms(
         "sweep": {field: list(values) for field, values in sweep.items()},
     }
     studies, feeds = agree(lambda: _built(module, arms, options.mesh))
-    agree(lambda: _claim(options, settings))
+    agree(lambda: _claim(options, settings, reports))
     for arm, report in reports.items():
         say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
-    results = {}
+    results: dict[str, Results] = {}
     for arm in arms:
         folder = None if options.workdir is None else options.workdir / arm.name
-        results[arm.name] = run(
-            studies[arm.name],
-            _trials(module, arm),
-            batches=feeds.pop(arm.name),
-            num_steps=arm.config.num_steps,
-            log_every=arm.config.log_every,
-            evaluate_every=arm.config.evaluate_every,
-            checkpoint_every=arm.config.checkpoint_every,
-            mesh=options.mesh,
-            trial_map=options.trial_map,
-            workdir=folder,
-            resume=options.resume and folder is not None and folder.exists(),
-            config=dataclasses.asdict(arm.config),
-            sinks=options.sinks(arm.name),
-            progress=options.progress,
-            title=f"{name} / {arm.name}",
-        )
+        with _naming(name, arm):
+            results[arm.name] = run(
+                studies[arm.name],
+                _trials(module, arm),
+                batches=feeds.pop(arm.name),
+                num_steps=arm.config.num_steps,
+                log_every=arm.config.log_every,
+                evaluate_every=arm.config.evaluate_every,
+                checkpoint_every=arm.config.checkpoint_every,
+                mesh=options.mesh,
+                trial_map=options.trial_map,
+                workdir=folder,
+                resume=options.resume and folder is not None and folder.exists(),
+                config=dataclasses.asdict(arm.config),
+                sinks=options.sinks(arm.name),
+                progress=options.progress,
+                title=f"{name} / {arm.name}",
+                after=None if arm.after is None else results[arm.after],
+                after_state=arm.after_state,
+            )
     return summarise(module, settings, config, results, reports, options.workdir)
 
 
-def _claim(options: Options, settings: dict[str, Any]) -> None:
-    """Process 0 refuses a run directory of another run and writes `experiment.json`, before anything is trained."""
+@contextlib.contextmanager
+def _naming(name: str, arm: Arm) -> Iterator[None]:
+    """What is refused of an arm that starts after another one names both."""
+    try:
+        yield
+    except ValueError as error:
+        if arm.after is None:
+            raise
+        raise ValueError(f"{name}: arm {arm.name!r}, which starts after {arm.after!r}: {error}") from error
+
+
+def _claim(options: Options, settings: dict[str, Any], reports: Mapping[str, Report]) -> None:
+    """Process 0 refuses a run directory of another run and writes what is known before anything is trained."""
     if options.workdir is None or jax.process_index() != 0:
         return
     guard.claim_workdir(options.workdir, settings, resume=options.resume, file=EXPERIMENT)
+    known = _load_reports(options.workdir)
+    write_json(options.workdir / PREMISES, known | {arm: _to_save(report) for arm, report in reports.items()})
     if not (options.workdir / EXPERIMENT).exists():
         write_json(options.workdir / EXPERIMENT, {"config": settings, "environment": describe_environment()})
 
@@ -193,8 +224,26 @@ def load_outcome(
             seconds=summary["seconds"][arm],
             workdir=workdir / arm,
         )
-    reports = _reports(module, config, list(results))
+    reports = {arm: _report(saved) for arm, saved in _load_reports(workdir).items() if arm in results}
     return summarise(module, settings, config, results, reports, workdir)
+
+
+def _load_reports(workdir: Path) -> dict[str, Any]:
+    path = workdir / PREMISES
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _to_save(report: Report) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else np.asarray(value).item()
+
+    parts = {"premises": report.premises, "predictions": report.predictions}
+    return {name: [{k: plain(v) for k, v in vars(one).items()} for one in part] for name, part in parts.items()}
+
+
+def _report(saved: Mapping[str, Any]) -> Report:
+    premises = [Premise(**one) for one in saved["premises"]]
+    return Report(premises, [Prediction(**one) for one in saved["predictions"]])
 
 
 def new_workdir(root: Path, name: str, preset: str) -> Path:
@@ -214,11 +263,24 @@ def _chosen_arms(
     unknown = [field for field in sweep if field not in module.TRACED]
     if unknown:
         raise ValueError(f"{name}: found sweep over {unknown[0]!r}, wanted a traced field: {list(module.TRACED)}")
-    chosen = [arm for arm in arms if not only or arm.name in only]
-    return [dataclasses.replace(arm, sweep={**arm.sweep, **sweep}) for arm in chosen]
+    for number, arm in enumerate(arms):
+        if arm.after is not None and arm.after not in names[:number]:
+            raise ValueError(
+                f"{name}: arm {arm.name!r} starts after {arm.after!r}, wanted an arm before it: {names[:number]}"
+            )
+    wanted = set(only or names)
+    for arm in reversed(arms):  # what a chosen arm starts after comes before it, and is run or resumed too
+        if arm.name in wanted and arm.after is not None:
+            wanted.add(arm.after)
+    chosen = [arm for arm in arms if arm.name in wanted]
+    return [dataclasses.replace(arm, sweep={**arm.sweep, **_without(arm.fixed, sweep)}) for arm in chosen]
 
 
-def _reports(module: ExperimentModule, config: Any, arms: Sequence[str]) -> dict[str, Any]:
+def _without(fixed: Sequence[str], sweep: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    return {field: values for field, values in sweep.items() if field not in fixed}
+
+
+def _reports(module: ExperimentModule, config: Any, arms: Sequence[str]) -> dict[str, Report]:
     """What the module's premises say of these arms."""
     found = {arm: report for arm, report in module.premises(config).items() if arm in arms}
     return {arm: report() if callable(report) else report for arm, report in found.items()}

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from identax.rng import step_key, stream
 
 HParams = Mapping[str, Any]
-Metrics = dict[str, Array]
+Metrics = Mapping[str, Any]
 
 
 @jax.tree_util.register_dataclass
@@ -38,21 +38,44 @@ class State:
     hparams: Any = dataclasses.field(default_factory=dict)
 
 
+class Best(NamedTuple):
+    """Which state of a trial is its best: the one with the smallest or largest evaluated `metric`, earliest of equals.
+
+    With `patience`, a trial stops after so many evaluations in a row without a new best one: it is frozen like a failed
+    trial and counts as finished. Select by data that no reported number is computed from.
+    """
+
+    metric: str
+    direction: Literal["min", "max"] = "min"
+    patience: int | None = None
+
+
 class Study(NamedTuple):
-    """How the parts become one trial; three pure functions that the runner maps over trials.
+    """How the parts become one trial; pure functions that the runner maps over trials.
 
     `init(key, hparams) -> state`; `step(state, batch) -> (state, metrics)` with `batch=None` when the step
     samples its own data; `evaluate(state, key) -> metrics`. A state is any pytree with `.step` and `.key`; a
     trial counts as failed when `.params` (the whole state where there are none) or the metric `loss` is not finite.
+    A study that starts after another one (`run(after=...)`) has `init(key, hparams, before)`: `before` is the state in
+    which the trial of the same seed ended there, of whatever kind.
+
+    Metrics are a dict of real scalars or small arrays, nested or not. One of the step may be a pair (sum, weight): its
+    value over a chunk of steps is the ratio of both sums, and empty where nothing was weighed (returns of episodes).
 
     `events` are rare changes of the state from outside the step, `(after_steps, change(state, key) -> state)`:
     a warm start, a reset of weights. Their steps are multiples of the runner's `log_every`.
+    `keep(state, key) -> {name: array}` are arrays of any size that the run keeps beside its metrics (trajectories,
+    images, matrices), at the evaluations after `keep_at` steps, by default after the last one alone.
+    `best` says which state to keep besides the last one.
     """
 
-    init: Callable[[Any, HParams], Any]
+    init: Callable[..., Any]
     step: Callable[[Any, Any], tuple[Any, Metrics]]
     evaluate: Callable[[Any, Any], Metrics]
     events: tuple[tuple[int, Callable[[Any, Any], Any]], ...] = ()
+    keep: Callable[[Any, Any], Mapping[str, Any]] | None = None
+    keep_at: tuple[int, ...] = ()
+    best: Best | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -121,28 +144,32 @@ def shard_batch(batch: Any) -> Any:
 
 def gradient_study(
     *,
-    init: Callable[[Key[Array, ""], HParams], tuple[Any, Any, Any]],
+    init: Callable[..., tuple[Any, Any, Any]],
     loss: Callable[[Any, State, Any, Key[Array, ""]], tuple[Float[Array, " N"], tuple[Any, Metrics]]],
     optimizer: Callable[[HParams], optax.GradientTransformation],
     evaluate: Callable[[State, Key[Array, ""]], Metrics],
     sample: Callable[[State, Key[Array, ""]], Any] | None = None,
     events: Sequence[tuple[int, Callable[[State, Key[Array, ""]], State]]] = (),
+    keep: Callable[[State, Key[Array, ""]], Mapping[str, Any]] | None = None,
+    keep_at: Sequence[int] = (),
+    best: Best | None = None,
 ) -> Study:
     """Composes a study that minimises a per-example loss by gradient descent.
 
-    * `init(key, hparams) -> (truth, params, model_state)`
+    * `init(key, hparams) -> (truth, params, model_state)`, or `init(key, hparams, before)` for a study that starts
+      after another one
     * `sample(state, key) -> batch`, drawn inside the step; None for studies fed by a loader
     * `loss(params, state, batch, key) -> (per_example [N], (model_state, metrics))`; its mean is minimised
     * `optimizer(hparams) -> optax transformation`, built from the trial's traced hyper-parameters, so a
       sweep over learning rates compiles once
     * `evaluate(state, key) -> metrics`
-    * `events`: `(after_steps, change(state, key) -> state)`, see `Study`
+    * `events`, `keep`, `keep_at`, `best`: see `Study`
 
     The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it.
     """
 
-    def init_state(key, hparams):
-        truth, params, model_state = init(key, hparams)
+    def init_state(key, hparams, *before):
+        truth, params, model_state = init(key, hparams, *before)
         opt_state = optimizer(hparams).init(params)
         return State(jnp.zeros((), jnp.int32), key, truth, params, model_state, opt_state, hparams)
 
@@ -164,4 +191,4 @@ def gradient_study(
         )
         return state, {"loss": value, **metrics}
 
-    return Study(init_state, step, evaluate, tuple(events))
+    return Study(init_state, step, evaluate, tuple(events), keep, tuple(keep_at), best)

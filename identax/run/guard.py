@@ -39,11 +39,30 @@ def check_events(study: Study, num_steps: int, log_every: int) -> None:
             )
 
 
+def check_keep(study: Study, num_steps: int, evaluate_every: int | None) -> None:
+    """Arrays are kept at evaluations; raises `ValueError` for steps that have none, and for a bad `best`."""
+    for step in study.keep_at:
+        evaluated = step in (0, num_steps) or (evaluate_every and step % evaluate_every == 0)
+        if not evaluated or not 0 <= step <= num_steps:
+            raise ValueError(
+                f"run: found keep_at={study.keep_at}, wanted evaluations: 0, num_steps={num_steps} or multiples of "
+                f"evaluate_every={evaluate_every} between"
+            )
+    if study.keep_at and study.keep is None:
+        raise ValueError(f"run: found keep_at={study.keep_at} without `keep`, wanted the function of the arrays")
+    best = study.best
+    if best is not None:
+        if best.direction not in ("min", "max"):
+            raise ValueError(f"run: found best.direction={best.direction!r}, wanted 'min' or 'max'")
+        if best.patience is not None and best.patience < 1:
+            raise ValueError(f"run: found best.patience={best.patience}, wanted at least 1 evaluation, or None")
+
+
 def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) -> int:
     """Estimate of the bytes one device needs, from shapes alone (rather too low than too high).
 
-    The state counts three times for the trials placed there (before, after, and the update between), plus the
-    largest array that one step makes, once per trial that runs at the same time.
+    The state counts three times for the trials placed there (before, after, and the update between; once more where
+    the best one is kept), plus the largest array that one step makes, once per trial that runs at the same time.
     """
     states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
     trials = jax.tree.leaves(abstract)[0].shape[0]
@@ -51,7 +70,8 @@ def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) 
     largest = _largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr)
     per_device = padded_size(trials, mesh) // mesh.shape["trial"]
     at_once = per_device if how == "vmap" else 1
-    return 3 * states // mesh.shape["trial"] + at_once * largest // mesh.shape["data"]
+    copies = 3 if study.best is None else 4
+    return copies * states // mesh.shape["trial"] + at_once * largest // mesh.shape["data"]
 
 
 def _largest_array(jaxpr: Any) -> int:

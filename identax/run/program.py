@@ -1,4 +1,4 @@
-"""The compiled programs of a study: start, advance by k steps, evaluate, and its events."""
+"""The compiled programs of a study: start, advance by k steps, evaluate, keep arrays, choose states, and its events."""
 
 import functools
 import os
@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool
 from identax.rng import step_key, stream
 from identax.run.mesh import TrialMap, map_trials, trial_sharding
 from identax.run.progress import COMPILING, RUNNING
+from identax.run.values import flat_metrics, is_weighted
 from identax.study import Study
 
 
@@ -22,7 +23,7 @@ class Progressed(NamedTuple):
 
     state: Any
     alive: Bool[Array, "..."]
-    metrics: Any  # {name: [T, k, ...]}, one value per step; those of a failed trial mean nothing
+    metrics: Any  # {name: [T, k, ...] or a pair of those}, one value per step; those of a failed trial mean nothing
     survived: Bool[Array, "..."]  # the same as `alive`, which the next call takes over while this one is read
 
 
@@ -39,13 +40,13 @@ class Programs:
     """
 
     def __init__(self, study: Study, mesh: Mesh, how: TrialMap, on_phase: Callable[[str], None]) -> None:
-        self._study, self._mesh, self._how, self._on_phase = study, mesh, how, on_phase
+        self.study, self._mesh, self._how, self._on_phase = study, mesh, how, on_phase
         self.events = study.events
         self.compile_seconds = 0.0
 
-    def start(self, keys: Any, hparams: Any) -> Any:
-        """Initial states of all trials."""
-        return self._call(_start, (keys, hparams))
+    def start(self, keys: Any, hparams: Any, before: Any = None) -> Any:
+        """Initial states of all trials, `before` the states to start from [T, ...] or None."""
+        return self._call(_start, (keys, hparams) if before is None else (keys, hparams, before))
 
     def advance(self, state: Any, alive: Any, batches: Any, num_steps: int) -> Progressed:
         """Runs `num_steps` steps; the state's buffers are donated. `batches` [k, N, ...] or None."""
@@ -55,6 +56,14 @@ class Programs:
         """Metrics {name: [T, ...]} at the current step."""
         return self._call(_evaluate, (state,))
 
+    def keep(self, state: Any) -> Any:
+        """Arrays to keep {name: [T, ...]} at the current step."""
+        return self._call(_keep, (state,))
+
+    def choose(self, chosen: Any, new: Any, old: Any) -> Any:
+        """`new` for the trials where `chosen` [T] and `old` for the others, in buffers of its own."""
+        return self._call(_choose, (chosen, new, old))
+
     def intervene(self, state: Any, alive: Any, number: int) -> Any:
         """State after the study's event `number`; failed trials stay as they are."""
         return self._call(_intervene, (state, alive), number)
@@ -63,13 +72,14 @@ class Programs:
         leaves, treedef = jax.tree.flatten(args)
         signature = treedef, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
         # By part, not by study: studies that differ in their loss alone share start and evaluation.
-        part = {_start: self._study.init, _evaluate: self._study.evaluate}.get(make, self._study)
+        own = {_start: self.study.init, _evaluate: self.study.evaluate, _keep: self.study.keep, _choose: None}
+        part = own.get(make, self.study)
         name = (make, part, self._mesh, self._how, static, signature, *_numerics())
         if name not in _CACHE:
             self._on_phase(COMPILING)
             begin = time.perf_counter()
             with jax.set_mesh(self._mesh):
-                lowered = make(self._study, self._mesh, self._how, *static).lower(*args)
+                lowered = make(self.study, self._mesh, self._how, *static).lower(*args)
                 _CACHE[name] = lowered.compile(compiler_options())
             self.compile_seconds += time.perf_counter() - begin
             if len(_CACHE) > _CACHE_SIZE:
@@ -94,10 +104,13 @@ def compiler_options() -> dict[str, int]:
 
 
 def _start(study: Study, mesh: Mesh, how: TrialMap):
-    def start(key, hparams):
-        return jax.tree.map(_strongly_typed, study.init(key, hparams))
+    def start(key, hparams, *before):
+        return jax.tree.map(_strongly_typed, study.init(key, hparams, *before))
 
-    return jax.jit(map_trials(start, mesh, how=how, num_args=2), out_shardings=trial_sharding(mesh))
+    def mapped(*args):
+        return map_trials(start, mesh, how=how, num_args=len(args))(*args)
+
+    return jax.jit(mapped, out_shardings=trial_sharding(mesh))
 
 
 def _strongly_typed(leaf: Any) -> Any:
@@ -108,9 +121,29 @@ def _strongly_typed(leaf: Any) -> Any:
 
 def _evaluate(study: Study, mesh: Mesh, how: TrialMap):
     def evaluate(state):
-        return study.evaluate(state, step_key(stream(state.key, "eval"), state.step))
+        found = flat_metrics(study.evaluate(state, step_key(stream(state.key, "eval"), state.step)), "evaluate")
+        return {name: _ratio(*value) if is_weighted(value) else value for name, value in found.items()}
 
     return jax.jit(map_trials(evaluate, mesh, how=how), out_shardings=trial_sharding(mesh))
+
+
+def _ratio(total: Any, weight: Any) -> Any:
+    return jnp.where(weight == 0, jnp.nan, total / weight)
+
+
+def _keep(study: Study, mesh: Mesh, how: TrialMap):
+    def keep(state):
+        assert study.keep is not None
+        return dict(study.keep(state, step_key(stream(state.key, "keep"), state.step)))
+
+    return jax.jit(map_trials(keep, mesh, how=how), out_shardings=trial_sharding(mesh))
+
+
+def _choose(study: Study, mesh: Mesh, how: TrialMap):
+    def choose(chosen, new, old):
+        return jax.tree.map(lambda one, other: jnp.where(chosen, one, other), new, old)
+
+    return jax.jit(map_trials(choose, mesh, how=how, num_args=3), out_shardings=trial_sharding(mesh))
 
 
 def _intervene(study: Study, mesh: Mesh, how: TrialMap, number: int):
@@ -124,6 +157,7 @@ def _intervene(study: Study, mesh: Mesh, how: TrialMap, number: int):
 def _advance(study: Study, mesh: Mesh, how: TrialMap, num_steps: int):
     def advance(state, alive, batches):
         new_state, metrics = jax.lax.scan(study.step, state, batches, length=num_steps)
+        metrics = flat_metrics(metrics, "step")
         # Trials share nothing, so a non-finite one cannot disturb the others. Going back to the last good
         # state once per chunk, not once per step, keeps the check out of the step's cost.
         alive = alive & _all_finite(getattr(new_state, "params", new_state)) & _all_finite(metrics.get("loss"))
@@ -144,9 +178,9 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
-def abstract_state(study: Study, mesh: Mesh, keys: Any, hparams: Any) -> Any:
+def abstract_state(study: Study, mesh: Mesh, keys: Any, hparams: Any, before: Any = None) -> Any:
     """Shapes, dtypes and shardings of the trial-batched state, without computing or compiling anything."""
-    shapes = jax.eval_shape(_all_at_once(study.init), keys, hparams)
+    shapes = jax.eval_shape(_all_at_once(study.init), keys, hparams, *([] if before is None else [before]))
     sharding = trial_sharding(mesh)
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
 

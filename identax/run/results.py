@@ -23,6 +23,9 @@ class Results:
     trial stays at its state before that chunk and its later values are NaN. `state` is the final trial-batched
     state. `seconds` has `compile` and `run` apart; where a loader feeds the study also `WAITED`, the part of `run` in
     which the device had nothing to do because the next batches were not there.
+    `arrays[name][step]` [T, ...] is what the study kept, of failed trials NaN (zero where there is no NaN). Where the
+    study says which state is best, `best_state` is trial-batched, `best_step` [T] says after how many steps it was
+    reached, and `stopped_at` [T] when patience was over (0: never).
     """
 
     trials: Trials
@@ -35,12 +38,37 @@ class Results:
     state: Any
     seconds: dict[str, float]
     workdir: Path | None = None
+    arrays: Mapping[str, Mapping[int, np.ndarray]] = dataclasses.field(default_factory=dict)
+    best_step: np.ndarray | None = None
+    best_state: Any = None
+    stopped_at: np.ndarray | None = None
 
     def final(self, name: str) -> np.ndarray:
         """Last evaluated value of metric `name`, [T, ...]. Raises `ValueError` for an unknown name."""
         if name not in self.evaluation:
             raise ValueError(f"Results.final: found {name!r}, wanted one of {sorted(self.evaluation)}")
         return self.evaluation[name][:, -1]
+
+    def at_best(self, name: str) -> np.ndarray:
+        """Evaluated value of metric `name` at the best state of each trial, [T, ...].
+
+        Raises `ValueError` for an unknown name, or when the study did not say which state is best.
+        """
+        if self.best_step is None:
+            raise ValueError("Results.at_best: found a study without `best`, wanted one that says which state is best")
+        self.final(name)
+        place = np.searchsorted(self.evaluation_steps, self.best_step)
+        return self.evaluation[name][np.arange(len(place)), place]
+
+    def kept(self, name: str, step: int | None = None) -> np.ndarray:
+        """The kept array `name` [T, ...] after `step` steps, by default the last; `ValueError` if it is not there."""
+        if name not in self.arrays:
+            raise ValueError(f"Results.kept: found {name!r}, wanted one of {sorted(self.arrays)}")
+        found = self.arrays[name]
+        step = max(found) if step is None else step
+        if step not in found:
+            raise ValueError(f"Results.kept: found step {step} of {name!r}, wanted one of {sorted(found)}")
+        return found[step]
 
     def where(self, **values: float) -> np.ndarray:
         """Mask [T] of the trials whose scalar hyper-parameters equal `values`."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from identax.run import guard
+from identax.run import guard, phases
 from identax.run.checkpoint import Checkpoints
 from identax.run.environment import describe_environment, enable_compilation_cache
 from identax.run.interrupt import StopRequest
@@ -44,6 +44,8 @@ def run(
     sinks: Iterable[Any] = (),
     progress: bool | None = None,
     title: str = "run",
+    after: Results | None = None,
+    after_state: phases.Which = "final",
 ) -> Results:
     """Runs all trials of a study and returns what was measured, trials apart.
 
@@ -53,13 +55,16 @@ def run(
     (default: only at the end) are multiples of `log_every`. `batches` feeds studies that do not sample their own
     data. Trials spread over the mesh's trial axis (default: all devices) and share a device by `trial_map`.
 
+    `after` has each trial start from the `after_state` ("final" or "best") of the trial of the same seed in an earlier
+    run, which the study's `init(key, hparams, before)` gets; a trial whose earlier one failed is failed from the start.
+
     With a `workdir`, writes `config.json`, `records.jsonl` and `checkpoints/`; SIGTERM or SIGINT saves at the
     next chunk boundary and raises `Interrupted` (exit code 75). `resume=True` continues from the newest intact
     checkpoint, on any number of devices. `config` is recorded and must be equal on resume.
 
     Raises `ValueError` before compiling for cadences that do not divide, a batch that does not divide over the
-    data axis, more trials than memory holds, or a workdir that is not to be written; and while training when a
-    host batch holds NaN or the loader ends, after saving the steps that are done.
+    data axis, more trials than memory holds, an earlier run that does not fit, or a workdir that is not to be written;
+    and while training when a host batch holds NaN or the loader ends, after saving the steps that are done.
     """
     study = study if isinstance(study, Study) else _study_of(study)
     cadence = Cadence(log_every, evaluate_every, checkpoint_every)
@@ -69,11 +74,13 @@ def run(
         raise ValueError("run: found 0 trials, wanted at least 1")
     guard.check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
     guard.check_events(study, num_steps, log_every)
+    guard.check_keep(study, num_steps, evaluate_every)
     enable_compilation_cache()
     mesh = make_mesh() if mesh is None else mesh
     placed = _place(trials, mesh)
     feed = Feed(None if batches is None else iter(batches), mesh)
-    abstract = abstract_state(study, mesh, placed.keys, placed.hparams)
+    before, failed_before = _before(after, after_state, trials, mesh)
+    abstract = abstract_state(study, mesh, placed.keys, placed.hparams, before)
     if num_steps:
         example = agree(feed.example)
         guard.check_data_axis(study, abstract, example, mesh)
@@ -85,6 +92,8 @@ def run(
         "seeds": np.asarray(trials.seeds).tolist(),
         "hparams": jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), trials.hparams),
     }
+    if after is not None:
+        settings["after"] = phases.fingerprint(after, after_state)
     folder = _open_workdir(workdir, settings, abstract, keep_checkpoints, resume=resume)
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", keep=keep_checkpoints)
     found = _newest(checkpoints, folder) if resume else None
@@ -92,8 +101,9 @@ def run(
     with Progress(num_steps, title=title, enabled=progress, start_step=start_step) as display, StopRequest() as stop:
         programs = Programs(study, mesh, trial_map, display.phase)
         session = Session(
-            programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, list(sinks), display
-        )
+            programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, list(sinks), display, before,
+            failed_before,
+        )  # fmt: skip
         try:
             return session.run(num_steps, stop, found)
         finally:
@@ -107,6 +117,16 @@ def _place(trials: Trials, mesh: Mesh) -> Trials:
     if jax.process_count() == 1:
         return jax.device_put(padded, sharding)
     return jax.jit(lambda tree: tree, out_shardings=sharding)(padded)
+
+
+def _before(after: Results | None, which: phases.Which, trials: Trials, mesh: Mesh) -> tuple[Any, np.ndarray]:
+    """The states to start from, padded and on the mesh, and the step 1 as that of failure where there is none."""
+    if after is None:
+        return None, np.zeros(len(trials), int)
+    index = phases.earlier_trials(after, trials)
+    state = phases.states_of(after, which)
+    padded = index[padding(len(trials), padded_size(len(trials), mesh))]
+    return phases.start_from(state, padded, mesh), (np.asarray(after.failed_at)[index] > 0).astype(int)
 
 
 @functools.lru_cache(maxsize=64)  # the same function gives the same study, which compiles once
