@@ -17,6 +17,7 @@ from identax.assumptions import Prediction, Premise, Report
 from identax.report.outcome import EXPERIMENT, Outcome, Reference, compare, summarise
 from identax.report.page import Figure
 from identax.run import guard
+from identax.run.arrays import KeptArrays
 from identax.run.environment import describe_environment
 from identax.run.loader import data_shard
 from identax.run.mesh import TrialMap, agree, make_mesh
@@ -199,7 +200,7 @@ def _claim(options: Options, settings: dict[str, Any], reports: Mapping[str, Rep
 def load_outcome(
     load: Callable[[str], ExperimentModule], workdir: Path, make_config: Callable[[ExperimentModule, dict], Any]
 ) -> Outcome:
-    """Rebuilds table and page of a finished run directory from its records, without running anything.
+    """Rebuilds table and page of a finished run directory from what it recorded, without computing anything anew.
 
     `load(name)` returns the experiment's module, `make_config(module, values)` its config. Raises `ValueError` when
     the directory holds no finished experiment.
@@ -223,6 +224,8 @@ def load_outcome(
             state=None,
             seconds=summary["seconds"][arm],
             workdir=workdir / arm,
+            arrays=KeptArrays(workdir / arm / "arrays").load(),
+            **{name: np.array(values) for name, values in summary.get("best", {}).get(arm, {}).items()},
         )
     reports = {arm: _report(saved) for arm, saved in _load_reports(workdir).items() if arm in results}
     return summarise(module, settings, config, results, reports, workdir)

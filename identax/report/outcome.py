@@ -71,6 +71,11 @@ def summarise(
         "comparisons": [dataclasses.asdict(row) | {"in_band": row.in_band} for row in comparisons],
         "failed_at": {arm: result.failed_at.tolist() for arm, result in results.items()},
         "seconds": {arm: result.seconds for arm, result in results.items()},
+        "best": {
+            arm: {name: values.tolist() for name, values in _choices(result).items()}
+            for arm, result in results.items()
+            if _choices(result)
+        },
     }
     write_json(workdir / "summary.json", _without_nan(summary))
     phases = [result.seconds for result in results.values()]
@@ -165,6 +170,7 @@ def _all_trials(results: Mapping[str, Results]) -> Table:
             for name, values in result.trials.hparams.items()
             if np.ndim(values) == 1 and len(np.unique(values)) > 1
         }
+        final |= {name.replace("_", " "): values for name, values in _choices(result).items()}
         tables.append((arm, trials_table(np.asarray(result.trials.seeds), varying, final, result.failed_at)))
     header = list(dict.fromkeys(column for _, table in tables for column in table.header))
     rows = [
@@ -173,6 +179,12 @@ def _all_trials(results: Mapping[str, Results]) -> Table:
         for row in table.rows
     ]
     return Table("", ("arm", *header), rows)
+
+
+def _choices(result: Results) -> dict[str, np.ndarray]:
+    """Where the best state of every trial is and where it stopped early, for studies that say so."""
+    found = {"best_step": result.best_step, "stopped_at": result.stopped_at}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _without_nan(content: Any) -> Any:

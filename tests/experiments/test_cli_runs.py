@@ -32,7 +32,7 @@ def test_run_writes_everything_and_is_in_band(run_line, tmp_path, capsys):
     assert "1 of 1 rows in band" in shown and str(tmp_path / "w" / "report.html") in shown
     assert shown.index("Premises") < shown.index("rows in band")
     assert {path.name for path in (tmp_path / "w").iterdir()} == {
-        "experiment.json", "summary.json", "figures", "report.html", "first", "second", "third"
+        "experiment.json", "premises.json", "summary.json", "figures", "report.html", "first", "second", "third"
     }  # fmt: skip
     assert settings_of(tmp_path / "w")["unchanged"]
     assert jax.config.jax_default_matmul_precision == "highest"
