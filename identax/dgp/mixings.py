@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.jacobi import singular_values
 from identax.rng import stream
 from identax.softplus import inverse_softplus
@@ -75,8 +75,7 @@ def random_invertible_mlp(
 
 def orthogonal(n: int) -> Mixing:
     """x = Q z with Q Haar-distributed on O(n). Raises `ValueError` for n < 1."""
-    if n < 1:
-        raise ValueError(f"orthogonal: found n={n}, wanted at least 1")
+    check_count("orthogonal", "n", n)
 
     def init(key: Key[Array, ""]) -> Float[Array, "n n"]:
         return jax.random.orthogonal(stream(key, "mixing"), n)

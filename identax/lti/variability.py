@@ -8,8 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-# Nothing of identax.dgp, whose worlds import this module while identax.lti may be loading.
-from identax.lti._checks import require_finite, require_positive
+from identax.checks import check_finite, check_positive
 from identax.lti.system import Environments
 
 
@@ -27,7 +26,7 @@ def variability_matrix(variances: ArrayLike | Sequence[Any]) -> Float[Array, "ro
         raise ValueError(
             f"variability_matrix: found variances of shape {np.shape(variances)}, wanted [E, d_u] with E >= 2"
         )
-    require_positive("variability_matrix", "variances", variances)
+    check_positive("variability_matrix", "variances", variances)
     values = jnp.asarray(variances)
     precisions = 1.0 / values.astype(jnp.result_type(float, values))
     return precisions[1:] - precisions[:1]
@@ -45,6 +44,6 @@ def check_environments(owner: str, environments: Environments, num_controls: int
         raise ValueError(
             f"{owner}: found environments of {variances[1]} controls, wanted d_u={num_controls} as the system has"
         )
-    require_finite(owner, "means", environments.means)
-    require_positive(owner, "variances", environments.variances)
+    check_finite(owner, "means", environments.means)
+    check_positive(owner, "variances", environments.variances)
     return variances[0], variances[1]

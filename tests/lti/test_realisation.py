@@ -50,7 +50,7 @@ def test_two_steps_of_zero_order_hold_are_one_of_twice_the_length_in_float32_and
         (np.eye(2), np.ones((3, 1)), 0.1, "found B of shape"),
         (np.eye(2), np.ones(2), 0.1, "found B of shape"),
         (np.eye(2), np.ones((2, 1)), 0.0, "found dt"),
-        (np.eye(2), np.ones((2, 1)), np.ones(2), "wanted one number"),
+        (np.eye(2), np.ones((2, 1)), np.ones(2), "wanted a scalar"),
         (np.full((2, 2), np.nan), np.ones((2, 1)), 0.1, "non-finite"),
     ],
 )
