@@ -8,8 +8,7 @@ import numpy as np
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import expected_rotation_mcc
 from identax.checks import check_choice, check_count, check_finite
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import check_environments
+from identax.dgp.lti_system import Environments, LinearSystem, check_environments
 
 _OBJECTIVE_FOUND = {
     "conditional": "log-determinant kept",

@@ -10,8 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count, check_positive, concrete
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import check_environments
+from identax.dgp.lti_system import Environments, LinearSystem, check_environments
 from identax.rng import stream
 
 

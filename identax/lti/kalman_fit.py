@@ -11,9 +11,8 @@ import scipy.optimize
 from jax.typing import ArrayLike
 
 from identax.checks import check_choice, check_finite, check_positive
+from identax.dgp.lti_system import Environments, check_environments
 from identax.lti._kalman_steps import StateSpace, loglik_of_settled
-from identax.lti.system import Environments
-from identax.lti.variability import check_environments
 
 _WARM_UP = 128
 _ROUND = 40  # iterations after which the curvature is measured anew
