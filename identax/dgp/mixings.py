@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Key
 from identax.checks import check_choice, check_count
 from identax.jacobi import singular_values
 from identax.rng import stream
-from identax.softplus import inverse_softplus
 
 _CHUNK = 1000  # matrices judged at once; bounds memory only
 
@@ -71,6 +70,14 @@ def random_invertible_mlp(
         return x
 
     return Mixing(init, apply, inverse)
+
+
+def inverse_softplus(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The x with log(1 + exp(x)) = y: y + log(1 - exp(-y)), for y > 0 (NaN below, -inf at 0).
+
+    Also where a positive parameter softplus(x), such as a learned precision, starts.
+    """
+    return y + jnp.log(-jnp.expm1(-y))
 
 
 def orthogonal(n: int) -> Mixing:
