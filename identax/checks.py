@@ -1,13 +1,90 @@
-"""One refusal of unknown names for the whole library."""
+"""The refusals of the whole library: `ValueError("where: found X, wanted Y")`, before anything is compiled.
+
+Every check takes `where` (who asks), the `name` of what was given and its value. Values that are unknown, because a
+program is being traced or other hosts hold them, pass: only their shapes are looked at.
+"""
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+Shape = tuple[int | str, ...]
+"""sizes of axes: a number, or the name of a size >= 1 that is free"""
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """Returns the value as NumPy where it is known now, None for a tracer or an array that other hosts hold."""
+    if isinstance(value, Tracer) or (isinstance(value, jax.Array) and not value.is_fully_addressable):
+        return None
+    return np.asarray(value)
 
 
 def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> None:
     """Raises `ValueError` with the nearest known spelling unless `value` is one of `choices`."""
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)
-        raise ValueError(
-            f"{where}: found {name}={value!r}, wanted one of {list(choices)}; did you mean {near[0]!r}?"
-        )
+        raise ValueError(f"{where}: found {name}={value!r}, wanted one of {list(choices)}; did you mean {near[0]!r}?")
+
+
+def check_count(where: str, name: str, value: int, least: int = 1) -> None:
+    """Raises `ValueError` for a number below `least`."""
+    if value < least:
+        raise ValueError(f"{where}: found {name}={value}, wanted at least {least}")
+
+
+def check_shape(where: str, name: str, value: Any, shape: Shape) -> None:
+    """Raises `ValueError` unless `value` has that shape, () for a scalar."""
+    found = np.shape(value)
+    fits = len(found) == len(shape) and all(
+        size >= 1 if isinstance(want, str) else size == want for want, size in zip(shape, found, strict=True)
+    )
+    if not fits:
+        wanted = f"[{', '.join(map(str, shape))}]" if shape else "a scalar"
+        free = ", ".join(size for size in shape if isinstance(size, str))
+        raise ValueError(f"{where}: found {name} of shape {found}, wanted {wanted}{f' with {free} >= 1' * bool(free)}")
+
+
+def check_finite(where: str, name: str, value: Any, shape: Shape | None = None) -> None:
+    """Raises `ValueError` unless the entries are finite, and of that shape."""
+    _check_entries(where, name, value, shape, lambda known: np.isfinite(known), "finite")
+
+
+def check_positive(where: str, name: str, value: Any, shape: Shape | None = None) -> None:
+    """Raises `ValueError` unless the entries are finite and > 0, and of that shape."""
+    _check_entries(where, name, value, shape, lambda known: known > 0, "positive finite")
+
+
+def check_nonnegative(where: str, name: str, value: Any, shape: Shape | None = None) -> None:
+    """Raises `ValueError` unless the entries are finite and >= 0, and of that shape."""
+    _check_entries(where, name, value, shape, lambda known: known >= 0, "non-negative finite")
+
+
+def check_between(
+    where: str, name: str, value: Any, low: float | int, high: float | int, shape: Shape | None = None
+) -> None:
+    """Raises `ValueError` unless low <= entries <= high, and of that shape."""
+    if shape is not None:
+        check_shape(where, name, value, shape)
+    known = concrete(value)
+    if known is None or ((known >= low) & (known <= high)).all():
+        return
+    if known.ndim == 0:
+        raise ValueError(f"{where}: found {name}={known}, wanted a number from {low} to {high}")
+    raise ValueError(f"{where}: found {name} from {known.min()} to {known.max()}, wanted {low} to {high}")
+
+
+def _check_entries(where, name, value, shape, good, wanted) -> None:
+    if shape is not None:
+        check_shape(where, name, value, shape)
+    known = concrete(value)
+    if known is None or (np.isfinite(known) & good(known)).all():
+        return
+    if known.ndim == 0:
+        raise ValueError(f"{where}: found {name}={known}, wanted a {wanted} number")
+    wrong = int((~np.isfinite(known)).sum())
+    found = f"{wrong} non-finite entries in {name}" if wrong else f"{name} down to {known.min():g}"
+    raise ValueError(f"{where}: found {found}, wanted {wanted} entries")

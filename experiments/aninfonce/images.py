@@ -21,13 +21,13 @@ from experiments.aninfonce import images_tables as tables
 from experiments.aninfonce.images_readout import Labelled, as_floats, readouts
 from experiments.aninfonce.optimizers import cosine, two_rate_adam
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
-from identax.cached_gradient import micro_batched_model
 from identax.data import epoch_batches, epoch_indices, image_source, take
+from identax.dgp.mixings import inverse_softplus
 from identax.experiment import Arm
 from identax.losses import aninfonce
 from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
+from identax.models.cached_gradient import micro_batched_model
 from identax.rng import stream
-from identax.softplus import inverse_softplus
 from identax.study import Study, gradient_study
 
 TRACED = ("precision_start", "learning_rate", "precision_learning_rate", "weight_decay")

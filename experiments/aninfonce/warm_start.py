@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from identax.dgp.mixings import inverse_softplus
 from identax.models import canonical_coordinates, fit_linear_layer
-from identax.softplus import inverse_softplus
 
 _SMALLEST_START = 0.5  # a latent must not start out unseen
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer, Key
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count, check_shape
 from identax.dgp import (
     Conditional,
     GeneralizedNormal,
@@ -119,8 +119,7 @@ def bayes_cross_entropy(
     Raises `ValueError` as `bayes_losses` does, and for fewer than 2 samples.
     Source: Reizinger et al. 2025, theorem 1 and its optimality equation.
     """
-    if num_samples < 2:
-        raise ValueError(f"bayes_cross_entropy: found num_samples={num_samples}, wanted at least 2")
+    check_count("bayes_cross_entropy", "num_samples", num_samples, 2)
     vectors = jnp.asarray(vectors)
     num_clusters, dim = _num_clusters("bayes_cross_entropy", vectors), vectors.shape[1]
     num_labels = num_clusters if num_labels is None else num_labels
@@ -150,8 +149,7 @@ def bayes_cross_entropy(
 
 
 def _num_clusters(where, vectors):
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise ValueError(f"{where}: found vectors of shape {vectors.shape}, wanted [C, d]")
+    check_shape(where, "vectors", vectors, ("C", "d"))
     return vectors.shape[0]
 
 

@@ -12,7 +12,7 @@ from identax.assumptions.oracle import optimal_precision
 from identax.assumptions.premises import identified_blocks, premises_of
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import equal_blocks, expected_rotation_mcc
-from identax.checks import check_choice
+from identax.checks import check_choice, check_nonnegative, check_positive, check_shape
 
 SPACES = ("sphere", "box", "euclidean")
 LOSSES = ("infonce", "lp_infonce", "aninfonce")
@@ -94,10 +94,8 @@ class ContrastiveObjective:
         check_choice("ContrastiveObjective", "output", self.output, SPACES)
         if (self.loss == "lp_infonce") != (self.p is not None):
             raise ValueError(f"ContrastiveObjective: found loss={self.loss!r} with p={self.p}, wanted p for lp_infonce")
-        if not self.temperature > 0:
-            raise ValueError(f"ContrastiveObjective: found temperature={self.temperature}, wanted > 0")
-        if not self.reweighting >= 0:
-            raise ValueError(f"ContrastiveObjective: found reweighting={self.reweighting}, wanted >= 0")
+        check_positive("ContrastiveObjective", "temperature", self.temperature, ())
+        check_nonnegative("ContrastiveObjective", "reweighting", self.reweighting, ())
 
 
 def contrastive_report(
@@ -195,8 +193,7 @@ def _optima(world, objective):
 def _collapse(world, objective, rho):
     kappa = 1.0 / objective.temperature
     rho = jnp.asarray(rho)
-    if np.shape(rho) != (world.dim,):
-        raise ValueError(f"contrastive_report: found rho of shape {np.shape(rho)}, wanted ({world.dim},)")
+    check_shape("contrastive_report", "rho", rho, (world.dim,))
     if world.precision is not None and min(world.precision) > 0:
         blocks = equal_blocks(world.precision)
     else:

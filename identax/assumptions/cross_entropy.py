@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from identax.assumptions.bayes import TARGETS, BayesLoss
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.checks import check_choice
+from identax.checks import check_choice, check_positive, check_shape
 
 Vectors = Float[Array | np.ndarray, "..."]
 
@@ -39,8 +39,8 @@ class ClusterWorld:
                 f"ClusterWorld: found dim={self.dim}, num_clusters={self.num_clusters}, num_labels={self.num_labels}, "
                 "wanted dim >= 2 and 1 <= num_clusters <= num_labels"
             )
-        if self.kappa is not None and not 0 < self.kappa < np.inf:
-            raise ValueError(f"ClusterWorld: found kappa={self.kappa}, wanted finite and > 0")
+        if self.kappa is not None:
+            check_positive("ClusterWorld", "kappa", self.kappa, ())
 
     @property
     def ranks(self) -> tuple[int, int]:
@@ -65,8 +65,8 @@ class CrossEntropyObjective:
 
     def __post_init__(self):
         check_choice("CrossEntropyObjective", "targets", self.targets, TARGETS)
-        if self.beta is not None and not 0 < self.beta < np.inf:
-            raise ValueError(f"CrossEntropyObjective: found beta={self.beta}, wanted finite and > 0, or None")
+        if self.beta is not None:
+            check_positive("CrossEntropyObjective", "beta", self.beta, ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +94,9 @@ def predicted_relation(
     (beta/kappa) w_i = A v_c(i) + psi. With a learned beta (None) the factor kappa/beta is not known before.
     Raises `ValueError` unless kappa and beta are finite and > 0. Source: Reizinger et al. 2025, theorem (full form).
     """
-    if not (0 < kappa < np.inf and (beta is None or 0 < beta < np.inf)):
-        raise ValueError(f"predicted_relation: found kappa={kappa}, beta={beta}, wanted finite and > 0")
+    check_positive("predicted_relation", "kappa", kappa, ())
+    if beta is not None:
+        check_positive("predicted_relation", "beta", beta, ())
     ratio = None if beta is None else kappa / beta
     if unit_features and unit_rows:
         return Regime("C1", "orthogonal", 1.0, 1.0, False)
@@ -234,7 +235,5 @@ def _recovery(world, objective):
 
 
 def _known(where, vectors):
-    known = np.asarray(vectors)
-    if known.ndim != 2 or 0 in known.shape:
-        raise ValueError(f"{where}: found vectors of shape {known.shape}, wanted [C, d]")
-    return known
+    check_shape(where, "vectors", vectors, ("C", "d"))
+    return np.asarray(vectors)

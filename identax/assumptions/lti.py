@@ -7,9 +7,8 @@ import numpy as np
 
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.assumptions.symmetry import expected_rotation_mcc
-from identax.checks import check_choice
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import check_environments
+from identax.checks import check_choice, check_count, check_finite
+from identax.dgp.lti_system import Environments, LinearSystem, check_environments
 
 _OBJECTIVE_FOUND = {
     "conditional": "log-determinant kept",
@@ -174,8 +173,8 @@ def _matrices(system, num_controls):
             f"lti_report: found A {A.shape}, B {B.shape}, C {C.shape}, "
             "wanted one system [d_x, d_x], [d_x, d_u], [d_y, d_x]"
         )
-    if not all(np.isfinite(matrix).all() for matrix in (A, B, C)):
-        raise ValueError("lti_report: found non-finite entries in the system, wanted finite ones")
+    for name, matrix in (("A", A), ("B", B), ("C", C)):
+        check_finite("lti_report", name, matrix)
     if num_controls is not None and B.shape[1] != num_controls:
         raise ValueError(f"lti_report: found a system of {B.shape[1]} controls, wanted d_u={num_controls}")
     return A, B, C
@@ -241,8 +240,7 @@ def _mixed(excitation, objective):
 
 
 def _samples(system, excitation, num_samples):
-    if num_samples < 1:
-        raise ValueError(f"lti_report: found num_samples={num_samples}, wanted at least 1")
+    check_count("lti_report", "num_samples", num_samples)
     dim = excitation.num_controls if system is None else max(np.shape(system.C)[0], excitation.num_controls)
     return Premise(
         "enough samples in every environment",

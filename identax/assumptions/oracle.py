@@ -11,6 +11,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from identax.checks import check_nonnegative
 from identax.losses import aninfonce
 from identax.rng import step_key
 
@@ -40,8 +41,7 @@ def optimal_precision(
         raise ValueError(
             f"optimal_precision: found precision {ours}, negative_precision {theirs}, wanted finite entries, [n] both"
         )
-    if not 0 <= reweighting < np.inf:
-        raise ValueError(f"optimal_precision: found reweighting={reweighting}, wanted a finite number >= 0")
+    check_nonnegative("optimal_precision", "reweighting", reweighting, ())
     difference = ours - theirs
     if not signed and not np.all(difference > 0):
         raise ValueError(

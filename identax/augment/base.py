@@ -50,12 +50,6 @@ def check_range(where: str, name: str, value: Sequence[Number], low: Number, hig
         raise ValueError(f"{where}: found {name}={tuple(value)}, wanted (a, b) with {low} <= a <= b <= {high}")
 
 
-def check_probability(where: str, value: Number) -> None:
-    """Raises `ValueError` unless 0 <= value <= 1."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{where}: found probability={value}, wanted a number from 0 to 1")
-
-
 def parameter_dtype(image: Any) -> Any:
     """Float type of drawn parameters: the image's, at least float32."""
     return jnp.promote_types(image.dtype, jnp.float32)

@@ -15,11 +15,11 @@ from identax.augment.base import (
     Image,
     Number,
     check_image,
-    check_probability,
     check_range,
     parameter_dtype,
     uniform,
 )
+from identax.checks import check_between, check_count
 from identax.rng import stream
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -53,8 +53,7 @@ def gaussian_blur(image: AnyImage, sigma: ArrayLike, *, radius: int) -> Image:
     Raises `ValueError` for other than float images [H, W, 1 or 3] and for a radius < 1.
     """
     check_image("gaussian_blur", image)
-    if radius < 1:
-        raise ValueError(f"gaussian_blur: found radius={radius}, wanted at least 1")
+    check_count("gaussian_blur", "radius", radius)
     image = jnp.asarray(image)
     dtype = parameter_dtype(image)
     height, width, channels = image.shape
@@ -74,10 +73,9 @@ def random_blur(
     Raises `ValueError` unless 0 <= sigma[0] <= sigma[1], for a probability outside [0, 1], and for a radius < 1.
     """
     check_range("random_blur", "sigma", sigma, 0)
-    check_probability("random_blur", probability)
+    check_between("random_blur", "probability", probability, 0, 1, ())
     reach = max(1, math.ceil(3 * sigma[1])) if radius is None else radius
-    if reach < 1:
-        raise ValueError(f"random_blur: found radius={radius}, wanted at least 1")
+    check_count("random_blur", "radius", reach)
 
     def draw(key, image):
         check_image("random_blur", image)

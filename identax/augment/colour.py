@@ -10,10 +10,10 @@ from identax.augment.base import (
     Image,
     Number,
     check_image,
-    check_probability,
     check_range,
     uniform,
 )
+from identax.checks import check_between
 from identax.rng import stream
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -100,7 +100,7 @@ def colour_jitter(
     ...; 1, and hue 0, if nothing was done). On images of one channel only brightness and contrast are drawn and act.
     Raises `ValueError` for negative strengths, hue > 1/2, or a probability outside [0, 1].
     """
-    check_probability("colour_jitter", probability)
+    check_between("colour_jitter", "probability", probability, 0, 1, ())
     strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
     for name, value in strengths.items():
         check_range("colour_jitter", name, (value, value), 0, 0.5 if name == "hue" else float("inf"))
@@ -145,7 +145,7 @@ def random_grayscale(probability: Number = 0.2) -> Augmentation:
 
     Raises `ValueError` for a probability outside [0, 1] and, when used, for images of other than 3 channels.
     """
-    check_probability("random_grayscale", probability)
+    check_between("random_grayscale", "probability", probability, 0, 1, ())
 
     def draw(key, image):
         check_image("random_grayscale", image, (3,))

@@ -15,10 +15,10 @@ from identax.augment.base import (
     Image,
     Number,
     check_image,
-    check_probability,
     check_range,
 )
 from identax.augment.base import parameter_dtype as _dtype
+from identax.checks import check_between
 from identax.rng import stream
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -130,7 +130,7 @@ def _extent(area, aspect, height, width):
 
 def horizontal_flip(probability: Number = 0.5) -> Augmentation:
     """Mirrors left and right. Parameter: `flip` (bool). Raises `ValueError` for a probability outside [0, 1]."""
-    check_probability("horizontal_flip", probability)
+    check_between("horizontal_flip", "probability", probability, 0, 1, ())
 
     def draw(key, image):
         check_image("horizontal_flip", image)

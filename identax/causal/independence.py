@@ -9,7 +9,7 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.dgp._params import concrete
+from identax.checks import concrete
 
 
 def partial_correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike | None = None) -> Float[Array, "..."]:

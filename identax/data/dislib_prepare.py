@@ -1,27 +1,15 @@
-"""Fetching and preparing the disentanglement sets: commands, published files and their checksums."""
+"""Fetching and preparing the disentanglement sets: their commands, and Cars3D and MPI3D as tensorflow-datasets."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from identax.checks import check_choice
 from identax.data.dislib import dislib_table
+from identax.data.dislib_files import BROKEN, FILES, MD5, published_images
 from identax.data.sources import prepare_command
-
-FILES = {
-    "cars3d": "http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",
-    **{
-        f"mpi3d_{variant}": f"https://storage.googleapis.com/mpi3d_disentanglement_dataset/data/{file}"
-        for variant, file in (("toy", "mpi3d_toy.npz"), ("realistic", "mpi3d_realistic.npz"), ("real", "real.npz"))
-    },
-}
-"""Published files of the sets that are not in the catalogue."""
-MD5 = {
-    "cars3d": "4e866a7919c1beedf53964e6f7a23686",
-    "mpi3d_toy": "55889cb7c7dfc655d6e0277beee88868",
-    "mpi3d_realistic": "59a6225b88b635365f70c91b3e52f70f",
-    "mpi3d_real": "0f33f609918fb5c97996692f91129802",
-}
-"""of the published files, as the library disent recorded them; not checked against a download here"""
 
 
 def prepare_dislib(
@@ -32,6 +20,7 @@ def prepare_dislib(
     `data_dir`: default that of tensorflow-datasets. `md5`: what the file's checksum must be, by default the one in
     `MD5`; None checks only what the file holds (its own checksums, numbers, shapes and types).
     Raises `ValueError` for another set, and for a file that is missing, damaged or not the published one.
+    Sources: Reed et al. 2015 (Cars3D); Gondal et al. 2019 (MPI3D). No TensorFlow is needed.
     """
     check_choice("prepare_dislib", "name", name, tuple(FILES))
     file = Path(file)
@@ -42,17 +31,8 @@ def prepare_dislib(
         with file.open("rb") as opened:
             found = hashlib.file_digest(opened, "md5").hexdigest()
         if found != wanted:
-            raise ValueError(not_published(name, file, f"MD5 {found}, wanted {wanted}; {file.stat().st_size} bytes"))
-    import tensorflow_datasets as tfds
-
-    from identax.data.dislib_builders import Cars3d, Mpi3d  # a slow import, needed here alone
-
-    make = Cars3d if name == "cars3d" else Mpi3d
-    options = {} if name == "cars3d" else {"config": name.removeprefix("mpi3d_")}
-    where = None if data_dir is None else str(data_dir)
-    builder = make(file=file, data_dir=where, file_format=tfds.core.FileFormat.ARRAY_RECORD, **options)
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    return Path(builder.data_path)
+            raise ValueError(_not_published(name, file, f"MD5 {found}, wanted {wanted}; {file.stat().st_size} bytes"))
+    return _write(name, file, None if data_dir is None else str(data_dir))
 
 
 def dislib_command(name: str, data_dir: str | Path | None = None) -> str:
@@ -69,6 +49,52 @@ def dislib_command(name: str, data_dir: str | Path | None = None) -> str:
     )
 
 
-def not_published(name: str, file: Path, what: str) -> str:
-    """The message for a file that is damaged or another one."""
+def _write(name: str, file: Path, data_dir: str | None) -> Path:
+    """Images in the order of the grid, `Tensor` features `image` (uint8) and `codes` (int32), as ArrayRecord."""
+    import tensorflow_datasets as tfds  # slow, and needed here alone
+
+    table = dislib_table(name)
+    family, _, variant = name.partition("_")
+
+    class Published(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=variant, description=f"{variant} images")] if variant else []
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Tensor(shape=table.image_shape, dtype=np.uint8),
+                "codes": tfds.features.Tensor(shape=(len(table.grid.factors),), dtype=np.int32),
+            }
+            # Without shuffling, record i is image i.
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for index, image in _checked(name, file):
+                yield index, {"image": image, "codes": table.grid.codes(index).astype(np.int32)}
+
+    Published.name = family  # of the folder
+    builder = Published(data_dir=data_dir, file_format=tfds.core.FileFormat.ARRAY_RECORD, config=variant or None)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return Path(builder.data_path)
+
+
+def _checked(name: str, file: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """The images of a published file; whatever its reader trips over is one `ValueError`."""
+    images = published_images(name, file)
+    while True:
+        try:
+            found = next(images)
+        except StopIteration:
+            return
+        except BROKEN as error:
+            raise ValueError(_not_published(name, file, str(error) or repr(error))) from error
+        yield found
+
+
+def _not_published(name: str, file: Path, what: str) -> str:
     return f"prepare_dislib: {file} is not the published file ({what}); delete it and run: {dislib_command(name)}"

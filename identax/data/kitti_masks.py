@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from identax.checks import check_count
 from identax.dgp.base import Sample
 
 _FILE = "kitti_peds_v2.pickle"
@@ -75,8 +76,7 @@ class KittiPairs:
     """
 
     def __init__(self, data: KittiMasks, *, max_delta_t: int = 1) -> None:
-        if max_delta_t < 1:
-            raise ValueError(f"KittiPairs: found max_delta_t={max_delta_t}, wanted at least 1")
+        check_count("KittiPairs", "max_delta_t", max_delta_t)
         lengths = np.array([len(sequence) for sequence in data.masks])
         self._max_delta_t = max_delta_t
         self._frames = np.concatenate(data.masks) if len(lengths) else np.zeros((0, _SIDE, _SIDE), np.uint8)

@@ -26,6 +26,7 @@ from identax.dgp.lti import (
     simulate,
     spectral_radius,
 )
+from identax.dgp.lti_discretise import zero_order_hold
 from identax.dgp.lti_environments import (
     BoundedEnvironments,
     amplitudes,
@@ -36,6 +37,7 @@ from identax.dgp.lti_environments import (
     state_bound,
 )
 from identax.dgp.lti_plants import dc_motor, spring_mass_damper
+from identax.dgp.lti_system import Environments, LinearSystem, variability_matrix
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
 from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
 from identax.dgp.projected import projected_log_prob
@@ -55,6 +57,7 @@ __all__ = [
     "BoundedEnvironments",
     "Box",
     "Conditional",
+    "Environments",
     "Euclidean",
     "Factor",
     "FactorGrid",
@@ -63,6 +66,7 @@ __all__ = [
     "ImageWorld",
     "LabelledSample",
     "Laplace",
+    "LinearSystem",
     "Mixing",
     "Normal",
     "Pairs",
@@ -109,4 +113,6 @@ __all__ = [
     "state_bound",
     "swap_labels",
     "vae_study",
+    "variability_matrix",
+    "zero_order_hold",
 ]

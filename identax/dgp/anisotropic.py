@@ -8,7 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.dgp._params import concrete, pytree_params, require_positive
+from identax.checks import check_positive, concrete
+from identax.dgp.base import pytree_params
 from identax.dgp.conditionals import Conditional
 from identax.dgp.rejection import first_accepted
 from identax.dgp.spaces import Sphere
@@ -45,7 +46,8 @@ class ShellProjectedNormal(Conditional):
     default_space = Sphere
 
     def __post_init__(self):
-        require_positive("ShellProjectedNormal", precision=self.precision, threshold=self.threshold)
+        check_positive("ShellProjectedNormal", "precision", self.precision)
+        check_positive("ShellProjectedNormal", "threshold", self.threshold)
         threshold = concrete(self.threshold)
         if threshold is not None and (threshold >= 1).any():
             raise ValueError(f"ShellProjectedNormal: found threshold={threshold}, wanted less than 1")
@@ -112,7 +114,7 @@ class FisherBingham(Conditional):
     default_space = Sphere
 
     def __post_init__(self):
-        require_positive("FisherBingham", precision=self.precision)
+        check_positive("FisherBingham", "precision", self.precision)
 
     def _sample(self, key, mean, space):
         n = space.n

@@ -1,10 +1,17 @@
-"""The type every data-generating process has."""
+"""What data-generating processes share: their type, one draw, and parameters as pytrees."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from identax.checks import Shape, check_positive
+
+T = TypeVar("T")
 
 
 @jax.tree_util.register_dataclass
@@ -28,3 +35,40 @@ class DGP(NamedTuple):
 
     init: Callable[..., Any]
     sample: Callable[..., Sample]
+
+
+def pytree_params(cls: type[T]) -> type[T]:
+    """Registers a frozen dataclass as a pytree whose fields are all leaves.
+
+    Unflattening bypasses `__init__`: a gradient or a batch of parameters is not a parameter and must not
+    meet the constructor's checks.
+    """
+    names = tuple(field.name for field in dataclasses.fields(cls))  # pyright: ignore[reportArgumentType]
+
+    def flatten_with_keys(obj):
+        return [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in names], None
+
+    def flatten(obj):
+        return tuple(getattr(obj, name) for name in names), None
+
+    def unflatten(_, leaves):
+        obj = object.__new__(cls)
+        for name, leaf in zip(names, leaves, strict=True):
+            object.__setattr__(obj, name, leaf)
+        return obj
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+def positive_parameter(
+    where: str, name: str, value: ArrayLike | Sequence[Any] | None, shape: Shape
+) -> Float[Array, "..."]:
+    """Returns a parameter that a world takes itself, or its `init`, as an array.
+
+    Raises `ValueError` where it is missing, of another shape or has a concrete entry that is not finite and > 0.
+    """
+    if value is None:
+        raise ValueError(f"{where}: found no {name}, wanted one, here or as init(key, {name}=...)")
+    check_positive(where, name, value, shape)
+    return jnp.asarray(value, float)

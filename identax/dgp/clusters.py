@@ -9,8 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
-from identax.dgp._params import check_num, concrete, pytree_params, require_positive
-from identax.dgp.base import DGP, Sample
+from identax.checks import check_between, check_count, check_nonnegative, check_positive, concrete
+from identax.dgp.base import DGP, Sample, pytree_params
 from identax.dgp.conditionals import Conditional, Uniform
 from identax.dgp.mixings import Mixing
 from identax.dgp.spaces import Sphere
@@ -44,7 +44,8 @@ class TruncatedLaplace(Conditional):
     default_space = Sphere
 
     def __post_init__(self):
-        require_positive("TruncatedLaplace", scale=self.scale, bound=self.bound)
+        check_positive("TruncatedLaplace", "scale", self.scale)
+        check_positive("TruncatedLaplace", "bound", self.bound)
 
     def check_centers(self, mean: Float[Array, "N n"]) -> None:
         """Raises `ValueError` where a centre is known to lie outside the box."""
@@ -125,7 +126,7 @@ def sphere_clusters(
         return {"mixing": mixing.init(stream(key, "world")), "vectors": vectors, "conditional": law, **extra}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> LabelledSample:
-        check_num("sphere_clusters", num)
+        check_count("sphere_clusters", "num", num)
         labels = _labels(stream(key, "labels"), num, num_labels, num_clusters, truth.get("imbalance"))
         chosen = cluster_of(labels, num_clusters)
         z = truth["conditional"].sample(stream(key, "latents"), truth["vectors"][chosen], space)
@@ -162,9 +163,8 @@ def label_noise(
     Raises `ValueError` for a probability known to be outside [0, 1] or num_labels < 1.
     Source: Reizinger et al. 2025, figure 6.
     """
-    _check_probability("label_noise", probability)
-    if num_labels < 1:
-        raise ValueError(f"label_noise: found num_labels={num_labels}, wanted at least 1")
+    check_between("label_noise", "probability", probability, 0, 1)
+    check_count("label_noise", "num_labels", num_labels)
     drawn = jax.random.randint(stream(key, "replacement"), labels.shape, 0, num_labels, labels.dtype)
     return jnp.where(_chosen(key, labels, probability), drawn, labels)
 
@@ -178,7 +178,7 @@ def swap_labels(
     longer one cluster; at 1 it is a mere renaming and nothing is lost. A label without a partner (odd C, the last
     label of all) stays. Raises `ValueError` as `label_noise` does, and for N < C or C < 2.
     """
-    _check_probability("swap_labels", probability)
+    check_between("swap_labels", "probability", probability, 0, 1)
     if not 2 <= num_clusters <= num_labels:
         raise ValueError(
             f"swap_labels: found num_clusters={num_clusters}, num_labels={num_labels}, wanted 2 <= clusters <= labels"
@@ -219,12 +219,5 @@ def _given(name, default, law, space):
 
 
 def _check_imbalance(imbalance):
-    known = None if imbalance is None else concrete(imbalance)
-    if known is not None and not (known.ndim == 0 and 0 <= known < np.inf):
-        raise ValueError(f"sphere_clusters: found imbalance={known}, wanted a finite number >= 0")
-
-
-def _check_probability(owner, probability):
-    known = concrete(probability)
-    if known is not None and not ((known >= 0) & (known <= 1)).all():
-        raise ValueError(f"{owner}: found probability={known}, wanted between 0 and 1")
+    if imbalance is not None:
+        check_nonnegative("sphere_clusters", "imbalance", imbalance, ())

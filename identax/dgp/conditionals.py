@@ -10,8 +10,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from identax.checks import check_positive, concrete
 from identax.dgp import truncated
-from identax.dgp._params import concrete, pytree_params, require_positive
+from identax.dgp.base import pytree_params
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 
 
@@ -155,7 +156,7 @@ class Normal(_Additive):
     std: ArrayLike
 
     def __post_init__(self):
-        require_positive("Normal", std=self.std)
+        check_positive("Normal", "std", self.std)
 
     def _parameters(self, dtype):
         return (jnp.asarray(self.std, dtype),)
@@ -181,7 +182,7 @@ class Laplace(_Additive):
     scale: ArrayLike
 
     def __post_init__(self):
-        require_positive("Laplace", scale=self.scale)
+        check_positive("Laplace", "scale", self.scale)
 
     def _parameters(self, dtype):
         return (jnp.asarray(self.scale, dtype),)
@@ -209,7 +210,8 @@ class GeneralizedNormal(_Additive):
     scale: ArrayLike = 1.0
 
     def __post_init__(self):
-        require_positive("GeneralizedNormal", p=self.p, scale=self.scale)
+        check_positive("GeneralizedNormal", "p", self.p)
+        check_positive("GeneralizedNormal", "scale", self.scale)
 
     def check(self, space):
         """Raises `ValueError` for p < 1 on a box (where p is known)."""

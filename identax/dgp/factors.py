@@ -11,8 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
-from identax.checks import check_choice
-from identax.dgp._params import check_num, concrete
+from identax.checks import check_choice, check_count, concrete
 from identax.rng import stream
 
 _SLACK = 1e-6  # of a factor's range: a float32 copy of 2 pi lies above 2 pi
@@ -162,7 +161,7 @@ class FactorGrid:
 
     def sample_codes(self, key: Key[Array, ""], num: int) -> Int[Array, "num K"]:
         """Draws codes uniformly on the grid, factors independent. Raises `ValueError` for num < 1."""
-        check_num("sample_codes", num)
+        check_count("sample_codes", "num", num)
         return jnp.stack(
             [jax.random.randint(stream(key, factor.name), (num,), 0, factor.size) for factor in self.factors], axis=-1
         )

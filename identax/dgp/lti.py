@@ -10,10 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_choice
-from identax.dgp._params import concrete
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import check_environments
+from identax.checks import check_choice, check_count, check_nonnegative, concrete
+from identax.dgp.lti_system import Environments, LinearSystem, check_environments
 from identax.rng import stream
 
 METHODS = ("scan", "associative")
@@ -73,8 +71,7 @@ def random_system(
     Raises `ValueError` for dim < 1 or a spectral radius outside (0, 1).
     Source: Rajendran et al. 2024, section 4 and appendix D.
     """
-    if dim < 1:
-        raise ValueError(f"random_system: found dim={dim}, wanted at least 1")
+    check_count("random_system", "dim", dim)
     known = concrete(spectral_radius)
     if known is not None and not (known.ndim == 0 and 0 < known < 1):
         raise ValueError(f"random_system: found spectral_radius={known}, wanted one number in (0, 1), a stable system")
@@ -156,8 +153,7 @@ def sample_controls(key: Key[Array, ""], environments: Environments, n: int) -> 
     Source: Rajendran et al. 2024, section 3.
     """
     E, d_u = check_environments("sample_controls", environments)
-    if n < 1:
-        raise ValueError(f"sample_controls: found n={n} samples, wanted at least 1")
+    check_count("sample_controls", "n", n)
     means, variances = jnp.asarray(environments.means), jnp.asarray(environments.variances)
     dtype = jnp.result_type(float, means, variances)
     # The long axis last: several times faster for threefry on CPU.
@@ -294,14 +290,8 @@ def _associative(A, start, pushes):
 
 def _noise(name, key, variance, convention, shape, dtype):
     """Draws [E, n, d], or nothing where the variance is known to be zero."""
-    if np.shape(variance) != ():
-        raise ValueError(
-            f"sample_trajectories: found {name}_noise_variance of shape {np.shape(variance)}, wanted one number"
-        )
-    known = concrete(variance)
-    if known is not None and not (np.isfinite(known) and known >= 0):
-        raise ValueError(f"sample_trajectories: found {name}_noise_variance={known}, wanted finite and >= 0")
-    if known is not None and known == 0:
+    check_nonnegative("sample_trajectories", f"{name}_noise_variance", variance, ())
+    if concrete(variance) == 0:
         return None
     sd = jnp.asarray(variance, dtype) ** (0.5 if convention == "variance" else 0.25)
     return sd * jnp.moveaxis(jax.random.normal(stream(key, f"{name} noise"), shape, dtype), -1, 1)

@@ -9,9 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.dgp._params import concrete, require_positive
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import check_environments
+from identax.checks import check_count, check_positive, concrete
+from identax.dgp.lti_system import Environments, LinearSystem, check_environments
 from identax.rng import stream
 
 
@@ -38,8 +37,8 @@ def random_environments(
     Source: Rajendran et al. 2024, section 4 and appendix D.
     """
     count = dim + 1 if num_environments is None else num_environments
-    if dim < 1 or count < 1:
-        raise ValueError(f"random_environments: found dim={dim}, num_environments={count}, wanted at least 1 of each")
+    check_count("random_environments", "dim", dim)
+    check_count("random_environments", "num_environments", count)
     draw = jnp.abs(jax.random.normal(stream(key, "variances"), (count, dim))) / 2
     # A draw can be exactly zero in float32, about once in 10^7; no variance may be.
     return Environments(_means(key, (count, dim), zero_means), jnp.maximum(draw, jnp.finfo(draw.dtype).eps))
@@ -69,7 +68,8 @@ def maximal_environments(
             f"maximal_environments: found dim={dim}, num_environments={count}, wanted dim >= 1 and at least dim + 1: "
             "one base environment and one per control"
         )
-    require_positive("maximal_environments", base=base, active=active)
+    check_positive("maximal_environments", "base", base)
+    check_positive("maximal_environments", "active", active)
     low, high = concrete(base), concrete(active)
     if low is not None and high is not None and np.array_equal(low, high):
         raise ValueError(f"maximal_environments: found base=active={low}, wanted two different variances")
@@ -99,9 +99,9 @@ def designed_environments(
     conditions. Raises `ValueError` for dim < 1, condition < 1 (or != 1 for dim = 1), unless 0 < low < high.
     Source: interpolates the designs of Rajendran et al. 2024, section 4 and appendix D.1.
     """
-    if dim < 1:
-        raise ValueError(f"designed_environments: found dim={dim}, wanted at least 1")
-    require_positive("designed_environments", condition=condition, low=low, high=high)
+    check_count("designed_environments", "dim", dim)
+    for name, value in (("condition", condition), ("low", low), ("high", high)):
+        check_positive("designed_environments", name, value)
     known = concrete(condition)
     if known is not None and not (known.ndim == 0 and known >= 1 and (dim > 1 or known == 1)):
         raise ValueError(f"designed_environments: found condition={known}, wanted one number >= 1 (= 1 for dim = 1)")
@@ -125,7 +125,7 @@ def amplitudes(environments: Environments, *, num_sd: ArrayLike = 3.0) -> Float[
     Raises `ValueError` for bad environments or a num_sd that is not positive.
     """
     check_environments("amplitudes", environments)
-    require_positive("amplitudes", num_sd=num_sd)
+    check_positive("amplitudes", "num_sd", num_sd)
     return jnp.abs(jnp.asarray(environments.means)) + num_sd * jnp.sqrt(jnp.asarray(environments.variances))
 
 
@@ -148,7 +148,7 @@ def bounded_environments(
     _, d_u = check_environments("bounded_environments", environments)
     if np.shape(limit) not in ((), (d_u,)):
         raise ValueError(f"bounded_environments: found limit of shape {np.shape(limit)}, wanted a number or [{d_u}]")
-    require_positive("bounded_environments", limit=limit)
+    check_positive("bounded_environments", "limit", limit)
     size = amplitudes(environments, num_sd=num_sd)
     limits = jnp.broadcast_to(jnp.asarray(limit, size.dtype), (d_u,))
     scale = jnp.minimum(1.0, jnp.min(limits[None] / size))

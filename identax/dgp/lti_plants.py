@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from identax.dgp._params import require_positive
-from identax.lti.system import LinearSystem
+from identax.checks import check_positive
+from identax.dgp.lti_discretise import zero_order_hold
+from identax.dgp.lti_system import LinearSystem
 
 
 def dc_motor(
@@ -26,11 +27,13 @@ def dc_motor(
     Raises `ValueError` unless all are finite and positive.
     Source: Rajendran et al. 2024, section 4.
     """
-    require_positive("dc_motor", dt=dt, resistance=resistance, inductance=inductance, K=K, J=J, D=D)
-    resistance, inductance, K, J, D = (jnp.asarray(value, float) for value in (resistance, inductance, K, J, D))
+    constants = {"resistance": resistance, "inductance": inductance, "K": K, "J": J, "D": D}
+    for name, value in (("dt", dt), *constants.items()):
+        check_positive("dc_motor", name, value)
+    resistance, inductance, K, J, D = (jnp.asarray(value, float) for value in constants.values())
     A = jnp.stack([jnp.stack([-resistance / inductance, K / inductance]), jnp.stack([-K / J, -D / J])])
     B = jnp.stack([1.0 / inductance, jnp.zeros_like(inductance)])[:, None]
-    return _zoh(A, B, jnp.eye(2, dtype=A.dtype), dt)
+    return LinearSystem(*zero_order_hold(A, B, dt), jnp.eye(2, dtype=A.dtype))
 
 
 def spring_mass_damper(
@@ -45,15 +48,11 @@ def spring_mass_damper(
     Raises `ValueError` unless all are finite and positive.
     Source: Rajendran et al. 2024, code (no published result).
     """
-    require_positive("spring_mass_damper", dt=dt, mass=mass, damping=damping, stiffness=stiffness)
-    mass, damping, stiffness = (jnp.asarray(value, float) for value in (mass, damping, stiffness))
+    constants = {"mass": mass, "damping": damping, "stiffness": stiffness}
+    for name, value in (("dt", dt), *constants.items()):
+        check_positive("spring_mass_damper", name, value)
+    mass, damping, stiffness = (jnp.asarray(value, float) for value in constants.values())
     zero, one = jnp.zeros_like(mass), jnp.ones_like(mass)
     A = jnp.stack([jnp.stack([zero, one]), jnp.stack([-stiffness / mass, -damping / mass])])
-    return _zoh(A, jnp.stack([zero, 1.0 / mass])[:, None], jnp.stack([one, zero])[None], dt)
-
-
-def _zoh(A, B, C, dt):
-    # Imported here: that module needs helpers of identax.dgp, which may be loading this one for it.
-    from identax.lti.discretise import zero_order_hold
-
+    B, C = jnp.stack([zero, 1.0 / mass])[:, None], jnp.stack([one, zero])[None]
     return LinearSystem(*zero_order_hold(A, B, dt), C)

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.jacobi import singular_values
 from identax.rng import stream
-from identax.softplus import inverse_softplus
 
 _CHUNK = 1000  # matrices judged at once; bounds memory only
 
@@ -73,10 +72,17 @@ def random_invertible_mlp(
     return Mixing(init, apply, inverse)
 
 
+def inverse_softplus(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The x with log(1 + exp(x)) = y: y + log(1 - exp(-y)), for y > 0 (NaN below, -inf at 0).
+
+    Also where a positive parameter softplus(x), such as a learned precision, starts.
+    """
+    return y + jnp.log(-jnp.expm1(-y))
+
+
 def orthogonal(n: int) -> Mixing:
     """x = Q z with Q Haar-distributed on O(n). Raises `ValueError` for n < 1."""
-    if n < 1:
-        raise ValueError(f"orthogonal: found n={n}, wanted at least 1")
+    check_count("orthogonal", "n", n)
 
     def init(key: Key[Array, ""]) -> Float[Array, "n n"]:
         return jax.random.orthogonal(stream(key, "mixing"), n)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.dgp._params import check_num, checked_positive, require_positive
+from identax.checks import check_count, check_positive
 from identax.dgp.anisotropic import ShellProjectedNormal, anisotropic_law
-from identax.dgp.base import DGP, Sample
+from identax.dgp.base import DGP, Sample, positive_parameter
 from identax.dgp.conditionals import Conditional
 from identax.dgp.mixings import Mixing
 from identax.dgp.spaces import Space, Sphere
@@ -38,20 +38,19 @@ def anisotropic_pairs(
     given neither here nor to `init`.
     """
     space = Sphere(n)
-    if n < 2:
-        raise ValueError(f"anisotropic_pairs: found n={n}, wanted at least 2")
+    check_count("anisotropic_pairs", "n", n, 2)
     default = precision
     if default is not None:
-        checked_positive("anisotropic_pairs", "precision", default, (n,))
+        positive_parameter("anisotropic_pairs", "precision", default, (n,))
     ShellProjectedNormal(1.0, threshold)  # refuses a bad threshold now, not inside the compiled step
 
     def init(key: Key[Array, ""], precision: ArrayLike | None = None) -> dict[str, Any]:
         given = default if precision is None else precision
-        values = checked_positive("anisotropic_pairs", "precision", given, (n,))
+        values = positive_parameter("anisotropic_pairs", "precision", given, (n,))
         return {"mixing": mixing.init(stream(key, "world")), "precision": values}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        check_num("anisotropic_pairs", num)
+        check_count("anisotropic_pairs", "num", num)
         law = anisotropic_law(truth["precision"], threshold, exact=exact)
         z = space.uniform(stream(key, "anchor"), num)
         z_pos = law.sample(stream(key, "positive"), z, space)
@@ -101,7 +100,7 @@ def contrastive_pairs(
         return {"mixing": mixing.init(stream(key, "world")), **laws}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        check_num("contrastive_pairs", num)
+        check_count("contrastive_pairs", "num", num)
         z = truth["marginal"].marginal(stream(key, "anchor"), num, space, center)
         z_pos = truth["conditional"].sample(stream(key, "positive"), z, space)
         return _observe(mixing, truth["mixing"], z, z_pos)
@@ -114,9 +113,9 @@ def bimodal_precision(n: int, high: ArrayLike = 25.0, low: ArrayLike = 5.0) -> F
 
     Raises `ValueError` for n < 2 or entries that are not > 0. Source: Rusak et al. 2025, code and logs.
     """
-    require_positive("bimodal_precision", high=high, low=low)
-    if n < 2:
-        raise ValueError(f"bimodal_precision: found n={n}, wanted at least 2")
+    check_positive("bimodal_precision", "high", high)
+    check_positive("bimodal_precision", "low", low)
+    check_count("bimodal_precision", "n", n, 2)
     return jnp.full(n, low, float).at[: n // 2].set(high)
 
 
@@ -125,9 +124,9 @@ def linear_precision(n: int, low: ArrayLike = 5.0, high: ArrayLike = 25.0) -> Fl
 
     Raises `ValueError` for n < 2 or entries that are not > 0. Source: Rusak et al. 2025, code and logs.
     """
-    require_positive("linear_precision", low=low, high=high)
-    if n < 2:
-        raise ValueError(f"linear_precision: found n={n}, wanted at least 2")
+    check_positive("linear_precision", "low", low)
+    check_positive("linear_precision", "high", high)
+    check_count("linear_precision", "n", n, 2)
     return jnp.linspace(low, high, n)
 
 

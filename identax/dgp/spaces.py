@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from identax.checks import check_count, check_positive
 from identax.rng import normals_and_uniforms
 
 
@@ -45,8 +46,7 @@ class Sphere:
 
     def __post_init__(self):
         _check_dim(self)
-        if not (self.radius > 0 and math.isfinite(self.radius)):
-            raise ValueError(f"Sphere: found radius={self.radius}, wanted finite and > 0")
+        check_positive("Sphere", "radius", self.radius)
 
     def uniform(self, key: Key[Array, ""], num: int) -> Float[Array, "num n"]:
         """Draws `num` points uniformly: radius * g/|g| with g ~ N(0, I_n)."""
@@ -112,5 +112,4 @@ Space = Sphere | Box | Euclidean
 
 
 def _check_dim(space) -> None:
-    if space.n < 1:
-        raise ValueError(f"{type(space).__name__}: found n={space.n}, wanted at least 1")
+    check_count(type(space).__name__, "n", space.n)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from identax.dgp._params import pytree_params, require_positive
+from identax.checks import check_positive
+from identax.dgp.base import pytree_params
 from identax.dgp.conditionals import Conditional
 from identax.dgp.rejection import first_accepted
 from identax.dgp.spaces import Sphere
@@ -29,7 +30,7 @@ class VonMisesFisher(Conditional):
     default_space = Sphere
 
     def __post_init__(self):
-        require_positive("VonMisesFisher", kappa=self.kappa)
+        check_positive("VonMisesFisher", "kappa", self.kappa)
 
     def check(self, space):
         """Raises `ValueError` unless `space` is a sphere with n >= 2."""

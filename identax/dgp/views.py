@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from identax.checks import check_choice
-from identax.dgp._params import check_num, checked_positive
+from identax.checks import check_choice, check_count
 from identax.dgp.anisotropic import ShellProjectedNormal, anisotropic_law
-from identax.dgp.base import DGP, Sample
+from identax.dgp.base import DGP, Sample, positive_parameter
 from identax.dgp.mixings import Mixing
 from identax.dgp.spaces import Sphere
 from identax.rng import stream
@@ -46,8 +45,7 @@ def pairs_with_negatives(
     """
     space = _sphere("pairs_with_negatives", n)
     check_choice("pairs_with_negatives", "negatives", negatives, NEGATIVES)
-    if num_negatives < 1:
-        raise ValueError(f"pairs_with_negatives: found num_negatives={num_negatives}, wanted at least 1")
+    check_count("pairs_with_negatives", "num_negatives", num_negatives)
 
     def law(values):
         return anisotropic_law(values, threshold, exact=exact)
@@ -58,7 +56,7 @@ def pairs_with_negatives(
     needed = ("precision", "negative_precision") if negatives == "hard" else ("precision",)
     for name in needed:
         if defaults[name] is not None:
-            checked_positive("pairs_with_negatives", name, defaults[name], (n,))
+            positive_parameter("pairs_with_negatives", name, defaults[name], (n,))
 
     def init(
         key: Key[Array, ""], precision: Values | None = None, negative_precision: Values | None = None
@@ -67,11 +65,11 @@ def pairs_with_negatives(
         values = {name: defaults[name] if given[name] is None else given[name] for name in needed}
         return {
             "mixing": mixing.init(stream(key, "world")),
-            **{name: checked_positive("pairs_with_negatives", name, value, (n,)) for name, value in values.items()},
+            **{name: positive_parameter("pairs_with_negatives", name, value, (n,)) for name, value in values.items()},
         }
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        check_num("pairs_with_negatives", num)
+        check_count("pairs_with_negatives", "num", num)
         z = space.uniform(stream(key, "anchor"), num)
         z_pos = law(truth["precision"]).sample(stream(key, "positive"), z, space)
         many = num * num_negatives
@@ -107,15 +105,15 @@ def ensemble_pairs(
         ShellProjectedNormal(1.0, threshold)
     default = precisions
     if default is not None:
-        checked_positive("ensemble_pairs", "precisions", default, (None, n))
+        positive_parameter("ensemble_pairs", "precisions", default, ("K", n))
 
     def init(key: Key[Array, ""], precisions: Values | None = None) -> dict[str, Any]:
         given = default if precisions is None else precisions
-        values = checked_positive("ensemble_pairs", "precisions", given, (None, n))
+        values = positive_parameter("ensemble_pairs", "precisions", given, ("K", n))
         return {"mixing": mixing.init(stream(key, "world")), "precisions": values}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        check_num("ensemble_pairs", num)
+        check_count("ensemble_pairs", "num", num)
         z = space.uniform(stream(key, "anchor"), num)
         positives = []
         for k in range(truth["precisions"].shape[0]):
@@ -129,6 +127,5 @@ def ensemble_pairs(
 
 
 def _sphere(owner: str, n: int) -> Sphere:
-    if n < 2:
-        raise ValueError(f"{owner}: found n={n}, wanted at least 2")
+    check_count(owner, "n", n, 2)
     return Sphere(n)

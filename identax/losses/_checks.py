@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-# Loose on purpose: what does not fit is refused by the checks below, with a message that says what is wanted.
+from identax.checks import check_finite, check_shape, concrete
+
+# Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
 Embeddings = Float[Array | np.ndarray, "..."]
 Scalar = ArrayLike
 if TYPE_CHECKING:
@@ -16,39 +17,17 @@ else:
     BlockSize = object  # so that a number with a fraction meets the check below, also where types are checked
 
 
-def is_traced(value) -> bool:
-    """Says whether `value` is unknown while tracing (under jit, vmap or grad)."""
-    return isinstance(value, Tracer)
-
-
-def check_scalar(where: str, name: str, value: Scalar) -> None:
-    """Raises `ValueError` unless `value` is a scalar and, where it is known, positive and finite."""
-    if np.ndim(value) != 0:
-        raise ValueError(f"{where}: found {name} of shape {np.shape(value)}, wanted a scalar")
-    if not is_traced(value) and not (np.all(np.asarray(value) > 0) and np.all(np.isfinite(np.asarray(value)))):
-        raise ValueError(f"{where}: found {name}={np.asarray(value)}, wanted a positive finite number")
-
-
-def check_nonnegative(where: str, name: str, value: Scalar) -> None:
-    """Raises `ValueError` unless `value` is a scalar and, where it is known, finite and not negative."""
-    if np.ndim(value) != 0:
-        raise ValueError(f"{where}: found {name} of shape {np.shape(value)}, wanted a scalar")
-    if not is_traced(value) and not 0 <= np.asarray(value) < np.inf:
-        raise ValueError(f"{where}: found {name}={np.asarray(value)}, wanted a finite number >= 0")
-
-
 def check_precision(where: str, precision: Embeddings, dim: int, *, signed: bool = False) -> None:
     """Raises `ValueError` unless `precision` is [dim] and, where it is known, finite and (not `signed`) positive."""
-    if np.shape(precision) != (dim,):
-        raise ValueError(f"{where}: found precision of shape {np.shape(precision)}, wanted ({dim},)")
-    if not is_traced(precision):
-        values = np.asarray(precision)
-        if not np.all(np.isfinite(values)):
-            raise ValueError(f"{where}: found precision {values}, wanted positive finite entries")
-        if not signed and not np.all(values > 0):
-            raise ValueError(
-                f"{where}: found precision {values}, wanted positive finite entries (signed=True permits the others)"
-            )
+    if signed:
+        check_finite(where, "precision", precision, (dim,))
+        return
+    check_shape(where, "precision", precision, (dim,))
+    known = concrete(precision)
+    if known is not None and not (np.isfinite(known) & (known > 0)).all():
+        raise ValueError(
+            f"{where}: found precision {known}, wanted positive finite entries (signed=True permits negative ones)"
+        )
 
 
 def check_pairs(where: str, z: Embeddings, z_pos: Embeddings) -> None:

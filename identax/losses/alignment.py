@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.losses._checks import Embeddings, Scalar, check_pairs, check_scalar, is_traced
+from identax.checks import check_between, check_positive
+from identax.losses._checks import Embeddings, Scalar, check_pairs
 from identax.losses.similarity import lp_similarity
 
 
@@ -17,7 +18,7 @@ def alignment(z: Embeddings, z_pos: Embeddings, *, p: Scalar = 2) -> Float[Array
     Source: Wang and Isola 2020, eq. 3; Zimmermann et al. 2021 (code).
     """
     check_pairs("alignment", z, z_pos)
-    check_scalar("alignment", "p", p)
+    check_positive("alignment", "p", p, ())
     return -lp_similarity(p, 1.0).pair(jnp.asarray(z), jnp.asarray(z_pos))
 
 
@@ -36,7 +37,7 @@ def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2
         raise ValueError(
             f"uniformity: found others of shape {np.shape(others)}, wanted [M >= 1, n] with n={np.shape(z)[1]}"
         )
-    check_scalar("uniformity", "p", p)
+    check_positive("uniformity", "p", p, ())
     logits = lp_similarity(p, 1.0).matrix(jnp.asarray(z), jnp.asarray(others))
     return jax.nn.logsumexp(logits, axis=0) - float(np.log(np.shape(z)[0]))
 
@@ -57,7 +58,6 @@ def alignment_uniformity(
     """
     if others is not None:
         check_pairs("alignment_uniformity", z, others)
-    if np.ndim(alpha) != 0 or not (is_traced(alpha) or 0 <= np.asarray(alpha) <= 1):
-        raise ValueError(f"alignment_uniformity: found alpha={alpha}, wanted a number from 0 to 1")
+    check_between("alignment_uniformity", "alpha", alpha, 0, 1, ())
     alpha = jnp.asarray(alpha)
     return (1 - alpha) * alignment(z, z_pos, p=p) + alpha * uniformity(z, others, p=p)

@@ -9,17 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_nonnegative, concrete
 from identax.losses import blocked, dense
-from identax.losses._checks import (
-    BlockSize,
-    Embeddings,
-    Scalar,
-    check_block_size,
-    check_nonnegative,
-    check_pairs,
-    is_traced,
-)
+from identax.losses._checks import BlockSize, Embeddings, Scalar, check_block_size, check_pairs
 from identax.losses.dense import scaled
 from identax.losses.similarity import Similarity
 
@@ -42,7 +34,7 @@ def check_contrast(where: str, z: Embeddings, z_pos: Embeddings, contrast: Contr
     """Raises `ValueError` for unknown schemes, wrong shapes or blocks, and batches without any negative."""
     check_choice(where, "scheme", contrast.scheme, SCHEMES)
     check_pairs(where, z, z_pos)
-    check_nonnegative(where, "reweighting", contrast.reweighting)
+    check_nonnegative(where, "reweighting", contrast.reweighting, ())
     num, dim = np.shape(z)
     check_block_size(where, contrast.block_size, num)
     negatives = contrast.negatives
@@ -83,7 +75,7 @@ def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, rewei
 
     With a reweighting beta the negatives weigh w_k = exp(beta s_k) / mean_l exp(beta s_l), which have no gradient.
     """
-    if not is_traced(reweighting) and np.asarray(reweighting) == 0:
+    if concrete(reweighting) == 0:
         negatives = sums(1.0)
     else:
         norms = sums(reweighting)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.losses._checks import BlockSize, Embeddings, Scalar, check_precision, check_scalar, is_traced
+from identax.checks import check_positive, concrete
+from identax.losses._checks import BlockSize, Embeddings, Scalar, check_precision
 from identax.losses.contrast import Contrast, check_contrast, per_anchor
 from identax.losses.similarity import Similarity, dot_similarity, lp_similarity, mahalanobis_similarity
 
@@ -120,15 +121,15 @@ def _loss(where, recipe, z, z_pos, contrast, *args, **parameters):
 
 def infonce_recipe(where: str, dim: int, *, temperature: Scalar = 1.0) -> Recipe:
     """Checks the parameters of `infonce` and says how its similarity is made."""
-    check_scalar(where, "temperature", temperature)
+    check_positive(where, "temperature", temperature, ())
     return dot_similarity, (temperature,)
 
 
 def lp_recipe(where: str, dim: int, *, p: Scalar, temperature: Scalar = 1.0) -> Recipe:
     """Checks the parameters of `lp_infonce` and says how its similarity is made; a known p stays static."""
-    check_scalar(where, "p", p)
-    check_scalar(where, "temperature", temperature)
-    if is_traced(p):
+    check_positive(where, "p", p, ())
+    check_positive(where, "temperature", temperature, ())
+    if concrete(p) is None:
         return lp_similarity, (p, temperature)
     return partial(lp_similarity, p), (temperature,)
 

@@ -9,7 +9,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Integer
 
-from identax.losses._checks import BlockSize, Embeddings, Scalar, check_block_size, check_scalar, is_traced
+from identax.checks import check_between, check_positive, concrete
+from identax.losses._checks import BlockSize, Embeddings, Scalar, check_block_size
 
 Labels = Integer[Array | np.ndarray, "..."]
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -113,7 +114,8 @@ def project_rows(head: Embeddings) -> Float[Array, "N d"]:
     """
     _check_head("project_rows", head)
     head = jnp.asarray(head)
-    if not is_traced(head) and not np.all(np.any(np.asarray(head) != 0, axis=1)):
+    known = concrete(head)
+    if known is not None and not np.all(np.any(known != 0, axis=1)):
         raise ValueError("project_rows: found a row of zeros, wanted rows with a direction")
     # By the largest entry first: squares of very small or large ones would leave the range of the type.
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(head), axis=1, keepdims=True))
@@ -193,14 +195,8 @@ def _check(where, embeddings, head, labels, beta):
         )
     if np.shape(labels) != batch[:1]:
         raise ValueError(f"{where}: found labels of shape {np.shape(labels)}, wanted one for each of {batch[0]} rows")
-    check_scalar(where, "beta", beta)
-    elsewhere = isinstance(labels, jax.Array) and not is_traced(labels) and not labels.is_fully_addressable
-    if not is_traced(labels) and not elsewhere:
-        known = np.asarray(labels)
-        if known.min() < 0 or known.max() >= np.shape(head)[0]:
-            raise ValueError(
-                f"{where}: found labels from {known.min()} to {known.max()}, wanted 0 to {np.shape(head)[0] - 1}"
-            )
+    check_positive(where, "beta", beta, ())
+    check_between(where, "labels", labels, 0, np.shape(head)[0] - 1)
 
 
 def _check_head(where, head):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.losses._checks import Embeddings, Scalar, check_scalar
+from identax.checks import check_positive
+from identax.losses._checks import Embeddings, Scalar
 
 
 def gaussian_kl(mean: Embeddings, log_variance: Embeddings, *, per_dim: bool = False) -> Float[Array, "..."]:
@@ -49,7 +50,7 @@ def negative_elbo(
     Raises `ValueError` for shapes that do not match or a known beta that is not positive.
     Source: Kingma and Welling 2014, eq. 10; beta: Higgins et al. 2017, eq. 4.
     """
-    check_scalar("negative_elbo", "beta", beta)
+    check_positive("negative_elbo", "beta", beta, ())
     if mean.shape != log_variance.shape or mean.shape[0] != np.shape(logits)[0]:
         raise ValueError(
             f"negative_elbo: found mean {mean.shape}, log_variance {log_variance.shape} and logits {logits.shape}, "

@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from identax.losses._checks import check_block_size, is_traced
+from identax.checks import concrete
+from identax.losses._checks import check_block_size
 from identax.losses.blocked import Plan, logsumexps
 from identax.losses.contrast import Contrast, check_contrast, combine, num_negatives
 from identax.losses.contrastive import (
@@ -90,7 +91,7 @@ def _on_mesh(make, contrast, mesh, axis, operands, z, z_pos):
 def _local(make, contrast, axis, num, devices, operands, z, z_pos, ids):
     """One device's share: its anchors against everyone's embeddings."""
     operands, reweighting = operands
-    if not is_traced(contrast.reweighting):
+    if concrete(contrast.reweighting) is not None:
         reweighting = contrast.reweighting
     similarity = make(*operands)
     plan = Plan(contrast.block_size or z.shape[0], columns=False)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from identax.losses._checks import Scalar, is_traced
+from identax.checks import concrete
+from identax.losses._checks import Scalar
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -90,7 +90,8 @@ def mahalanobis_similarity(precision: Float[Array, " n"]) -> Similarity:
 
 def lp_similarity(p: Scalar, temperature: Scalar) -> Similarity:
     """Returns s(u, v) = -sum_j |u_j - v_j|^p / temperature; at u_j = v_j its gradient is 0 for every p."""
-    known = None if is_traced(p) else np.asarray(p).item()
+    static = concrete(p)
+    known = None if static is None else static.item()
     if known == 2:
 
         def pair_of_squares(u, v):

@@ -5,7 +5,8 @@ import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
-from identax.losses._checks import Embeddings, Scalar, check_scalar
+from identax.checks import check_positive
+from identax.losses._checks import Embeddings, Scalar
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -27,7 +28,7 @@ def cross_entropy_to_laplace(mean: Embeddings, log_variance: Embeddings, rate: S
 
     Raises `ValueError` for a known rate that is not positive. Source: Klindt et al. 2021, appendix.
     """
-    check_scalar("cross_entropy_to_laplace", "rate", rate)
+    check_positive("cross_entropy_to_laplace", "rate", rate, ())
     scale = jnp.exp(0.5 * jnp.asarray(log_variance))
     ratio = mean / scale
     absolute = scale * float(np.sqrt(2 / np.pi)) * jnp.exp(-0.5 * jnp.square(ratio)) + mean * erf(
@@ -54,7 +55,7 @@ def slow_vae(
     Source: Klindt et al. 2021, eq. 8 and code (beta 1, gamma 10, rate 6).
     """
     for name, value in (("beta", beta), ("gamma", gamma), ("rate", rate)):
-        check_scalar("slow_vae", name, value)
+        check_positive("slow_vae", name, value, ())
     shapes = {np.shape(x) for x in (*means, *log_variances)}
     if len(shapes) > 1 or len(*shapes) != 2 or np.shape(reconstruction) != next(iter(shapes))[:1]:
         raise ValueError(

@@ -1,7 +1,8 @@
 """Identification of Gaussian linear systems from environments with different control variances."""
 
+from identax.dgp.lti_discretise import zero_order_hold
+from identax.dgp.lti_system import Environments, LinearSystem, variability_matrix
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression, joint_diagonalise, match_rows
-from identax.lti.discretise import zero_order_hold
 from identax.lti.identify import Identification, identify_lti
 from identax.lti.instruments import instrumental_regression
 from identax.lti.kalman import Smoothed, joint_loglik, kalman_loglik, kalman_smoother
@@ -12,8 +13,6 @@ from identax.lti.moments import Moments, pair_moments
 from identax.lti.published import decay_limit, wls_of_moments, wls_unmixing
 from identax.lti.realisation import controllability, ho_kalman, markov_parameters, observability, transfer_function
 from identax.lti.sgd import published_epoch
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import variability_matrix
 
 __all__ = [
     "ConditionalFit",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax.lti._checks import require_finite, require_positive
+from identax.checks import check_finite, check_positive
 from identax.lti.moments import Moments, unequal_moments
 
 _moments = jax.jit(unequal_moments, static_argnums=2)
@@ -102,15 +102,15 @@ def _check_shapes(where, y, labels, variances, means) -> None:
         raise ValueError(
             f"{where}: found observations {y.shape} and environments {labels.shape}, wanted [N, d_y] and [N]"
         )
-    require_finite(where, "observations", y)
+    check_finite(where, "observations", y)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{where}: found environments of type {labels.dtype}, wanted integers")
     if variances.ndim != 2 or 0 in variances.shape or means.shape != variances.shape:
         raise ValueError(f"{where}: found variances {variances.shape} and means {means.shape}, wanted both [E, d_u]")
     if variances.shape[1] > y.shape[1]:
         raise ValueError(f"{where}: found d_u={variances.shape[1]} controls for d_y={y.shape[1]}, wanted d_u <= d_y")
-    require_positive(where, "variances", variances)
-    require_finite(where, "means", means)
+    check_positive(where, "variances", variances)
+    check_finite(where, "means", means)
     num = len(variances)
     if labels.min() < 0 or labels.max() >= num:
         raise ValueError(f"{where}: found labels {labels.min()}..{labels.max()}, wanted 0..{num - 1} (E={num})")

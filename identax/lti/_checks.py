@@ -1,16 +1,14 @@
-"""What the estimators ask of their arrays."""
+"""Arrays that fit together: pairs, controls of every sample, the matrices and covariances of a state-space model."""
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+
+from identax.checks import check_finite, check_nonnegative, check_positive, concrete
 
 
-def check_pairs(where: str, pairs):
+def checked_pairs(where: str, pairs):
     """Returns the pairs as an array; raises `ValueError` unless they are [N, 2, d_y], finite where concrete."""
-    shape = np.shape(pairs)
-    if len(shape) != 3 or shape[1] != 2 or 0 in shape:
-        raise ValueError(f"{where}: found pairs of shape {shape}, wanted [N, 2, d_y] with N, d_y >= 1")
-    require_finite(where, "pairs", pairs)
+    check_finite(where, "pairs", pairs, ("N", 2, "d_y"))
     return jnp.asarray(pairs)
 
 
@@ -19,19 +17,49 @@ def per_sample(where: str, name: str, values, count: int, dim: int, *, positive:
     shape = np.shape(values)
     if shape not in ((dim,), (count, dim)):
         raise ValueError(f"{where}: found {name} of shape {shape}, wanted [{count}, {dim}] or [{dim}]")
-    (require_positive if positive else require_finite)(where, name, values)
+    (check_positive if positive else check_finite)(where, name, values)
     return jnp.broadcast_to(jnp.asarray(values).reshape(-1, dim), (count, dim))
 
 
-def require_finite(where: str, name: str, values) -> None:
-    """Raises `ValueError` if concrete values are not all finite."""
-    if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
-        count = int((~np.isfinite(np.asarray(values))).sum())
-        raise ValueError(f"{where}: found {count} non-finite values in {name}, wanted finite numbers")
+def system_matrices(where: str, observations, A, B, C):
+    """Observations [T, d_y] and A, B, C as arrays of one floating-point type; `ValueError` unless they fit."""
+    y, A, B, C = (jnp.asarray(values) for values in (observations, A, B, C))
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(f"{where}: found observations of shape {y.shape}, wanted one trajectory [T, d_y]")
+    num_states = A.shape[0] if A.ndim == 2 else 0
+    fits = A.shape == (num_states, num_states) and B.shape[:1] == A.shape[:1] and B.ndim == 2
+    if not fits or C.shape != (y.shape[1], num_states):
+        raise ValueError(
+            f"{where}: found A {A.shape}, B {B.shape}, C {C.shape}, wanted [d_x, d_x], [d_x, d_u], "
+            f"[{y.shape[1]}, d_x] for observations {y.shape}"
+        )
+    dtype = jnp.result_type(float, y, A, B, C)
+    for name, values in (("observations", y), ("A", A), ("B", B), ("C", C)):
+        check_finite(where, name, values)
+    return tuple(values.astype(dtype) for values in (y, A, B, C))
 
 
-def require_positive(where: str, name: str, values) -> None:
-    """Raises `ValueError` unless concrete values are all finite and positive."""
-    require_finite(where, name, values)
-    if not isinstance(values, Tracer) and not (np.asarray(values) > 0).all():
-        raise ValueError(f"{where}: found {name} down to {np.min(values):g}, wanted positive numbers")
+def shaped(where: str, name: str, values, shape, dtype):
+    """Values as a finite array of that shape."""
+    array = jnp.asarray(values, dtype)
+    check_finite(where, name, array, shape)
+    return array
+
+
+def covariance_matrix(where: str, name: str, values, dim: int, dtype):
+    """One variance, [dim] variances or a [dim, dim] covariance as a matrix."""
+    array = jnp.asarray(values, dtype)
+    if array.ndim < 2:
+        if array.shape not in ((), (dim,)):
+            raise ValueError(f"{where}: found {name} of shape {array.shape}, wanted (), ({dim},) or ({dim}, {dim})")
+        variances = jnp.broadcast_to(array, (dim,))
+        check_nonnegative(where, name, variances)
+        return jnp.diag(variances)
+    array = shaped(where, name, array, (dim, dim), dtype)
+    known = concrete(array)
+    if known is not None:
+        scale = np.abs(known).max()
+        tolerance = 100 * dim * np.finfo(known.dtype).eps * scale
+        if np.abs(known - known.T).max() > tolerance or np.linalg.eigvalsh(known).min() < -tolerance:
+            raise ValueError(f"{where}: found {name} that is not symmetric and positive semidefinite:\n{known}")
+    return array

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from identax.assumptions.lti import excitation_report
 from identax.checks import check_choice
+from identax.dgp.lti_system import Environments, LinearSystem
 from identax.elimination import inverse
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
 from identax.lti._arrange import Arranged, arrange
 from identax.lti.moments import Moments, conditional_value, reduced_moments
 from identax.lti.realisation import markov_parameters
-from identax.lti.system import Environments, LinearSystem
 
 METHODS = ("conditional", "closed_form", "instrumental", "kalman", "published")
 
@@ -225,8 +226,6 @@ _METHODS = {
 
 
 def _finish(method, given: Arranged, moments: Moments, design: Environments, found: _Found) -> Identification:
-    from identax.assumptions.lti import excitation_report  # it imports this package
-
     premises = excitation_report(Environments(given.means, given.variances))
     transition, effect, unmixing = (np.asarray(x, float) for x in (found.transition, found.effect, found.unmixing))
     correlation = given.residual_correlation(transition)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from identax.checks import check_finite, check_shape
 from identax.elimination import inverse
-from identax.lti._checks import require_finite
 
 
 def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[Array, "d_y d_y"]:
@@ -26,14 +26,13 @@ def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[
     identification; for controls that are not observed, the past stands in for them.
     """
     y = jnp.asarray(observations)
-    if y.ndim != 3 or 0 in y.shape:
-        raise ValueError(f"instrumental_regression: found observations of shape {y.shape}, wanted [E, T, d_y]")
+    check_shape("instrumental_regression", "observations", y, ("E", "T", "d_y"))
     if lags < 1 or y.shape[1] < lags + 2:
         raise ValueError(
             f"instrumental_regression: found lags={lags} with trajectories of {y.shape[1]} observations, wanted "
             "lags >= 1 and at least lags + 2 observations"
         )
-    require_finite("instrumental_regression", "observations", y)
+    check_finite("instrumental_regression", "observations", y)
     y = y.astype(jnp.result_type(float, y))
     last = y.shape[1] - 1
 

@@ -11,9 +11,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.dgp._params import concrete
+from identax.checks import check_nonnegative, concrete
 from identax.elimination import slogdet, solve
-from identax.lti._kalman_checks import covariance_matrix, nonnegative, shaped, system_matrices
+from identax.lti._checks import covariance_matrix, shaped, system_matrices
 from identax.lti._kalman_steps import StateSpace, backward, decorrelated, forward, gaussian_terms
 
 
@@ -175,7 +175,8 @@ def _prepared(
     y, A, B, C = system_matrices(where, observations, A, B, C)
     num_states, num_controls = B.shape
     mean = shaped(where, "control_mean", control_mean, (num_controls,), y.dtype)
-    variance = nonnegative(where, "control_variance", control_variance, (num_controls,), y.dtype)
+    variance = shaped(where, "control_variance", control_variance, (num_controls,), y.dtype)
+    check_nonnegative(where, "control_variance", variance)
     noise = covariance_matrix(where, "observation_covariance", observation_covariance, C.shape[0], y.dtype)
     zero = jnp.zeros((num_states, num_states), y.dtype)
     process = zero if process_covariance is None else process_covariance

@@ -10,11 +10,9 @@ import numpy as np
 import scipy.optimize
 from jax.typing import ArrayLike
 
-from identax.checks import check_choice
-from identax.lti._checks import require_finite, require_positive
+from identax.checks import check_choice, check_finite, check_positive
+from identax.dgp.lti_system import Environments, check_environments
 from identax.lti._kalman_steps import StateSpace, loglik_of_settled
-from identax.lti.system import Environments
-from identax.lti.variability import check_environments
 
 _WARM_UP = 128
 _ROUND = 40  # iterations after which the curvature is measured anew
@@ -211,6 +209,6 @@ def _checked(y, environments, start, initial):
             f"({dim}, {count}) and () or ({dim},)"
         )
     for name, values in (("observations", y), ("F", F), ("G", G), ("means", environments.means)):
-        require_finite("fit_kalman", name, values)
-    require_positive("fit_kalman", "noise variance", noise)
+        check_finite("fit_kalman", name, values)
+    check_positive("fit_kalman", "noise variance", noise)
     return F, G, noise

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.elimination import slogdet
-from identax.lti._checks import check_pairs, per_sample
+from identax.lti._checks import checked_pairs, per_sample
 
 
 def published_loglik(
@@ -49,7 +49,7 @@ def conditional_loglik(
 
 
 def _checked(where, unmixing, pairs, means, variances):
-    pairs = check_pairs(where, pairs)
+    pairs = checked_pairs(where, pairs)
     unmixing = jnp.asarray(unmixing)
     if unmixing.ndim != 2 or unmixing.shape[1] != 2 * pairs.shape[2]:
         raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.elimination import inverse, slogdet
 from identax.jacobi import psd_eigh
 from identax.lti.moments import Moments, conditional_value
@@ -76,8 +76,7 @@ def random_starts(key: Key[Array, ""], moments: Moments, num_controls: int, coun
     W = R [-L F, L] with F of the regression on the past, L the inverse root of its residual's covariance (averaged
     over environments) and R a random orthogonal matrix. Raises `ValueError` for count < 1.
     """
-    if count < 1:
-        raise ValueError(f"random_starts: found {count=}, wanted at least 1")
+    check_count("random_starts", "count", count)
     pooled = jnp.tensordot(moments.share, moments.covariance, axes=1)
     past = pooled.shape[0] - num_controls
     transition = solve_scaled(pooled[:past, :past], pooled[:past, past:]).T

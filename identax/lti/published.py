@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from identax.elimination import solve
 from identax.jacobi import psd_eigh
-from identax.lti._checks import check_pairs, per_sample
+from identax.lti._checks import checked_pairs, per_sample
 from identax.lti.moments import Moments
 
 
@@ -23,7 +23,7 @@ def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Fl
     Raises `ValueError` for shapes that do not fit, non-finite data and variances that are not positive.
     Source: stationary point of Rajendran et al. 2024's objective (their code optimises it by clipped SGD).
     """
-    pairs = check_pairs("wls_unmixing", pairs)
+    pairs = checked_pairs("wls_unmixing", pairs)
     dims = {np.shape(values)[-1:] for values in (means, variances)}
     if len(dims) != 1 or dims == {()}:
         found = np.shape(means), np.shape(variances)

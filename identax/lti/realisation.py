@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
-from identax.dgp._params import concrete
+from identax.checks import check_count, check_finite, concrete
 from identax.elimination import solve
-from identax.lti._checks import require_finite
 
 _matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
@@ -26,7 +25,7 @@ def markov_parameters(
     Source: Rajendran et al. 2024, section 2 (Markov parameters).
     """
     A, B, C = _system("markov_parameters", A=A, B=B, C=C)
-    _at_least_one("markov_parameters", "count", count)
+    check_count("markov_parameters", "count", count)
     return _matmul(C, _powers(A, B, count))
 
 
@@ -93,9 +92,7 @@ def ho_kalman(
     Source: Ho & Kalman 1966; balanced by singular values as Kung 1978 and Oymak & Ozay 2019.
     """
     markov = jnp.asarray(markov)
-    if markov.ndim != 3 or 0 in markov.shape:
-        raise ValueError(f"ho_kalman: found markov of shape {markov.shape}, wanted [count, d_y, d_u]")
-    require_finite("ho_kalman", "markov", markov)
+    check_finite("ho_kalman", "markov", markov, ("count", "d_y", "d_u"))
     markov = markov.astype(jnp.result_type(float, markov))
     count, num_outputs, num_controls = markov.shape
     rows, columns = _blocks(count, rows, columns)
@@ -165,8 +162,3 @@ def _system(where, **matrices):
             raise ValueError(f"{where}: found {name} of shape {shape} for A {A.shape}, wanted {wanted}")
     dtype = jnp.result_type(float, *arrays.values())
     return tuple(array.astype(dtype) for array in arrays.values())
-
-
-def _at_least_one(where, name, value):
-    if value < 1:
-        raise ValueError(f"{where}: found {name}={value}, wanted at least 1")

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from identax.checks import check_choice
 from identax.metrics._matching import (
     Samples,
     as_floats,
@@ -19,8 +20,7 @@ _METHODS = ("pearson", "spearman")
 
 
 def _absolute_correlations(where, latents, estimates, method):
-    if method not in _METHODS:
-        raise ValueError(f"{where}: found method={method!r}, wanted one of {list(_METHODS)}")
+    check_choice(where, "method", method, _METHODS)
     check_samples(where, latents=latents, estimates=estimates)
     latents, estimates = as_floats(latents, estimates)
     return jnp.abs(correlations(latents, estimates, ranked=method == "spearman"))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from identax.checks import check_count
 from identax.metrics._matching import Samples, as_floats
 from identax.metrics.correlation import mcc
 
@@ -34,8 +35,7 @@ def batch_mcc(
     Source: Rajendran et al. 2024, Tables 1 and 2 (value of the last training batch).
     """
     num = _check_batches("batch_mcc", latents, estimates, batch_size)
-    if num_batches < 1:
-        raise ValueError(f"batch_mcc: found num_batches={num_batches}, wanted at least one")
+    check_count("batch_mcc", "num_batches", num_batches)
     latents, estimates = as_floats(latents, estimates)
     # With replacement between batches, hardly ever within one: a sort of all samples would cost more than the rest.
     rows = jax.random.randint(key, (num_batches, batch_size), 0, num)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
+from identax.checks import check_count
 from identax.metrics._matching import best_assignment
 
 
@@ -61,6 +62,5 @@ def transfer_function_error(
 
 def frequency_grid(num: int = 64) -> Inexact[Array, " num"]:
     """z = exp(i w) for `num` frequencies w, evenly spaced over (0, pi), in radians per step."""
-    if num < 1:
-        raise ValueError(f"frequency_grid: found num={num}, wanted at least 1")
+    check_count("frequency_grid", "num", num)
     return jnp.exp(1j * jnp.pi * (jnp.arange(num) + 0.5) / num)

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Num
 
+from identax.checks import check_positive, concrete
 from identax.metrics._matching import Samples, as_floats
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -149,9 +149,9 @@ def _check(features, labels, l2):
             f"logistic_regression: found features of shape {np.shape(features)} and labels of shape "
             f"{np.shape(labels)}, wanted [N, m] and [N] with N, m >= 1"
         )
-    if not isinstance(l2, Tracer) and not l2 > 0:
-        raise ValueError(f"logistic_regression: found l2={l2}, wanted l2 > 0")
-    if not isinstance(labels, Tracer):
-        found = np.unique(np.asarray(labels)).tolist()
+    check_positive("logistic_regression", "l2", l2, ())
+    known = concrete(labels)
+    if known is not None:
+        found = np.unique(known).tolist()
         if found != [0, 1]:
             raise ValueError(f"logistic_regression: found labels {found[:4]}, wanted 0 and 1, both of them")

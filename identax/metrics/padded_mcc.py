@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from identax.checks import check_choice
 from identax.metrics._matching import Samples, as_floats, best_assignment, check_samples, correlations, matched_mean
 
 
@@ -20,8 +21,7 @@ def padded_mcc(
     Raises `ValueError` for k > m, unequal N, an unknown method.
     Source: Zimmermann et al. 2021, KITTI Masks (code); Klindt et al. 2021.
     """
-    if method not in ("pearson", "spearman"):
-        raise ValueError(f"padded_mcc: found method={method!r}, wanted 'pearson' or 'spearman'")
+    check_choice("padded_mcc", "method", method, ("pearson", "spearman"))
     check_samples("padded_mcc", factors=factors, codes=codes)
     num, known = np.shape(factors)
     dims = np.shape(codes)[1]

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from identax.checks import check_between
 from identax.metrics._matching import Samples, as_floats
 from identax.metrics.scaling import column_statistics
 
@@ -66,13 +66,7 @@ def _check(name, features, labels, num_classes, dim):
         )
     if 0 in features.shape:
         raise ValueError(f"linear_readout_accuracy: found no {name} samples or dims ({features.shape})")
-    if not isinstance(labels, Tracer):
-        values = np.asarray(labels)
-        if values.min() < 0 or values.max() >= num_classes:
-            raise ValueError(
-                f"linear_readout_accuracy: found {name} labels from {values.min()} to {values.max()}, "
-                f"wanted 0 to {num_classes - 1}"
-            )
+    check_between("linear_readout_accuracy", f"{name} labels", labels, 0, num_classes - 1)
 
 
 def _standardise(x: Array) -> tuple[Array, Array, Array]:

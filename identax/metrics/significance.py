@@ -5,7 +5,7 @@ import numpy as np
 from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.metrics._matching import Samples, as_floats
 
 
@@ -64,8 +64,7 @@ def bonferroni(p_values: Samples, num_tests: int | None = None) -> Float[Array, 
     """
     (p_values,) = as_floats(p_values)
     num_tests = p_values.size if num_tests is None else num_tests
-    if num_tests < 1:
-        raise ValueError(f"bonferroni: found num_tests={num_tests}, wanted at least 1")
+    check_count("bonferroni", "num_tests", num_tests)
     return jnp.minimum(1.0, num_tests * p_values)
 
 

@@ -2,6 +2,7 @@
 
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
+from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
 from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
@@ -16,11 +17,14 @@ __all__ = [
     "Canonical",
     "Model",
     "block_heads",
+    "cached_gradient",
     "canonical_coordinates",
     "convnet",
     "convnet_decoder",
     "fit_linear_layer",
     "from_linen",
+    "micro_batched",
+    "micro_batched_model",
     "mlp",
     "normalize",
     "projector",

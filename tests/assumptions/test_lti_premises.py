@@ -20,7 +20,7 @@ from identax.dgp import (
     sample_trajectories,
     spring_mass_damper,
 )
-from identax.lti.system import Environments, LinearSystem
+from identax.dgp.lti_system import Environments, LinearSystem
 
 SYSTEM = LinearSystem(np.array([[0.5, 0.1], [0.0, -0.3]]), np.array([[1.0, 0.5], [0.0, 2.0]]), np.eye(2))
 PROFILES = np.array([[1.0, 3.0, 0.5], [0.2, 0.6, 0.7], [2.0, 6.0, 0.1], [0.5, 1.5, 0.9]])  # column 1 = 3 x column 0

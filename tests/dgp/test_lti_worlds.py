@@ -26,8 +26,7 @@ from identax.dgp import (
     spring_mass_damper,
     state_bound,
 )
-from identax.lti.system import Environments, LinearSystem
-from identax.lti.variability import variability_matrix
+from identax.dgp.lti_system import Environments, LinearSystem, variability_matrix
 
 RADII = jax.jit(jax.vmap(spectral_radius))
 

@@ -6,11 +6,11 @@ import pytest
 import scipy.linalg
 import scipy.stats
 
-from identax.lti.discretise import zero_order_hold
+from identax.dgp.lti_discretise import zero_order_hold
+from identax.dgp.lti_system import Environments
 from identax.lti.kalman import kalman_loglik, kalman_smoother
 from identax.lti.kalman_fit import fit_kalman
 from identax.lti.realisation import transfer_function
-from identax.lti.system import Environments
 
 ROTATED = np.array([[0.6, 0.5], [-0.5, 0.4]]), np.array([[1.0, 0.3], [-0.4, 0.8]])
 

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from identax.checks import check_between, check_count, concrete
 from identax.metrics._matching import Samples, check_samples
 from identax.metrics.regression import all_finite
 
@@ -19,17 +19,17 @@ def check_pair(where: str, factors: Samples, estimates: Samples, *, factors_min:
     """
     check_samples(where, factors=factors, estimates=estimates)
     for name, array, least in (("factors", factors, factors_min), ("estimates", estimates, dims_min)):
-        if array.shape[1] < least:
-            raise ValueError(f"{where}: found {array.shape[1]} columns of {name}, wanted at least {least}")
-        if not isinstance(array, Tracer) and not np.isfinite(np.asarray(array)).all():
+        check_count(where, f"columns of {name}", array.shape[1], least)
+        known = concrete(array)
+        if known is not None and not np.isfinite(known).all():
             raise ValueError(f"{where}: found {name} with values that are not finite, wanted numbers")
     check_varying(where, factors)
 
 
 def check_varying(where: str, factors: Samples) -> None:
     """Raises `ValueError` where a known factor has one value in all samples: nothing can be said about it."""
-    if not isinstance(factors, Tracer):
-        values = np.asarray(factors)
+    values = concrete(factors)
+    if values is not None:
         constant = np.flatnonzero((values == values[:1]).all(axis=0)).tolist()
         if constant:
             raise ValueError(
@@ -39,9 +39,10 @@ def check_varying(where: str, factors: Samples) -> None:
 
 def host_arrays(where: str, *arrays: Samples) -> list[Any]:
     """Returns the arrays in NumPy; raises `ValueError` inside compiled programs, for what calls scikit-learn."""
-    if any(isinstance(array, Tracer) for array in arrays):
+    known = [concrete(array) for array in arrays]
+    if any(array is None for array in known):
         raise ValueError(f"{where}: found arrays of a compiled program, wanted known values: it calls scikit-learn")
-    return [np.asarray(array) for array in arrays]
+    return known
 
 
 def held_out(
@@ -73,17 +74,15 @@ def factor_levels(where: str, factors: Samples, num_levels: int | None) -> tuple
     Raises `ValueError` if they are not, or for values outside 0..num_levels-1.
     """
     if num_levels is None:
-        if isinstance(factors, Tracer):
+        known = concrete(factors)
+        if known is None:
             raise ValueError(
                 f"{where}: found integer factors in a compiled program without num_levels, wanted it, static"
             )
-        columns = [np.unique(column, return_inverse=True)[1] for column in np.asarray(factors).T]
+        columns = [np.unique(column, return_inverse=True)[1] for column in known.T]
         levels = np.stack(columns, axis=1)
         return jnp.asarray(levels), int(levels.max()) + 1
-    if not isinstance(factors, Tracer):
-        low, high = int(np.min(factors)), int(np.max(factors))
-        if low < 0 or high >= num_levels:
-            raise ValueError(f"{where}: found factors from {low} to {high}, wanted 0 to {num_levels - 1}")
+    check_between(where, "factors", factors, 0, num_levels - 1)
     return jnp.asarray(factors), num_levels
 
 

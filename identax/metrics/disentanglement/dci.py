@@ -6,10 +6,9 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count, check_nonnegative
 from identax.metrics._matching import Samples, as_floats
 from identax.metrics.disentanglement._inputs import (
     check_pair,
@@ -41,10 +40,7 @@ def dci_scores(importances: Samples) -> dict[str, Float[Array, ""]]:
     """
     if importances.ndim != 2 or min(importances.shape) < 2:
         raise ValueError(f"dci_scores: found importances of shape {importances.shape}, wanted [m, K] with m, K >= 2")
-    if not isinstance(importances, Tracer):
-        known = np.asarray(importances)
-        if not (np.isfinite(known).all() and (known >= 0).all()):
-            raise ValueError("dci_scores: found importances that are negative or not finite, wanted finite and >= 0")
+    check_nonnegative("dci_scores", "importances", importances)
     (matrix,) = as_floats(importances)
     good = jnp.all(jnp.isfinite(matrix) & (matrix >= 0))
     scores = {"disentanglement": _concentration(matrix), "completeness": _concentration(matrix.T)}
@@ -87,11 +83,9 @@ def dci(
     """
     check_choice("dci", "predictor", predictor, PREDICTORS)
     check_pair("dci", factors, estimates, factors_min=2, dims_min=2)
-    if not (isinstance(penalty, Tracer) or penalty >= 0) or num_trees < 1 or max_depth < 1:
-        raise ValueError(
-            f"dci: found penalty={penalty}, num_trees={num_trees}, max_depth={max_depth}, "
-            "wanted penalty >= 0, num_trees >= 1, max_depth >= 1"
-        )
+    check_nonnegative("dci", "penalty", penalty, ())
+    check_count("dci", "num_trees", num_trees)
+    check_count("dci", "max_depth", max_depth)
     seen, seen_estimates = held_out("dci", factors, estimates, test_factors, test_estimates)
     if predictor == "boosted":
         arrays = host_arrays("dci", factors, estimates, seen, seen_estimates)

@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
+from identax.checks import concrete
 from identax.metrics._matching import Samples, as_floats, average_ranks
 from identax.metrics.disentanglement._inputs import check_pair, factor_levels, held_out, is_discrete, only_finite
 from identax.metrics.logistic import logistic_regression
@@ -46,7 +46,7 @@ def explicitness(
         seen_levels = levels
     else:
         # Numbered together, so that a level has one number in both parts.
-        traced = isinstance(factors, Tracer) or isinstance(seen, Tracer)
+        traced = concrete(factors) is None or concrete(seen) is None
         both = (jnp if traced else np).concatenate([factors, seen])
         together, num = factor_levels("explicitness", both, num_levels)
         levels, seen_levels = together[: factors.shape[0]], together[factors.shape[0] :]

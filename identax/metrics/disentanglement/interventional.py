@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key, Num
 
+from identax.checks import check_nonnegative, concrete
 from identax.metrics.disentanglement._inputs import check_varying
 from identax.metrics.readout import linear_readout_accuracy
 from identax.rng import stream
@@ -84,8 +84,7 @@ def factor_vae_score(
     """
     sizes = (num_train, num_eval, group_size - 1, num_variance - 1)
     chosen = _check("factor_vae_score", key, represent, sample_factors, factor_indices, sizes)
-    if not min_std >= 0:
-        raise ValueError(f"factor_vae_score: found min_std={min_std}, wanted >= 0")
+    check_nonnegative("factor_vae_score", "min_std", min_std, ())
 
     def sample(key):
         return represent(stream(key, "represent"), sample_factors(stream(key, "factors"), group_size))
@@ -151,6 +150,7 @@ def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Num[
 
 def _require_finite(where, score):
     # One check at the end of the compiled program, in which nothing can be raised.
-    if not isinstance(score, Tracer) and not np.isfinite(score):
+    known = concrete(score)
+    if known is not None and not np.isfinite(known):
         raise ValueError(f"{where}: found representations that are not finite, wanted numbers")
     return score

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from identax.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.losses import aninfonce
 from identax.models import mlp, normalize
+from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.models.projector import projector
 
 ENCODER = mlp((6, 3))

@@ -8,8 +8,7 @@ import jax.scipy.linalg
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.dgp._params import require_positive
-from identax.lti._checks import require_finite
+from identax.checks import check_finite, check_positive
 
 
 def zero_order_hold(
@@ -30,11 +29,9 @@ def zero_order_hold(
         raise ValueError(f"zero_order_hold: found A of shape {A.shape}, wanted [d_x, d_x]")
     if B.ndim != 2 or B.shape[0] != A.shape[0]:
         raise ValueError(f"zero_order_hold: found B of shape {B.shape}, wanted [{A.shape[0]}, d_u] as A is {A.shape}")
-    if jnp.ndim(dt) != 0:
-        raise ValueError(f"zero_order_hold: found dt of shape {jnp.shape(dt)}, wanted one number")
-    require_positive("zero_order_hold", dt=dt)
-    require_finite("zero_order_hold", "A", A)
-    require_finite("zero_order_hold", "B", B)
+    check_positive("zero_order_hold", "dt", dt, ())
+    check_finite("zero_order_hold", "A", A)
+    check_finite("zero_order_hold", "B", B)
     dtype = jnp.result_type(float, A, B)
     num_states, num_controls = B.shape
     block = jnp.zeros((num_states + num_controls,) * 2, dtype)

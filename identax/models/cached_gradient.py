@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from identax.checks import check_choice, check_count
 from identax.models.base import Model
 
 STATISTICS = ("refuse", "micro_batch")
@@ -30,7 +31,7 @@ def micro_batched(embed: Callable[[Any, Any], Any], *, micro_batch: int) -> Call
     Raises `ValueError` for a micro-batch < 1, and, when used, for one that does not divide N or leaves of unequal N.
     Source: Gao et al. 2021 (gradient caching); the Mahalanobis or dot-product loss on top does not matter.
     """
-    _check_positive(micro_batch)
+    check_count("micro_batched", "micro_batch", micro_batch)
 
     def embed_all(params, batch):
         return _replayed(lambda params, part: (embed(params, part), None), params, batch, micro_batch)[0]
@@ -67,9 +68,8 @@ def micro_batched_model(model: Model, *, micro_batch: int, statistics: str = "re
     and the new state is the mean of the micro-batches' new states. With running statistics (`train=False`), or none, it
     is the model itself. Raises `ValueError` as `micro_batched` and for unknown `statistics`.
     """
-    if statistics not in STATISTICS:
-        raise ValueError(f"micro_batched_model: found statistics={statistics!r}, wanted one of {STATISTICS}")
-    _check_positive(micro_batch)
+    check_choice("micro_batched_model", "statistics", statistics, STATISTICS)
+    check_count("micro_batched_model", "micro_batch", micro_batch)
 
     def apply(variables, x, *, train=False, key=None):
         state = variables.get("state") or {}
@@ -98,11 +98,6 @@ def _replayed(fn: Callable, params: Any, batch: Any, micro_batch: int) -> tuple[
     parts = jax.tree.map(lambda leaf: _split(leaf, micro_batch), batch)
     _, (outputs, extras) = jax.lax.scan(lambda carry, part: (carry, replayed(params, part)), None, parts)
     return jax.tree.map(_join, outputs), extras
-
-
-def _check_positive(micro_batch: int) -> None:
-    if micro_batch < 1:
-        raise ValueError(f"micro_batched: found micro_batch={micro_batch}, wanted at least 1")
 
 
 def _batch_size(batch: Any, micro_batch: int) -> int:
