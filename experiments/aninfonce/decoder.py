@@ -19,7 +19,7 @@ from experiments.aninfonce import decoder_tables as tables
 from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc, precision_recovery
 from identax.models import mlp
@@ -32,8 +32,8 @@ TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rat
 _RIDGE = 1e-3  # of the readout from pixels, relative to the mean variance of a pixel
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: the defaults join its synthetic protocol with full MNIST."""
 
     objective: Literal["aninfonce", "infonce", "supervised", "pixels"] = "aninfonce"
@@ -62,8 +62,6 @@ class Config:
     evaluate_every: int = 2500
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(

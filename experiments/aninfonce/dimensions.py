@@ -19,7 +19,7 @@ from experiments.aninfonce import dimensions_tables as tables
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, linear_precision, random_invertible_mlp
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
@@ -32,8 +32,8 @@ TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rat
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: the protocol is that of `synthetic`."""
 
     objective: Literal["aninfonce", "infonce"] = "aninfonce"
@@ -65,8 +65,6 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(

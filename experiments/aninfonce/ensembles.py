@@ -18,7 +18,7 @@ from experiments.aninfonce import ensembles_tables as tables
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import ensemble_pairs, random_invertible_mlp
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import aninfonce, ensemble
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
@@ -31,8 +31,8 @@ TRACED = ("high", "low", "learning_rate", "precision_learning_rate")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: protocol and encoder as in `synthetic`."""
 
     patterns: tuple[str, ...] = ("hhll", "hlhl")
@@ -54,8 +54,6 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(

@@ -21,7 +21,7 @@ from experiments.aninfonce import synthetic
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, pairs_with_negatives, random_invertible_mlp
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import aninfonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
@@ -37,8 +37,8 @@ _PRETRAINING_RATES = (3e-3, 5e-2)  # encoder, precision: those of `synthetic`'s 
 _EASIEST = 1e-3  # a shell-projected normal of this precision is uniform to one part in a thousand
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: world and protocol as in `synthetic`."""
 
     dim: int = 5
@@ -77,8 +77,6 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(

@@ -23,7 +23,7 @@ from experiments.aninfonce.optimizers import cosine, two_rate_adam
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
 from identax.cached_gradient import micro_batched_model
 from identax.data import epoch_batches, epoch_indices, image_source, take
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import aninfonce
 from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
 from identax.rng import stream
@@ -34,8 +34,8 @@ TRACED = ("precision_start", "learning_rate", "precision_learning_rate", "weight
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are CIFAR10 with ResNet-18 and SimSiam's settings, as far as the paper's are known."""
 
     data_set: str = "cifar10"
@@ -87,7 +87,6 @@ class Config:
     evaluate_every: int = 7760
     checkpoint_every: int = 970
     num_seeds: int = 3
-    seed: int = 0
 
 
 _QUICK = Config(

@@ -22,7 +22,7 @@ from experiments.aninfonce.optimizers import two_rate_adam
 from experiments.aninfonce.warm_start import canonical_start
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, random_invertible_mlp
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
 from identax.models import mlp, normalize
@@ -35,8 +35,8 @@ TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rat
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are the authors' setting (their README and logs)."""
 
     objective: Literal["aninfonce", "infonce"] = "aninfonce"
@@ -73,8 +73,6 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(

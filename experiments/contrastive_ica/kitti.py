@@ -22,7 +22,7 @@ from experiments.contrastive_ica import kitti_tables as tables
 from experiments.contrastive_ica.miniatures import miniature_kitti
 from identax.checks import check_choice
 from identax.data import KittiMasks, KittiPairs, epoch_batches, load_kitti_masks
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import bernoulli_nll, lp_infonce, slow_vae
 from identax.losses.elbo import sample_gaussian
 from identax.metrics import padded_mcc
@@ -36,8 +36,8 @@ MINIATURE = "miniature"
 _SIDE = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are the authors' setting (their code)."""
 
     data: str = "data/kitti_peds_v2.pickle"
@@ -72,7 +72,6 @@ class Config:
     evaluate_every: int = 10_000
     checkpoint_every: int = 10_000
     num_seeds: int = 10
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {

@@ -22,7 +22,7 @@ from experiments.contrastive_ica.miniatures import miniature_three_d_ident
 from identax.checks import check_choice
 from identax.data import ThreeDIdent, ThreeDIdentPairs, epoch_batches
 from identax.data.three_d_ident import MEAN, STD
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import block_heads, mlp, resnet18, small_convnet
@@ -36,8 +36,8 @@ OBJECTIVES = ("infonce", "lp_infonce", "supervised")
 HEADS = ("none", "sphere", "learnable_box", "blocks")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are the authors' setting (their code) for angles coded as a box."""
 
     train: str = "data/3dident/train"
@@ -76,7 +76,6 @@ class Config:
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     num_seeds: int = 3
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {

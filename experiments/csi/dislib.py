@@ -22,7 +22,7 @@ from experiments.csi import dislib_tables as tables
 from experiments.csi.dislib_data import RENDERED, Part, parts, source_of, table_of
 from identax.checks import check_choice
 from identax.data import epoch_batches, random_splits, take
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import softmax_cross_entropy
 from identax.metrics import compiled_pearson_readout
 from identax.models import Model, mlp, resnet18, uniform_fan_in
@@ -34,8 +34,8 @@ TRACED = ("learning_rate",)
 MODELS = ("mlp", "resnet18")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are the authors' setting; `set` and `model` are one arm's."""
 
     sets: tuple[str, ...] = ("dsprites", "shapes3d", "mpi3d_toy", "mpi3d_real", "cars3d", "smallnorb")
@@ -65,12 +65,10 @@ class Config:
     schedule: Literal["constant", "cosine"] = "constant"
     num_epochs: int = 100
     """sets `num_steps` of arms that are fed by a loader"""
-    num_steps: int = 0
     log_every: int = 50
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     num_seeds: int = 3
-    seed: int = 0
 
 
 _QUICK = Config(

@@ -24,7 +24,7 @@ from experiments.csi import imagenetx_tables as tables
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
 from identax.checks import check_choice
 from identax.data import PROXIES, imagenet_x_proxies, load_features, load_imagenet_x
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.metrics import balanced_sizes, balanced_split, logistic_regression, z_score
 from identax.report import Figure
 from identax.rng import stream
@@ -36,8 +36,8 @@ TRACED = ("l2",)
 SYNTHETIC = "synthetic"
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study: one table of features, read in one way. The defaults are the authors' setting."""
 
     features: tuple[str, ...] = ()
@@ -70,9 +70,6 @@ class Config:
     exclusive: bool = False
     """no image has two factors, as with selection "top\""""
     num_steps: int = 1
-    log_every: int = 1
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
     num_seeds: int = 10
     seed: int = 42
 

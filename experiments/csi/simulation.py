@@ -21,7 +21,7 @@ from experiments.csi import simulation_tables as tables
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_losses
 from identax.dgp import label_noise, random_invertible_mlp, swap_labels
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.losses import project_rows, softmax_cross_entropy
 from identax.metrics import head_r2, linear_r2, singular_value_error
 from identax.models import mlp, uniform_fan_in
@@ -34,8 +34,8 @@ TRACED = ("kappa", "scale", "shape", "imbalance", "label_noise", "label_swaps", 
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are the paper's default row and the authors' optimiser."""
 
     targets: Literal["instance", "class"] = "instance"
@@ -86,8 +86,6 @@ class Config:
     evaluate_every: int = 1000
     checkpoint_every: int = 10_000
     num_evaluate: int = 8192
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(

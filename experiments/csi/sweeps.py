@@ -26,7 +26,7 @@ TRACED = simulation.TRACED
 build = simulation.build
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(simulation.Config):
     """The default setting, and what is swept. Values of sweeps over traced fields are one program."""
 

@@ -49,7 +49,7 @@ _TABLE2 = tuple(row for row in ROWS if row != "C 10000")
 _TABLE3 = tuple(row for row in ROWS if row != "N 100000" and not row.endswith("vectors"))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(simulation.Config):
     """The default setting, and which rows run under which head."""
 

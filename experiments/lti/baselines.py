@@ -25,7 +25,7 @@ FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(table1.Config):
     """Random systems and environments at the sizes `dims`, B and C random."""
 

@@ -19,7 +19,7 @@ from jax.scipy.special import ndtr, ndtri
 from experiments.lti import causal_de_finetti_tables as tables
 from experiments.lti import causal_de_finetti_worlds as worlds
 from identax.causal import fisher_z_test, partial_correlation
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.lti import joint_loglik, kalman_loglik
 from identax.report import Figure
 from identax.rng import stream
@@ -31,8 +31,8 @@ FLOAT64 = True
 TRACED = ("spectral_radius", "mean_sd", "mechanism_sd", "level")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One seed is one environment whose data sets are redrawn, or a series of pooled data sets."""
 
     data: Literal["one environment", "pooled"] = "one environment"
@@ -55,12 +55,7 @@ class Config:
     noise_variance: float = 2.0
     """mean over environments of the observation noise's variance, uniform within a half of it"""
     level: float = 0.05
-    num_steps: int = 0
-    log_every: int = 1
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
     num_seeds: int = 64
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {

@@ -23,7 +23,7 @@ FLOAT64 = True
 TRACED = (*(name for name in table1.TRACED if name != "author"), "condition")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(table1.Config):
     """One size, three sweeps."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from experiments.lti import authors
 from experiments.lti import published_training_tables as tables
 from experiments.lti.worlds import draw_motor, draw_world, flat_pairs, theirs_or_ours
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.lti.moments import pair_moments, published_value
 from identax.lti.published import decay_limit, wls_of_moments
 from identax.lti.sgd import orthonormal_rows, published_epoch
@@ -32,8 +32,8 @@ FLOAT64 = True
 TRACED = ("use_B", "use_C", "zero_means", "author", "noise_sd", "learning_rate", "max_norm")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """The defaults are the paper's setting at d = 2."""
 
     parts: tuple[Literal["random", "maximal", "maximal 28k", "motor"], ...] = (
@@ -77,7 +77,6 @@ class Config:
     checkpoint_every: int = 2000
     num_seeds: int = 1
     """of controls and orders, for each of the five systems"""
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from experiments.lti import authors, estimators, table1_tables, worlds
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.report import Figure
 from identax.run import Results
 
@@ -25,8 +25,8 @@ TRACED = ("use_B", "use_C", "zero_means", "author")
 """Numeric fields of `Config` that become traced hyper-parameters: all columns of one size are one program."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """All columns of Table 1 at the sizes `dims`. The defaults are the paper's setting."""
 
     dims: tuple[int, ...] = (2, 3, 5, 8, 10)
@@ -52,12 +52,6 @@ class Config:
     """of the published training, whose last batch the paper's table shows"""
     num_batches: int = 64
     """that the MCC of a batch is averaged over"""
-    num_steps: int = 0
-    log_every: int = 1
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
-    num_seeds: int = 5
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {

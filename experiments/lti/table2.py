@@ -23,7 +23,7 @@ FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(table1.Config):
     """As Table 1, with noise. The defaults are the paper's setting."""
 
