@@ -15,7 +15,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from experiments.aninfonce import decoder_tables as tables
+from experiments.aninfonce import decoder_claims as claims
 from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
@@ -141,7 +141,7 @@ def _training(config: Config, dgp: DGP) -> Study:
 
     def init(key, hparams):
         truth = _truth(config, dgp, key, hparams)
-        example = jnp.zeros((1, tables.SIDE**2))
+        example = jnp.zeros((1, claims.SIDE**2))
         params = {"encoder": encoder.init(stream(key, "encoder"), example)["params"]}
         if learns_precision:
             params["raw_precision"] = 0.1 * jax.random.normal(stream(key, "precision"), (config.dim,))
@@ -208,15 +208,15 @@ def _by_block(name: str, r2: jax.Array, config: Config) -> dict[str, jax.Array]:
     return {name: r2.mean(), f"content {name}": r2[:half].mean(), f"style {name}": r2[half:].mean()}
 
 
-REFERENCES = tables.REFERENCES
-measure = tables.measure
+REFERENCES = claims.REFERENCES
+measure = claims.measure
 
 
 def premises(config: Config):
     """What the theorem asks for and what it predicts, per arm."""
-    return tables.premises(config, ("aninfonce", "infonce"))
+    return claims.premises(config, ("aninfonce", "infonce"))
 
 
 def figures(config: Config, results):
     """Pairs of the world, recovery over time and at the end, and the learned precision."""
-    return tables.figures(config, results, world(config))
+    return claims.figures(config, results, world(config))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.aninfonce import dimensions_tables as tables
+from experiments.aninfonce import dimensions_claims as claims
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, linear_precision, random_invertible_mlp
@@ -101,7 +101,7 @@ def arms(config: Config) -> Sequence[Arm]:
     most = dataclasses.replace(config, embedding_dim=max(config.embedding_dims))
     made = [Arm(f"aninfonce m={m}", dataclasses.replace(config, embedding_dim=m)) for m in config.embedding_dims]
     if config.with_subset and most.embedding_dim > config.dim:
-        made.append(Arm(tables.subset_name(config), dataclasses.replace(most, weighed_dims=config.dim)))
+        made.append(Arm(claims.subset_name(config), dataclasses.replace(most, weighed_dims=config.dim)))
     return [*made, Arm(f"infonce m={most.embedding_dim}", dataclasses.replace(most, objective="infonce"))]
 
 
@@ -163,19 +163,19 @@ def build(config: Config) -> Study:
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config) -> Mapping[str, Report]:
     """Which theorem would apply if m were n."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`."""
-    return tables.measure(config, results)
+    return claims.measure(config, results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """R2 over training, and of every latent at the end, by embedding dim."""
-    return tables.figures(config, results)
+    return claims.figures(config, results)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.aninfonce import ensembles_tables as tables
+from experiments.aninfonce import ensembles_claims as claims
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
 from identax.dgp import ensemble_pairs, random_invertible_mlp
@@ -137,19 +137,19 @@ def build(config: Config) -> Study:
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config) -> Mapping[str, Report]:
     """Which latents stay mixed in each arm, and the MCC that this leaves."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`; `alone, all` joins the single losses."""
-    return tables.measure(config, results)
+    return claims.measure(config, results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC and R2 over training, MCC at the end."""
-    return tables.figures(config, results)
+    return claims.figures(config, results)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.aninfonce import hard_negatives_tables as tables
+from experiments.aninfonce import hard_negatives_claims as claims
 from experiments.aninfonce import synthetic
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.assumptions import Report
@@ -204,19 +204,19 @@ def _pretrained(config: Config, key: jax.Array, hparams: Mapping[str, Any]) -> S
     return dataclasses.replace(state, params=params)
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config) -> Mapping[str, Report]:
     """Whether a positive precision can follow the theory, and the precision it predicts."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity` or `hard, kind: quantity`."""
-    return tables.measure(config, results)
+    return claims.measure(config, results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """The learned precision against Lambda and against Lambda - Lambda^-, and over training."""
-    return tables.figures(config, results)
+    return claims.figures(config, results)

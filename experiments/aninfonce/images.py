@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.aninfonce import images_tables as tables
+from experiments.aninfonce import images_claims as claims
 from experiments.aninfonce.images_readout import Labelled, as_floats, readouts
 from experiments.aninfonce.optimizers import cosine, two_rate_adam
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
@@ -131,7 +131,7 @@ def arms(config: Config) -> Sequence[Arm]:
     all arms are one program: InfoNCE's precision does not learn.
     """
     fixed = {
-        tables.infonce_name(config, temperature): dataclasses.replace(
+        claims.infonce_name(config, temperature): dataclasses.replace(
             config, precision_start=1 / temperature, precision_learning_rate=0.0
         )
         for temperature in (config.temperature, *config.other_temperatures)
@@ -270,11 +270,11 @@ def _optimizer(config: Config, hparams):
     return optax.multi_transform(groups, lambda params: {name: name for name in params})
 
 
-REFERENCES = tables.REFERENCES
-premises = tables.premises
-measure = tables.measure
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
 
 
 def figures(config: Config, results):
     """Views of a few images, and what can be read out."""
-    return tables.figures(config, results, augmentations(config, 28) if config.data_set == "digits" else None)
+    return claims.figures(config, results, augmentations(config, 28) if config.data_set == "digits" else None)

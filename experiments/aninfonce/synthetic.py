@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.aninfonce import spectra
-from experiments.aninfonce import synthetic_tables as tables
+from experiments.aninfonce import synthetic_claims as claims
 from experiments.aninfonce.optimizers import two_rate_adam
 from experiments.aninfonce.warm_start import canonical_start
 from identax.assumptions import Report
@@ -223,19 +223,19 @@ def _measure(config: Config, state, latents, estimates):
     return found
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config) -> Mapping[str, Report]:
     """Which theorem applies to each arm, and what it predicts."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`."""
-    return tables.measure(arms(config), results)
+    return claims.measure(arms(config), results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Recovery and precision over training and at the end, style against temperature."""
-    return tables.figures(arms(config), results)
+    return claims.figures(arms(config), results)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.contrastive_ica import kitti_tables as tables
+from experiments.contrastive_ica import kitti_claims as claims
 from experiments.contrastive_ica.miniatures import miniature_kitti
 from identax.checks import check_choice
 from identax.data import KittiMasks, KittiPairs, epoch_batches, load_kitti_masks
@@ -88,8 +88,8 @@ def arms(config: Config) -> Sequence[Arm]:
     made = []
     for distance in config.max_delta_ts:
         at = dataclasses.replace(config, max_delta_t=distance)
-        for name, change in tables.MODELS.items():
-            made.append(Arm(tables.arm_name(name, distance), dataclasses.replace(at, **change)))
+        for name, change in claims.MODELS.items():
+            made.append(Arm(claims.arm_name(name, distance), dataclasses.replace(at, **change)))
     return made
 
 
@@ -179,7 +179,7 @@ def scored(data: KittiMasks, num: int, chunk: int) -> tuple[np.ndarray, np.ndarr
     return frames[chosen].reshape(parts, chunk, *frames.shape[1:]), factors[chosen]
 
 
-REFERENCES = tables.REFERENCES
-premises = tables.premises
-measure = tables.measure
-figures = tables.figures
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.contrastive_ica import three_d_ident_tables as tables
+from experiments.contrastive_ica import three_d_ident_claims as claims
 from experiments.contrastive_ica.miniatures import miniature_three_d_ident
 from identax.checks import check_choice
 from identax.data import ThreeDIdent, ThreeDIdentPairs, epoch_batches
@@ -89,7 +89,7 @@ PRESETS: dict[str, Config] = {
 
 def arms(config: Config) -> Sequence[Arm]:
     """The models of the paper where angles are coded as a box; a model of blocks where they lie on a sphere."""
-    return [Arm(name, dataclasses.replace(config, **change)) for name, change in tables.models(config.columns).items()]
+    return [Arm(name, dataclasses.replace(config, **change)) for name, change in claims.models(config.columns).items()]
 
 
 def batches(config: Config, shard: tuple[int, int]):
@@ -210,7 +210,7 @@ def normalised(images):
     return (images.astype(jnp.float32) / 255 - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
 
 
-REFERENCES = tables.REFERENCES
-premises = tables.premises
-measure = tables.measure
-figures = tables.figures
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures

@@ -18,7 +18,7 @@ import optax
 
 from experiments.aninfonce.images_readout import by_chunk
 from experiments.aninfonce.optimizers import cosine
-from experiments.csi import dislib_tables as tables
+from experiments.csi import dislib_claims as claims
 from experiments.csi.dislib_data import RENDERED, Part, parts, source_of, table_of
 from identax.checks import check_choice
 from identax.data import epoch_batches, random_splits, take
@@ -229,7 +229,7 @@ def _rate(config: Config, hparams):
     return rate if config.schedule == "constant" else cosine(rate, config.num_steps, 0.3)
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config):
@@ -239,9 +239,9 @@ def premises(config: Config):
 
 def measure(config: Config, results):
     """One value per seed for every quantity, as `arm: quantity`; pixels are read out once per set."""
-    return tables.measure(arms(config), results, load)
+    return claims.measure(arms(config), results, load)
 
 
 def figures(config: Config, results):
     """Examples of the images, and every readout beside that of the pixels."""
-    return tables.figures(arms(config), results, load)
+    return claims.figures(arms(config), results, load)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.csi import imagenetx_tables as tables
+from experiments.csi import imagenetx_claims as claims
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
 from identax.checks import check_choice
 from identax.data import PROXIES, imagenet_x_proxies, load_features, load_imagenet_x
@@ -59,10 +59,10 @@ class Config(RunConfig):
     """level of the test, before Bonferroni"""
     num_tests: int = 0
     """that Bonferroni corrects for; 0: proxies times tables"""
-    planted: tuple[str, ...] = tables.PLANTED
-    hidden: tuple[str, ...] = tables.HIDDEN
+    planted: tuple[str, ...] = claims.PLANTED
+    hidden: tuple[str, ...] = claims.HIDDEN
     """synthetic table: proxies that the features hold; those in columns of negative mean alone"""
-    counts: tuple[int, ...] = tables.COUNTS
+    counts: tuple[int, ...] = claims.COUNTS
     """synthetic table: positives of each proxy"""
     num_images: int = 4000
     num_dims: int = 32
@@ -77,8 +77,8 @@ class Config(RunConfig):
 PRESETS: dict[str, Config] = {
     "smoke": Config(num_images=400, counts=(200, *(30, 20) * 8), num_dims=8, num_seeds=3),
     "quick": Config(),
-    "medium": Config(num_images=46_110, counts=tables.REAL_COUNTS, num_dims=128),
-    "paper": Config(features=tuple(f"features/{name}.npz" for name in tables.NETWORKS)),
+    "medium": Config(num_images=46_110, counts=claims.REAL_COUNTS, num_dims=128),
+    "paper": Config(features=tuple(f"features/{name}.npz" for name in claims.NETWORKS)),
 }
 
 
@@ -86,12 +86,12 @@ def arms(config: Config) -> Sequence[Arm]:
     """Every table as published and corrected; of the synthetic one also with one factor per image."""
     made = []
     for table in config.features or (SYNTHETIC,):
-        prefix = tables.prefix(table) if config.features else ""
+        prefix = claims.prefix(table) if config.features else ""
         for reading in ("published", "corrected"):
             made.append(Arm(f"{prefix}{reading}", dataclasses.replace(config, table=table, reading=reading)))
     if not config.features:
         alone = dataclasses.replace(config, table=SYNTHETIC, reading="corrected", exclusive=True)
-        made.append(Arm(tables.EXCLUSIVE, alone))
+        made.append(Arm(claims.EXCLUSIVE, alone))
     return made
 
 
@@ -190,19 +190,19 @@ def _fit(features, sizes: tuple[int, int], reading: str, l2, rows) -> dict[str, 
     return {"training accuracy": scores[0], "accuracy": scores[1]}
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says what the readout can show."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """Accuracies, one value per split, as `arm: proxy`; shares of proxies with a star, one value per arm."""
-    return tables.measure(arms(config), results)
+    return claims.measure(arms(config), results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Per arm the accuracies with their standard errors and stars."""
-    return tables.figures(arms(config), results)
+    return claims.figures(arms(config), results)

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from experiments.aninfonce.optimizers import cosine
-from experiments.csi import simulation_tables as tables
+from experiments.csi import simulation_claims as claims
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_losses
 from identax.dgp import label_noise, random_invertible_mlp, swap_labels
@@ -209,7 +209,7 @@ def _measure(config: Config, state, drawn, labels, z):
         "loss on fresh data": losses.mean(),
     }
     # Projected laws take an integral for each pair of latent and cluster: fewer of them.
-    count = config.num_evaluate if config.conditional in tables.CLOSED_FORMS else min(config.num_evaluate, 512)
+    count = config.num_evaluate if config.conditional in claims.CLOSED_FORMS else min(config.num_evaluate, 512)
     best = bayes_losses(
         drawn.latents[:count],
         labels[:count],
@@ -235,19 +235,19 @@ def _measure(config: Config, state, drawn, labels, z):
     return found
 
 
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which theorem applies, and what it predicts."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`."""
-    return tables.measure(arms(config), results)
+    return claims.measure(arms(config), results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Recovery, and the loss above the smallest possible, over training."""
-    return tables.figures(arms(config), results)
+    return claims.figures(arms(config), results)

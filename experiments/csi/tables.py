@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.csi import simulation, simulation_tables
-from experiments.csi.tables_references import LESS, references
+from experiments.csi import simulation, simulation_claims
+from experiments.csi.tables_claims import LESS, references
 from identax.checks import check_choice
 from identax.experiment import Arm
 from identax.report import Figure, figure_png
@@ -113,12 +113,12 @@ def _row(config: Config, head: str, row: str) -> Config:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which theorem applies, and what it predicts."""
-    return simulation_tables.premises(arms(config))
+    return simulation_claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `head, row: quantity`; differences of heads and of kappa by seed."""
-    measured = dict(simulation_tables.measure(arms(config), results))
+    measured = dict(simulation_claims.measure(arms(config), results))
     r2 = {arm: measured[f"{arm}: R2"] for arm in results}
     for row in ROWS:
         if {f"supervised, {row}", f"DIET, {row}"} <= r2.keys():

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lti import baselines_methods, baselines_tables, estimators, table1, worlds
+from experiments.lti import baselines_claims, baselines_methods, estimators, table1, worlds
 from identax.experiment import Arm
 from identax.report import Figure
 from identax.run import Results
@@ -49,7 +49,7 @@ PRESETS: dict[str, Config] = {
     "medium": Config(dims=(2, 3, 5), noisy_dims=(2, 3), kalman_systems=4, num_seeds=20),
     "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=4000, num_seeds=20),
 }
-REFERENCES = baselines_tables.REFERENCES
+REFERENCES = baselines_claims.REFERENCES
 
 
 def arms(config: Config) -> Sequence[Arm]:
@@ -82,14 +82,14 @@ def build(config: Config):
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that checks the first seed's system and design, and which packages are there."""
-    return baselines_tables.premises(arms(config))
+    return baselines_claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per system, as `cell: method, quantity`; what does not compile runs here, on the same worlds."""
-    return baselines_tables.measure(arms(config), results)
+    return baselines_claims.measure(arms(config), results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC of every method."""
-    return baselines_tables.figures(arms(config), results)
+    return baselines_claims.figures(arms(config), results)

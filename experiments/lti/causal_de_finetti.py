@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
-from experiments.lti import causal_de_finetti_tables as tables
+from experiments.lti import causal_de_finetti_claims as claims
 from experiments.lti import causal_de_finetti_worlds as worlds
 from identax.causal import fisher_z_test, partial_correlation
 from identax.experiment import Arm, RunConfig
@@ -64,7 +64,7 @@ PRESETS: dict[str, Config] = {
     "medium": Config(num_replications=500, num_seeds=32),
     "paper": Config(),
 }
-REFERENCES = tables.references(PRESETS)
+REFERENCES = claims.references(PRESETS)
 
 
 def arms(config: Config) -> Sequence[Arm]:
@@ -84,7 +84,7 @@ def build(config: Config):
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm what is assumed, and what every test is to give."""
-    return tables.premises(config)
+    return claims.premises(config)
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
@@ -94,7 +94,7 @@ def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.n
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Rejection rates of all statements."""
-    return tables.figures(config, results)
+    return claims.figures(config, results)
 
 
 def _one_environment(config: Config):
@@ -119,7 +119,7 @@ def _one_environment(config: Config):
             names, table = list(columns), jnp.stack(list(columns.values()), axis=1)
             found = {" given x_t": _rejected(table, table, level, x[:, t]), "": _rejected(table, table, level)}
             rejected = {}
-            for statement in tables.statements("one environment"):
+            for statement in claims.statements("one environment"):
                 pair, given, _ = statement.partition(" given x_t")
                 left, right = (names.index(name) for name in pair.split(" and "))
                 rejected[statement] = found[given][left, right]

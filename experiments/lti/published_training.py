@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.lti import authors
-from experiments.lti import published_training_tables as tables
+from experiments.lti import published_training_claims as claims
 from experiments.lti.worlds import draw_motor, draw_world, flat_pairs, theirs_or_ours
 from identax.experiment import Arm, RunConfig
 from identax.lti.moments import pair_moments, published_value
@@ -85,7 +85,7 @@ PRESETS: dict[str, Config] = {
     "medium": Config(),
     "paper": Config(),
 }
-REFERENCES = tables.REFERENCES
+REFERENCES = claims.REFERENCES
 
 
 def arms(config: Config) -> Sequence[Arm]:
@@ -170,14 +170,14 @@ def _scores(key, world, unmixing, config: Config) -> dict:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that reports on the first seed's system and design."""
-    return tables.premises(arms(config))
+    return claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `cell: quantity`."""
-    return tables.measure(results)
+    return claims.measure(results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """The objective's distance to its optimum against epochs, and the MCC against that of the optimum."""
-    return tables.figures(results)
+    return claims.figures(results)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments.lti import authors, estimators, table1_tables, worlds
+from experiments.lti import authors, estimators, table1_claims, worlds
 from identax.experiment import Arm, RunConfig
 from identax.report import Figure
 from identax.run import Results
@@ -60,7 +60,7 @@ PRESETS: dict[str, Config] = {
     "medium": Config(dims=(2, 3, 5), num_seeds=20),
     "paper": Config(),
 }
-REFERENCES = table1_tables.REFERENCES
+REFERENCES = table1_claims.REFERENCES
 
 
 def arms(config: Config) -> Sequence[Arm]:
@@ -104,14 +104,14 @@ def _profile_gap(variances):
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that checks the first seed's system and design."""
-    return table1_tables.premises(arms(config))
+    return table1_claims.premises(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `column: quantity`."""
-    return table1_tables.measure(results)
+    return table1_claims.measure(results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC of the three estimators in every column."""
-    return table1_tables.figures(results)
+    return table1_claims.figures(results)

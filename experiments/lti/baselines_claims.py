@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from experiments.lti import baselines_methods as methods
-from experiments.lti import table1_tables, worlds
+from experiments.lti import table1_claims, worlds
 from experiments.lti.estimators import ESTIMATORS
 from identax.assumptions.lti import excitation_report
 from identax.assumptions.report import Premise
@@ -78,7 +78,7 @@ def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
         found = report()
         return dataclasses.replace(found, premises=(*found.premises, *_packages()))
 
-    return {name: functools.partial(with_packages, report) for name, report in table1_tables.premises(arms).items()}
+    return {name: functools.partial(with_packages, report) for name, report in table1_claims.premises(arms).items()}
 
 
 def _packages() -> list[Premise]:
@@ -101,7 +101,7 @@ def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> dict[str, np
             for quantity in methods.QUANTITIES:
                 measured[f"{cell}: {method}, {quantity}"] = result.final(f"{method}: {quantity}")[mask]
         hosted = [_hosted(config, *trial) for trial in _trials(result, mask)]
-        distinct = np.array([gap for gap, _ in hosted]) >= table1_tables.DISTINCT
+        distinct = np.array([gap for gap, _ in hosted]) >= table1_claims.DISTINCT
         for method in _IDENTIFYING:
             mccs = measured[f"{cell}: {method}, MCC"]
             measured[f"{cell}: {method}, smallest MCC"] = np.array([mccs[distinct].min() if distinct.any() else np.nan])

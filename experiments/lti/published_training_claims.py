@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from experiments.lti import worlds
-from experiments.lti.table1_tables import COLUMNS
-from experiments.lti.table1_tables import premises as random_premises
+from experiments.lti.table1_claims import COLUMNS
+from experiments.lti.table1_claims import premises as random_premises
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
 from identax.experiment import Arm, Reference
