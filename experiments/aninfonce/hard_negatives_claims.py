@@ -72,8 +72,10 @@ def _positives(config: Any) -> tuple[float, ...]:
 
 def premises(config: Any) -> Mapping[str, Report]:
     """Whether the learned precision can follow theory: `hard` in its world before the last, `signed` in the last."""
-    last = {arm: arm.config.negative_precision[-1 if arm.config.signed else -2] for arm in arms(config)}
-    return {arm.name: _report(arm.config, negatives) for arm, negatives in last.items()}
+    return {
+        arm.name: _report(arm.config, arm.config.negative_precision[-1 if arm.config.signed else -2])
+        for arm in arms(config)
+    }
 
 
 def _report(config: Any, negatives: Any) -> Report:
