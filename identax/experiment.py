@@ -32,6 +32,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Reference",
+    "RunConfig",
     "compare",
     "load_outcome",
     "new_workdir",
@@ -62,12 +63,32 @@ class Arm:
     fixed: Sequence[str] = ()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How many trials run for how long: the base of every experiment's `Config`, which adds fields of its own.
+
+    A `Config` is `@dataclass(frozen=True, kw_only=True)` as this is, so that no field depends on the order of others.
+    """
+
+    num_seeds: int = 5
+    """trials of each cell of a sweep; seed i starts from the same key in every cell and arm"""
+    seed: int = 0
+    """root of the keys of all trials"""
+    num_steps: int = 0
+    """0: a function `trial(key, hparams)`, which has none"""
+    log_every: int = 1
+    """steps of a chunk; a row holds the mean over it"""
+    evaluate_every: int = 1
+    """steps between evaluations, a multiple of `log_every`"""
+    checkpoint_every: int = 1
+    """steps between saved states, a multiple of `log_every`"""
+
+
 @runtime_checkable
 class ExperimentModule(Protocol):
     """The names a module `experiments/<paper>/<experiment>.py` defines.
 
-    `Config` is a frozen dataclass with at least `num_seeds, seed, num_steps, log_every, evaluate_every,
-    checkpoint_every` and the numeric fields named in `TRACED`, which become traced hyper-parameters.
+    `Config` extends `RunConfig`; its numeric fields named in `TRACED` become traced hyper-parameters.
 
     `premises` returns an assumption report per arm, or in its place a function without arguments that makes it, so
     that arms left out cost nothing. A module whose studies do not sample for themselves also defines
@@ -285,7 +306,7 @@ def _without(fixed: Sequence[str], sweep: Mapping[str, Sequence[float]]) -> dict
 
 def _reports(module: ExperimentModule, config: Any, arms: Sequence[str]) -> dict[str, Report]:
     """What the module's premises say of these arms."""
-    found = {arm: report for arm, report in module.premises(config).items() if arm in arms}
+    found: dict[str, Any] = {arm: report for arm, report in module.premises(config).items() if arm in arms}
     return {arm: report() if callable(report) else report for arm, report in found.items()}
 
 

@@ -9,17 +9,17 @@ diagonal precision are trained jointly; the embedding is compared with z.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-from experiments.aninfonce import decoder_tables as tables
+from experiments.aninfonce import decoder_claims as claims
+from experiments.aninfonce import decoder_figures as drawing
 from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
-from identax.experiment import Arm
+from identax.experiment import RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc, precision_recovery
 from identax.models import mlp
@@ -32,8 +32,8 @@ TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rat
 _RIDGE = 1e-3  # of the readout from pixels, relative to the mean variance of a pixel
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: the defaults join its synthetic protocol with full MNIST."""
 
     objective: Literal["aninfonce", "infonce", "supervised", "pixels"] = "aninfonce"
@@ -62,8 +62,6 @@ class Config:
     evaluate_every: int = 2500
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(
@@ -95,16 +93,10 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """AnInfoNCE and InfoNCE on the same worlds; what the encoder can reach, and what pixels give without one."""
-    supervised = dataclasses.replace(config, objective="supervised")
-    pixels = dataclasses.replace(config, objective="pixels", num_steps=0)
-    return (
-        Arm("aninfonce", config),
-        Arm("infonce", dataclasses.replace(config, objective="infonce")),
-        Arm("supervised", supervised),
-        Arm("pixels", pixels),
-    )
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
 
 
 def decoder_config(config: Config) -> DecoderConfig:
@@ -143,7 +135,7 @@ def _training(config: Config, dgp: DGP) -> Study:
 
     def init(key, hparams):
         truth = _truth(config, dgp, key, hparams)
-        example = jnp.zeros((1, tables.SIDE**2))
+        example = jnp.zeros((1, claims.SIDE**2))
         params = {"encoder": encoder.init(stream(key, "encoder"), example)["params"]}
         if learns_precision:
             params["raw_precision"] = 0.1 * jax.random.normal(stream(key, "precision"), (config.dim,))
@@ -210,15 +202,6 @@ def _by_block(name: str, r2: jax.Array, config: Config) -> dict[str, jax.Array]:
     return {name: r2.mean(), f"content {name}": r2[:half].mean(), f"style {name}": r2[half:].mean()}
 
 
-REFERENCES = tables.REFERENCES
-measure = tables.measure
-
-
-def premises(config: Config):
-    """What the theorem asks for and what it predicts, per arm."""
-    return tables.premises(config, ("aninfonce", "infonce"))
-
-
 def figures(config: Config, results):
     """Pairs of the world, recovery over time and at the end, and the learned precision."""
-    return tables.figures(config, results, world(config))
+    return drawing.figures(config, results, world(config))

@@ -8,32 +8,27 @@ with equally spaced precisions; only the embedding's dim m differs from the numb
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from experiments.aninfonce import dimensions_tables as tables
+from experiments.aninfonce import dimensions_claims as claims
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, linear_precision, random_invertible_mlp
-from identax.experiment import Arm
+from identax.experiment import RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: the protocol is that of `synthetic`."""
 
     objective: Literal["aninfonce", "infonce"] = "aninfonce"
@@ -65,8 +60,6 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(
@@ -98,13 +91,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """AnInfoNCE with every embedding dim, with the most also on a subset of them; InfoNCE with the most."""
-    most = dataclasses.replace(config, embedding_dim=max(config.embedding_dims))
-    made = [Arm(f"aninfonce m={m}", dataclasses.replace(config, embedding_dim=m)) for m in config.embedding_dims]
-    if config.with_subset and most.embedding_dim > config.dim:
-        made.append(Arm(tables.subset_name(config), dataclasses.replace(most, weighed_dims=config.dim)))
-    return [*made, Arm(f"infonce m={most.embedding_dim}", dataclasses.replace(most, objective="infonce"))]
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config) -> Study:
@@ -163,21 +154,3 @@ def build(config: Config) -> Study:
         return found
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
-
-
-REFERENCES = tables.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Report]:
-    """Which theorem would apply if m were n."""
-    return tables.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity`."""
-    return tables.measure(config, results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """R2 over training, and of every latent at the end, by embedding dim."""
-    return tables.figures(config, results)

@@ -9,25 +9,22 @@ both, so the learned precision is Lambda - Lambda^-; where that is negative, onl
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.aninfonce import hard_negatives_tables as tables
+from experiments.aninfonce import hard_negatives_claims as claims
 from experiments.aninfonce import synthetic
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, pairs_with_negatives, random_invertible_mlp
-from identax.experiment import Arm
+from identax.experiment import RunConfig
 from identax.losses import aninfonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
-from identax.report import Figure
 from identax.rng import step_key, stream
-from identax.run import Results
 from identax.study import State, Study, gradient_study
 
 TRACED = ("high", "low", "negative_precision", "learning_rate", "precision_learning_rate")
@@ -37,8 +34,8 @@ _PRETRAINING_RATES = (3e-3, 5e-2)  # encoder, precision: those of `synthetic`'s 
 _EASIEST = 1e-3  # a shell-projected normal of this precision is uniform to one part in a thousand
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The paper's own setting is not public: world and protocol as in `synthetic`."""
 
     dim: int = 5
@@ -77,8 +74,6 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
 _QUICK = Config(
@@ -110,12 +105,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """All kinds of negatives with a positive precision; those it cannot follow also with a signed one."""
-    return (
-        Arm("hard", config, {"negative_precision": config.negative_precision}),
-        Arm("signed", dataclasses.replace(config, signed=True), {"negative_precision": config.negative_precision[-1:]}),
-    )
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config) -> Study:
@@ -204,21 +198,3 @@ def _pretrained(config: Config, key: jax.Array, hparams: Mapping[str, Any]) -> S
         "raw_precision": state.params["raw_precision"][: config.dim],
     }
     return dataclasses.replace(state, params=params)
-
-
-REFERENCES = tables.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Report]:
-    """Whether a positive precision can follow the theory, and the precision it predicts."""
-    return tables.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity` or `hard, kind: quantity`."""
-    return tables.measure(config, results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """The learned precision against Lambda and against Lambda - Lambda^-, and over training."""
-    return tables.figures(config, results)

@@ -20,6 +20,7 @@ import optax
 from experiments.contrastive_ica import worlds
 from identax.checks import check_choice
 from identax.dgp import random_invertible_mlp
+from identax.experiment import RunConfig
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
@@ -52,8 +53,8 @@ HEADS = {
 OBJECTIVES = ("infonce", "lp_infonce", "supervised")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """What all cells of a table share. The defaults are the authors' setting (their code)."""
 
     dim: int = 10
@@ -87,11 +88,9 @@ class Config:
     evaluate_every: int = 250
     checkpoint_every: int = 10_000
     num_evaluate: int = 4096
-    num_seeds: int = 5
-    seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell(Config):
     """One cell: what is true and what is assumed. `worlds` explains the first numbers, `HEADS` the head's.
 

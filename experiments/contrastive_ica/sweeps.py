@@ -25,7 +25,7 @@ TRACED = matrix.TRACED
 build = matrix.build
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(matrix.Config):
     """The settings of the tables, and what is swept; the point that all sweeps share is (`sphere_dim`, `kappa`, 0)."""
 

@@ -9,7 +9,6 @@ matched and mismatched losses and output spaces; R2 and MCC on held-out renderin
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -17,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.contrastive_ica import three_d_ident_tables as tables
+from experiments.contrastive_ica import three_d_ident_claims as claims
 from experiments.contrastive_ica.miniatures import miniature_three_d_ident
 from identax.checks import check_choice
 from identax.data import ThreeDIdent, ThreeDIdentPairs, epoch_batches
 from identax.data.three_d_ident import MEAN, STD
-from identax.experiment import Arm
+from identax.experiment import RunConfig
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import block_heads, mlp, resnet18, small_convnet
@@ -36,8 +35,8 @@ OBJECTIVES = ("infonce", "lp_infonce", "supervised")
 HEADS = ("none", "sphere", "learnable_box", "blocks")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study. The defaults are the authors' setting (their code) for angles coded as a box."""
 
     train: str = "data/3dident/train"
@@ -76,7 +75,6 @@ class Config:
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     num_seeds: int = 3
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {
@@ -88,9 +86,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """The models of the paper where angles are coded as a box; a model of blocks where they lie on a sphere."""
-    return [Arm(name, dataclasses.replace(config, **change)) for name, change in tables.models(config.columns).items()]
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def batches(config: Config, shard: tuple[int, int]):
@@ -209,9 +209,3 @@ def scored(data: ThreeDIdent, num: int, chunk: int) -> tuple[np.ndarray, np.ndar
 def normalised(images):
     """Bytes to what `ThreeDIdent.image` gives."""
     return (images.astype(jnp.float32) / 255 - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
-
-
-REFERENCES = tables.REFERENCES
-premises = tables.premises
-measure = tables.measure
-figures = tables.figures

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.csi import simulation, simulation_tables
+from experiments.csi import simulation, simulation_claims
 from experiments.csi.noise_size import noise_sizes
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -26,7 +26,7 @@ TRACED = simulation.TRACED
 build = simulation.build
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(simulation.Config):
     """The default setting, and what is swept. Values of sweeps over traced fields are one program."""
 
@@ -138,7 +138,7 @@ def _axes(arm: str) -> Mapping[str, tuple[str, str]]:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which theorem applies, and what it predicts; of a sweep at its last values."""
-    return simulation_tables.premises(arms(config))
+    return simulation_claims.reports(arms(config))
 
 
 Point = dict[str, Float[np.ndarray, " seeds"]]

@@ -8,31 +8,26 @@ z-test may reject at its level only, each beside a control that has to fail.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
-from experiments.lti import causal_de_finetti_tables as tables
+from experiments.lti import causal_de_finetti_claims as claims
 from experiments.lti import causal_de_finetti_worlds as worlds
 from identax.causal import fisher_z_test, partial_correlation
-from identax.experiment import Arm
+from identax.experiment import RunConfig
 from identax.lti import joint_loglik, kalman_loglik
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
-from identax.run.results import final_values
 
 FLOAT64 = True
 """densities are compared to 1e-9"""
 TRACED = ("spectral_radius", "mean_sd", "mechanism_sd", "level")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One seed is one environment whose data sets are redrawn, or a series of pooled data sets."""
 
     data: Literal["one environment", "pooled"] = "one environment"
@@ -55,12 +50,7 @@ class Config:
     noise_variance: float = 2.0
     """mean over environments of the observation noise's variance, uniform within a half of it"""
     level: float = 0.05
-    num_steps: int = 0
-    log_every: int = 1
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
     num_seeds: int = 64
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {
@@ -69,12 +59,13 @@ PRESETS: dict[str, Config] = {
     "medium": Config(num_replications=500, num_seeds=32),
     "paper": Config(),
 }
-REFERENCES = tables.references(PRESETS)
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Trajectories of one environment, and pooled ones of many."""
-    return [Arm(data, dataclasses.replace(config, data=data)) for data in ("one environment", "pooled")]
+arms = claims.arms
+REFERENCES = claims.references(PRESETS)
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config):
@@ -85,21 +76,6 @@ def build(config: Config):
     if config.length < 3:
         raise ValueError(f"lti/causal_de_finetti: found length={config.length}, wanted at least 3 (t - 1, t, t + 1)")
     return _one_environment(config) if config.data == "one environment" else _pooled(config)
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm what is assumed, and what every test is to give."""
-    return tables.premises(config)
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed, as `arm: statement`."""
-    return final_values(results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Rejection rates of all statements."""
-    return tables.figures(config, results)
 
 
 def _one_environment(config: Config):
@@ -124,7 +100,7 @@ def _one_environment(config: Config):
             names, table = list(columns), jnp.stack(list(columns.values()), axis=1)
             found = {" given x_t": _rejected(table, table, level, x[:, t]), "": _rejected(table, table, level)}
             rejected = {}
-            for statement in tables.statements("one environment"):
+            for statement in claims.statements("one environment"):
                 pair, given, _ = statement.partition(" given x_t")
                 left, right = (names.index(name) for name in pair.split(" and "))
                 rejected[statement] = found[given][left, right]

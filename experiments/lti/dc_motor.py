@@ -19,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from experiments.lti.worlds import draw_motor, motor_environments, redrawn
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
-from identax.experiment import Arm, Reference
+from identax.experiment import Arm, Reference, RunConfig
 from identax.lti import identify_lti, kalman_smoother
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.moments import pair_moments
@@ -36,8 +36,8 @@ FLOAT64 = True
 TRACED = ("noise_sd", "zero_means")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """The defaults are the paper's setting."""
 
     dt: float = 0.01
@@ -52,12 +52,6 @@ class Config:
     stride: int = 2
     kalman_systems: int = 0
     """of every noise level above 0, fitted by the Kalman likelihood of whole trajectories: 2 seconds each"""
-    num_steps: int = 0
-    log_every: int = 1
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
-    num_seeds: int = 5
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from experiments.lti import table1, table1_tables
+from experiments.lti import table1, table1_claims
 from experiments.lti.estimators import ESTIMATORS
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -23,7 +23,7 @@ FLOAT64 = True
 TRACED = (*(name for name in table1.TRACED if name != "author"), "condition")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(table1.Config):
     """One size, three sweeps."""
 
@@ -76,7 +76,7 @@ def arms(config: Config) -> Sequence[Arm]:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that checks the first seed's system and design."""
-    return table1_tables.premises(arms(config))
+    return table1_claims.reports(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:

@@ -8,16 +8,13 @@ it, or in closed form, the same data identify the system.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
-import numpy as np
 
-from experiments.lti import authors, estimators, table1_tables, worlds
-from identax.experiment import Arm
-from identax.report import Figure
-from identax.run import Results
+from experiments.lti import estimators, worlds
+from experiments.lti import table1_claims as claims
+from identax.experiment import RunConfig
 
 FLOAT64 = True
 """second moments of ill-conditioned systems lose half of their digits"""
@@ -25,8 +22,8 @@ TRACED = ("use_B", "use_C", "zero_means", "author")
 """Numeric fields of `Config` that become traced hyper-parameters: all columns of one size are one program."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """All columns of Table 1 at the sizes `dims`. The defaults are the paper's setting."""
 
     dims: tuple[int, ...] = (2, 3, 5, 8, 10)
@@ -52,12 +49,6 @@ class Config:
     """of the published training, whose last batch the paper's table shows"""
     num_batches: int = 64
     """that the MCC of a batch is averaged over"""
-    num_steps: int = 0
-    log_every: int = 1
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
-    num_seeds: int = 5
-    seed: int = 0
 
 
 PRESETS: dict[str, Config] = {
@@ -66,24 +57,13 @@ PRESETS: dict[str, Config] = {
     "medium": Config(dims=(2, 3, 5), num_seeds=20),
     "paper": Config(),
 }
-REFERENCES = table1_tables.REFERENCES
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Per size one arm with the eight columns of random variances, and one with the maximal design.
-
-    Both with random systems, and with those of the five published seeds.
-    """
-    made = []
-    for dim in config.dims:
-        columns = {"use_B": (0.0, 1.0), "use_C": (0.0, 1.0), "zero_means": (0.0, 1.0)}
-        of_design = {design: dataclasses.replace(config, dim=dim, design=design) for design in ("random", "maximal")}
-        made.append(Arm(f"d {dim}, random", of_design["random"], columns))
-        made.append(Arm(f"d {dim}, maximal", of_design["maximal"]))
-        once = {design: dataclasses.replace(each, num_seeds=1) for design, each in of_design.items()}
-        made.append(Arm(f"d {dim}, random, published seeds", once["random"], columns | authors.SWEEP))
-        made.append(Arm(f"d {dim}, maximal, published seeds", once["maximal"], authors.SWEEP))
-    return made
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config):
@@ -106,18 +86,3 @@ def _profile_gap(variances):
     ratios = logs[:, :, None] - logs[:, None, :]
     gaps = ratios.max(axis=0) - ratios.min(axis=0)
     return jax.numpy.where(jax.numpy.eye(gaps.shape[0], dtype=bool), jax.numpy.inf, gaps).min()
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm a function that checks the first seed's system and design."""
-    return table1_tables.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `column: quantity`."""
-    return table1_tables.measure(results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """MCC of the three estimators in every column."""
-    return table1_tables.figures(results)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lti import authors, table1, table1_tables
+from experiments.lti import authors, table1, table1_claims
 from experiments.lti.estimators import ESTIMATORS
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -23,7 +23,7 @@ FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(table1.Config):
     """As Table 1, with noise. The defaults are the paper's setting."""
 
@@ -71,7 +71,7 @@ def _references() -> list[Reference]:
     for quantity, row in _RERUN.items():
         for level, text in zip(Config().levels, row, strict=True):
             bands = {"medium": (float(text) - 0.05, float(text) + 0.05)}  # at their 12,000 observations
-            cell = _cell(2, level, table1_tables.SAME)
+            cell = _cell(2, level, table1_claims.SAME)
             made.append(Reference(f"{cell}: {quantity}", f"{text} (authors' data, n=5)", bands))
     return made
 
@@ -86,13 +86,13 @@ def arms(config: Config) -> Sequence[Arm]:
     made = [Arm(f"d {dim}", dataclasses.replace(config, dim=dim), noise) for dim in config.dims]
     if 2 in config.dims:
         same = dataclasses.replace(config, dim=2, num_seeds=1)
-        made.append(Arm(f"d 2, {table1_tables.SAME}", same, noise | authors.SWEEP))
+        made.append(Arm(f"d 2, {table1_claims.SAME}", same, noise | authors.SWEEP))
     return made
 
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that checks the first seed's system and design."""
-    return table1_tables.premises(arms(config))
+    return table1_claims.reports(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_tables
+from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_claims
 from identax.experiment import Options, run_experiment
 from identax.run import Results, make_mesh
 from identax.study import Trials
@@ -95,9 +95,9 @@ def _zeros(module, arm):
 
 def test_the_target_is_the_difference_of_the_precisions():
     config = hard_negatives.PRESETS["quick"]
-    np.testing.assert_allclose(hard_negatives_tables.target(config, (1e-3,) * 5), [12, 16.5, 21, 25.5, 30])
+    np.testing.assert_allclose(hard_negatives_claims.target(config, (1e-3,) * 5), [12, 16.5, 21, 25.5, 30])
     np.testing.assert_allclose(
-        hard_negatives_tables.target(config, config.negative_precision[-1]), [-8, 14.5, 13, 23.5, 20]
+        hard_negatives_claims.target(config, config.negative_precision[-1]), [-8, 14.5, 13, 23.5, 20]
     )
 
 

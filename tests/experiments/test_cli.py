@@ -39,7 +39,7 @@ def test_list_shows_every_experiment_without_importing_it(capsys, monkeypatch):
 
 def test_entries_of_the_real_tree_agree_with_the_modules():
     found = registry.discover()
-    assert found.keys() >= REAL and "aninfonce/spectra" not in found and "aninfonce/synthetic_tables" not in found
+    assert found.keys() >= REAL and "aninfonce/spectra" not in found and "aninfonce/synthetic_claims" not in found
     for name in REAL:
         module = registry.load(name)
         assert found[name].presets == tuple(module.PRESETS)

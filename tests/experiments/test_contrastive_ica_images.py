@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.contrastive_ica import kitti, kitti_tables, miniatures, three_d_ident
+from experiments.contrastive_ica import kitti, kitti_claims, miniatures, three_d_ident
 from identax.data import load_kitti_masks
 from identax.experiment import Options, run_experiment
 from identax.losses import lp_infonce
@@ -96,7 +96,7 @@ def test_slow_vae_learns_to_reconstruct():
 
 def test_arms_that_differ_in_their_frames_share_their_study():
     arms = {arm.name: arm.config for arm in kitti.arms(SMOKE[kitti])}
-    assert len(arms) == 2 * len(kitti_tables.MODELS)
+    assert len(arms) == 2 * len(kitti_claims.MODELS)
     studies = [kitti.build(arms[f"unbounded L2, {frames}"]) for frames in ("1 frame", "5 frames")]
     assert studies[0] is studies[1] and studies[0] is not kitti.build(arms["unbounded L1, 1 frame"])
     near, far = (next(kitti.batches(arms[f"unbounded L2, {frames}"], (0, 1))) for frames in ("1 frame", "5 frames"))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.csi import simulation, simulation_tables
+from experiments.csi import simulation, simulation_claims
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_cross_entropy
 from identax.dgp import VonMisesFisher, identity
@@ -134,22 +134,22 @@ def test_the_paper_preset_is_the_authors_setting():
 )
 def test_worlds_out_of_range_are_refused_before_training(change, message):
     with pytest.raises(ValueError, match=message):
-        simulation_tables.report(dataclasses.replace(SMOKE, **change))
+        simulation_claims.report(dataclasses.replace(SMOKE, **change))
 
 
 def test_few_clusters_are_a_failed_premise_not_an_error():
-    lines = simulation_tables.report(dataclasses.replace(SMOKE, num_clusters=3)).lines()
+    lines = simulation_claims.report(dataclasses.replace(SMOKE, num_clusters=3)).lines()
     assert any("FAILS" in line and "affine rank 2 of 3" in line for line in lines)
 
 
 def test_reports_share_a_program_and_keep_their_own_world():
-    simulation_tables._bayes.cache_clear()
+    simulation_claims._bayes.cache_clear()
     changes = ({}, {"kappa": 40.0}, {"unit_rows": True, "num_steps": 3}, {"seed": 5})
     found = [
-        float(simulation_tables.report(dataclasses.replace(SMOKE, **change)).prediction("Bayes loss").value)
+        float(simulation_claims.report(dataclasses.replace(SMOKE, **change)).prediction("Bayes loss").value)
         for change in changes
     ]
-    assert simulation_tables._bayes.cache_info().misses == 1
+    assert simulation_claims._bayes.cache_info().misses == 1
     assert found[0] == found[2] and found[1] < found[0] - 0.2 and found[3] != found[0]
     keys = Trials.grid(SMOKE.num_seeds, seed=SMOKE.seed).keys
     dgp = world(SMOKE, identity())

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from experiments.csi import imagenetx
-from experiments.csi import imagenetx_tables as tables
+from experiments.csi import imagenetx_claims as claims
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
 from identax.data import PROXIES
 from identax.experiment import Options, run_experiment
@@ -40,7 +40,7 @@ def smoke(tmp_path_factory):
 
 def test_every_arm_runs_and_is_reported(smoke):
     outcome, said = smoke
-    assert list(outcome.results) == ["published", "corrected", tables.EXCLUSIVE]
+    assert list(outcome.results) == ["published", "corrected", claims.EXCLUSIVE]
     for name, result in outcome.results.items():
         assert not result.failed_at.any(), name
         accuracies = result.final("accuracy")
@@ -49,7 +49,7 @@ def test_every_arm_runs_and_is_reported(smoke):
     assert outcome.report.exists() and len(list(outcome.report.parent.glob("figures/*.png"))) == 3
     assert "steps of 1/24 for the rarest proxy" in "\n".join(said)
     assert {row.quantity for row in outcome.comparisons} == {
-        reference.quantity for reference in tables.REFERENCES if "resnet50" not in reference.quantity
+        reference.quantity for reference in claims.REFERENCES if "resnet50" not in reference.quantity
     }
 
 
@@ -108,13 +108,13 @@ def test_stars_follow_the_reading():
     published, corrected = (dataclasses.replace(SMOKE, reading=r) for r in ("published", "corrected"))
     p_value = ttest_1samp(accuracies, 0.5).pvalue
     assert p_value[3] * 17 < 0.05 < p_value[3] * 17 * 5
-    assert tables.stars(published, accuracies).tolist() == [True, False, True, True]
-    assert tables.stars(corrected, accuracies).tolist() == [True, False, False, False]
+    assert claims.stars(published, accuracies).tolist() == [True, False, True, True]
+    assert claims.stars(corrected, accuracies).tolist() == [True, False, False, False]
     five = dataclasses.replace(published, features=("a", "b", "c", "d", "e"))
-    assert tables.stars(five, accuracies).tolist() == [True, False, True, False]
-    np.testing.assert_allclose(tables.errors(published, accuracies), accuracies.std(axis=0) / np.sqrt(10), rtol=1e-5)
+    assert claims.stars(five, accuracies).tolist() == [True, False, True, False]
+    np.testing.assert_allclose(claims.errors(published, accuracies), accuracies.std(axis=0) / np.sqrt(10), rtol=1e-5)
     wanted = accuracies.std(axis=0, ddof=1) * np.sqrt(0.1 + 3 / 7)
-    np.testing.assert_allclose(tables.errors(corrected, accuracies), wanted, rtol=1e-5)
+    np.testing.assert_allclose(claims.errors(corrected, accuracies), wanted, rtol=1e-5)
 
 
 # ---- features from files

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import registry
-from experiments.lti import baselines, baselines_methods, baselines_tables, worlds
+from experiments.lti import baselines, baselines_claims, baselines_methods, worlds
 from identax.experiment import run_experiment
 from identax.lti import markov_parameters
 from identax.lti.closed_form import innovation_regression
@@ -64,7 +64,7 @@ def test_all_pooled_maximisers_are_equally_likely_and_none_is_the_truth(draw):
 
 
 def test_level_of_all_maximisers_is_that_of_a_rotation_for_equal_means_only(draw):
-    level, sd = baselines_tables._rotation_level(DIM)
+    level, sd = baselines_claims._rotation_level(DIM)
     assert 0.8 < level < 0.86 and 0 < sd < 0.15
     same = [baselines_methods.maximisers_mcc(jax.random.key(9), draw(seed, 1.0)) for seed in range(3)]
     other = [baselines_methods.maximisers_mcc(jax.random.key(9), draw(seed, 0.0)) for seed in range(3)]
@@ -77,9 +77,9 @@ def test_packages_that_are_missing_are_left_out_and_named(monkeypatch):
     real = importlib.util.find_spec
     missing = set(baselines_methods.PACKAGES.values())
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in missing else real(name, *a))
-    baselines_tables._hosted.cache_clear()
+    baselines_claims._hosted.cache_clear()
     outcome = run_experiment(baselines, "lti/baselines", "smoke")
-    baselines_tables._hosted.cache_clear()
+    baselines_claims._hosted.cache_clear()
     assert not any(method in name for name in outcome.measured for method in ("N4SID", "coroICA"))
     assert {"d 2, mean: conditional, MCC", "d 2, zero mean: pooled, MCC"} <= outcome.measured.keys()
     report = baselines.premises(baselines.PRESETS["smoke"])["d 2"]()
@@ -102,16 +102,16 @@ def test_host_methods_see_the_world_of_the_compiled_trial(monkeypatch):
 
     monkeypatch.setattr(baselines_methods, "host_scores", observed)
     (arm,) = baselines.arms(dataclasses.replace(baselines.PRESETS["smoke"], seed=7))
-    baselines_tables._hosted.cache_clear()
+    baselines_claims._hosted.cache_clear()
     with jax.enable_x64(True):
         values = {"use_B": 1.0, "use_C": 1.0, "zero_means": (0.0, 1.0), "noise": 0.0}
         trials = Trials.grid(arm.config.num_seeds, seed=arm.config.seed, **values)
-        for trial in baselines_tables._trials(_FakeResults(trials), np.ones(len(trials), bool)):
-            baselines_tables._hosted(arm.config, *trial)
+        for trial in baselines_claims._trials(_FakeResults(trials), np.ones(len(trials), bool)):
+            baselines_claims._hosted(arm.config, *trial)
         expected = jax.jit(jax.vmap(lambda key, hparams: worlds.draw_world(key, arm.config, hparams).pairs))(
             trials.keys, trials.hparams
         )
-    baselines_tables._hosted.cache_clear()
+    baselines_claims._hosted.cache_clear()
     np.testing.assert_allclose(np.stack(seen), expected, rtol=1e-9, atol=1e-9)
     assert len({float(pairs[0, 5, 0, 0]) for pairs in seen}) == len(trials)
 
@@ -122,9 +122,9 @@ class _FakeResults:
 
 
 def test_a_fit_that_fails_is_a_failed_trial():
-    made = baselines_tables._of_hosted("d 2, mean", [{"Kalman": {}}, {"Kalman": {"MCC": 0.5}}, {}])
+    made = baselines_claims._of_hosted("d 2, mean", [{"Kalman": {}}, {"Kalman": {"MCC": 0.5}}, {}])
     np.testing.assert_array_equal(made["d 2, mean: Kalman, MCC"], [np.nan, 0.5])
-    assert baselines_tables._of_hosted("d 2, mean", [{}]) == {}
+    assert baselines_claims._of_hosted("d 2, mean", [{}]) == {}
 
 
 def test_noisy_sizes_have_an_arm_of_their_own():

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from experiments import registry
-from experiments.lti import causal_de_finetti_tables as tables
+from experiments.lti import causal_de_finetti_claims as claims
 from experiments.lti import causal_de_finetti_worlds as worlds
 from identax.experiment import Options, run_experiment
 
@@ -55,10 +55,10 @@ def test_densities_agree_and_controls_do_not(outcome):
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ["one environment", "pooled"])
 def test_statements_hold_and_controls_fail(arm, outcome):
-    width = tables.half_width(0.05, SEEDS * DATA_SETS)
-    for name in tables.INDEPENDENT[arm]:
+    width = claims.half_width(0.05, SEEDS * DATA_SETS)
+    for name in claims.INDEPENDENT[arm]:
         assert abs(_rates(outcome, arm, name).mean() - 0.05) <= width, name
-    for name in tables.DEPENDENT[arm]:
+    for name in claims.DEPENDENT[arm]:
         # at 200 rows; some single systems are close to independent in the first component
         assert _rates(outcome, arm, name).mean() > 0.05 + 4 * width, name
 
@@ -70,7 +70,7 @@ def test_without_means_theta_does_not_show_in_means(outcome):
 
 
 def test_bands_are_four_standard_errors():
-    assert tables.half_width(0.05, 2000) == pytest.approx(4 * math.sqrt(0.05 * 0.95 / 2000))
+    assert claims.half_width(0.05, 2000) == pytest.approx(4 * math.sqrt(0.05 * 0.95 / 2000))
     for reference in experiment.REFERENCES:
         assert set(reference.bands) == {"quick", "medium", "paper"}
     quick = next(one for one in experiment.REFERENCES if one.quantity == "pooled: y_t and the other's x_t given x_t")
@@ -81,7 +81,7 @@ def test_premises_say_what_is_predicted():
     reports = experiment.premises(experiment.PRESETS["quick"])
     assert list(reports) == [arm.name for arm in experiment.arms(experiment.PRESETS["quick"])]
     for arm, report in reports.items():
-        assert report.covered and len(report.predictions) == len(tables.statements(arm))
+        assert report.covered and len(report.predictions) == len(claims.statements(arm))
     assert not experiment.premises(experiment.Config(mean_sd=0.0))["pooled"].covered
 
 

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import optax
 
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.experiment import Arm, Reference
+from identax.experiment import Arm, Reference, RunConfig
 from identax.study import gradient_study
 
 TRACED = ("learning_rate",)
 TRACES = []  # one entry each time JAX traces the loss
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study."""
 
     dim: int = 3
@@ -32,7 +32,6 @@ class Config:
     evaluate_every: int = 4
     checkpoint_every: int = 4
     num_seeds: int = 2
-    seed: int = 0
 
 
 PRESETS = {"smoke": Config(), "quick": Config(num_seeds=3)}

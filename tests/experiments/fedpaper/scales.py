@@ -9,7 +9,7 @@ import optax
 
 from identax.assumptions.report import Premise, Report
 from identax.data import epoch_batches
-from identax.experiment import Arm
+from identax.experiment import Arm, RunConfig
 from identax.study import gradient_study
 
 TRACED = ("learning_rate",)
@@ -17,8 +17,8 @@ REFERENCES = ()
 REPORTED = []  # arms whose premises were worked out
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
     """One study."""
 
     source: str = "numbers"
@@ -29,7 +29,6 @@ class Config:
     evaluate_every: int = 8
     checkpoint_every: int = 4
     num_seeds: int = 2
-    seed: int = 0
 
 
 PRESETS = {"smoke": Config()}
