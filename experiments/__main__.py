@@ -28,8 +28,8 @@ from rich.table import Table
 from experiments import registry
 from experiments.cli import Machine, Reproduce, make_config, parse_run
 from experiments.parallel import num_jobs, run_beside
-from identax.experiment import Options, Outcome, load_outcome, new_workdir, run_experiment
-from identax.report import comparison_table
+from identax.conduct import Options, load_outcome, new_workdir, run_experiment
+from identax.report import Outcome, comparison_table
 from identax.report.outcome import EXPERIMENT, read_outcome
 from identax.run import Interrupted, make_mesh
 from identax.run.mesh import agree, exchange

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_claims
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 from identax.run import Results, make_mesh
 from identax.study import Trials
 

@@ -14,7 +14,7 @@ NAME = "fakepaper/line"
 ANINFONCE = {
     f"aninfonce/{name}" for name in ("synthetic", "decoder", "hard_negatives", "ensembles", "dimensions", "images")
 }
-FAKE_PAPERS = ("fakepaper", "fedpaper")
+FAKE_PAPERS = ("fakepaper", "fedpaper", "smallpapers")
 CONTRASTIVE_ICA = {f"contrastive_ica/{name}" for name in ("table1", "table2", "sweeps", "kitti", "three_d_ident")}
 CSI = {f"csi/{name}" for name in ("simulation", "tables", "sweeps", "regimes", "dislib", "imagenetx")}
 LTI = {
@@ -105,7 +105,7 @@ def test_no_command_prints_the_help_and_fails(capsys):
         (f"run {NAME} --sweep learning_rate=nan", "finite numbers"),
         (f"run {NAME} --sweep learning_rate=1 --sweep learning_rate=2", "twice"),
         (f"run {NAME} --resume", "--resume without --workdir"),
-        (f"run {NAME} --num-seeds 0", "found num_seeds=0"),
+        (f"run {NAME} --num-seeds 0", "num_seeds: found 0"),
         (f"run {NAME} --config.num-steps 12 --config.evaluate-every 5", "found evaluate_every=5"),
         (f"run {NAME} --data-devices 3", "data=3"),
         (f"run {NAME} --config.dim 4", "found 3 scales, wanted dim=4"),

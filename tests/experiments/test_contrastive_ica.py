@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.contrastive_ica import table1, table2
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 
 

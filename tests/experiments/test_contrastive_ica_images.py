@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.contrastive_ica import kitti, kitti_claims, miniatures, three_d_ident
+from identax.conduct import Options, run_experiment
 from identax.data import load_kitti_masks
-from identax.experiment import Options, run_experiment
 from identax.losses import lp_infonce
 from identax.models import convnet
 from identax.run import make_mesh

@@ -10,8 +10,8 @@ import pytest
 from experiments.csi import simulation, simulation_claims
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_cross_entropy
+from identax.conduct import Options, run_experiment
 from identax.dgp import VonMisesFisher, identity
-from identax.experiment import Options, run_experiment
 from identax.run import make_mesh
 from identax.study import Trials
 

@@ -8,8 +8,8 @@ import pytest
 
 from experiments.csi import dislib, dislib_data
 from experiments.csi.dislib_data import parts, source_of, table_of
+from identax.conduct import Options, run_experiment
 from identax.data import DislibSource, dislib_table, random_splits
-from identax.experiment import Options, run_experiment
 from identax.metrics import pearson_readout
 from identax.run import make_mesh
 

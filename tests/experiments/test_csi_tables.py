@@ -9,7 +9,7 @@ from scipy import stats
 
 from experiments.csi import regimes, simulation, sweeps, tables, tables_claims
 from experiments.csi.noise_size import drawn_sizes, mean_size, noise_sizes
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 from identax.run import Results, make_mesh
 from identax.study import Trials
 

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.aninfonce import decoder
 from experiments.aninfonce.digits_decoder import trained_decoder
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 
 SMOKE = decoder.PRESETS["smoke"]

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from experiments.csi import imagenetx
 from experiments.csi import imagenetx_claims as claims
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
+from identax.conduct import Options, run_experiment
 from identax.data import PROXIES
-from identax.experiment import Options, run_experiment
 from identax.metrics import balanced_split
 from identax.rng import stream
 from identax.run import make_mesh

@@ -11,8 +11,8 @@ from sklearn.metrics import r2_score
 
 from experiments.aninfonce import images
 from experiments.aninfonce.images_readout import Labelled, held_out_r2, readouts
+from identax.conduct import Options, run_experiment
 from identax.data import image_source
-from identax.experiment import Options, run_experiment
 from identax.losses import aninfonce, infonce
 from identax.models import normalize
 from identax.run import make_mesh

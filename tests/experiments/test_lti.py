@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import registry
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 
 SAME_TRIAL = ("table2", "design_sweep")

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import registry
 from experiments.lti import baselines, baselines_claims, baselines_methods, worlds
-from identax.experiment import run_experiment
+from identax.conduct import run_experiment
 from identax.lti import markov_parameters
 from identax.lti.closed_form import innovation_regression
 from identax.lti.moments import pair_moments

@@ -12,7 +12,7 @@ import scipy.stats
 from experiments import registry
 from experiments.lti import causal_de_finetti_claims as claims
 from experiments.lti import causal_de_finetti_worlds as worlds
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 
 NAME = "lti/causal_de_finetti"
 experiment = registry.load(NAME)

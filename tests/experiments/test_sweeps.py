@@ -9,7 +9,7 @@ from scipy.special import ive
 from scipy.stats import spearmanr
 
 from experiments.contrastive_ica import matrix, sweeps, table1, worlds
-from identax.experiment import Options, run_experiment
+from identax.conduct import Options, run_experiment
 from identax.run import Results, make_mesh
 from identax.study import Trials
 

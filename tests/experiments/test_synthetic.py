@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.aninfonce import spectra, synthetic
-from identax.experiment import Arm, Options, Reference, run_experiment
+from identax.conduct import Options, run_experiment
+from identax.experiment import Arm, Reference
 from identax.run import make_mesh, run
 from identax.study import Trials
 
