@@ -16,6 +16,7 @@ from benchmarks.settings import world_of
 from identax.losses import aninfonce
 from identax.models import mlp
 from identax.rng import step_key
+from identax.transforms import per_group
 
 
 def matrix_products(config: Any) -> tuple[list[tuple[int, int, int]], float]:
@@ -71,9 +72,7 @@ def parts(config: Any, state: Any) -> dict[str, Callable[[Any, int], Any]]:
 
 def _optimizer(config):
     rates = {"encoder": config.learning_rate, "raw_precision": config.precision_learning_rate}
-    return optax.multi_transform(
-        {name: optax.adam(rate) for name, rate in rates.items()}, lambda params: {name: name for name in params}
-    )
+    return per_group({name: optax.adam(rate) for name, rate in rates.items()})
 
 
 def _repeated(part: Callable, start: Any = None) -> Callable[[Any, int], Any]:

@@ -19,7 +19,7 @@ import optax
 from experiments.aninfonce import images_claims as claims
 from experiments.aninfonce import images_figures as drawing
 from experiments.aninfonce.images_readout import Labelled, as_floats, augmentations, readouts
-from experiments.aninfonce.optimizers import cosine, two_rate_adam
+from experiments.aninfonce.optimizers import two_rate_adam
 from identax.augment import Pipeline
 from identax.data import epoch_batches, epoch_indices, image_source, take
 from identax.dgp.mixings import inverse_softplus
@@ -29,6 +29,7 @@ from identax.models import Model, normalize, projector, resnet18, resnet50, smal
 from identax.models.cached_gradient import micro_batched_model
 from identax.rng import stream
 from identax.study import Study, gradient_study
+from identax.transforms import cosine
 
 TRACED = ("precision_start", "learning_rate", "precision_learning_rate", "weight_decay")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""

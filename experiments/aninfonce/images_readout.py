@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
 from identax.metrics.readout import linear_readout_accuracy
+from identax.models import by_chunk
 
 _ITERATIONS = 100
 
@@ -133,10 +134,3 @@ def _views(features, augment, key, images, chunk):
         return dict(features(views)), drawn
 
     return by_chunk(one, jnp.asarray(images), chunk, jax.random.split(key, images.shape[0] // chunk))
-
-
-def by_chunk(fn, images, chunk, *each):
-    """Applies `fn(*each of the chunk, images)` to `chunk` images at a time: never all activations at once."""
-    parts = images.reshape(-1, chunk, *images.shape[1:])
-    found = jax.lax.map(lambda part: fn(*part), (*each, parts))
-    return jax.tree.map(lambda leaf: leaf.reshape(images.shape[0], *leaf.shape[2:]), found)

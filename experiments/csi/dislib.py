@@ -15,8 +15,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.aninfonce.images_readout import by_chunk
-from experiments.aninfonce.optimizers import cosine
 from experiments.csi import dislib_claims as claims
 from experiments.csi import dislib_figures as drawing
 from experiments.csi.dislib_data import image_size, load, source_of, table_of
@@ -25,9 +23,10 @@ from identax.data import epoch_batches, random_splits, take
 from identax.experiment import RunConfig
 from identax.losses import softmax_cross_entropy
 from identax.metrics import compiled_pearson_readout
-from identax.models import Model, mlp, resnet18, uniform_fan_in
+from identax.models import Model, by_chunk, mlp, resnet18, uniform_fan_in
 from identax.rng import stream
 from identax.study import Study, gradient_study
+from identax.transforms import cosine
 
 TRACED = ("learning_rate",)
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""

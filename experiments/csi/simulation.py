@@ -15,7 +15,6 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import optax
 
-from experiments.aninfonce.optimizers import cosine
 from experiments.csi import simulation_claims as claims
 from experiments.csi import simulation_figures as drawing
 from experiments.csi.clusters import init_world, world
@@ -27,6 +26,7 @@ from identax.metrics import head_r2, linear_r2, singular_value_error
 from identax.models import mlp, uniform_fan_in
 from identax.rng import stream
 from identax.study import Study, gradient_study
+from identax.transforms import cosine
 
 TRACED = ("kappa", "scale", "shape", "imbalance", "label_noise", "label_swaps", "beta", "learning_rate")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""

@@ -4,6 +4,7 @@ from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
 from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
+from identax.models.chunked import by_chunk
 from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
 from identax.models.mlp import HEADS, from_linen, mlp, normalize, uniform_fan_in
@@ -17,6 +18,7 @@ __all__ = [
     "Canonical",
     "Model",
     "block_heads",
+    "by_chunk",
     "cached_gradient",
     "canonical_coordinates",
     "convnet",

@@ -121,7 +121,7 @@ def test_constant_features_and_predictions_at_chance():
         (lambda x, y: logistic_regression(x[:, :0], y), "N, m >= 1"),
         (lambda x, y: logistic_regression(x, y + 1), r"found labels \[1, 2\]"),
         (lambda x, y: logistic_regression(x, 0 * y), r"found labels \[0\], wanted 0 and 1, both"),
-        (lambda x, y: logistic_regression(x, y, l2=0), "l2=0, wanted l2 > 0"),
+        (lambda x, y: logistic_regression(x, y, l2=0), "l2=0, wanted a positive"),
         (functools.partial(logistic_regression, l2=float("nan")), "l2=nan"),
     ],
 )
