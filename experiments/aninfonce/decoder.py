@@ -9,17 +9,17 @@ diagonal precision are trained jointly; the embedding is compared with z.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from experiments.aninfonce import decoder_claims as claims
+from experiments.aninfonce import decoder_figures as drawing
 from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc, precision_recovery
 from identax.models import mlp
@@ -93,16 +93,10 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """AnInfoNCE and InfoNCE on the same worlds; what the encoder can reach, and what pixels give without one."""
-    supervised = dataclasses.replace(config, objective="supervised")
-    pixels = dataclasses.replace(config, objective="pixels", num_steps=0)
-    return (
-        Arm("aninfonce", config),
-        Arm("infonce", dataclasses.replace(config, objective="infonce")),
-        Arm("supervised", supervised),
-        Arm("pixels", pixels),
-    )
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
 
 
 def decoder_config(config: Config) -> DecoderConfig:
@@ -208,15 +202,6 @@ def _by_block(name: str, r2: jax.Array, config: Config) -> dict[str, jax.Array]:
     return {name: r2.mean(), f"content {name}": r2[:half].mean(), f"style {name}": r2[half:].mean()}
 
 
-REFERENCES = claims.REFERENCES
-measure = claims.measure
-
-
-def premises(config: Config):
-    """What the theorem asks for and what it predicts, per arm."""
-    return claims.premises(config, ("aninfonce", "infonce"))
-
-
 def figures(config: Config, results):
     """Pairs of the world, recovery over time and at the end, and the learned precision."""
-    return claims.figures(config, results, world(config))
+    return drawing.figures(config, results, world(config))

@@ -1,10 +1,10 @@
-"""What the digits experiment predicts, measures and shows."""
+"""What `aninfonce/decoder` compares, predicts and measures."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from identax.assumptions import (
@@ -14,15 +14,22 @@ from identax.assumptions import (
     contrastive_report,
     pair_correlations,
 )
-from identax.dgp import DGP, ShellProjectedNormal, Sphere, bimodal_precision
-from identax.experiment import Reference
-from identax.report import Figure, figure_png
-from identax.report.figures import bars, learning_curves, spectrum
-from identax.report.style import canvas
+from identax.dgp import ShellProjectedNormal, Sphere, bimodal_precision
+from identax.experiment import Arm, Reference
 from identax.run import Results
 
+
+def arms(config: Any) -> Sequence[Arm]:
+    """AnInfoNCE and InfoNCE on the same worlds; what the encoder can reach, and what pixels give without one."""
+    return (
+        Arm("aninfonce", config),
+        Arm("infonce", dataclasses.replace(config, objective="infonce")),
+        Arm("supervised", dataclasses.replace(config, objective="supervised")),
+        Arm("pixels", dataclasses.replace(config, objective="pixels", num_steps=0)),
+    )
+
+
 SIDE = 28
-BLOCKS = ("content R2", "style R2")
 _NO_NUMBER = "higher for AnInfoNCE (abstract; no numbers found)"
 _OURS = "not in the paper"
 
@@ -51,8 +58,8 @@ REFERENCES = (
 )
 
 
-def premises(config: Any, names: Sequence[str]) -> dict[str, Report]:
-    """The theorem's premises for the objectives `names`, with the collapse predicted from the world's pairs.
+def premises(config: Any) -> dict[str, Report]:
+    """The theorem's premises for the contrastive arms, with the collapse predicted from the world's pairs.
 
     Whether the decoder is invertible is not provable; the arm "supervised" measures it.
     """
@@ -71,7 +78,7 @@ def premises(config: Any, names: Sequence[str]) -> dict[str, Report]:
         name: ContrastiveObjective(
             name, "sphere", config.batch_size, temperature=config.temperature, scheme=config.scheme
         )
-        for name in names
+        for name in ("aninfonce", "infonce")
     }
     return {name: contrastive_report(world, objective, rho=rho) for name, objective in objectives.items()}
 
@@ -88,46 +95,3 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         gap = found["aninfonce: style R2"] - found["infonce: style R2"]
         found["style R2, AnInfoNCE above InfoNCE"] = gap
     return found
-
-
-def figures(config: Any, results: Mapping[str, Results], world: DGP) -> list[Figure]:
-    """Pairs of the world, recovery over time and at the end, and the learned precision."""
-    drawn = [_pairs(config, world)]
-    trained = {arm: result for arm, result in results.items() if result.num_steps}
-    limits = {arm: float(np.nanmean(trained[arm].final("style R2"))) for arm in {"supervised"} & set(trained)}
-    curves = {arm: result.evaluation["style R2"] for arm, result in trained.items() if arm != "supervised"}
-    if curves:
-        steps = next(result.evaluation_steps for arm, result in trained.items() if arm != "supervised")
-        figure = learning_curves(steps, curves, "style R²", references=limits, ylim=(-0.02, 1.02))
-        caption = "How much of the style latents a linear map of the embedding explains, while training."
-        drawn.append(Figure(caption, figure_png(figure)))
-    values = {arm: {name: result.final(name) for name in BLOCKS} for arm, result in results.items()}
-    if "pixels" in results:
-        final = results["pixels"].final
-        values["principal components"] = {name: final(f"{name} of principal components") for name in BLOCKS}
-    if values:
-        caption = (
-            "Recovery at the end. Supervised regression on the true latents shows what the encoder can do with these "
-            "images, so what InfoNCE lacks is lost by its loss. Pixels and their first principal components (as many "
-            "as latents) are read out without an encoder."
-        )
-        drawn.append(Figure(caption, figure_png(bars(values, "linear R²", ylim=(0.0, 1.02)))))
-    if "aninfonce" in results:
-        true = np.asarray(bimodal_precision(config.dim, high=config.high, low=config.low))
-        figure = spectrum(true, results["aninfonce"].final("precision"))
-        drawn.append(Figure("Learned precision of every trial against the true one.", figure_png(figure)))
-    return drawn
-
-
-def _pairs(config: Any, world: DGP, num: int = 12) -> Figure:
-    """A strip of anchors over their positives."""
-    precision = bimodal_precision(config.dim, high=config.high, low=config.low)
-    drawn = world.sample(world.init(jax.random.key(config.seed), precision), jax.random.key(config.seed + 1), num)
-    rows = jnp.stack(drawn.observations).reshape(2, num, SIDE, SIDE)
-    image = np.asarray(rows).transpose(0, 2, 1, 3).reshape(2 * SIDE, num * SIDE)
-    figure, axes = canvas((7.2, 1.5), "")
-    axes.imshow(1 - image, cmap="gray", vmin=0, vmax=1)
-    axes.grid(visible=False)
-    axes.set(xticks=[], yticks=[SIDE / 2, 1.5 * SIDE], yticklabels=["x", "x⁺"])
-    axes.spines[:].set_visible(False)
-    return Figure("Pairs of the world: anchors x = g(z) above, their positives x⁺ = g(z⁺) below.", figure_png(figure))

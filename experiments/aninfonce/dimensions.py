@@ -8,24 +8,19 @@ with equally spaced precisions; only the embedding's dim m differs from the numb
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.aninfonce import dimensions_claims as claims
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, linear_precision, random_invertible_mlp
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
@@ -96,13 +91,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """AnInfoNCE with every embedding dim, with the most also on a subset of them; InfoNCE with the most."""
-    most = dataclasses.replace(config, embedding_dim=max(config.embedding_dims))
-    made = [Arm(f"aninfonce m={m}", dataclasses.replace(config, embedding_dim=m)) for m in config.embedding_dims]
-    if config.with_subset and most.embedding_dim > config.dim:
-        made.append(Arm(claims.subset_name(config), dataclasses.replace(most, weighed_dims=config.dim)))
-    return [*made, Arm(f"infonce m={most.embedding_dim}", dataclasses.replace(most, objective="infonce"))]
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config) -> Study:
@@ -161,21 +154,3 @@ def build(config: Config) -> Study:
         return found
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Report]:
-    """Which theorem would apply if m were n."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity`."""
-    return claims.measure(config, results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """R2 over training, and of every latent at the end, by embedding dim."""
-    return claims.figures(config, results)

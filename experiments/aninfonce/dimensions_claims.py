@@ -1,5 +1,6 @@
-"""What `aninfonce/dimensions` is held against: which latents fewer dims keep, what extra dims are used for."""
+"""What `aninfonce/dimensions` compares, and what it is held against: what fewer and extra dims do."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,16 @@ from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves
 from identax.run import Results
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """AnInfoNCE with every embedding dim, with the most also on a subset of them; InfoNCE with the most."""
+    most = dataclasses.replace(config, embedding_dim=max(config.embedding_dims))
+    made = [Arm(f"aninfonce m={m}", dataclasses.replace(config, embedding_dim=m)) for m in config.embedding_dims]
+    if config.with_subset and most.embedding_dim > config.dim:
+        made.append(Arm(subset_name(config), dataclasses.replace(most, weighed_dims=config.dim)))
+    return [*made, Arm(f"infonce m={most.embedding_dim}", dataclasses.replace(most, objective="infonce"))]
+
 
 _EXPECTED = "expected of theory with m = n; the direction alone is known"
 REFERENCES = (
@@ -32,9 +43,9 @@ def subset_name(config: Any) -> str:
     return f"aninfonce m={max(config.embedding_dims)}, precision on {config.dim}"
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
+def premises(config: Any) -> Mapping[str, Report]:
     """The theorem for m = n: what it asks for beside the dims."""
-    return {arm.name: _report(arm.config) for arm in arms if arm.config.embedding_dim == arm.config.dim}
+    return {arm.name: _report(arm.config) for arm in arms(config) if arm.config.embedding_dim == arm.config.dim}
 
 
 def _report(config: Any) -> Report:

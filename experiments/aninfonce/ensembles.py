@@ -8,23 +8,18 @@ AnInfoNCE losses that share the encoder but not the precision. Latents stay mixe
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.aninfonce import ensembles_claims as claims
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.assumptions import Report
 from identax.dgp import ensemble_pairs, random_invertible_mlp
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import aninfonce, ensemble
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "learning_rate", "precision_learning_rate")
@@ -81,10 +76,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """The ensemble, and every one of its conditionals alone with the same encoder and budget."""
-    alone = [Arm(f"alone {pattern}", dataclasses.replace(config, patterns=(pattern,))) for pattern in config.patterns]
-    return (Arm("ensemble", config), *alone)
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config) -> Study:
@@ -135,21 +131,3 @@ def build(config: Config) -> Study:
         }
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Report]:
-    """Which latents stay mixed in each arm, and the MCC that this leaves."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity`; `alone, all` joins the single losses."""
-    return claims.measure(config, results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """MCC and R2 over training, MCC at the end."""
-    return claims.figures(config, results)

@@ -1,5 +1,6 @@
-"""What `aninfonce/ensembles` is held against: common refinement of the blocks, random rotations, figures."""
+"""What `aninfonce/ensembles` compares, and what it is held against: blocks refined by each other, random rotations."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,13 @@ from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves
 from identax.run import Results
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """The ensemble, and every one of its conditionals alone with the same encoder and budget."""
+    alone = [Arm(f"alone {pattern}", dataclasses.replace(config, patterns=(pattern,))) for pattern in config.patterns]
+    return (Arm("ensemble", config), *alone)
+
 
 REFERENCES = (
     Reference("ensemble: MCC", "1: no two latents share both precisions (derived)", {"quick": (0.95, None)}),
@@ -27,9 +35,9 @@ REFERENCES = (
 )
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
+def premises(config: Any) -> Mapping[str, Report]:
     """Which latents share all precisions of each arm."""
-    return {arm.name: _report(arm.config) for arm in arms}
+    return {arm.name: _report(arm.config) for arm in arms(config)}
 
 
 def _report(config: Any) -> Report:

@@ -9,7 +9,7 @@ both, so the learned precision is Lambda - Lambda^-; where that is negative, onl
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,15 +19,12 @@ import numpy as np
 from experiments.aninfonce import hard_negatives_claims as claims
 from experiments.aninfonce import synthetic
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, pairs_with_negatives, random_invertible_mlp
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import aninfonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
-from identax.report import Figure
 from identax.rng import step_key, stream
-from identax.run import Results
 from identax.study import State, Study, gradient_study
 
 TRACED = ("high", "low", "negative_precision", "learning_rate", "precision_learning_rate")
@@ -108,12 +105,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """All kinds of negatives with a positive precision; those it cannot follow also with a signed one."""
-    return (
-        Arm("hard", config, {"negative_precision": config.negative_precision}),
-        Arm("signed", dataclasses.replace(config, signed=True), {"negative_precision": config.negative_precision[-1:]}),
-    )
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config) -> Study:
@@ -202,21 +198,3 @@ def _pretrained(config: Config, key: jax.Array, hparams: Mapping[str, Any]) -> S
         "raw_precision": state.params["raw_precision"][: config.dim],
     }
     return dataclasses.replace(state, params=params)
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Report]:
-    """Whether a positive precision can follow the theory, and the precision it predicts."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity` or `hard, kind: quantity`."""
-    return claims.measure(config, results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """The learned precision against Lambda and against Lambda - Lambda^-, and over training."""
-    return claims.figures(config, results)

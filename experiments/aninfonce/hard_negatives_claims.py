@@ -1,5 +1,6 @@
-"""What `aninfonce/hard_negatives` is held against: Lambda - Lambda^-, the perfect encoder's precision, figures."""
+"""What `aninfonce/hard_negatives` compares, and what it is held against: Lambda - Lambda^- above all."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,15 @@ from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.figures import learning_curves, spectrum
 from identax.run import Results
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """All kinds of negatives with a positive precision; those it cannot follow also with a signed one."""
+    return (
+        Arm("hard", config, {"negative_precision": config.negative_precision}),
+        Arm("signed", dataclasses.replace(config, signed=True), {"negative_precision": config.negative_precision[-1:]}),
+    )
+
 
 KINDS = ("uniform", "isotropic", "anisotropic", "too hard")
 """names of the entries of `Config.negative_precision`"""
@@ -60,10 +70,11 @@ def _positives(config: Any) -> tuple[float, ...]:
     return tuple(np.asarray(linear_precision(config.dim, config.low, config.high)).tolist())
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
+def premises(config: Any) -> Mapping[str, Report]:
     """Whether the learned precision can follow theory: `hard` in its world before the last, `signed` in the last."""
     return {
-        arm.name: _report(arm.config, arm.config.negative_precision[-1 if arm.config.signed else -2]) for arm in arms
+        arm.name: _report(arm.config, arm.config.negative_precision[-1 if arm.config.signed else -2])
+        for arm in arms(config)
     }
 
 

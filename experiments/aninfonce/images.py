@@ -9,7 +9,6 @@ of its augmentation (where was it cropped, how bright was it made), before and a
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -18,12 +17,13 @@ import numpy as np
 import optax
 
 from experiments.aninfonce import images_claims as claims
-from experiments.aninfonce.images_readout import Labelled, as_floats, readouts
+from experiments.aninfonce import images_figures as drawing
+from experiments.aninfonce.images_readout import Labelled, as_floats, augmentations, readouts
 from experiments.aninfonce.optimizers import cosine, two_rate_adam
-from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
+from identax.augment import Pipeline
 from identax.cached_gradient import micro_batched_model
 from identax.data import epoch_batches, epoch_indices, image_source, take
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import aninfonce
 from identax.models import Model, normalize, projector, resnet18, resnet50, small_convnet
 from identax.rng import stream
@@ -124,19 +124,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Both losses on the same images, from the same starting weights.
-
-    On the unit sphere InfoNCE is AnInfoNCE with the precision 1 / temperature in every dimension (see `aninfonce`), so
-    all arms are one program: InfoNCE's precision does not learn.
-    """
-    fixed = {
-        claims.infonce_name(config, temperature): dataclasses.replace(
-            config, precision_start=1 / temperature, precision_learning_rate=0.0
-        )
-        for temperature in (config.temperature, *config.other_temperatures)
-    }
-    return (Arm("aninfonce", config), *(Arm(name, one) for name, one in fixed.items()))
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
 
 
 def batches(config: Config, shard: tuple[int, int]):
@@ -145,11 +137,6 @@ def batches(config: Config, shard: tuple[int, int]):
         return None
     source = image_source(config.data_set, "train")
     return epoch_batches(source, batch_size=config.batch_size, seed=config.seed, shard=shard)
-
-
-def augmentations(config: Config, size: int) -> Pipeline:
-    """The random views."""
-    return {"digits": digit_views, "cifar": simclr_cifar, "imagenet": simclr_imagenet}[config.views](size)
 
 
 def backbone(config: Config) -> Model:
@@ -268,13 +255,3 @@ def _optimizer(config: Config, hparams):
     )
     groups: dict[Any, Any] = {"encoder": encoder, "raw_precision": optax.adam(precision_rate)}
     return optax.multi_transform(groups, lambda params: {name: name for name in params})
-
-
-REFERENCES = claims.REFERENCES
-premises = claims.premises
-measure = claims.measure
-
-
-def figures(config: Config, results):
-    """Views of a few images, and what can be read out."""
-    return claims.figures(config, results, augmentations(config, 28) if config.data_set == "digits" else None)

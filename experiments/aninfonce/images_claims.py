@@ -1,20 +1,31 @@
-"""What the experiment on real images predicts, measures and shows."""
+"""What `aninfonce/images` compares, predicts and measures on real images."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from identax.assumptions import Report
 from identax.assumptions.report import Prediction, Premise
-from identax.data import load_digits
-from identax.experiment import Reference
-from identax.report import Figure, figure_png
-from identax.report.figures import bars, learning_curves
-from identax.report.style import canvas
+from identax.experiment import Arm, Reference
 from identax.run import Results
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Both losses on the same images, from the same starting weights.
+
+    On the unit sphere InfoNCE is AnInfoNCE with the precision 1 / temperature in every dimension (see `aninfonce`), so
+    all arms are one program: InfoNCE's precision does not learn.
+    """
+    fixed = {
+        infonce_name(config, temperature): dataclasses.replace(
+            config, precision_start=1 / temperature, precision_learning_rate=0.0
+        )
+        for temperature in (config.temperature, *config.other_temperatures)
+    }
+    return (Arm("aninfonce", config), *(Arm(name, one) for name, one in fixed.items()))
+
 
 LAYERS = ("before", "after")
 _COMPARED = ("augmentations", "augmentations R2", "classes")
@@ -97,50 +108,3 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         precision = np.asarray(results["aninfonce"].final("precision"))
         found |= {"smallest precision": precision[:, 0], "largest precision": precision[:, -1]}
     return found
-
-
-def figures(config: Any, results: Mapping[str, Results], augment: Any) -> list[Figure]:
-    """Views of a few digits, what can be read out at the end and on the way, and the learned precision."""
-    drawn = [] if augment is None else [_views(augment)]
-    if not results:
-        return drawn
-    steps = next(iter(results.values())).evaluation_steps
-    for layer in LAYERS:
-        chance = float(np.mean(next(iter(results.values())).final("chance")))
-        curves = {arm: result.evaluation[f"augmentations {layer}"] for arm, result in results.items()}
-        caption = f"Accuracy of linear readouts of augmentation parameters, mean over all, {layer} the projector."
-        figure = learning_curves(steps, curves, f"accuracy, {layer} projector", references={"chance": chance})
-        drawn.append(Figure(caption, figure_png(figure)))
-        names = _parameters(results, layer)
-        values = {arm: {name: r.final(f"{name} {layer}") for name in names} for arm, r in results.items()}
-        caption = f"Each parameter and the class, {layer} the projector; every parameter is a question of two answers."
-        drawn.append(Figure(caption, figure_png(bars(values, "accuracy", ylim=(0.4, 1.0)))))
-    if "aninfonce" in results:
-        precision = np.asarray(results["aninfonce"].final("precision"))[:, ::-1]
-        figure, axes = canvas((4.2, 2.8), "")
-        axes.plot(np.arange(1, precision.shape[1] + 1), precision.T, lw=1)
-        axes.set(xlabel="dimension, sorted", ylabel="precision", yscale="log")
-        drawn.append(Figure("Learned precision of every trial, sorted.", figure_png(figure)))
-    return drawn
-
-
-def _parameters(results: Mapping[str, Results], layer: str) -> list[str]:
-    """Names of the augmentation parameters, then "classes"."""
-    names = next(iter(results.values())).evaluation
-    suffix = f" {layer}"
-    single = [name.removesuffix(suffix) for name in names if name.endswith(suffix) and " R2 " not in name]
-    return [name for name in single if name not in ("classes", "augmentations")] + ["classes"]
-
-
-def _views(augment: Any, num: int = 12) -> Figure:
-    """A strip of digits over two views of each."""
-    images = load_digits().images[:: 5000 // num][:num, :, :, None]
-    views = [augment(jax.random.key(number), jnp.asarray(images))[0] for number in range(2)]
-    rows = np.stack([images, *views])[..., 0]
-    image = rows.transpose(0, 2, 1, 3).reshape(3 * rows.shape[2], num * rows.shape[3])
-    figure, axes = canvas((7.2, 2.1), "")
-    axes.imshow(1 - image, cmap="gray", vmin=0, vmax=1)
-    axes.grid(visible=False)
-    axes.set(xticks=[], yticks=[14, 42, 70], yticklabels=["image", "view", "view"])
-    axes.spines[:].set_visible(False)
-    return Figure("Digits, and two random views of each: positives are the two views of one image.", figure_png(figure))

@@ -1,4 +1,4 @@
-"""Linear readouts of frozen image features: classes, and every parameter that the augmentations drew."""
+"""Random views, and linear readouts of frozen image features: classes, and every parameter that the views drew."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from identax.augment import Pipeline, digit_views, simclr_cifar, simclr_imagenet
 from identax.metrics.readout import linear_readout_accuracy
 
 _ITERATIONS = 100
@@ -16,6 +17,11 @@ class Labelled(NamedTuple):
 
     image: Any
     label: Any
+
+
+def augmentations(config: Any, size: int) -> Pipeline:
+    """The random views that `config.views` names, of images of `size` x `size` pixels."""
+    return {"digits": digit_views, "cifar": simclr_cifar, "imagenet": simclr_imagenet}[config.views](size)
 
 
 def readouts(

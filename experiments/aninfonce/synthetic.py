@@ -8,27 +8,23 @@ invertible MLP; an encoder and (AnInfoNCE) a diagonal precision are trained join
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.aninfonce import spectra
 from experiments.aninfonce import synthetic_claims as claims
+from experiments.aninfonce import synthetic_figures as drawing
 from experiments.aninfonce.optimizers import two_rate_adam
 from experiments.aninfonce.warm_start import canonical_start
-from identax.assumptions import Report
 from identax.dgp import anisotropic_pairs, random_invertible_mlp
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
 from identax.models import mlp, normalize
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
@@ -120,23 +116,11 @@ PRESETS: dict[str, Config] = {
 }
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """AnInfoNCE on two spectra, on a hard one with and without the cure; InfoNCE where it keeps and loses style."""
-    uncured = dataclasses.replace(config, warm_starts=(), spare_dims=0)
-    # No warm start to wait for, so half the steps do; whatever the preset, a whole number of chunks.
-    chunks = config.num_steps // config.log_every
-    shorter = config.num_steps if not config.warm_starts else max(chunks // 2, 1) * config.log_every
-    infonce_config = dataclasses.replace(uncured, objective="infonce", num_steps=shorter)
-    hard = {"high": 50.0, "low": 2.0}
-    found = [
-        Arm("bimodal", config),
-        Arm("linear", dataclasses.replace(config, spectrum="linear")),
-        Arm("hard", dataclasses.replace(config, **hard)),
-        Arm("hard, no cure", dataclasses.replace(uncured, **hard)),
-        Arm("infonce", infonce_config, {"temperature": config.temperatures}),
-        Arm("infonce hard", dataclasses.replace(infonce_config, **hard), {"temperature": config.temperatures}),
-    ]
-    return [arm for arm in found if config.control or arm.name != "hard, no cure"]
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
 
 
 def build(config: Config) -> Study:
@@ -221,21 +205,3 @@ def _measure(config: Config, state, latents, estimates):
             "precision": jnp.sort(precision)[config.spare_dims :],
         }
     return found
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Report]:
-    """Which theorem applies to each arm, and what it predicts."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity`."""
-    return claims.measure(arms(config), results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Recovery and precision over training and at the end, style against temperature."""
-    return claims.figures(arms(config), results)

@@ -1,5 +1,6 @@
-"""What `aninfonce/synthetic` is held against: the paper's numbers, the theory's predictions, tables and figures."""
+"""What `aninfonce/synthetic` compares, and what it is held against: the paper's numbers, the theory's predictions."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +14,33 @@ from identax.assumptions import (
     ContrastiveObjective,
     ContrastiveWorld,
     Report,
-    collapse_thresholds,
     contrastive_report,
     oracle_precision,
     pair_correlations,
 )
 from identax.dgp import anisotropic_pairs, identity
 from identax.experiment import Arm, Reference
-from identax.report import Figure, figure_png
-from identax.report.figures import bars, learning_curves, spectrum
 from identax.run import Results
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """AnInfoNCE on two spectra, on a hard one with and without the cure; InfoNCE where it keeps and loses style."""
+    uncured = dataclasses.replace(config, warm_starts=(), spare_dims=0)
+    # No warm start to wait for, so half the steps do; whatever the preset, a whole number of chunks.
+    chunks = config.num_steps // config.log_every
+    shorter = config.num_steps if not config.warm_starts else max(chunks // 2, 1) * config.log_every
+    infonce_config = dataclasses.replace(uncured, objective="infonce", num_steps=shorter)
+    hard = {"high": 50.0, "low": 2.0}
+    found = [
+        Arm("bimodal", config),
+        Arm("linear", dataclasses.replace(config, spectrum="linear")),
+        Arm("hard", dataclasses.replace(config, **hard)),
+        Arm("hard, no cure", dataclasses.replace(uncured, **hard)),
+        Arm("infonce", infonce_config, {"temperature": config.temperatures}),
+        Arm("infonce hard", dataclasses.replace(infonce_config, **hard), {"temperature": config.temperatures}),
+    ]
+    return [arm for arm in found if config.control or arm.name != "hard, no cure"]
+
 
 _SITE = "project page, n=10, one run"
 _LOG = "shipped log, n=10, one run"
@@ -72,9 +90,9 @@ REFERENCES = (
 )
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
+def premises(config: Any) -> Mapping[str, Report]:
     """Which theorem applies to each arm, and what it predicts."""
-    return {arm.name: _report(arm.config) for arm in arms}
+    return {arm.name: _report(arm.config) for arm in arms(config)}
 
 
 def _report(config: Any) -> Report:
@@ -84,7 +102,7 @@ def _report(config: Any) -> Report:
     objective = ContrastiveObjective(
         config.objective, "sphere", config.batch_size, config.temperature if infonce else 1.0, scheme=config.scheme
     )
-    rho = _rho(*_world(config)) if infonce else None
+    rho = correlations_of(config) if infonce else None
     oracle = None if infonce else jnp.array(oracle_of(config))
     return contrastive_report(world, objective, rho=rho, oracle=oracle)
 
@@ -105,6 +123,11 @@ def _pairs(spectrum_name: str, dim: int, high: float, low: float, threshold: flo
     return lambda key, num: dgp.sample(truth, key, num).latents
 
 
+def correlations_of(config: Any) -> jax.Array:
+    """Correlation of every latent with its positive's."""
+    return _rho(*_world(config))
+
+
 @functools.lru_cache
 def _rho(*world: Any) -> jax.Array:
     return pair_correlations(*_pairs(*world)(jax.random.key(1), 100_000))
@@ -123,10 +146,10 @@ def _oracle(world: tuple, num_pairs: int, scheme: str) -> tuple[float, ...]:
     return tuple(np.asarray(found).tolist())
 
 
-def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`; of a temperature sweep, the config's own."""
     measured: dict[str, np.ndarray] = {}
-    for arm in arms:
+    for arm in arms(config):
         if arm.name not in results:
             continue
         result = results[arm.name]
@@ -152,58 +175,3 @@ def _precision_errors(config: Any, final: Mapping[str, np.ndarray]) -> dict[str,
         "worst seed's precision error against oracle": error.max(keepdims=True),
         "R2 lost within blocks": lost,
     }
-
-
-def figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Content and style over training, the precision over training and at the end, style against temperature."""
-    drawn = []
-    own = {arm.name: arm for arm in arms if arm.name in results}
-    for name, arm in own.items():
-        result = results[name]
-        mask = result.where(temperature=arm.config.temperature)
-        curves = {block: result.evaluation[f"{block} R2"][mask] for block in ("content", "style")}
-        picture = learning_curves(result.evaluation_steps, curves, "linear R²", title=name, ylim=(-0.02, 1.02))
-        drawn.append(Figure(f"{name}: recovery of content and style; {_describe(arm.config)}.", figure_png(picture)))
-        if "precision" in result.evaluation:
-            drawn += _precision_figures(name, arm.config, result)
-    sweeps = {name: results[name] for name, arm in own.items() if len(arm.sweep.get("temperature", ())) > 1}
-    return [*drawn, *_temperature_figures(sweeps, own)]
-
-
-def _precision_figures(name: str, config: Any, result: Results) -> list[Figure]:
-    true = np.sort(np.asarray(_true(*_world(config))))
-    found = result.evaluation["precision"]
-    levels = {f"truth {level:g}": level for level in sorted({true[0].item(), true[-1].item()})}
-    curves = (
-        {f"rank {config.dim - i}": found[:, :, i] for i in range(config.dim)}
-        if config.dim <= 6
-        else {"largest": found[:, :, -1], "smallest": found[:, :, 0]}
-    )
-    over_time = learning_curves(result.evaluation_steps, curves, "learned precision", title=name, references=levels)
-    end = spectrum(true, found[:, -1], np.array(oracle_of(config)), title=name)
-    return [
-        Figure(f"{name}: learned precision over training.", figure_png(over_time)),
-        Figure(f"{name}: learned precision at the end, against truth and the perfect encoder's.", figure_png(end)),
-    ]
-
-
-def _temperature_figures(sweeps: Mapping[str, Results], arms: Mapping[str, Any]) -> list[Figure]:
-    drawn = []
-    for name, result in sweeps.items():
-        series: dict[str, dict[str, np.ndarray]] = {"content": {}, "style": {}}
-        for temperature in sorted(set(np.asarray(result.trials.hparams["temperature"]).tolist())):
-            mask = result.where(temperature=temperature)
-            for block, found in series.items():
-                found[f"τ={temperature:.3g}"] = result.final(f"{block} R2")[mask]
-        threshold = float(collapse_thresholds(_rho(*_world(arms[name].config))).max())
-        caption = (
-            f"{name}: InfoNCE by temperature. Weak-similarity theory predicts style lost for 1/τ below "
-            f"{threshold:.2f}; it is an expansion in 1/τ and says nothing reliable above about 2."
-        )
-        drawn.append(Figure(caption, figure_png(bars(series, "linear R²", title=name, ylim=(0.0, 1.02)))))
-    return drawn
-
-
-def _describe(config: Any) -> str:
-    law = f"precision {config.spectrum} {config.high:g}/{config.low:g}, n={config.dim}, N={config.batch_size}"
-    return law if config.objective == "aninfonce" else f"{law}, temperature {config.temperature:g}"

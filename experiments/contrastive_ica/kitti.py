@@ -10,7 +10,6 @@ its format, which says nothing about the paper.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -22,7 +21,7 @@ from experiments.contrastive_ica import kitti_claims as claims
 from experiments.contrastive_ica.miniatures import miniature_kitti
 from identax.checks import check_choice
 from identax.data import KittiMasks, KittiPairs, epoch_batches, load_kitti_masks
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import bernoulli_nll, lp_infonce, slow_vae
 from identax.losses.elbo import sample_gaussian
 from identax.metrics import padded_mcc
@@ -83,14 +82,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Every loss and head, and SlowVAE, at every distance of frames."""
-    made = []
-    for distance in config.max_delta_ts:
-        at = dataclasses.replace(config, max_delta_t=distance)
-        for name, change in claims.MODELS.items():
-            made.append(Arm(claims.arm_name(name, distance), dataclasses.replace(at, **change)))
-    return made
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def batches(config: Config, shard: tuple[int, int]):
@@ -177,9 +173,3 @@ def scored(data: KittiMasks, num: int, chunk: int) -> tuple[np.ndarray, np.ndarr
         )
     chosen = np.linspace(0, len(frames) - 1, parts * chunk).round().astype(int)
     return frames[chosen].reshape(parts, chunk, *frames.shape[1:]), factors[chosen]
-
-
-REFERENCES = claims.REFERENCES
-premises = claims.premises
-measure = claims.measure
-figures = claims.figures

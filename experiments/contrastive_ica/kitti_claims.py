@@ -1,5 +1,6 @@
-"""What the KITTI Masks experiment compares, expects, measures and shows."""
+"""What `contrastive_ica/kitti` compares, expects, measures and shows."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from identax.assumptions import Report
 from identax.assumptions.report import Prediction, Premise
-from identax.experiment import Reference
+from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves
 from identax.run import Results, final_values
@@ -34,6 +35,16 @@ _PAPER = {
 def arm_name(model: str, distance: int) -> str:
     """Name of a model's arm on frames at most `distance` apart."""
     return f"{model}, {distance} frame{'s' if distance > 1 else ''}"
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Every loss and head, and SlowVAE, at every distance of frames."""
+    made = []
+    for distance in config.max_delta_ts:
+        at = dataclasses.replace(config, max_delta_t=distance)
+        for name, change in MODELS.items():
+            made.append(Arm(arm_name(name, distance), dataclasses.replace(at, **change)))
+    return made
 
 
 def _references() -> list[Reference]:

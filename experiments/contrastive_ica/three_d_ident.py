@@ -9,7 +9,6 @@ matched and mismatched losses and output spaces; R2 and MCC on held-out renderin
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -22,7 +21,7 @@ from experiments.contrastive_ica.miniatures import miniature_three_d_ident
 from identax.checks import check_choice
 from identax.data import ThreeDIdent, ThreeDIdentPairs, epoch_batches
 from identax.data.three_d_ident import MEAN, STD
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
 from identax.models import block_heads, mlp, resnet18, small_convnet
@@ -87,9 +86,11 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """The models of the paper where angles are coded as a box; a model of blocks where they lie on a sphere."""
-    return [Arm(name, dataclasses.replace(config, **change)) for name, change in claims.models(config.columns).items()]
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def batches(config: Config, shard: tuple[int, int]):
@@ -208,9 +209,3 @@ def scored(data: ThreeDIdent, num: int, chunk: int) -> tuple[np.ndarray, np.ndar
 def normalised(images):
     """Bytes to what `ThreeDIdent.image` gives."""
     return (images.astype(jnp.float32) / 255 - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
-
-
-REFERENCES = claims.REFERENCES
-premises = claims.premises
-measure = claims.measure
-figures = claims.figures

@@ -1,5 +1,6 @@
-"""What the 3DIdent experiment compares, expects, measures and shows."""
+"""What `contrastive_ica/three_d_ident` compares, expects, measures and shows."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
 from identax.assumptions.report import Prediction, Premise
-from identax.experiment import Reference
+from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.run import Results, final_values
@@ -39,6 +40,11 @@ _PAPER = {
 def models(columns: int) -> Mapping[str, Mapping[str, Any]]:
     """Model -> fields of the config, by how latents are coded."""
     return _BOX if columns == 10 else _SPHERE
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """The models of the paper where angles are coded as a box; a model of blocks where they lie on a sphere."""
+    return [Arm(name, dataclasses.replace(config, **change)) for name, change in models(config.columns).items()]
 
 
 def _references() -> list[Reference]:

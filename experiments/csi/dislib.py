@@ -9,7 +9,6 @@ Rendered sprites and scenes by default: the grids of dSprites and Shapes3D, with
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -19,10 +18,11 @@ import optax
 from experiments.aninfonce.images_readout import by_chunk
 from experiments.aninfonce.optimizers import cosine
 from experiments.csi import dislib_claims as claims
-from experiments.csi.dislib_data import RENDERED, Part, parts, source_of, table_of
+from experiments.csi import dislib_figures as drawing
+from experiments.csi.dislib_data import image_size, load, source_of, table_of
 from identax.checks import check_choice
 from identax.data import epoch_batches, random_splits, take
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import softmax_cross_entropy
 from identax.metrics import compiled_pearson_readout
 from identax.models import Model, mlp, resnet18, uniform_fan_in
@@ -98,34 +98,20 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Every set with every model."""
-    made = []
-    for name in config.sets:
-        for model in config.models:
-            one = dataclasses.replace(config, set=name, model=model)
-            made.append(Arm(f"{name} {model}", dataclasses.replace(one, num_steps=_num_steps(one))))
-    return made
-
-
-def _num_steps(config: Config) -> int:
-    if config.num_train:
-        return config.num_steps
-    num = table_of(config.set).num_examples
-    return config.num_epochs * ((num - 2 * (num // 10)) // config.batch_size)
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
 
 
 def batches(config: Config, shard: tuple[int, int]):
     """Epochs of the training split of a set that does not lie on the device; None for one that does."""
     if config.num_train:
         return None
-    source = source_of(config.set, _size(config), config.coding, config.pixels)
+    source = source_of(config.set, image_size(config), config.coding, config.pixels)
     training = source.part(random_splits(len(source), config.split_seed).train)
     return epoch_batches(training, batch_size=config.batch_size, seed=config.seed, shard=shard)
-
-
-def _size(config: Config) -> int:
-    return config.size if config.set in RENDERED else table_of(config.set).image_shape[0]
 
 
 def network(config: Config) -> Model:
@@ -148,7 +134,7 @@ def build(config: Config) -> Study:
     target = table.grid.position(table.target)
     train, fit, score = load(config)
     model = network(config)
-    source = source_of(config.set, _size(config), config.coding, config.pixels)
+    source = source_of(config.set, image_size(config), config.coding, config.pixels)
     brightest = source.table.max_pixel if config.pixels == "unit" else 255
 
     def floats(image):
@@ -194,16 +180,6 @@ def build(config: Config) -> Study:
     )
 
 
-def load(config: Config) -> tuple[Part, Part, Part]:
-    """Training, fitting and scoring images of an arm; see `dislib_data.parts`."""
-    for name in ("num_fit", "num_score"):
-        if getattr(config, name) % config.chunk:
-            found = f"{name}={getattr(config, name)}"
-            raise ValueError(f"dislib: found {found}, wanted a multiple of chunk={config.chunk}")
-    how = (config.coding, config.pixels, config.split_seed)
-    return parts(config.set, _size(config), *how, config.num_train, config.num_fit, config.num_score)
-
-
 def readouts(fitted: Any, codes: Any, seen: Any, seen_codes: Any, table: Any) -> dict[str, Any]:
     """Correlation of the class and of each reported factor with its least-squares readout, as `FACTOR r`.
 
@@ -227,21 +203,3 @@ def _with_one(z):
 def _rate(config: Config, hparams):
     rate = hparams["learning_rate"]
     return rate if config.schedule == "constant" else cosine(rate, config.num_steps, 0.3)
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config):
-    """None: the theorem speaks of clusters on a sphere, of which rendered factors are no example."""
-    return {}
-
-
-def measure(config: Config, results):
-    """One value per seed for every quantity, as `arm: quantity`; pixels are read out once per set."""
-    return claims.measure(arms(config), results, load)
-
-
-def figures(config: Config, results):
-    """Examples of the images, and every readout beside that of the pixels."""
-    return claims.figures(arms(config), results, load)

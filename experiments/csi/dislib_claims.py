@@ -1,19 +1,34 @@
-"""What `csi/dislib` is held against: the paper's Table 4, readouts of the pixels, and figures."""
+"""What `csi/dislib` compares, and what it is held against: the paper's Table 4, and readouts of the pixels."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from experiments.csi.dislib_data import table_of
+from experiments.csi.dislib_data import load, table_of
 from identax.experiment import Arm, Reference
 from identax.metrics import pearson_readout
-from identax.report import Figure, figure_png
-from identax.report.figures import bars
-from identax.report.style import canvas
 from identax.run import Results, final_values
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Every set with every model."""
+    made = []
+    for name in config.sets:
+        for model in config.models:
+            one = dataclasses.replace(config, set=name, model=model)
+            made.append(Arm(f"{name} {model}", dataclasses.replace(one, num_steps=_num_steps(one))))
+    return made
+
+
+def _num_steps(config: Any) -> int:
+    if config.num_train:
+        return config.num_steps
+    num = table_of(config.set).num_examples
+    return config.num_epochs * ((num - 2 * (num // 10)) // config.batch_size)
+
 
 _TABLE4 = {
     "dsprites": {
@@ -88,16 +103,21 @@ def _published() -> list[Reference]:
 REFERENCES = (*_rendered(), *_published())
 
 
-def measure(arms: Sequence[Arm], results: Mapping[str, Results], load: Callable) -> Mapping[str, np.ndarray]:
+def premises(config: Any) -> dict[str, Any]:
+    """None: the theorem speaks of clusters on a sphere, of which rendered factors are no example."""
+    return {}
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`; pixels, which do not train, have one value per set."""
     measured = final_values(results)
-    for arm in arms:
+    for arm in arms(config):
         if arm.name not in results:
             continue
         evaluation = results[arm.name].evaluation
-        pixels = pixel_readouts(arm, load)
+        pixels = pixel_readouts(arm)
         measured |= {name: np.array([value]) for name, value in pixels.items()}
-        for factor in _factors(arm):
+        for factor in factors(arm):
             measured[f"{arm.name}, untrained: {factor} r"] = evaluation[f"{factor} r"][:, 0]
             for label in ("", ", published solver"):
                 baseline = pixels[f"{arm.config.set} pixels{label}: {factor} r"]
@@ -105,17 +125,17 @@ def measure(arms: Sequence[Arm], results: Mapping[str, Results], load: Callable)
     return measured
 
 
-def pixel_readouts(arm: Arm, load: Callable) -> dict[str, float]:
+def pixel_readouts(arm: Arm) -> dict[str, float]:
     """Readouts of the images themselves, with the well-conditioned solver and with the published one.
 
     Fitted to all training images that lie on the device: pixels are many, and mislead when they outnumber images.
     """
     # All models of a set share them: at 64x64x3 the published solver takes minutes.
-    return _pixel_readouts(dataclasses.replace(arm.config, model="", learning_rate=0.0), load)
+    return _pixel_readouts(dataclasses.replace(arm.config, model="", learning_rate=0.0))
 
 
 @functools.lru_cache(maxsize=16)
-def _pixel_readouts(config: Any, load: Callable) -> dict[str, float]:
+def _pixel_readouts(config: Any) -> dict[str, float]:
     train, fit, score = load(config)
     fit = train if len(train.image) > len(fit.image) else fit
     table = table_of(config.set)
@@ -129,35 +149,7 @@ def _pixel_readouts(config: Any, load: Callable) -> dict[str, float]:
     return found
 
 
-def figures(arms: Sequence[Arm], results: Mapping[str, Results], load: Callable) -> Sequence[Figure]:
-    """Examples of the images, and every readout beside that of the pixels."""
-    drawn = []
-    for name in dict.fromkeys(arm.config.set for arm in arms if arm.name in results):
-        own = [arm for arm in arms if arm.config.set == name and arm.name in results]
-        drawn.append(_gallery(name, load(own[0].config)[2].image[:12]))
-        series = {}
-        for arm in own:
-            scores = {factor: results[arm.name].evaluation[f"{factor} r"] for factor in _factors(arm)}
-            series[arm.config.model] = {factor: values[:, -1] for factor, values in scores.items()}
-            series[f"{arm.config.model}, untrained"] = {factor: values[:, 0] for factor, values in scores.items()}
-        pixels = pixel_readouts(own[0], load)
-        series["pixels"] = {factor: np.array([pixels[f"{name} pixels: {factor} r"]]) for factor in _factors(own[0])}
-        picture = bars(series, "Pearson r", title=name, ylim=(0.0, 1.02))
-        drawn.append(Figure(f"{name}: correlation of factors with their linear readout.", figure_png(picture)))
-    return drawn
-
-
-def _gallery(name: str, images: np.ndarray) -> Figure:
-    num, height, width, channels = images.shape
-    strip = images.transpose(1, 0, 2, 3).reshape(height, num * width, channels) / max(images.max(), 1)
-    figure, axes = canvas((7.2, 1.0), "")
-    axes.imshow(strip if channels == 3 else strip[..., 0], cmap="gray", vmin=0, vmax=1)
-    axes.grid(visible=False)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    return Figure(f"{name}: images of the validation split.", figure_png(figure))
-
-
-def _factors(arm: Arm) -> tuple[str, ...]:
+def factors(arm: Arm) -> tuple[str, ...]:
+    """Those whose readouts are reported: the class, then the continuous ones."""
     table = table_of(arm.config.set)
     return (table.target, *table.euclid)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +81,21 @@ def parts(
         train, few = Part(np.zeros(0), np.zeros(0)), None
     fit = few if few is not None and num_fit <= num_train else _read(source, splits.train[:num_fit])
     return train, fit, _read(source, splits.val[:num_score])
+
+
+def image_size(config: Any) -> int:
+    """Pixels a side of an arm's images: `size` of rendered ones, their own of published ones."""
+    return config.size if config.set in RENDERED else table_of(config.set).image_shape[0]
+
+
+def load(config: Any) -> tuple[Part, Part, Part]:
+    """Training, fitting and scoring images of an arm, see `parts`; raises `ValueError` as it, and for ragged chunks."""
+    for name in ("num_fit", "num_score"):
+        if getattr(config, name) % config.chunk:
+            found = f"{name}={getattr(config, name)}"
+            raise ValueError(f"dislib: found {found}, wanted a multiple of chunk={config.chunk}")
+    how = (config.coding, config.pixels, config.split_seed)
+    return parts(config.set, image_size(config), *how, config.num_train, config.num_fit, config.num_score)
 
 
 def _read(source: DislibSource, indices: np.ndarray) -> Part:

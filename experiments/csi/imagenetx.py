@@ -13,7 +13,7 @@ corrected.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -21,19 +21,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.csi import imagenetx_claims as claims
+from experiments.csi import imagenetx_figures as drawing
 from experiments.csi.proxy_table import synthetic_features, synthetic_proxies
 from identax.checks import check_choice
 from identax.data import PROXIES, imagenet_x_proxies, load_features, load_imagenet_x
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.metrics import balanced_sizes, balanced_split, logistic_regression, z_score
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
 from identax.study import State, Study
 
 TRACED = ("l2",)
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
-SYNTHETIC = "synthetic"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,7 @@ class Config(RunConfig):
 
     features: tuple[str, ...] = ()
     """`.npz` files with `file_names` and `features`, one per network; none: the synthetic table"""
-    table: str = SYNTHETIC
+    table: str = claims.SYNTHETIC
     """that of one arm"""
     annotations: str = ""
     """folder of the annotation files; "": that of the installed package imagenet-x"""
@@ -82,17 +80,11 @@ PRESETS: dict[str, Config] = {
 }
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Every table as published and corrected; of the synthetic one also with one factor per image."""
-    made = []
-    for table in config.features or (SYNTHETIC,):
-        prefix = claims.prefix(table) if config.features else ""
-        for reading in ("published", "corrected"):
-            made.append(Arm(f"{prefix}{reading}", dataclasses.replace(config, table=table, reading=reading)))
-    if not config.features:
-        alone = dataclasses.replace(config, table=SYNTHETIC, reading="corrected", exclusive=True)
-        made.append(Arm(claims.EXCLUSIVE, alone))
-    return made
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
 
 
 def batches(config: Config, shard: tuple[int, int]) -> Iterator[Mapping[str, np.ndarray]]:
@@ -114,7 +106,7 @@ def _of_table(config: Config) -> Config:
 def _table(config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Proxies [N, 17] and the columns of the features that are used [N, m]."""
     check_choice("csi/imagenetx", "reading", config.reading, ("published", "corrected"))
-    if config.table == SYNTHETIC:
+    if config.table == claims.SYNTHETIC:
         proxies, features = _synthetic(config)
     else:
         annotations = load_imagenet_x(config.annotations or None, selection=config.selection)
@@ -188,21 +180,3 @@ def _fit(features, sizes: tuple[int, int], reading: str, l2, rows) -> dict[str, 
     fit = logistic_regression(train, labels[0], l2=l2)
     scores = [jnp.mean((fit.predict(x) == y).astype(x.dtype)) for x, y in zip((train, test), labels, strict=True)]
     return {"training accuracy": scores[0], "accuracy": scores[1]}
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm a function that says what the readout can show."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """Accuracies, one value per split, as `arm: proxy`; shares of proxies with a star, one value per arm."""
-    return claims.measure(arms(config), results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Per arm the accuracies with their standard errors and stars."""
-    return claims.figures(arms(config), results)

@@ -1,5 +1,6 @@
-"""What `csi/imagenetx` is held against: stars, the synthetic table's ground truth, the published order, figures."""
+"""What `csi/imagenetx` compares, and what it is held against: stars, planted proxies, the published order."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ from identax.assumptions import Prediction, Premise, Report
 from identax.data import PROXIES
 from identax.experiment import Arm, Reference
 from identax.metrics import balanced_sizes, bonferroni, one_sample_t_test, standard_error
-from identax.report import Figure, figure_png
-from identax.report.style import INK, PALETTE, canvas, legend, reference_lines
 from identax.run import Results
 
+SYNTHETIC = "synthetic"
 NETWORKS = ("resnet50", "resnet50_untrained", "vit_b_16", "vit_b_16_untrained", "pixels")
 EXCLUSIVE = "corrected, one factor per image"
 PLANTED = ("class", "color", "darker", "style", "person_blocking", "pattern", "shape", "subcategory", "texture")
@@ -64,6 +64,19 @@ def prefix(table: str) -> str:
     return f"{Path(table).stem}, "
 
 
+def arms(config: Any) -> Sequence[Arm]:
+    """Every table as published and corrected; of the synthetic one also with one factor per image."""
+    made = []
+    for table in config.features or (SYNTHETIC,):
+        ahead = prefix(table) if config.features else ""
+        for reading in ("published", "corrected"):
+            made.append(Arm(f"{ahead}{reading}", dataclasses.replace(config, table=table, reading=reading)))
+    if not config.features:
+        alone = dataclasses.replace(config, table=SYNTHETIC, reading="corrected", exclusive=True)
+        made.append(Arm(EXCLUSIVE, alone))
+    return made
+
+
 def stars(config: Any, accuracies: np.ndarray) -> np.ndarray:
     """Which of the accuracies [T, P] differ from chance at level alpha, Bonferroni corrected: [P] (bool).
 
@@ -91,13 +104,13 @@ def _overlap(config: Any) -> float:
     return (1 - config.train_share) / config.train_share
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
+def premises(config: Any) -> Mapping[str, Any]:
     """Per arm a function that says what the readout can show."""
-    return {arm.name: lambda arm=arm: _report(arm.config) for arm in arms}
+    return {arm.name: lambda arm=arm: _report(arm.config) for arm in arms(config)}
 
 
 def _report(config: Any) -> Report:
-    synthetic = config.table == "synthetic"
+    synthetic = config.table == SYNTHETIC
     excluding = config.exclusive if synthetic else config.selection == "top"
     found = [
         Premise(
@@ -133,13 +146,13 @@ def _report(config: Any) -> Report:
     return Report(found, predictions)
 
 
-def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """Accuracies, one value per split, as `arm: proxy`; shares of proxies with a star, one value per arm."""
     measured: dict[str, np.ndarray] = {}
-    for name, settings, found in _own(arms, results):
+    for name, settings, found in accuracies_of(config, results):
         measured |= {f"{name}: {proxy}": found[:, number] for number, proxy in enumerate(PROXIES)}
         starred = stars(settings, found)
-        if settings.table != "synthetic":
+        if settings.table != SYNTHETIC:
             mean = found.mean(axis=0)
             ranks = spearmanr([mean[PROXIES.index(proxy)] for proxy in ORDER], np.arange(len(ORDER)))
             measured[f"{name}: {_RANKS}"] = np.array([np.asarray(ranks)[0]])
@@ -154,48 +167,9 @@ def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str,
     return measured
 
 
-def _own(arms: Sequence[Arm], results: Mapping[str, Results]):
+def accuracies_of(config: Any, results: Mapping[str, Results]):
     """Name, config and accuracies [T, P] of every arm, of a sweep those with the config's own penalty."""
-    for arm in arms:
+    for arm in arms(config):
         if arm.name in results:
             result = results[arm.name]
             yield arm.name, arm.config, result.final("accuracy")[result.where(l2=arm.config.l2)]
-
-
-def figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Per arm the accuracies with their standard errors and stars, proxies in the order of Fig. 3."""
-    drawn = []
-    for name, settings, found in _own(arms, results):
-        spread = "splits taken as independent" if settings.reading == "published" else "corrected for shared images"
-        caption = (
-            f"{name}: accuracy on balanced sets, mean over {len(found)} splits; whiskers: standard error, {spread}; "
-            f"star: differs from chance at level {settings.alpha:g} after Bonferroni's correction."
-        )
-        drawn.append(Figure(caption, figure_png(_chart(name, settings, found))))
-    return drawn
-
-
-def _chart(name: str, settings: Any, found: np.ndarray):
-    figure, axes = canvas((8.4, 4.2), name)
-    order = [PROXIES.index(proxy) for proxy in ORDER]
-    means, spreads, starred = found.mean(axis=0), errors(settings, found), stars(settings, found)
-    planted = settings.planted if settings.table == "synthetic" else PROXIES
-    for label, color, inside in (("in the features", PALETTE[0], True), ("absent", PALETTE[1], False)):
-        places = [place for place, number in enumerate(order) if (PROXIES[number] in planted) == inside]
-        if places:
-            shown = [order[place] for place in places]
-            text = label if settings.table == "synthetic" else None
-            axes.bar(places, means[shown], 0.7, color=color, alpha=0.8, lw=0, label=text, zorder=2)
-    axes.errorbar(range(len(order)), means[order], spreads[order], fmt="none", color=INK, lw=1.2, capsize=3, zorder=4)
-    for place, number in enumerate(order):
-        if starred[number]:
-            axes.annotate(
-                "*", (place, means[number] + spreads[number]), ha="center", va="bottom", fontsize=12, color=INK
-            )
-    axes.set_ylim(min(0.4, float(np.nanmin(means - spreads))), 1.05)
-    reference_lines(axes, {"chance": 0.5})
-    axes.set_xticks(range(len(order)), [proxy.replace("_", " ") for proxy in ORDER], rotation=45, ha="right")
-    axes.set_ylabel("accuracy")
-    axes.grid(axis="x", visible=False)
-    legend(figure, axes)
-    return figure

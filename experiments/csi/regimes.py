@@ -70,12 +70,12 @@ def arms(config: Config) -> Sequence[Arm]:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which case applies, and what it predicts."""
-    return simulation_claims.premises(arms(config))
+    return simulation_claims.reports(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`."""
-    return simulation_claims.measure(arms(config), results)
+    return simulation_claims.recovered(arms(config), results)
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:

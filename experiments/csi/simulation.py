@@ -9,25 +9,23 @@ beside the smallest one possible, so that a run that has not converged is not ta
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from experiments.aninfonce.optimizers import cosine
 from experiments.csi import simulation_claims as claims
+from experiments.csi import simulation_figures as drawing
 from experiments.csi.clusters import init_world, world
 from identax.assumptions import bayes_losses
 from identax.dgp import label_noise, random_invertible_mlp, swap_labels
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.losses import project_rows, softmax_cross_entropy
 from identax.metrics import head_r2, linear_r2, singular_value_error
 from identax.models import mlp, uniform_fan_in
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
 from identax.study import Study, gradient_study
 
 TRACED = ("kappa", "scale", "shape", "imbalance", "label_noise", "label_swaps", "beta", "learning_rate")
@@ -128,10 +126,11 @@ def preset(kind: Callable[..., Any], name: str, **changes: Any) -> Any:
     return kind(**{**dataclasses.asdict(PRESETS[name]), **changes})
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """The default row with class labels (Table 3) and with instance labels (Table 2, free rows)."""
-    supervised = dataclasses.replace(config, targets="class", num_steps=config.num_supervised_steps)
-    return [Arm("supervised", supervised), Arm("diet", dataclasses.replace(config, targets="instance"))]
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
 
 
 def build(config: Config) -> Study:
@@ -233,21 +232,3 @@ def _measure(config: Config, state, drawn, labels, z):
     if config.learn_beta:
         found["beta"] = beta
     return found
-
-
-REFERENCES = claims.REFERENCES
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm a function that says which theorem applies, and what it predicts."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `arm: quantity`."""
-    return claims.measure(arms(config), results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Recovery, and the loss above the smallest possible, over training."""
-    return claims.figures(arms(config), results)

@@ -1,4 +1,4 @@
-"""What `csi/simulation` is held against: the paper's numbers, the theory's predictions, tables and figures."""
+"""What `csi/simulation` compares, and what it is held against: the paper's numbers, the theory's predictions."""
 
 import dataclasses
 import functools
@@ -22,11 +22,16 @@ from identax.assumptions import (
 )
 from identax.dgp import TruncatedLaplace, identity
 from identax.experiment import Arm, Reference
-from identax.report import Figure, figure_png
-from identax.report.figures import learning_curves
 from identax.run import Results
 from identax.run.program import compiler_options
 from identax.study import Trials
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """The default row with class labels (Table 3) and with instance labels (Table 2, free rows)."""
+    supervised = dataclasses.replace(config, targets="class", num_steps=config.num_supervised_steps)
+    return [Arm("supervised", supervised), Arm("diet", dataclasses.replace(config, targets="instance"))]
+
 
 CLOSED_FORMS = ("vmf", "truncated_laplace")
 """conditionals whose density takes no integral"""
@@ -56,7 +61,12 @@ REFERENCES = (
 )
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Callable[[], Report]]:
+def premises(config: Any) -> Mapping[str, Callable[[], Report]]:
+    """Per arm a function that says which theorem applies, and what it predicts."""
+    return reports(arms(config))
+
+
+def reports(arms: Sequence[Arm]) -> Mapping[str, Callable[[], Report]]:
     """Per arm what says which theorem applies and what it predicts; of a swept field at its last value."""
     last = {
         arm.name: dataclasses.replace(arm.config, **{name: values[-1] for name, values in arm.sweep.items()})
@@ -136,8 +146,13 @@ def _bayes(config: _World) -> Callable[..., tuple[Any, BayesLoss]]:
     return jax.jit(jax.vmap(one, (0, 0, None)), compiler_options=compiler_options())
 
 
-def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm: quantity`."""
+    return recovered(arms(config), results)
+
+
+def recovered(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """Last values of every metric and how far the loss is above the Bayes loss, per seed, as `arm: quantity`."""
     measured: dict[str, np.ndarray] = {}
     for arm in arms:
         if arm.name not in results:
@@ -149,30 +164,3 @@ def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> Mapping[str,
         final["training loss above Bayes"] = final["training loss"] - result.evaluation["Bayes loss"].mean(axis=1)
         measured |= {f"{arm.name}: {name}": values for name, values in final.items()}
     return measured
-
-
-def figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Recovery, and the loss above the smallest possible, over training."""
-    drawn = []
-    for arm in arms:
-        if arm.name not in results:
-            continue
-        result, config = results[arm.name], arm.config
-        curves = {"latents": result.evaluation["R2"], "head": result.evaluation["head R2"]}
-        levels = {"observations": float(np.nanmean(result.final("R2 of observations")))}
-        picture = learning_curves(
-            result.evaluation_steps, curves, "linear R²", title=arm.name, references=levels, ylim=(-0.02, 1.02)
-        )
-        caption = f"{arm.name}: recovery of latents and cluster vectors; {_describe(config)}."
-        drawn.append(Figure(caption, figure_png(picture)))
-        excess = {"on fresh data": result.evaluation["loss above Bayes"]}
-        picture = learning_curves(
-            result.evaluation_steps, excess, "loss above Bayes (nats)", title=arm.name, log_y=True
-        )
-        drawn.append(Figure(f"{arm.name}: how far the loss is from the smallest possible.", figure_png(picture)))
-    return drawn
-
-
-def _describe(config: Any) -> str:
-    known = f"kappa={config.kappa:g}" if config.conditional == "vmf" else f"scale {config.scale:g}"
-    return f"{config.conditional} {known}, d={config.dim}, C={config.num_clusters}, N={config.num_labels}"

@@ -138,7 +138,7 @@ def _axes(arm: str) -> Mapping[str, tuple[str, str]]:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which theorem applies, and what it predicts; of a sweep at its last values."""
-    return simulation_claims.premises(arms(config))
+    return simulation_claims.reports(arms(config))
 
 
 Point = dict[str, Float[np.ndarray, " seeds"]]

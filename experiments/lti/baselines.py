@@ -9,17 +9,12 @@ identify) and multi-environment ICA. Packages that are not installed are left ou
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from experiments.lti import baselines_claims, baselines_methods, estimators, table1, worlds
-from identax.experiment import Arm
-from identax.report import Figure
-from identax.run import Results
+from experiments.lti import baselines_claims as claims
+from experiments.lti import baselines_methods, estimators, table1, worlds
 
 FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")
@@ -49,18 +44,13 @@ PRESETS: dict[str, Config] = {
     "medium": Config(dims=(2, 3, 5), noisy_dims=(2, 3), kalman_systems=4, num_seeds=20),
     "paper": Config(noisy_dims=(2, 3, 5), kalman_systems=20, n4sid_samples=4000, num_seeds=20),
 }
-REFERENCES = baselines_claims.REFERENCES
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Per size both kinds of means in one program, and with noise where asked for."""
-    made = []
-    for dim in config.dims:
-        made.append(Arm(f"d {dim}", dataclasses.replace(config, dim=dim), {"zero_means": (0.0, 1.0)}))
-        if dim in config.noisy_dims:
-            noisy = dataclasses.replace(config, dim=dim, zero_means=1.0, noise=1e-4)
-            made.append(Arm(f"d {dim}, noise", noisy))
-    return made
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config):
@@ -78,18 +68,3 @@ def build(config: Config):
         }
 
     return trial
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm a function that checks the first seed's system and design, and which packages are there."""
-    return baselines_claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per system, as `cell: method, quantity`; what does not compile runs here, on the same worlds."""
-    return baselines_claims.measure(arms(config), results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """MCC of every method."""
-    return baselines_claims.figures(arms(config), results)

@@ -1,4 +1,4 @@
-"""The table of baselines: bands, what is measured (host methods included), premises and figures."""
+"""The table of baselines: what is compared, bands, what is measured (host methods included), premises and figures."""
 
 import dataclasses
 import functools
@@ -28,6 +28,17 @@ HOSTED = (*methods.PACKAGES, *methods.KALMAN)
 CELLS = ("mean", "zero mean", "noise")
 """known means, zero means, zero means and noise 1e-4 (variance .01) on the observations"""
 _IDENTIFYING = {"closed form": 0.99, "conditional": 0.999}
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Per size both kinds of means in one program, and with noise where asked for."""
+    made = []
+    for dim in config.dims:
+        made.append(Arm(f"d {dim}", dataclasses.replace(config, dim=dim), {"zero_means": (0.0, 1.0)}))
+        if dim in config.noisy_dims:
+            noisy = dataclasses.replace(config, dim=dim, zero_means=1.0, noise=1e-4)
+            made.append(Arm(f"d {dim}, noise", noisy))
+    return made
 
 
 def _references() -> list[Reference]:
@@ -71,14 +82,15 @@ def _of_cell(cell: str, judged: bool) -> list[Reference]:
 REFERENCES = tuple(_references())
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
+def premises(config: Any) -> Mapping[str, Any]:
     """The report of Table 1 for every arm, and whether the optional packages are there."""
 
     def with_packages(report):
         found = report()
         return dataclasses.replace(found, premises=(*found.premises, *_packages()))
 
-    return {name: functools.partial(with_packages, report) for name, report in table1_claims.premises(arms).items()}
+    of_arms = table1_claims.reports(arms(config))
+    return {name: functools.partial(with_packages, report) for name, report in of_arms.items()}
 
 
 def _packages() -> list[Premise]:
@@ -92,15 +104,14 @@ def _packages() -> list[Premise]:
     return found
 
 
-def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """All scores per system of every cell, the smallest over distinct profiles, and the two levels of chance."""
     measured = {}
-    for cell, arm, result, mask in _cells(arms, results):
-        config = arm.config
+    for cell, arm, result, mask in _cells(arms(config), results):
         for method in COMPILED:
             for quantity in methods.QUANTITIES:
                 measured[f"{cell}: {method}, {quantity}"] = result.final(f"{method}: {quantity}")[mask]
-        hosted = [_hosted(config, *trial) for trial in _trials(result, mask)]
+        hosted = [_hosted(arm.config, *trial) for trial in _trials(result, mask)]
         distinct = np.array([gap for gap, _ in hosted]) >= table1_claims.DISTINCT
         for method in _IDENTIFYING:
             mccs = measured[f"{cell}: {method}, MCC"]
@@ -109,11 +120,11 @@ def measure(arms: Sequence[Arm], results: Mapping[str, Results]) -> dict[str, np
         levels = np.array([scores[_LEVEL]["MCC"] for _, scores in hosted])
         measured[f"{cell}: {_LEVEL}, MCC"] = levels
         measured[f"{cell}: pooled, MCC above all maximisers"] = measured[f"{cell}: pooled, MCC"] - levels
-        level, sd = _rotation_level(config.dim)
+        level, sd = _rotation_level(arm.config.dim)
         measured[f"{cell}: random rotation, MCC"] = np.array([level])
         measured[f"{cell}: random rotation, sd of MCC"] = np.array([sd])
         measured[f"{cell}: pooled, MCC above random rotation"] = measured[f"{cell}: pooled, MCC"] - level
-        measured[f"{cell}: chance, MCC"] = np.array([_chance(config)])
+        measured[f"{cell}: chance, MCC"] = np.array([_chance(arm.config)])
     return measured
 
 
@@ -177,10 +188,10 @@ def _cells(arms: Sequence[Arm], results: Mapping[str, Results]) -> Iterator[tupl
             yield f"{arm.name}, {kind}", arm, result, result.where(zero_means=zero_means)
 
 
-def figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> Sequence[Figure]:
+def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC over all transitions of every method, with a random rotation as the level of nothing identified."""
-    measured = measure(arms, results)
-    cells = [cell for cell, *_ in _cells(arms, results)]
+    measured = measure(config, results)
+    cells = [cell for cell, *_ in _cells(arms(config), results)]
     series = {}
     for method in (*COMPILED, *HOSTED, "random rotation"):
         found = {cell: measured.get(f"{cell}: {method}, MCC") for cell in cells}

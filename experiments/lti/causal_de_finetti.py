@@ -8,23 +8,18 @@ z-test may reject at its level only, each beside a control that has to fail.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
 from experiments.lti import causal_de_finetti_claims as claims
 from experiments.lti import causal_de_finetti_worlds as worlds
 from identax.causal import fisher_z_test, partial_correlation
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.lti import joint_loglik, kalman_loglik
-from identax.report import Figure
 from identax.rng import stream
-from identax.run import Results
-from identax.run.results import final_values
 
 FLOAT64 = True
 """densities are compared to 1e-9"""
@@ -64,12 +59,13 @@ PRESETS: dict[str, Config] = {
     "medium": Config(num_replications=500, num_seeds=32),
     "paper": Config(),
 }
+
+
+arms = claims.arms
 REFERENCES = claims.references(PRESETS)
-
-
-def arms(config: Config) -> Sequence[Arm]:
-    """Trajectories of one environment, and pooled ones of many."""
-    return [Arm(data, dataclasses.replace(config, data=data)) for data in ("one environment", "pooled")]
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config):
@@ -80,21 +76,6 @@ def build(config: Config):
     if config.length < 3:
         raise ValueError(f"lti/causal_de_finetti: found length={config.length}, wanted at least 3 (t - 1, t, t + 1)")
     return _one_environment(config) if config.data == "one environment" else _pooled(config)
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm what is assumed, and what every test is to give."""
-    return claims.premises(config)
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed, as `arm: statement`."""
-    return final_values(results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Rejection rates of all statements."""
-    return claims.figures(config, results)
 
 
 def _one_environment(config: Config):

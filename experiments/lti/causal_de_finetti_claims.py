@@ -1,5 +1,6 @@
-"""What causal de Finetti predicts of linear systems: bands, premises and the figure of rejection rates."""
+"""What causal de Finetti predicts of linear systems: arms, bands, premises and the figure of rejection rates."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.experiment import Reference
+from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.style import INK, MUTED, PALETTE, canvas, legend
-from identax.run import Results
+from identax.run import Results, final_values
 
 INDEPENDENT = {
     "one environment": (
@@ -47,6 +48,11 @@ DENSITIES = {
     "Kalman against dense density, A 10 % off": ("above 0 (control), relative", (1e-4, None)),
 }
 _JUDGED = ("quick", "medium", "paper")
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Trajectories of one environment, and pooled ones of many."""
+    return [Arm(data, dataclasses.replace(config, data=data)) for data in ("one environment", "pooled")]
 
 
 def statements(arm: str) -> tuple[str, ...]:
@@ -97,6 +103,11 @@ def premises(config: Any) -> dict[str, Report]:
             [*shared, *more], [*level, *(Prediction(name, "towards 1", "control") for name in DEPENDENT[arm])]
         )
     return made
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed, as `arm: statement`."""
+    return final_values(results)
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:

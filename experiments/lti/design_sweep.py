@@ -76,7 +76,7 @@ def arms(config: Config) -> Sequence[Arm]:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that checks the first seed's system and design."""
-    return table1_claims.premises(arms(config))
+    return table1_claims.reports(arms(config))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:

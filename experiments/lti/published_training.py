@@ -8,23 +8,19 @@ controls and the orders of the pairs are drawn anew.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.lti import authors
 from experiments.lti import published_training_claims as claims
 from experiments.lti.worlds import draw_motor, draw_world, flat_pairs, theirs_or_ours
-from identax.experiment import Arm, RunConfig
+from identax.experiment import RunConfig
 from identax.lti.moments import pair_moments, published_value
 from identax.lti.published import decay_limit, wls_of_moments
 from identax.lti.sgd import orthonormal_rows, published_epoch
 from identax.metrics import batch_mcc, epoch_mcc, mcc
-from identax.report import Figure
 from identax.rng import step_key, stream
-from identax.run import Results
 from identax.study import State, Study
 
 FLOAT64 = True
@@ -85,27 +81,13 @@ PRESETS: dict[str, Config] = {
     "medium": Config(),
     "paper": Config(),
 }
+
+
+arms = claims.arms
 REFERENCES = claims.REFERENCES
-
-
-def arms(config: Config) -> Sequence[Arm]:
-    """Random variances in eight columns, the maximal design at both sample sizes, the motor with and without means."""
-    maximal = dataclasses.replace(config, design="maximal")
-    columns = {name: (0.0, 1.0) for name in ("use_B", "use_C", "zero_means")}
-    motor = dataclasses.replace(
-        config, plant="motor", dim=1, num_environments=3, num_samples=min(config.num_samples, 5000), batch_size=8,
-        learning_rate=1e-2, num_steps=config.motor_steps, evaluate_every=config.motor_steps,
-        checkpoint_every=config.motor_steps, log_every=min(config.log_every, config.motor_steps),
-    )  # fmt: skip
-    made = {
-        "random": Arm("random", config, columns | authors.SWEEP),
-        "maximal": Arm("maximal", maximal, authors.SWEEP),
-        "maximal 28k": Arm(
-            "maximal 28k", dataclasses.replace(maximal, num_samples=config.num_samples * 7 // 3), authors.SWEEP
-        ),
-        "motor": Arm("motor", motor, {"zero_means": (0.0, 1.0)} | authors.SWEEP),
-    }
-    return [made[part] for part in config.parts]
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config) -> Study:
@@ -166,18 +148,3 @@ def _scores(key, world, unmixing, config: Config) -> dict:
         "val MCC": epoch_mcc(controls, found, config.batch_size),
         "MCC": mcc(controls, found),
     }
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm a function that reports on the first seed's system and design."""
-    return claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `cell: quantity`."""
-    return claims.measure(results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """The objective's distance to its optimum against epochs, and the MCC against that of the optimum."""
-    return claims.figures(results)

@@ -1,14 +1,15 @@
-"""What the authors logged beside our clipped SGD: references, what is measured, premises and figures."""
+"""What `lti/published_training` compares, and what the authors logged: what is measured, premises and figures."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.lti import worlds
+from experiments.lti import authors, worlds
 from experiments.lti.table1_claims import COLUMNS
-from experiments.lti.table1_claims import premises as random_premises
+from experiments.lti.table1_claims import reports as random_reports
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
 from identax.experiment import Arm, Reference
@@ -16,6 +17,27 @@ from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves
 from identax.run import Results
 from identax.study import Trials
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Random variances in eight columns, the maximal design at both sample sizes, the motor with and without means."""
+    maximal = dataclasses.replace(config, design="maximal")
+    columns = {name: (0.0, 1.0) for name in ("use_B", "use_C", "zero_means")}
+    motor = dataclasses.replace(
+        config, plant="motor", dim=1, num_environments=3, num_samples=min(config.num_samples, 5000), batch_size=8,
+        learning_rate=1e-2, num_steps=config.motor_steps, evaluate_every=config.motor_steps,
+        checkpoint_every=config.motor_steps, log_every=min(config.log_every, config.motor_steps),
+    )  # fmt: skip
+    made = {
+        "random": Arm("random", config, columns | authors.SWEEP),
+        "maximal": Arm("maximal", maximal, authors.SWEEP),
+        "maximal 28k": Arm(
+            "maximal 28k", dataclasses.replace(maximal, num_samples=config.num_samples * 7 // 3), authors.SWEEP
+        ),
+        "motor": Arm("motor", motor, {"zero_means": (0.0, 1.0)} | authors.SWEEP),
+    }
+    return [made[part] for part in config.parts]
+
 
 _LOGGED = {
     "mean, B=I, C=I": ".583",
@@ -63,7 +85,7 @@ def _references() -> list[Reference]:
 REFERENCES = tuple(_references())
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
+def premises(config: Any) -> Mapping[str, Any]:
     """Per arm a function that reports on the first seed's system and environments."""
 
     def motor(config):
@@ -73,11 +95,12 @@ def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
             )
             return lti_report(dc_motor(config.dt), environments, num_samples=config.num_samples, objective="published")
 
-    made = dict(random_premises([arm for arm in arms if arm.config.plant == "random"]))
-    return made | {arm.name: (lambda arm=arm: motor(arm.config)) for arm in arms if arm.config.plant == "motor"}
+    own = arms(config)
+    made = dict(random_reports([arm for arm in own if arm.config.plant == "random"]))
+    return made | {arm.name: (lambda arm=arm: motor(arm.config)) for arm in own if arm.config.plant == "motor"}
 
 
-def measure(results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Every last metric per seed, as `cell: quantity`."""
     return {
         f"{cell}: {quantity}": result.final(quantity)[mask]
@@ -98,7 +121,7 @@ def _cells(results: Mapping[str, Results]):
             yield arm, result, np.ones(len(result.trials), bool)
 
 
-def figures(results: Mapping[str, Results]) -> Sequence[Figure]:
+def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Validation MCC after training and at the optimum; how the MCC moves with epochs."""
     cells = list(_cells(results))
     drawn = []

@@ -8,16 +8,13 @@ it, or in closed form, the same data identify the system.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
-import numpy as np
 
-from experiments.lti import authors, estimators, table1_claims, worlds
-from identax.experiment import Arm, RunConfig
-from identax.report import Figure
-from identax.run import Results
+from experiments.lti import estimators, worlds
+from experiments.lti import table1_claims as claims
+from identax.experiment import RunConfig
 
 FLOAT64 = True
 """second moments of ill-conditioned systems lose half of their digits"""
@@ -60,24 +57,13 @@ PRESETS: dict[str, Config] = {
     "medium": Config(dims=(2, 3, 5), num_seeds=20),
     "paper": Config(),
 }
-REFERENCES = table1_claims.REFERENCES
 
 
-def arms(config: Config) -> Sequence[Arm]:
-    """Per size one arm with the eight columns of random variances, and one with the maximal design.
-
-    Both with random systems, and with those of the five published seeds.
-    """
-    made = []
-    for dim in config.dims:
-        columns = {"use_B": (0.0, 1.0), "use_C": (0.0, 1.0), "zero_means": (0.0, 1.0)}
-        of_design = {design: dataclasses.replace(config, dim=dim, design=design) for design in ("random", "maximal")}
-        made.append(Arm(f"d {dim}, random", of_design["random"], columns))
-        made.append(Arm(f"d {dim}, maximal", of_design["maximal"]))
-        once = {design: dataclasses.replace(each, num_seeds=1) for design, each in of_design.items()}
-        made.append(Arm(f"d {dim}, random, published seeds", once["random"], columns | authors.SWEEP))
-        made.append(Arm(f"d {dim}, maximal, published seeds", once["maximal"], authors.SWEEP))
-    return made
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
 
 
 def build(config: Config):
@@ -100,18 +86,3 @@ def _profile_gap(variances):
     ratios = logs[:, :, None] - logs[:, None, :]
     gaps = ratios.max(axis=0) - ratios.min(axis=0)
     return jax.numpy.where(jax.numpy.eye(gaps.shape[0], dtype=bool), jax.numpy.inf, gaps).min()
-
-
-def premises(config: Config) -> Mapping[str, Any]:
-    """Per arm a function that checks the first seed's system and design."""
-    return table1_claims.premises(arms(config))
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed for every quantity, as `column: quantity`."""
-    return table1_claims.measure(results)
-
-
-def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """MCC of the three estimators in every column."""
-    return table1_claims.figures(results)

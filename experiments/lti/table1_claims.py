@@ -1,12 +1,13 @@
-"""Table 1 of Rajendran et al. 2024 beside ours: references, what is measured, premises and figures."""
+"""What `lti/table1` compares, and the paper's Table 1 beside it: what is measured, premises and figures."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.lti import worlds
+from experiments.lti import authors, worlds
 from experiments.lti.estimators import ESTIMATORS
 from identax.assumptions.lti import lti_report
 from identax.experiment import Arm, Reference
@@ -51,6 +52,23 @@ DISTINCT = float(np.log(2))
 """profiles that differ by a factor of two somewhere: what the closed form is asked to be right on"""
 
 
+def arms(config: Any) -> Sequence[Arm]:
+    """Per size one arm with the eight columns of random variances, and one with the maximal design.
+
+    Both with random systems, and with those of the five published seeds.
+    """
+    made = []
+    for dim in config.dims:
+        columns = {"use_B": (0.0, 1.0), "use_C": (0.0, 1.0), "zero_means": (0.0, 1.0)}
+        of_design = {design: dataclasses.replace(config, dim=dim, design=design) for design in ("random", "maximal")}
+        made.append(Arm(f"d {dim}, random", of_design["random"], columns))
+        made.append(Arm(f"d {dim}, maximal", of_design["maximal"]))
+        once = {design: dataclasses.replace(each, num_seeds=1) for design, each in of_design.items()}
+        made.append(Arm(f"d {dim}, random, published seeds", once["random"], columns | authors.SWEEP))
+        made.append(Arm(f"d {dim}, maximal, published seeds", once["maximal"], authors.SWEEP))
+    return made
+
+
 def name(dim: int, column: str, systems: str = "") -> str:
     """How a cell of the table is called; `systems` where they are not random ones."""
     return ", ".join([f"d {dim}", column, *([systems] if systems else [])])
@@ -88,7 +106,12 @@ REFERENCES = tuple(_references())
 _SWITCHES = ("use_B", "use_C", "zero_means", "condition")
 
 
-def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
+def premises(config: Any) -> Mapping[str, Any]:
+    """Per arm a function that checks the first seed's system and design."""
+    return reports(arms(config))
+
+
+def reports(arms: Sequence[Arm]) -> Mapping[str, Any]:
     """Per arm a function that reports on the first seed's system and environments."""
 
     def of_first(arm: Arm):
@@ -105,7 +128,7 @@ def premises(arms: Sequence[Arm]) -> Mapping[str, Any]:
     return {arm.name: (lambda arm=arm: of_first(arm)) for arm in arms}
 
 
-def measure(results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """MCCs and errors per seed of every cell, and the smallest over systems of distinct profiles."""
     measured = {}
     for cell, result, mask in _cells(results):
@@ -136,7 +159,7 @@ def _cells(results: Mapping[str, Results]):
             yield name(dim, column, *systems), result, mask
 
 
-def figures(results: Mapping[str, Results]) -> Sequence[Figure]:
+def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC over all pairs of the three estimators, one figure per kind of environments."""
     cells = [cell for cell in _cells(results) if SAME not in cell[0]]
     drawn = []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.csi import regimes, simulation, sweeps, tables
+from experiments.csi import regimes, simulation, sweeps, tables, tables_claims
 from experiments.csi.noise_size import drawn_sizes, mean_size, noise_sizes
 from identax.experiment import Options, run_experiment
 from identax.run import Results, make_mesh
@@ -89,8 +89,8 @@ def test_orderings_are_differences_by_seed():
     score = {"supervised, default": 0.9, "supervised, kappa 50": 0.5, "DIET, default": 0.8, "DIET, kappa 50": 0.6}
     results = {arm.name: _results(arm, {"R2": score[arm.name], "Bayes loss": 1.0}) for arm in tables.arms(config)}
     measured = tables.measure(config, results)
-    np.testing.assert_allclose(measured[f"default: {tables.LESS}"], 0.1)
-    np.testing.assert_allclose(measured[f"kappa 50: {tables.LESS}"], -0.1)
+    np.testing.assert_allclose(measured[f"default: {tables_claims.LESS}"], 0.1)
+    np.testing.assert_allclose(measured[f"kappa 50: {tables_claims.LESS}"], -0.1)
     np.testing.assert_allclose(measured["DIET, kappa 50: R2 below default"], 0.2)
 
 
