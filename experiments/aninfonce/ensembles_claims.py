@@ -58,7 +58,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
             measured[f"{arm}: {name}"] = result.final(name)
         measured[f"{arm}: linear R2"] = result.final("R2")
         measured[f"{arm}: collapsed loss"] = result.train["loss"][:, 0]
-    alone = [name for name in results if name.startswith("alone")]
+    alone = [arm.name for arm in arms(config)[1:] if arm.name in results]
     for name in ("R2", "MCC") if alone else ():
         measured[f"alone, all: {name}"] = np.concatenate([measured[f"{arm}: {name}"] for arm in alone])
     return measured

@@ -18,6 +18,7 @@ from identax.assumptions import (
 )
 from identax.dgp import identity, linear_precision, pairs_with_negatives
 from identax.experiment import Arm, Reference
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.figures import learning_curves, spectrum
 from identax.run import Results
@@ -126,12 +127,10 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
 
 def _cells(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, str, Sequence[float], dict[str, Any]]]:
     """Arm, kind, precision of the negatives and final values [seeds, ...] of all that was run."""
-    for arm, result in results.items():
-        given = np.asarray(result.trials.hparams["negative_precision"])
-        for kind, row in zip(KINDS, config.negative_precision, strict=True):
-            mask = np.isclose(given, row).all(axis=1)
-            if mask.any():
-                yield arm, kind, row, {name: result.final(name)[mask] for name in result.evaluation}
+    kinds = {tuple(row): kind for kind, row in zip(KINDS, config.negative_precision, strict=True)}
+    for at, final in points(arms(config), results):
+        negatives = tuple(at["negative_precision"])
+        yield at["arm"], kinds[negatives], negatives, final
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:

@@ -69,6 +69,7 @@ def premises(config: Any) -> dict[str, Report]:
 
     def report(model: str) -> Report:
         sparse = "sparse steps, closer to Laplace (p = 1) than to normal"
+        matched = MODELS[model].get("loss_p") == 1
         found = [
             Premise(
                 "latents uniform in a convex body", None, "positions and areas of masks", "clusters are not uniform"
@@ -76,12 +77,12 @@ def premises(config: Any) -> dict[str, Report]:
             Premise(
                 "invertible mixing", None, "shapes vary beyond the three known factors", "they are not all there is"
             ),
-            Premise("loss has the positives' exponent", "L1" in model or None, sparse, "p = 2 is blind to rotations"),
+            Premise("loss has the positives' exponent", matched or None, sparse, "p = 2 is blind to rotations"),
         ]
         if model == "SlowVAE":
             found[2] = Premise("prior of the steps", None, sparse, "its Laplace prior asks for sparse steps")
         why = "Zimmermann et al. 2021, KITTI Masks (pattern)"
-        expected = "above the same model's with p = 2" if "L1" in model else "below p = 1's"
+        expected = "above the same model's with p = 2" if matched else "below p = 1's"
         return Report(found, [Prediction("MCC of factors", expected, why)])
 
     return {arm_name(model, distance): report(model) for distance in config.max_delta_ts for model in MODELS}

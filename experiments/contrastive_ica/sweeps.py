@@ -17,6 +17,7 @@ from experiments.contrastive_ica import cells, matrix
 from experiments.contrastive_ica.presets import SHARED
 from identax.assumptions import Report
 from identax.experiment import Arm, Reference
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.style import canvas, legend, series_style
 from identax.run import Results
@@ -126,24 +127,13 @@ Curve = dict[float, dict[str, Float[np.ndarray, " seeds"]]]
 def curves(config: Config, results: Mapping[str, Results]) -> dict[str, Curve]:
     """Final values of the sweeps that ran: "marginal", "concentration", "dimension"."""
     found: dict[str, Curve] = {}
-    for name, (field, _) in _SWEPT.items():
-        if name in results:
-            values = np.unique(np.asarray(results[name].trials.hparams[field]))
-            # `where` may meet several values of another field, if the command line crossed one more with this sweep.
-            found[name] = {
-                float(value): _final(results[name], results[name].where(**{field: float(value)})) for value in values
-            }
-    ran = {dim: results[f"dimension {dim}"] for dim in config.dims if f"dimension {dim}" in results}
-    if ran:
-        by_dim: Curve = {float(dim): _final(one, slice(None)) for dim, one in ran.items()}
-        if 0.0 in found.get("marginal", {}):
-            by_dim[float(config.sphere_dim)] = found["marginal"][0.0]
-        found["dimension"] = dict(sorted(by_dim.items()))
-    return found
-
-
-def _final(results: Results, chosen) -> dict[str, np.ndarray]:
-    return {name: np.asarray(results.final(name))[chosen] for name in results.evaluation}
+    for at, final in points(arms(config), results):
+        name = at["arm"] if at["arm"] in _SWEPT else "dimension"
+        value = at[_SWEPT[name][0]] if name in _SWEPT else float(at["dim"])
+        found.setdefault(name, {})[value] = final
+    if "dimension" in found and 0.0 in found.get("marginal", {}):
+        found["dimension"][float(config.sphere_dim)] = found["marginal"][0.0]
+    return {name: dict(sorted(curve.items())) for name, curve in found.items()}
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:

@@ -82,7 +82,7 @@ def _references() -> list[Reference]:
             made.append(Reference(f"{row}: R2 above identity", wanted, {"quick": band}, "Non-uniform latents."))
         else:
             made.append(Reference(f"{row}: R2", "near 1 (theory, paper's pattern)", {"quick": (0.98, None)}, shown))
-        if row.endswith("unbounded L2"):
+        if ROWS[row][2] == "unbounded L2":
             bands = {"quick": (None, 0.8)}
             made.append(Reference(f"{row}: MCC", "that of a random rotation (theory)", bands))
         if identity:

@@ -87,7 +87,7 @@ def premises(config: Any) -> dict[str, Report]:
 
 
 def _mixed(name: str) -> Report:
-    blocks = "blocks" in name
+    blocks = _SPHERE[name]["head"] == "blocks"
     return Report(
         [
             Premise("latents uniform", True, "on a box times a sphere", ""),

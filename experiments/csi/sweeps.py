@@ -8,7 +8,6 @@ labels, which train faster.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from experiments.csi import simulation, simulation_claims
 from experiments.csi.noise_size import noise_sizes
 from identax.experiment import Arm, Reference
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.style import canvas, legend, series_style
 from identax.run import Results
@@ -66,14 +66,14 @@ PRESETS: dict[str, Config] = {
     "paper": simulation.preset(Config, "paper"),
 }  # fmt: skip
 
-# sweep -> (traced field, its word in names, the tuple of its values) for each field
-_NOISE = {"label_noise": ("share", "noises")}
-_AXES: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "label noise": _NOISE,
-    "label noise of instances": _NOISE,
-    "batch": {"kappa": ("kappa", "kappas")},
-    "generalised normal": {"shape": ("p", "powers"), "scale": ("scale", "scales")},
-    "truncated Laplace": {"shape": ("box", "boxes"), "scale": ("scale", "scales")},
+# sweep -> swept field -> its word in names; "" where the name of the sweep says it
+_AXES: Mapping[str, Mapping[str, str]] = {
+    "label noise": {"label_noise": "share"},
+    "label noise of instances": {"label_noise": "share"},
+    "batch": {"batch_size": "", "kappa": "kappa"},
+    "C": {"num_clusters": "", "dim": "d"},
+    "generalised normal": {"shape": "p", "scale": "scale"},
+    "truncated Laplace": {"shape": "box", "scale": "scale"},
 }
 
 _FLAT, _COLLAPSE = "nearly flat up to 0.8 (Fig. 6)", "collapsed at 1 (Fig. 6)"
@@ -105,35 +105,41 @@ def arms(config: Config) -> Sequence[Arm]:
     """
     if not {0.0, 1.0} <= set(config.noises):
         raise ValueError(f"csi/sweeps: found noises={config.noises}, wanted 0 and 1 among them")
+    return [arm for own in _sweeps(config).values() for arm in own]
+
+
+def _sweeps(config: Config) -> dict[str, list[Arm]]:
+    """Sweep -> its arms: those over a traced field are one, those over sizes one per size."""
     noisy = dataclasses.replace(
         config, targets="class", num_steps=config.noise_steps, batch_size=config.noise_batch_size
     )
-    made = [Arm("label noise", noisy)]
-    if config.instance_noise:
-        made.append(Arm("label noise of instances", dataclasses.replace(noisy, targets="instance")))
-    made += [Arm(f"batch {size}", dataclasses.replace(config, batch_size=size)) for size in config.batch_sizes]
-    made += [
-        Arm(f"C {clusters}, d {dim}", _shaped(config, clusters, dim))
-        for clusters in config.clusters
-        for dim in config.dims
-    ]
-    for law in ("generalised normal", "truncated Laplace"):
-        conditional: Any = law.lower().replace(" ", "_").replace("generalised", "generalized")
-        made.append(Arm(law, dataclasses.replace(config, conditional=conditional)))
-    return [dataclasses.replace(arm, sweep=_swept(config, arm.name)) for arm in made]
+    of_instances = dataclasses.replace(noisy, targets="instance")
+    generalised, truncated = (
+        dataclasses.replace(config, conditional=law) for law in ("generalized_normal", "truncated_laplace")
+    )
+    noises, kappas = {"label_noise": config.noises}, {"kappa": config.kappas}
+    shapes = {"shape": config.powers, "scale": config.scales}, {"shape": config.boxes, "scale": config.scales}
+    return {
+        "label noise": [Arm("label noise", noisy, noises)],
+        "label noise of instances": (
+            [Arm("label noise of instances", of_instances, noises)] if config.instance_noise else []
+        ),
+        "batch": [
+            Arm(f"batch {size}", dataclasses.replace(config, batch_size=size), kappas) for size in config.batch_sizes
+        ],
+        "C": [
+            Arm(f"C {clusters}, d {dim}", _shaped(config, clusters, dim))
+            for clusters in config.clusters
+            for dim in config.dims
+        ],
+        "generalised normal": [Arm("generalised normal", generalised, shapes[0])],
+        "truncated Laplace": [Arm("truncated Laplace", truncated, shapes[1])],
+    }
 
 
 def _shaped(config: Config, clusters: int, dim: int) -> Config:
     hidden = config.wide_hidden if dim > config.dim else config.hidden
     return dataclasses.replace(config, num_clusters=clusters, dim=dim, hidden=hidden)
-
-
-def _swept(config: Config, arm: str) -> dict[str, tuple[float, ...]]:
-    return {field: getattr(config, values) for field, (_, values) in _axes(arm).items()}
-
-
-def _axes(arm: str) -> Mapping[str, tuple[str, str]]:
-    return _AXES.get("batch" if arm.startswith("batch ") else arm, {})
 
 
 def premises(config: Config) -> Mapping[str, Any]:
@@ -142,82 +148,82 @@ def premises(config: Config) -> Mapping[str, Any]:
 
 
 Point = dict[str, Float[np.ndarray, " seeds"]]
+Curves = dict[str, dict[tuple[float, ...], Point]]
+"""sweep -> values of its swept fields -> final value of every metric, one per seed"""
 
 
-def points(config: Config, results: Mapping[str, Results]) -> dict[str, Point]:
-    """`arm, word value, ...` -> final value of every metric, one per seed."""
-    found = {}
-    for name, result in results.items():
-        axes = _axes(name)
-        values = [np.unique(np.asarray(result.trials.hparams[field])).tolist() for field in axes]
-        for cell in itertools.product(*values):
-            words = [f"{word} {value:g}" for (word, _), value in zip(axes.values(), cell, strict=True)]
-            chosen = result.where(**dict(zip(axes, cell, strict=True)))
-            found[", ".join([name, *words])] = {
-                metric: np.asarray(result.final(metric))[chosen] for metric in result.evaluation
-            }
+def curves(config: Config, results: Mapping[str, Results]) -> Curves:
+    """The sweeps of which something ran."""
+    found: Curves = {}
+    for sweep, own in _sweeps(config).items():
+        for at, final in points(own, results):
+            found.setdefault(sweep, {})[tuple(at[field] for field in _AXES[sweep])] = final
     return found
+
+
+def _label(sweep: str, values: tuple[float, ...]) -> str:
+    """Swept values with their words, e.g. "128, kappa 10"."""
+    return ", ".join(f"{word} {value:g}".strip() for word, value in zip(_AXES[sweep].values(), values, strict=True))
 
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed: of every point as `point: quantity`, and of every sweep as `sweep: quantity`."""
-    at = points(config, results)
-    measured = {f"{point}: {name}": values for point, one in at.items() for name, values in one.items()}
+    found, measured = curves(config, results), {}
+    for sweep, curve in found.items():
+        joint = " " if "" in _AXES[sweep].values() else ", "
+        for values, point in curve.items():
+            name = f"{sweep}{joint}{_label(sweep, values)}"
+            measured |= {f"{name}: {metric}": column for metric, column in point.items()}
     for sweep in ("label noise", "label noise of instances"):
-        if sweep in results:
+        if sweep in found:
             least = max(value for value in config.noises if value < 1)
-            none, most, all_ = (at[f"{sweep}, share {share:g}"] for share in (0.0, least, 1.0))
+            none, most, all_ = (found[sweep][share,] for share in (0.0, least, 1.0))
             measured[f"{sweep}: R2 lost up to {least:g}"] = none["R2"] - most["R2"]
             measured[f"{sweep}: R2 above observations at 1"] = all_["R2"] - all_["R2 of observations"]
-    measured |= _of_batches(config, at)
-    for few, dim in itertools.product(config.clusters, config.dims):
-        more = at.get(f"C 100, d {dim}")
-        if few < 100 and more is not None and f"C {few}, d {dim}" in at:
-            measured[f"C {few}, d {dim}: R2 below C 100"] = more["R2"] - at[f"C {few}, d {dim}"]["R2"]
-    return measured | _of_laws(config, at)
+    measured |= _of_batches(config, found.get("batch", {}))
+    by_size = found.get("C", {})
+    for (few, dim), point in by_size.items():
+        if few < 100 and (100, dim) in by_size:
+            measured[f"C {few}, d {dim}: R2 below C 100"] = by_size[100, dim]["R2"] - point["R2"]
+    return measured | _of_laws(config, found)
 
 
-def _of_batches(config: Config, at: Mapping[str, Point]) -> dict[str, np.ndarray]:
+def _of_batches(config: Config, at: Mapping[tuple[float, ...], Point]) -> dict[str, np.ndarray]:
     highest, usual = max(config.kappas), min(config.kappas, key=lambda kappa: abs(kappa - config.kappa))
-    small, large = (f"batch {size}" for size in (min(config.batch_sizes), max(config.batch_sizes)))
+    small, large = min(config.batch_sizes), max(config.batch_sizes)
     found = {}
-    if large in {name.split(",")[0] for name in at}:
-        best = at[f"{large}, kappa {highest:g}"]["R2"]
-        found["batch: R2 lost at the highest kappa"] = at[f"{large}, kappa {usual:g}"]["R2"] - best
-        if f"{small}, kappa {highest:g}" in at:
-            found["batch: R2 gained at the highest kappa"] = best - at[f"{small}, kappa {highest:g}"]["R2"]
+    if (large, highest) in at:
+        best = at[large, highest]["R2"]
+        found["batch: R2 lost at the highest kappa"] = at[large, usual]["R2"] - best
+        if (small, highest) in at:
+            found["batch: R2 gained at the highest kappa"] = best - at[small, highest]["R2"]
     return found
 
 
-def _of_laws(config: Config, at: Mapping[str, Point]) -> dict[str, np.ndarray]:
-    def mean(metric, *names):
-        return np.mean([at[name][metric] for name in names], axis=0)
+def _of_laws(config: Config, found: Curves) -> dict[str, np.ndarray]:
+    def mean(curve, metric, shapes, scales):
+        return np.mean([curve[shape, scale][metric] for shape in shapes for scale in scales], axis=0)
 
-    found = {}
-    narrow, wide = min(config.scales), max(config.scales)
+    measured = {}
     law = "generalised normal"
-    if any(name.startswith(law) for name in at):
-        first, last = ([f"{law}, p {p:g}, scale {scale:g}" for p in config.powers] for scale in (narrow, wide))
-        found[f"{law}: R2 lost with scale"] = mean("R2", *first) - mean("R2", *last)
-        found[f"{law}: head R2 above R2"] = mean("head R2", *last) - mean("R2", *last)
+    if law in found:
+        narrow, wide = ((config.powers, [end(config.scales)]) for end in (min, max))
+        measured[f"{law}: R2 lost with scale"] = mean(found[law], "R2", *narrow) - mean(found[law], "R2", *wide)
+        measured[f"{law}: head R2 above R2"] = mean(found[law], "head R2", *wide) - mean(found[law], "R2", *wide)
     law = "truncated Laplace"
-    if any(name.startswith(law) for name in at):
-        ends = min(config.boxes), max(config.boxes)
-        small, large = ([f"{law}, box {box:g}, scale {scale:g}" for scale in config.scales] for box in ends)
-        found[f"{law}: R2 lost with box"] = mean("R2", *small) - mean("R2", *large)
-    return found
+    if law in found:
+        small, large = (([end(config.boxes)], config.scales) for end in (min, max))
+        measured[f"{law}: R2 lost with box"] = mean(found[law], "R2", *small) - mean(found[law], "R2", *large)
+    return measured
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """R2 of latents and cluster vectors at every point of every sweep, and the size of generalised normal noise."""
     drawn = []
-    at = points(config, results)
-    for sweep in ("label noise", "label noise of instances", "batch", "C", "generalised normal", "truncated Laplace"):
-        ahead = sweep + ("," if sweep in results else " ")
-        chosen = {name.removeprefix(ahead).strip(): one for name, one in at.items() if name.startswith(ahead)}
-        if chosen:
-            caption = f"{sweep}: linear R2 of latents and of cluster vectors; mean and sample sd, dots are seeds."
-            drawn.append(Figure(caption, figure_png(_picture(sweep, chosen))))
+    for sweep, curve in curves(config, results).items():
+        caption = f"{sweep}: linear R2 of latents and of cluster vectors; mean and sample sd, dots are seeds."
+        labelled = {_label(sweep, values): point for values, point in curve.items()}
+        drawn.append(Figure(caption, figure_png(_picture(sweep, labelled))))
     if "generalised normal" in results:
         drawn.append(noise_sizes(config.powers, config.scales, config.seed))
     return drawn

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.lti import baselines_methods as methods
 from experiments.lti import table1_claims, worlds
 from experiments.lti.estimators import ESTIMATORS
+from identax import points
 from identax.assumptions.lti import excitation_report
 from identax.assumptions.report import Premise
 from identax.assumptions.symmetry import expected_rotation_mcc
@@ -44,13 +45,14 @@ def arms(config: Any) -> Sequence[Arm]:
 def _references() -> list[Reference]:
     made = []
     for dim in (2, 3, 5, 8, 10):
-        for cell in CELLS:
-            made += _of_cell(f"d {dim}, {cell}", judged=cell != "noise" and dim <= 5)
+        for kind in CELLS:
+            made += _of_cell(dim, kind, judged=kind != "noise" and dim <= 5)
     return made
 
 
-def _of_cell(cell: str, judged: bool) -> list[Reference]:
+def _of_cell(dim: int, kind: str, judged: bool) -> list[Reference]:
     """Bands follow from theory: two estimators identify, oracles are consistent, a pooled likelihood is a rotation."""
+    cell = f"d {dim}, {kind}"
 
     def band(low, high):
         return {"quick": (low, high), "medium": (low, high)} if judged else {}
@@ -60,11 +62,11 @@ def _of_cell(cell: str, judged: bool) -> list[Reference]:
         made.append(Reference(f"{cell}: {method}, MCC", "none published"))
         note = "Of profiles that differ twofold."
         made.append(Reference(f"{cell}: {method}, smallest MCC", "1 (theory)", band(bound, None), note))
-    exact = "0 (theory)" if not cell.endswith("noise") else "biased (theory)"
+    exact = "0 (theory)" if kind != "noise" else "biased (theory)"
     made.append(Reference(f"{cell}: oracle, error of F", exact, band(None, 0.02)))
     made.append(Reference(f"{cell}: random rotation, MCC", "Monte Carlo"))
     made.append(Reference(f"{cell}: pooled, MCC", "that of a random rotation"))
-    means_differ = cell.endswith(", mean")  # then F is biased without labels, and the level is not a rotation's
+    means_differ = kind == "mean"  # then F is biased without labels, and the level is not a rotation's
     level = None if means_differ else (-0.1, 0.1)
     note = "F is biased where means differ and labels are missing: see the page." if means_differ else ""
     quantity = f"{cell}: pooled, MCC above random rotation"
@@ -74,7 +76,7 @@ def _of_cell(cell: str, judged: bool) -> list[Reference]:
     made.append(Reference(f"{cell}: N4SID, error of H, inputs known", "0 (theory)", band(None, 0.02)))
     made.append(Reference(f"{cell}: coroICA, MCC", "none published"))
     made.append(Reference(f"{cell}: coroICA of y, MCC", "none published"))
-    if cell.endswith("noise"):
+    if kind == "noise":
         made += [Reference(f"{cell}: {method}, MCC", "none published") for method in methods.KALMAN]
     return made
 
@@ -177,15 +179,11 @@ def _chance(config) -> float:
 
 
 def _cells(arms: Sequence[Arm], results: Mapping[str, Results]) -> Iterator[tuple[str, Arm, Results, np.ndarray]]:
-    for arm in arms:
-        if arm.name not in results:
-            continue
-        result = results[arm.name]
-        if arm.name.endswith("noise"):
-            yield arm.name, arm, result, np.ones(len(result.trials), bool)
-            continue
-        for kind, zero_means in (("mean", 0.0), ("zero mean", 1.0)):
-            yield f"{arm.name}, {kind}", arm, result, result.where(zero_means=zero_means)
+    named = {arm.name: arm for arm in arms}
+    for at, result, mask in points.cells(arms, results):
+        arm = named[at["arm"]]
+        kind = "noise" if "zero_means" not in arm.sweep else "zero mean" if at["zero_means"] else "mean"
+        yield f"d {at['dim']}, {kind}", arm, result, mask
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:

@@ -27,6 +27,7 @@ from identax.lti.published import decay_limit
 from identax.lti.realisation import transfer_function
 from identax.metrics import chance_mcc, mcc, relative_error, within_mcc
 from identax.metrics.linear_systems import frequency_grid
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.run import Results
 from identax.study import Trials
@@ -124,12 +125,10 @@ def premises(config: Config) -> Mapping[str, Any]:
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed, as `noise: estimator, quantity`."""
-    result = results["motor"]
     measured = {}
-    for level in config.levels:
-        mask = result.where(noise_sd=level)
-        for name in result.evaluation:
-            measured[f"noise {level:g}: {name.replace(': ', ', ')}"] = result.final(name)[mask]
+    for at, final in points(arms(config), results):
+        level = at["noise_sd"]
+        measured |= {f"noise {level:g}: {name.replace(': ', ', ')}": values for name, values in final.items()}
         if level > 0 and config.kalman_systems:
             rows = [_kalman(config, level, seed) for seed in range(min(config.kalman_systems, config.num_seeds))]
             for name in rows[0]:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure as Canvas
 from experiments.lti import table1, table1_claims
 from experiments.lti.estimators import ESTIMATORS
 from identax.experiment import Arm, Reference
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.run import Results
 
@@ -66,12 +67,26 @@ def arms(config: Config) -> Sequence[Arm]:
         raise ValueError(
             f"lti/design_sweep: found author={config.author}, wanted -1: the environments are designed here"
         )
-    made = [Arm("condition", dataclasses.replace(config, design="condition"), {"condition": config.conditions})]
-    for count in config.environments:
-        made.append(Arm(f"environments {count}", dataclasses.replace(config, num_environments=count)))
-    for count in config.samples:
-        made.append(Arm(f"samples {count}", dataclasses.replace(config, num_samples=count)))
-    return made
+    return [arm for own in _sweeps(config).values() for arm in own]
+
+
+def _sweeps(config: Config) -> dict[str, list[Arm]]:
+    """What is varied -> its arms."""
+    designed = Arm("condition", dataclasses.replace(config, design="condition"), {"condition": config.conditions})
+    found = {"condition": [designed]}
+    for what, (field, _) in _VARIED.items():
+        if what != "condition":
+            counts = getattr(config, what)
+            found[what] = [Arm(f"{what} {count}", dataclasses.replace(config, **{field: count})) for count in counts]
+    return found
+
+
+_VARIED = {
+    "condition": ("condition", "condition number of Delta"),
+    "environments": ("num_environments", "number of environments"),
+    "samples": ("num_samples", "observations per environment"),
+}
+"""what is varied -> (field, axis label)"""
 
 
 def premises(config: Config) -> Mapping[str, Any]:
@@ -81,48 +96,34 @@ def premises(config: Config) -> Mapping[str, Any]:
 
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per system for every setting, as `setting: estimator, quantity`."""
-    return {
-        f"{setting}: {estimator}, {quantity}": result.final(f"{estimator}: {quantity}")[mask]
-        for setting, result, mask in _settings(config, results)
-        for estimator in ESTIMATORS
-        for quantity in ("MCC", "Amari distance", "error of F", "error of H")
-    }
-
-
-def _settings(config: Config, results: Mapping[str, Results]):
-    for arm, result in results.items():
-        if arm == "condition":
-            for value in config.conditions:
-                yield f"condition {value:g}", result, result.where(condition=value)
-        else:
-            yield arm, result, np.ones(len(result.trials), bool)
+    measured = {}
+    for what, own in _sweeps(config).items():
+        for at, final in points(own, results):
+            setting = f"condition {at['condition']:g}" if what == "condition" else at["arm"]
+            for estimator in ESTIMATORS:
+                for quantity in ("MCC", "Amari distance", "error of F", "error of H"):
+                    measured[f"{setting}: {estimator}, {quantity}"] = final[f"{estimator}: {quantity}"]
+    return measured
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """1 - MCC with 95 % intervals of the mean over systems, along each sweep."""
-    sweeps: dict[str, list] = {}
-    for setting, result, mask in _settings(config, results):
-        what, value = setting.split(" ")
-        sweeps.setdefault(what, []).append((float(value), result, mask))
     drawn = []
-    for what, points in sweeps.items():
+    for what, own in _sweeps(config).items():
+        field, label = _VARIED[what]
+        curve = {at[field]: final for at, final in points(own, results)}
+        if not curve:
+            continue
         canvas = Canvas(figsize=(5, 3.4), layout="constrained")
         axes = canvas.subplots()
         for estimator in ESTIMATORS:
-            values = [1 - result.final(f"{estimator}: MCC")[mask] for _, result, mask in points]
+            values = [1 - final[f"{estimator}: MCC"] for final in curve.values()]
             mean = np.array([v.mean() for v in values])
             half = np.array([1.96 * v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in values])
             low = np.minimum(half, 0.9 * mean)
-            axes.errorbar([p[0] for p in points], mean, yerr=[low, half], marker="o", capsize=3, label=estimator)
-        axes.set(xscale="log", yscale="log", xlabel=_LABELS[what], ylabel="1 - MCC")
+            axes.errorbar(list(curve), mean, yerr=[low, half], marker="o", capsize=3, label=estimator)
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel="1 - MCC")
         axes.legend(frameon=False)
-        caption = f"Mean over systems with its 95 % interval, along {_LABELS[what]}; d = {config.dim}."
+        caption = f"Mean over systems with its 95 % interval, along {label}; d = {config.dim}."
         drawn.append(Figure(caption, figure_png(canvas)))
     return drawn
-
-
-_LABELS = {
-    "condition": "condition number of Delta",
-    "environments": "number of environments",
-    "samples": "observations per environment",
-}

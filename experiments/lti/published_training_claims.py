@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from experiments.lti import authors, worlds
-from experiments.lti.table1_claims import COLUMNS
+from experiments.lti.table1_claims import column_of
 from experiments.lti.table1_claims import reports as random_reports
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
 from identax.experiment import Arm, Reference
+from identax.points import cells
 from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves
 from identax.run import Results
@@ -22,7 +23,7 @@ from identax.study import Trials
 def arms(config: Any) -> Sequence[Arm]:
     """Random variances in eight columns, the maximal design at both sample sizes, the motor with and without means."""
     maximal = dataclasses.replace(config, design="maximal")
-    columns = {name: (0.0, 1.0) for name in ("use_B", "use_C", "zero_means")}
+    columns = {name: (0.0, 1.0) for name in ("zero_means", "use_B", "use_C")}  # in the order of Table 1
     motor = dataclasses.replace(
         config, plant="motor", dim=1, num_environments=3, num_samples=min(config.num_samples, 5000), batch_size=8,
         learning_rate=1e-2, num_steps=config.motor_steps, evaluate_every=config.motor_steps,
@@ -104,45 +105,40 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     """Every last metric per seed, as `cell: quantity`."""
     return {
         f"{cell}: {quantity}": result.final(quantity)[mask]
-        for cell, result, mask in _cells(results)
+        for cell, _, result, mask in _cells(config, results)
         for quantity in result.evaluation
     }
 
 
-def _cells(results: Mapping[str, Results]):
-    for arm, result in results.items():
-        if arm == "random":
-            for column, (use_B, use_C, zero_means) in COLUMNS.items():
-                yield column, result, result.where(use_B=use_B, use_C=use_C, zero_means=zero_means)
-        elif arm == "motor":
-            for zero, column in enumerate(("motor, mean", "motor, zero mean")):
-                yield column, result, result.where(zero_means=float(zero))
-        else:
-            yield arm, result, np.ones(len(result.trials), bool)
+def _cells(config: Any, results: Mapping[str, Results]):
+    """Name, coordinates, results and trials of every cell; the five published seeds count as seeds."""
+    for at, result, mask in cells(arms(config), results, pooled=("author",)):
+        if at["plant"] == "motor":
+            yield f"motor, {'zero mean' if at['zero_means'] else 'mean'}", at, result, mask
+        elif at["design"] == "maximal":
+            yield at["arm"], at, result, mask
+        elif column := column_of(at):
+            yield column, at, result, mask
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Validation MCC after training and at the optimum; how the MCC moves with epochs."""
-    cells = list(_cells(results))
-    drawn = []
-    trained = {cell: result.final("val MCC")[mask] for cell, result, mask in cells}
+    found = list(_cells(config, results))
+    trained = {cell: result.final("val MCC")[mask] for cell, _, result, mask in found}
     optimum = {
         cell: result.final("optimum: val MCC")[mask]
-        for cell, result, mask in cells
+        for cell, _, result, mask in found
         if "optimum: val MCC" in result.evaluation
     }
     series = {"after training": trained} | ({"at the optimum": optimum} if optimum else {})
     caption = "MCC of consecutive batches after the published training and at the optimum of its objective."
-    drawn.append(Figure(caption, figure_png(bars(series, "val MCC"))))
-    steps = {len(result.evaluation_steps): result.evaluation_steps for cell, result, _ in cells if "motor" not in cell}
-    for length, epochs in steps.items():
+    drawn = [Figure(caption, figure_png(bars(series, "val MCC")))]
+    random = [(cell, result, mask) for cell, at, result, mask in found if at["plant"] == "random"]
+    for length in dict.fromkeys(len(result.evaluation_steps) for _, result, _ in random):
+        own = {cell: (result, mask) for cell, result, mask in random if len(result.evaluation_steps) == length}
         if length > 1:
-            curves = {
-                cell: result.evaluation["val MCC"][mask]
-                for cell, result, mask in cells
-                if "motor" not in cell and len(result.evaluation_steps) == length
-            }
-            drawn.append(
-                Figure("MCC against epochs.", figure_png(learning_curves(epochs, curves, "val MCC", ylim=(0, 1))))
-            )
+            epochs = next(iter(own.values()))[0].evaluation_steps
+            curves = {cell: result.evaluation["val MCC"][mask] for cell, (result, mask) in own.items()}
+            picture = learning_curves(epochs, curves, "val MCC", ylim=(0, 1))
+            drawn.append(Figure("MCC against epochs.", figure_png(picture)))
     return drawn

@@ -11,6 +11,7 @@ from experiments.lti import authors, worlds
 from experiments.lti.estimators import ESTIMATORS
 from identax.assumptions.lti import lti_report
 from identax.experiment import Arm, Reference
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.run import Results
@@ -27,6 +28,7 @@ COLUMNS = {
     "zero mean": (1.0, 1.0, 1.0),
 }
 """column -> (use_B, use_C, zero_means); matrices that are not named are random"""
+_NAMED = {switches: column for column, switches in COLUMNS.items()}
 _MAXIMAL = "maximal"
 # fmt: off
 _PAPER = {
@@ -59,7 +61,7 @@ def arms(config: Any) -> Sequence[Arm]:
     """
     made = []
     for dim in config.dims:
-        columns = {"use_B": (0.0, 1.0), "use_C": (0.0, 1.0), "zero_means": (0.0, 1.0)}
+        columns = {"zero_means": (0.0, 1.0), "use_B": (0.0, 1.0), "use_C": (0.0, 1.0)}  # in the order of `COLUMNS`
         of_design = {design: dataclasses.replace(config, dim=dim, design=design) for design in ("random", "maximal")}
         made.append(Arm(f"d {dim}, random", of_design["random"], columns))
         made.append(Arm(f"d {dim}, maximal", of_design["maximal"]))
@@ -128,48 +130,51 @@ def reports(arms: Sequence[Arm]) -> Mapping[str, Any]:
     return {arm.name: (lambda arm=arm: of_first(arm)) for arm in arms}
 
 
+def column_of(at: Mapping[str, Any]) -> str | None:
+    """The column of the table that has these coordinates; None if there is none."""
+    return _NAMED.get((at["use_B"], at["use_C"], at["zero_means"]))
+
+
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """MCCs and errors per seed of every cell, and the smallest over systems of distinct profiles."""
     measured = {}
-    for cell, result, mask in _cells(results):
-        distinct = result.final("profile gap")[mask] >= DISTINCT
+    for cell, _, final in _cells(config, results):
+        distinct = final["profile gap"] >= DISTINCT
         for quantity in ("train MCC", "val MCC"):
-            measured[f"{cell}: published, {quantity}"] = result.final(f"published: {quantity}")[mask]
+            measured[f"{cell}: published, {quantity}"] = final[f"published: {quantity}"]
         for estimator in ESTIMATORS:
             for quantity in ("batch MCC", "MCC", "within MCC", "Amari distance", "error of F", "error of H"):
-                measured[f"{cell}: {estimator}, {quantity}"] = result.final(f"{estimator}: {quantity}")[mask]
-            mccs = result.final(f"{estimator}: MCC")[mask]
+                measured[f"{cell}: {estimator}, {quantity}"] = final[f"{estimator}: {quantity}"]
+            mccs = final[f"{estimator}: MCC"]
             measured[f"{cell}: {estimator}, smallest MCC"] = np.array(
                 [mccs[distinct].min() if distinct.any() else np.nan]
             )
             measured[f"{cell}: {estimator}, smallest MCC of all"] = np.array([mccs.min()])
-        measured[f"{cell}: log-likelihood above truth"] = result.final("log-likelihood above truth")[mask]
+        measured[f"{cell}: log-likelihood above truth"] = final["log-likelihood above truth"]
     return measured
 
 
-def _cells(results: Mapping[str, Results]):
-    for arm, result in results.items():
-        size, design, *systems = arm.split(", ")
-        dim = int(size.removeprefix("d "))
-        if design == _MAXIMAL:
-            yield name(dim, _MAXIMAL, *systems), result, np.ones(len(result.trials), bool)
-            continue
-        for column, (use_B, use_C, zero_means) in COLUMNS.items():
-            mask = result.where(use_B=use_B, use_C=use_C, zero_means=zero_means)
-            yield name(dim, column, *systems), result, mask
+def _cells(config: Any, results: Mapping[str, Results]):
+    """Name in the table, coordinates and last values of every cell; the five published seeds count as seeds."""
+    for at, final in points(arms(config), results, pooled=("author",)):
+        column = _MAXIMAL if at["design"] == _MAXIMAL else column_of(at)
+        if column is not None:
+            yield name(at["dim"], column, systems_of(at)), at, final
+
+
+def systems_of(at: Mapping[str, Any]) -> str:
+    """Which systems these coordinates have, as `name` takes it: random ones, or those of published seeds."""
+    return "" if at["author"] == -1 else SAME
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC over all pairs of the three estimators, one figure per kind of environments."""
-    cells = [cell for cell in _cells(results) if SAME not in cell[0]]
+    random = [(cell, at, final) for cell, at, final in _cells(config, results) if not systems_of(at)]
     drawn = []
-    for what, chosen in (
-        ("known means", [c for c in cells if "zero" not in c[0]]),
-        ("zero means", [c for c in cells if "zero" in c[0]]),
-    ):
+    for what, zero_means in (("known means", 0.0), ("zero means", 1.0)):
+        chosen = {cell: final for cell, at, final in random if at["zero_means"] == zero_means}
         series = {
-            estimator: {cell: result.final(f"{estimator}: MCC")[mask] for cell, result, mask in chosen}
-            for estimator in ESTIMATORS
+            estimator: {cell: final[f"{estimator}: MCC"] for cell, final in chosen.items()} for estimator in ESTIMATORS
         }
         if chosen:
             caption = f"MCC of the controls, {what}: the published objective against the two that identify the system."

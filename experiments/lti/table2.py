@@ -15,6 +15,7 @@ import numpy as np
 from experiments.lti import authors, table1, table1_claims
 from experiments.lti.estimators import ESTIMATORS
 from identax.experiment import Arm, Reference
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.run import Results
@@ -98,27 +99,24 @@ def premises(config: Config) -> Mapping[str, Any]:
 def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `cell: estimator, quantity`."""
     measured = {}
-    for arm, result in results.items():
-        for level in config.levels:
-            mask = result.where(noise=level)
-            for estimator in ESTIMATORS:
-                for quantity in ("batch MCC", "MCC", "within MCC", "error of F"):
-                    size, *systems = arm.split(", ")
-                    cell = _cell(int(size.removeprefix("d ")), level, *systems)
-                    measured[f"{cell}: {estimator}, {quantity}"] = result.final(f"{estimator}: {quantity}")[mask]
+    for at, final in points(arms(config), results, pooled=("author",)):
+        cell = _cell(at["dim"], at["noise"], table1_claims.systems_of(at))
+        for estimator in ESTIMATORS:
+            for quantity in ("batch MCC", "MCC", "within MCC", "error of F"):
+                measured[f"{cell}: {estimator}, {quantity}"] = final[f"{estimator}: {quantity}"]
     return measured
 
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC and error of F against the noise, per size."""
+    by_arm: dict[str, dict[str, Any]] = {}
+    for at, final in points(arms(config), results, pooled=("author",)):
+        by_arm.setdefault(at["arm"], {})[f"{at['noise']:g}"] = final
     drawn = []
-    for arm, result in results.items():
+    for arm, levels in by_arm.items():
         for quantity in ("MCC", "error of F"):
             series = {
-                estimator: {
-                    f"{level:g}": result.final(f"{estimator}: {quantity}")[result.where(noise=level)]
-                    for level in config.levels
-                }
+                estimator: {level: final[f"{estimator}: {quantity}"] for level, final in levels.items()}
                 for estimator in ESTIMATORS
             }
             drawn.append(Figure(f"{arm}: {quantity} by nominal noise.", figure_png(bars(series, quantity))))
