@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import json
 import math
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -167,6 +168,7 @@ def _run_arms(
         "sweep": {field: list(values) for field, values in sweep.items()},
     }
     studies, feeds = agree(lambda: _built(module, arms, options.mesh))
+    trials = {arm.name: _trials(module, arm) for arm in arms}
     agree(lambda: _claim(options, settings, reports))
     for arm, report in reports.items():
         say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
@@ -176,7 +178,7 @@ def _run_arms(
         with _naming(name, arm):
             results[arm.name] = run(
                 studies[arm.name],
-                _trials(module, arm),
+                trials[arm.name],
                 batches=feeds.pop(arm.name),
                 num_steps=arm.config.num_steps,
                 log_every=arm.config.log_every,
@@ -329,5 +331,22 @@ def _built(module: ExperimentModule, arms: Sequence[Arm], mesh: Mesh | None) -> 
 
 
 def _trials(module: ExperimentModule, arm: Arm) -> Trials:
-    values = {field: arm.sweep.get(field, getattr(arm.config, field)) for field in module.TRACED}
+    kinds = typing.get_type_hints(type(arm.config))
+    given = {field: arm.sweep.get(field, getattr(arm.config, field)) for field in module.TRACED}
+    values = {field: _of_kind(field, kinds.get(field), value) for field, value in given.items()}
     return Trials.grid(arm.config.num_seeds, seed=arm.config.seed, **values)
+
+
+def _of_kind(field: str, kind: Any, values: Any) -> Any:
+    """Values of a traced field in the kind that its annotation says: 30 for a float is the program of 30.0.
+
+    A sweep from the command line brings floats for any field.
+    """
+    if kind not in (float, int, bool):
+        return values
+    found = np.asarray(values)
+    with np.errstate(invalid="ignore"):
+        cast = found.astype(kind)
+    if kind is not float and not np.array_equal(found, cast):
+        raise ValueError(f"sweep: found {field}={values!r}, wanted values of kind {kind.__name__}")
+    return cast

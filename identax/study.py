@@ -12,6 +12,7 @@ import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Key
 
+from identax.columns import as_column, whole_number
 from identax.rng import step_key, stream
 
 HParams = Mapping[str, Any]
@@ -78,6 +79,18 @@ class Study(NamedTuple):
     best: Best | None = None
 
 
+class HostTrial(NamedTuple):
+    """A trial without steps whose code JAX cannot trace (SciPy, third-party packages): the runner calls it on the host.
+
+    `trial(key, hparams) -> metrics`, or `-> (metrics, arrays)` with arrays to keep, is called once per trial with a
+    concrete key and the hyper-parameters as NumPy scalars or arrays; it returns numbers and arrays, the same names in
+    every trial. A trial that raises `ValueError` or `ArithmeticError` (`numpy.linalg.LinAlgError` is one) has failed;
+    anything else that it raises ends the run.
+    """
+
+    trial: Callable[[Any, HParams], Any]
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Trials:
@@ -95,33 +108,27 @@ class Trials:
         return jax.tree.map(lambda leaf: leaf[index], self)
 
     @staticmethod
-    def grid(num_seeds: int = 1, *, seed: int = 0, **values: Any) -> "Trials":
+    def grid(num_seeds: Any = 1, *, seed: Any = 0, **values: Any) -> "Trials":
         """Crosses `num_seeds` seeds with every named list of values (seeds vary fastest).
 
         A scalar counts as a list of one; an entry may itself be an array (a precision vector), then the list
         must hold equal shapes. Seed i has the key `fold_in(key(seed), i)` in every cell, so cells are
         compared on the same worlds and adding seeds keeps the earlier ones.
-        Raises `ValueError` for `num_seeds` < 1, an empty list, NaN, or entries of unequal shape.
+        Booleans stay booleans and integers integers (Python's become JAX's default integer); a list with floats becomes
+        JAX's default float.
+        Raises `ValueError` for `num_seeds` < 1, a seed that `jax.random.key` would wrap, an empty list, NaN, entries
+        of unequal shape, anything but real numbers, and values that the dtype cannot hold or not tell apart.
         """
-        if num_seeds < 1:
-            raise ValueError(f"Trials.grid: found num_seeds={num_seeds}, wanted at least 1")
-        columns: dict[str, list] = {}
-        for name, column in values.items():
-            entries = list(column) if isinstance(column, Sequence) or np.ndim(column) else [column]
-            shapes = {np.shape(entry) for entry in entries}
-            if len(shapes) != 1:
-                raise ValueError(
-                    f"Trials.grid: {name} has entries of shapes {sorted(shapes)}, wanted one or more of one shape"
-                )
-            if np.isnan(np.array(entries, dtype=float)).any():
-                raise ValueError(f"Trials.grid: {name} holds NaN, wanted numbers")
-            columns[name] = entries
+        num_seeds = whole_number("Trials.grid: num_seeds", num_seeds, 1, 2**31)
+        with_64_bits = jax.dtypes.canonicalize_dtype(np.int64) == np.int64
+        seed = whole_number("Trials.grid: seed", seed, 0, 2**63 if with_64_bits else 2**32)
+        columns = {name: as_column(f"Trials.grid: {name}", column) for name, column in values.items()}
         cells = list(itertools.product(*columns.values()))
         seeds = jnp.tile(jnp.arange(num_seeds), len(cells))
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), seeds)
         hparams = {
-            name: jnp.repeat(jnp.asarray(np.array([cell[i] for cell in cells], dtype=float)), num_seeds, axis=0)
-            for i, name in enumerate(columns)
+            name: jnp.repeat(jnp.asarray(np.array([cell[i] for cell in cells], column.dtype)), num_seeds, axis=0)
+            for i, (name, column) in enumerate(columns.items())
         }
         return Trials(keys, hparams, seeds)
 

@@ -61,15 +61,65 @@ def test_indexing_keeps_the_trial_axis():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"num_seeds": 0}, "found num_seeds=0"),
+        ({"num_seeds": 0}, "num_seeds: found 0, wanted an integer from 1"),
+        ({"num_seeds": 2.5}, "num_seeds: found 2.5"),
+        ({"num_seeds": True}, "num_seeds: found True"),
+        ({"seed": -1}, "seed: found -1, wanted an integer from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed: found 4294967296"),
+        ({"seed": 1.0}, "seed: found 1.0"),
         ({"learning_rate": []}, "learning_rate has entries of shapes"),
         ({"precision": [[1.0], [1.0, 2.0]]}, r"shapes \[\(1,\), \(2,\)\]"),
         ({"learning_rate": [1e-3, float("nan")]}, "learning_rate holds NaN"),
+        ({"name": "abc"}, "name holds <U1, wanted real numbers"),
+        ({"z": [1.0, 2j]}, "z holds complex128"),
+        ({"size": [1, 2**31]}, r"size holds 2147483648, wanted integers from -2147483648 to 2147483647 \(int32\)"),
+        ({"size": [2**70]}, "size holds object"),
+        ({"size": [2**63, -1]}, "size holds 9223372036854775808"),
+        ({"size": [16777216.0, 16777217]}, "size holds 16777216.0 and 16777217, wanted values that float32 holds"),
+        ({"rate": [0.1, 0.2, 0.1 + 1e-12]}, "rate holds 0.1 and 0.100000000001"),
+        ({"rate": [1e39]}, r"rate holds 1e\+39"),
+        ({"precision": [[1.0, 2.0], [1.0, 2.0 + 1e-12]]}, r"precision holds \(1.0, 2.0\) and \(1.0, 2.000000000001\)"),
     ],
 )
 def test_grid_refuses_nonsense(kwargs, message):
     with pytest.raises(ValueError, match=message):
         Trials.grid(**kwargs)
+
+
+COLUMNS = [  # values, dtype without and with 64-bit types
+    ([1, 2**31 - 1], jnp.int32, jnp.int64),
+    (3, jnp.int32, jnp.int64),
+    ([True, False], jnp.bool_, jnp.bool_),
+    ([True, 3], jnp.int32, jnp.int64),
+    ([0.5, 1.0], jnp.float32, jnp.float64),
+    ([1, 2.5], jnp.float32, jnp.float64),
+    ([float("inf"), 1.0, 1.0], jnp.float32, jnp.float64),
+    ([False, 0.5], jnp.float32, jnp.float64),
+    (np.arange(3), jnp.int32, jnp.int64),
+    (np.arange(3, dtype=np.uint8), jnp.uint8, jnp.uint8),
+    (np.array([0.5], np.float16), jnp.float32, jnp.float64),
+    ([[1, 2], [3, 4]], jnp.int32, jnp.int64),
+    ([np.array([1, 2]), np.array([3.5, 4.0])], jnp.float32, jnp.float64),
+]
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize(("column", "single_dtype", "double_dtype"), COLUMNS)
+def test_grid_keeps_kinds_and_values(column, single_dtype, double_dtype, double):
+    with jax.enable_x64(double):
+        found = Trials.grid(2, x=column, other=[0.5, 0.25]).hparams["x"]
+    assert found.dtype == (double_dtype if double else single_dtype)
+    wanted = np.repeat(np.atleast_1d(np.array(column, float)), 4, axis=0)
+    np.testing.assert_array_equal(np.asarray(found, float), wanted)
+
+
+def test_the_largest_seeds_are_not_wrapped():
+    assert _bits(Trials.grid(seed=2**32 - 1).keys) != _bits(Trials.grid(seed=2**31 - 1).keys)
+    with jax.enable_x64(True):
+        assert _bits(Trials.grid(seed=2**32).keys) != _bits(Trials.grid(seed=0).keys)
+        assert len(Trials.grid(seed=2**63 - 1, big=[2**53, 2**53 + 1])) == 2
+        with pytest.raises(ValueError, match=r"big holds 9007199254740992.0 and 9007199254740993"):
+            Trials.grid(big=[2.0**53, 2**53 + 1])
 
 
 def _study(**changes):

@@ -1,0 +1,61 @@
+"""Values of a hyper-parameter as one array, without a change that nobody asked for."""
+
+import itertools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def whole_number(what: str, value: Any, low: int, high: int) -> int:
+    """`value` as an int; raises `ValueError` unless it is an integer with low <= value < high (booleans are none)."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value < high:
+        raise ValueError(f"{what}: found {value!r}, wanted an integer from {low} to {high - 1}")
+    return operator.index(value)
+
+
+def as_column(what: str, column: Any) -> np.ndarray:
+    """The values of one hyper-parameter [V, ...] in the dtype that the trials get.
+
+    Booleans and integers keep their dtype as far as JAX has it (64 bits become 32 without 64-bit types); with a float
+    among them all become JAX's default float. A scalar is a list of one.
+    Raises `ValueError` for no entries or entries of unequal shape, anything but real numbers and booleans, NaN, and
+    values that the dtype cannot hold, or not tell apart from another of the list (16,777,217 from 16,777,216).
+    """
+    entries = [np.asarray(entry) for entry in (column if isinstance(column, Sequence) or np.ndim(column) else [column])]
+    shapes = {entry.shape for entry in entries}
+    if len(shapes) != 1:
+        raise ValueError(f"{what} has entries of shapes {sorted(shapes)}, wanted one or more of one shape")
+    dtypes = [entry.dtype for entry in entries]
+    for dtype in dtypes:
+        if dtype.kind != "b" and not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"{what} holds {dtype}, wanted real numbers or booleans")
+    if any(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes):
+        return _as_floats(what, entries)
+    dtype = np.result_type(*dtypes)
+    if dtype.kind == "b":
+        return np.stack(entries)
+    dtype = np.dtype(jax.dtypes.canonicalize_dtype(np.int64 if dtype.kind == "f" else dtype))  # of int64 and uint64
+    limits = np.iinfo(dtype)
+    for value in itertools.chain(*(entry.reshape(-1).tolist() for entry in entries)):
+        if not limits.min <= value <= limits.max:
+            raise ValueError(f"{what} holds {value}, wanted integers from {limits.min} to {limits.max} ({dtype})")
+    return np.stack([entry.astype(dtype) for entry in entries])
+
+
+def _as_floats(what: str, entries: list[np.ndarray]) -> np.ndarray:
+    exact = [tuple(entry.reshape(-1).tolist()) for entry in entries]  # Python compares integers with floats exactly
+    if any(value != value for entry in exact for value in entry):
+        raise ValueError(f"{what} holds NaN, wanted numbers")
+    with np.errstate(over="ignore"):
+        column = np.stack([entry.astype(jax.dtypes.canonicalize_dtype(np.float64)) for entry in entries])
+    seen: dict[tuple, tuple] = {}
+    for given, kept in zip(exact, column.reshape(len(column), -1).tolist(), strict=True):
+        one, other = seen.setdefault(tuple(kept), given), given
+        if one != other or np.isinf(kept).any() > np.isinf(given).any():
+            found = " and ".join(str(entry[0] if len(entry) == 1 else entry) for entry in dict.fromkeys((one, other)))
+            raise ValueError(f"{what} holds {found}, wanted values that {column.dtype} holds and tells apart")
+    return column
