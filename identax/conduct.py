@@ -25,6 +25,7 @@ from identax.run.mesh import TrialMap, agree, make_mesh
 from identax.run.records import read_rows, write_json
 from identax.run.results import Results
 from identax.run.runner import run
+from identax.run.trials_file import read_trials
 from identax.study import Trials
 
 PREMISES = "premises.json"
@@ -156,11 +157,9 @@ def load_outcome(
     results = {}
     for arm in [arm.name for arm in module.arms(config) if arm.name in summary["failed_at"]]:
         recorded = json.loads((workdir / arm / guard.CONFIG).read_text())["config"]
-        hparams = {key: np.array(value) for key, value in recorded["hparams"].items()}
-        seeds = np.array(recorded["seeds"])
         results[arm] = Results.from_rows(
             read_rows(workdir / arm / "records.jsonl"),
-            trials=dataclasses.replace(Trials.grid(len(seeds)), hparams=hparams, seeds=seeds),
+            trials=read_trials(workdir / arm),
             num_steps=recorded["num_steps"],
             failed_at=np.array(summary["failed_at"][arm]),
             state=None,

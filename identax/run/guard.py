@@ -1,7 +1,7 @@
 """What can be refused before anything is compiled, overwritten or lost."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +129,18 @@ def check_data_axis(study: Study, abstract: Any, batch: Any, mesh: Mesh) -> None
         jax.eval_shape(study.step, one, batch)
 
 
-def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool, file: str = CONFIG) -> None:
+def claim_workdir(
+    workdir: Path,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    file: str = CONFIG,
+    differs: Callable[[], Iterable[str]] = tuple,
+) -> None:
     """Makes sure `workdir` may be written for `config`; writes nothing but the folder itself.
 
     Raises `ValueError` when it exists and `resume` is not set, when its config differs (the fields are
-    listed), or when it or its config cannot be written.
+    listed, and what `differs()` says beside them), or when it or its config cannot be written.
     """
     try:
         wanted = json.loads(json.dumps(config))
@@ -157,7 +164,7 @@ def claim_workdir(workdir: Path, config: Mapping[str, Any], *, resume: bool, fil
         found = json.loads((workdir / file).read_text())["config"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"run: {workdir / file} is not what a run writes there ({error})") from error
-    differing = list(_differences(found, wanted))
+    differing = [*_differences(found, wanted), *differs()]
     if differing:
         raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))
     if not resume:

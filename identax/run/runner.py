@@ -23,6 +23,7 @@ from identax.run.progress import Progress
 from identax.run.records import read_rows, write_json
 from identax.run.results import Results
 from identax.run.session import Cadence, Session, padding
+from identax.run.trials_file import describe_trials, differences, write_trials
 from identax.study import State, Study, Trials
 
 
@@ -89,12 +90,11 @@ def run(
         "config": dict(config or {}),
         "num_steps": num_steps,
         "cadence": dataclasses.asdict(cadence),
-        "seeds": np.asarray(trials.seeds).tolist(),
-        "hparams": jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), trials.hparams),
     }
     if after is not None:
         settings["after"] = phases.fingerprint(after, after_state)
-    folder = _open_workdir(workdir, settings, abstract, keep_checkpoints, resume=resume)
+    check_disk = functools.partial(guard.check_disk, abstract=abstract, keep=keep_checkpoints)
+    folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", keep=keep_checkpoints)
     found = _newest(checkpoints, folder) if resume else None
     start_step = 0 if found is None else found[0]
@@ -142,8 +142,15 @@ def _study_of(trial: Callable[[Any, Any], dict[str, Any]]) -> Study:
     return Study(init, step, lambda state, key: trial(state.key, state.hparams))
 
 
-def _open_workdir(workdir, settings: dict[str, Any], abstract: Any, keep: int, *, resume: bool) -> Path | None:
-    """Claims the run directory and writes `config.json`, unless that is there already."""
+def _open_workdir(
+    workdir: str | Path | None,
+    settings: dict[str, Any],
+    trials: Trials,
+    check_disk: Callable[[Path], None],
+    *,
+    resume: bool,
+) -> Path | None:
+    """Claims the run directory and writes `trials.npz` and `config.json`, unless they are there already."""
     if workdir is None:
         if resume:
             raise ValueError("run: found resume without a workdir, wanted the folder of the run to continue")
@@ -152,10 +159,12 @@ def _open_workdir(workdir, settings: dict[str, Any], abstract: Any, keep: int, *
 
     def claim():
         if jax.process_index() == 0:  # alone: the others would find what it just wrote
-            guard.claim_workdir(folder, settings, resume=resume)
-            guard.check_disk(folder, abstract, keep)
+            guard.claim_workdir(folder, settings, resume=resume, differs=lambda: differences(folder, trials))
+            check_disk(folder)
             if not (folder / guard.CONFIG).exists():
-                write_json(folder / guard.CONFIG, {"config": settings, "environment": describe_environment()})
+                write_trials(folder, trials)  # first: a folder with a config has everything
+                recorded = {"config": settings, "trials": describe_trials(trials)}
+                write_json(folder / guard.CONFIG, {**recorded, "environment": describe_environment()})
 
     agree(claim)
     return folder

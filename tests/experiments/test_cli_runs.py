@@ -12,6 +12,7 @@ import pytest
 
 from experiments import registry
 from experiments.__main__ import main
+from identax.run.trials_file import read_trials
 
 HERE = Path(__file__).parent
 NAME = "fakepaper/line"
@@ -23,7 +24,7 @@ def settings_of(workdir):
 
 
 def recorded(workdir, arm):
-    return json.loads((workdir / arm / "config.json").read_text())["config"]
+    return read_trials(workdir / arm)
 
 
 def test_run_writes_everything_and_is_in_band(run_line, tmp_path, capsys):
@@ -45,7 +46,7 @@ def test_typed_overrides_reach_the_study(run_line, tmp_path, capsys):
     config = settings_of(tmp_path / "w")["config"]
     assert (config["dim"], config["scales"], config["centred"], config["noise"]) == (2, [1.0, -1.0], False, "normal")
     assert (config["seed"], config["num_seeds"]) == (7, 3)
-    assert recorded(tmp_path / "w", "first")["seeds"] == [0, 1, 2]
+    assert recorded(tmp_path / "w", "first").seeds.tolist() == [0, 1, 2]
     assert not (tmp_path / "w" / "second").exists() and (tmp_path / "w" / "third").exists()
     assert "no row was judged" in capsys.readouterr().out  # a changed config is not the reference's
     assert jax.config.jax_default_matmul_precision == "default"
@@ -58,7 +59,7 @@ def test_a_sweep_crosses_the_seeds_and_compiles_once(line, run_line, tmp_path):
     swept = len(line.TRACES)
     assert {config.scales for config in line.TRACES} == {(5.0, 6.0, 7.0)}
     (workdir,) = (tmp_path / "runs" / NAME).glob("smoke-*")  # the default place
-    assert recorded(workdir, "second")["hparams"]["learning_rate"] == pytest.approx([r for r in rates for _ in (0, 1)])
+    assert recorded(workdir, "second").hparams["learning_rate"] == pytest.approx([r for r in rates for _ in (0, 1)])
     assert not settings_of(workdir)["unchanged"]
     line.TRACES.clear()
     assert run_line("--config.scales", "8", "6", "7", "--arm", "first", workdir=tmp_path / "one") == 0
@@ -183,6 +184,7 @@ from pathlib import Path
 import jax, experiments
 from experiments import registry
 from experiments.__main__ import main
+from identax.run.trials_file import read_trials
 experiments.__path__.append({here!r})
 registry.ROOTS.append(Path({here!r}))
 jax.distributed.initialize = functools.partial(
@@ -212,5 +214,5 @@ def test_two_processes_share_one_run_directory_and_one_voice(tmp_path):
     lines = [[line for line in out.splitlines() if not line.startswith("[Gloo]")] for out, _ in said]
     assert "1 of 1 rows in band" in lines[0] and lines[1] == []
     (workdir,) = (tmp_path / "runs" / NAME).iterdir()
-    assert recorded(workdir, "first")["seeds"] == [0, 1]
+    assert recorded(workdir, "first").seeds.tolist() == [0, 1]
     assert (workdir / "report.html").exists()

@@ -8,6 +8,7 @@ from regression import contrastive_study, regression_study
 
 from identax.run import guard, make_mesh, run
 from identax.run.program import Programs, abstract_state
+from identax.run.trials_file import read_trials
 from identax.study import Trials
 
 STUDY = regression_study()
@@ -116,7 +117,9 @@ def claimed(tmp_path):
 def test_the_run_directory_says_what_it_holds(claimed):
     content = json.loads((claimed / "config.json").read_text())
     assert content["config"]["config"] == {"dim": 3, "model": {"width": 8}}
-    assert content["config"]["num_steps"] == 20 and content["config"]["seeds"] == [0, 1, 0, 1]
+    assert content["config"]["num_steps"] == 20 and content["trials"]["count"] == 4
+    assert "0.03" not in json.dumps(content)  # of the trials it has the digest alone
+    assert read_trials(claimed).seeds.tolist() == [0, 1, 0, 1]
     assert content["environment"]["packages"]["jax"] == jax.__version__
 
 
@@ -138,7 +141,8 @@ def test_another_config_is_refused_and_the_fields_are_listed(claimed, resume):
         )
     message = str(refusal.value)
     assert "config.dim: there 3, here 4" in message and "config.model.depth: there 'absent', here 2" in message
-    assert "num_steps: there 20, here 25" in message and "hparams.learning_rate" in message
+    assert "num_steps: there 20, here 25" in message
+    assert "hparams.learning_rate: 2 of 4 differ, the first: there 0.03, here 0.05" in message
     assert "width" not in message and "seeds" not in message
     assert (claimed / "config.json").read_text() == before
 
