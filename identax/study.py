@@ -46,7 +46,8 @@ class Study(NamedTuple):
     trial counts as failed when `.params` (the whole state where there are none) or the metric `loss` is not finite.
 
     `events` are rare changes of the state from outside the step, `(after_steps, change(state, key) -> state)`:
-    a warm start, a reset of weights. Their steps are multiples of the runner's `log_every`.
+    a warm start, a reset of weights. Their steps are multiples of the runner's `log_every`. Equal changes (one function
+    many times, lambdas of a loop that hold equal things) compile once.
     """
 
     init: Callable[[Any, HParams], Any]
