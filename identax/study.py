@@ -64,7 +64,8 @@ class Study(NamedTuple):
     value over a chunk of steps is the ratio of both sums, and empty where nothing was weighed (returns of episodes).
 
     `events` are rare changes of the state from outside the step, `(after_steps, change(state, key) -> state)`:
-    a warm start, a reset of weights. Their steps are multiples of the runner's `log_every`.
+    a warm start, a reset of weights. Their steps are multiples of the runner's `log_every`. Equal changes (one function
+    many times, lambdas of a loop that hold equal things) compile once.
     `keep(state, key) -> {name: array}` are arrays of any size that the run keeps beside its metrics (trajectories,
     images, matrices), at the evaluations after `keep_at` steps, by default after the last one alone.
     `best` says which state to keep besides the last one.

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool
 
 from identax.rng import step_key, stream
+from identax.run.events import Change, program_text
 from identax.run.mesh import TrialMap, map_trials, trial_sharding
 from identax.run.progress import COMPILING, RUNNING
 from identax.run.values import flat_metrics, is_weighted
@@ -27,7 +28,7 @@ class Progressed(NamedTuple):
     survived: Bool[Array, "..."]  # the same as `alive`, which the next call takes over while this one is read
 
 
-_CACHE: dict[tuple, Any] = {}  # compiled programs of this process, oldest first
+_CACHE: dict[tuple, Any] = {}  # compiled programs of this process, the one used last at the end
 _CACHE_SIZE = 64
 _LEVEL = "xla_backend_optimization_level"
 
@@ -66,26 +67,38 @@ class Programs:
 
     def intervene(self, state: Any, alive: Any, number: int) -> Any:
         """State after the study's event `number`; failed trials stay as they are."""
-        return self._call(_intervene, (state, alive), number)
+        return self._call(_intervene, (state, alive), Change(self.events[number][1]))
 
-    def _call(self, make: Callable, args: tuple, *static: int) -> Any:
+    def _call(self, make: Callable, args: tuple, *static: int | Change) -> Any:
         leaves, treedef = jax.tree.flatten(args)
         signature = treedef, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
-        # By part, not by study: studies that differ in their loss alone share start and evaluation.
-        own = {_start: self.study.init, _evaluate: self.study.evaluate, _keep: self.study.keep, _choose: None}
-        part = own.get(make, self.study)
+        # By part, not by study: studies that differ in their loss alone share start, evaluation and events.
+        study = self.study
+        own = {_start: study.init, _evaluate: study.evaluate, _keep: study.keep, _choose: None, _intervene: None}
+        part = own.get(make, study)
         name = (make, part, self._mesh, self._how, static, signature, *_numerics())
         if name not in _CACHE:
             self._on_phase(COMPILING)
             begin = time.perf_counter()
             with jax.set_mesh(self._mesh):
-                lowered = make(self.study, self._mesh, self._how, *static).lower(*args)
-                _CACHE[name] = lowered.compile(compiler_options())
+                lowered = make(study, self._mesh, self._how, *static).lower(*args)
+                alike = (_intervene, self._mesh, signature, *_numerics()) if make is _intervene else None
+                _CACHE[name] = _compiled(lowered, alike)
             self.compile_seconds += time.perf_counter() - begin
-            if len(_CACHE) > _CACHE_SIZE:
+            while len(_CACHE) > _CACHE_SIZE:
                 _CACHE.pop(next(iter(_CACHE)))
             self._on_phase(RUNNING)
+        _CACHE[name] = _CACHE.pop(name)
         return _CACHE[name](*args)
+
+
+def _compiled(lowered: Any, alike: tuple | None) -> Any:
+    """Compiles, or takes the program that one of the same text, among those `alike`, was compiled to."""
+    if alike is None:
+        return lowered.compile(compiler_options())
+    name = (*alike, program_text(lowered))
+    _CACHE[name] = _CACHE.pop(name, None) or lowered.compile(compiler_options())
+    return _CACHE[name]
 
 
 def _numerics() -> tuple[Any, Any]:
@@ -146,12 +159,15 @@ def _choose(study: Study, mesh: Mesh, how: TrialMap):
     return jax.jit(map_trials(choose, mesh, how=how, num_args=3), out_shardings=trial_sharding(mesh))
 
 
-def _intervene(study: Study, mesh: Mesh, how: TrialMap, number: int):
+def _intervene(study: Study, mesh: Mesh, how: TrialMap, event: Change):
+    del study  # equal events of several studies are one program
+
     def intervene(state, alive):
-        changed = study.events[number][1](state, step_key(stream(state.key, "event"), state.step))
+        changed = event.change(state, step_key(stream(state.key, "event"), state.step))
         return jax.tree.map(lambda new, old: jnp.where(alive, new, old), changed, state)
 
-    return jax.jit(map_trials(intervene, mesh, how=how, num_args=2), out_shardings=trial_sharding(mesh))
+    mapped = map_trials(intervene, mesh, how=how, num_args=2)
+    return jax.jit(mapped, out_shardings=trial_sharding(mesh))
 
 
 def _advance(study: Study, mesh: Mesh, how: TrialMap, num_steps: int):
