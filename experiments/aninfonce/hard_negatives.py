@@ -10,27 +10,26 @@ both, so the learned precision is Lambda - Lambda^-; where that is negative, onl
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.aninfonce import hard_negatives_claims as claims
 from experiments.aninfonce import synthetic
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.dgp import anisotropic_pairs, pairs_with_negatives, random_invertible_mlp
+from identax.assumptions import oracle_precision
+from identax.dgp import anisotropic_pairs, identity, linear_precision, pairs_with_negatives, random_invertible_mlp
 from identax.experiment import RunConfig
 from identax.losses import aninfonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
-from identax.rng import step_key, stream
-from identax.study import State, Study, gradient_study
+from identax.rng import stream
+from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "negative_precision", "learning_rate", "precision_learning_rate")
 """Fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
-_PRETRAINING_RATES = (3e-3, 5e-2)  # encoder, precision: those of `synthetic`'s quick preset
 _EASIEST = 1e-3  # a shell-projected normal of this precision is uniform to one part in a thousand
 
 
@@ -59,7 +58,9 @@ class Config(RunConfig):
     pool_size: int = 25_000
     hidden: tuple[int, ...] = (100, 500, 500, 500, 500, 100)
     pretraining_steps: int = 0
-    """steps of `synthetic`'s training, negatives from the batch, before hard negatives set in; see `_pretrained`"""
+    """steps of `synthetic`'s training, negatives from the batch, before hard negatives set in; an arm of its own"""
+    phase: Literal["pretraining", "hard", "oracle"] = "hard"
+    """of one arm"""
     warm_starts: tuple[int, ...] = ()
     """pretraining steps after which the last layer is put into canonical coordinates"""
     learning_rate: float = 1e-4
@@ -112,22 +113,28 @@ measure = claims.measure
 figures = claims.figures
 
 
-def build(config: Config) -> Study:
-    """Sampler, encoder, loss, optimiser and metrics of one trial."""
+def build(config: Config):
+    """What one trial of an arm is: training with the batch's negatives, with hard ones, or a perfect encoder's."""
+    return {"pretraining": _pretraining, "hard": _hard, "oracle": _oracle}[config.phase](config)
+
+
+def _hard(config: Config) -> Study:
+    """Sampler, encoder, loss, optimiser and metrics with hard negatives."""
     dim, mixing = config.dim, random_invertible_mlp(config.dim, pool_size=config.pool_size)
     world = pairs_with_negatives(dim, mixing=mixing, num_negatives=config.num_negatives, threshold=config.threshold)
     pairs = anisotropic_pairs(dim, mixing=mixing, threshold=config.threshold)  # the same, where no negative is needed
     backbone, last = mlp(config.hidden, activate_last=True), mlp((dim,))
 
-    def init(key, hparams):
-        pretrained = _pretrained(config, key, hparams)
+    def init(key, hparams, *before):
+        start = before[0] if before else _pretraining(config).init(key, hparams)
         truth = world.init(
             stream(key, "truth"),
-            precision=pretrained.truth["precision"],
+            precision=start.truth["precision"],
             negative_precision=jnp.maximum(hparams["negative_precision"], _EASIEST),
         )
-        raw = pretrained.params["raw_precision"]
-        return truth, {**pretrained.params, "raw_precision": jax.nn.softplus(raw) if config.signed else raw}, None
+        params = _without_spare_dims(start.params, dim)
+        raw = params["raw_precision"]
+        return truth, {**params, "raw_precision": jax.nn.softplus(raw) if config.signed else raw}, None
 
     def sample(state, key):
         return world.sample(state.truth, key, config.batch_size).observations
@@ -159,8 +166,26 @@ def build(config: Config) -> Study:
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
 
 
-def _pretrained(config: Config, key: jax.Array, hparams: Mapping[str, Any]) -> State:
-    """State of a trial of `synthetic` after `pretraining_steps`, with the negatives of the batch.
+def _oracle(config: Config):
+    """Trial function: the precision that a perfect encoder learns from N=96 anchors with M=8 negatives each, [n]."""
+    dgp = pairs_with_negatives(config.dim, mixing=identity(), num_negatives=8, threshold=config.threshold)
+
+    def trial(key, hparams):
+        positives = linear_precision(config.dim, hparams["low"], hparams["high"])
+        others = hparams["negative_precision"]
+        truth = dgp.init(stream(key, "truth"), precision=positives, negative_precision=others)
+
+        def draw(key, num):
+            return dgp.sample(truth, key, num).latents
+
+        options = {"num_pairs": 96, "num_steps": config.oracle_steps, "learning_rates": (0.1, 0.02)}
+        return {"precision": oracle_precision(key, draw, config.dim, init=positives - others, **options)}
+
+    return trial
+
+
+def _pretraining(config: Config) -> Study:
+    """Training of `synthetic`, with the negatives of the batch.
 
     Negatives near the anchor teach an untrained encoder next to nothing about what is far apart: from scratch most
     trials keep a latent folded for thousands of steps.
@@ -177,24 +202,13 @@ def _pretrained(config: Config, key: jax.Array, hparams: Mapping[str, Any]) -> S
         warm_starts=config.warm_starts,
         spare_dims=1 if config.warm_starts else 0,
         num_steps=max(config.pretraining_steps, 1),
+        num_evaluate=config.num_evaluate,
     )
     study = synthetic.build(settings)
-    rates = {"learning_rate": _PRETRAINING_RATES[0], "precision_learning_rate": _PRETRAINING_RATES[1]}
-    state = study.init(key, {"high": hparams["high"], "low": hparams["low"], "temperature": 1.0, **rates})
-    every = config.log_every
-    changes = [lambda state, key: state, *(change for _, change in study.events)]
-    due = np.zeros(config.pretraining_steps // every, int)  # which change follows each chunk of steps
-    for number, (after, _) in enumerate(study.events, 1):
-        due[after // every - 1] = number
+    return study._replace(init=lambda key, hparams: study.init(key, {"temperature": 1.0, **hparams}))
 
-    def advance(state, change):
-        state, _ = jax.lax.scan(study.step, state, None, length=every)
-        return jax.lax.switch(change, changes, state, stream(step_key(key, state.step), "warm start")), None
 
-    state, _ = jax.lax.scan(advance, state, jnp.asarray(due))  # one loop: the step is compiled once
-    last = jax.tree.map(lambda leaf: leaf[..., : config.dim], state.params["encoder"]["last"])
-    params = {
-        "encoder": {**state.params["encoder"], "last": last},
-        "raw_precision": state.params["raw_precision"][: config.dim],
-    }
-    return dataclasses.replace(state, params=params)
+def _without_spare_dims(params: Mapping[str, Any], dim: int) -> dict[str, Any]:
+    last = jax.tree.map(lambda leaf: leaf[..., :dim], params["encoder"]["last"])
+    return {"encoder": {**params["encoder"], "last": last}, "raw_precision": params["raw_precision"][:dim]}
+

@@ -1,11 +1,9 @@
 """What `aninfonce/hard_negatives` compares, and what it is held against: Lambda - Lambda^- above all."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from identax.assumptions import (
@@ -14,22 +12,51 @@ from identax.assumptions import (
     Report,
     contrastive_report,
     optimal_precision,
-    oracle_precision,
 )
-from identax.dgp import identity, linear_precision, pairs_with_negatives
+from identax.dgp import linear_precision
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.figures import learning_curves, spectrum
 from identax.run import Results
 
+PRETRAINING_RATES = (3e-3, 5e-2)
+"""of encoder and precision: those of `synthetic`'s quick preset"""
+CONTROL, ORACLE = "uniform", "anisotropic"
+
 
 def arms(config: Any) -> Sequence[Arm]:
-    """All kinds of negatives with a positive precision; those it cannot follow also with a signed one."""
+    """Training with the negatives of the batch, where asked for; after it hard ones of all kinds; a perfect encoder.
+
+    Those that a positive precision cannot follow also have a signed one. The encoder that hard negatives start from is
+    the same for all kinds.
+    """
+    made, after = [], None
+    if config.pretraining_steps:
+        steps, (rate, precision_rate) = config.pretraining_steps, PRETRAINING_RATES
+        first = dataclasses.replace(
+            config, phase="pretraining", num_steps=steps, evaluate_every=steps, checkpoint_every=steps,
+            learning_rate=rate, precision_learning_rate=precision_rate,
+        )  # fmt: skip
+        fixed = ("negative_precision", "learning_rate", "precision_learning_rate")
+        one = {"negative_precision": (_negatives(config, CONTROL),)}
+        made, after = [Arm("pretraining", first, one, fixed=fixed)], "pretraining"
+    signed = dataclasses.replace(config, signed=True)
+    perfect = dataclasses.replace(config, phase="oracle", num_steps=0, num_seeds=config.oracle_seeds)
     return (
-        Arm("hard", config, {"negative_precision": config.negative_precision}),
-        Arm("signed", dataclasses.replace(config, signed=True), {"negative_precision": config.negative_precision[-1:]}),
+        *made,
+        Arm("hard", config, {"negative_precision": config.negative_precision}, after=after),
+        Arm("signed", signed, {"negative_precision": config.negative_precision[-1:]}, after=after),
+        Arm("oracle", perfect, {"negative_precision": (_negatives(config, ORACLE),)}),
     )
+
+
+def _negatives(config: Any, kind: str) -> Sequence[float]:
+    return config.negative_precision[KINDS.index(kind)]
+
+
+def _hard(config: Any) -> list[Arm]:
+    return [arm for arm in arms(config) if arm.config.phase == "hard"]
 
 
 KINDS = ("uniform", "isotropic", "anisotropic", "too hard")
@@ -75,7 +102,7 @@ def premises(config: Any) -> Mapping[str, Report]:
     """Whether the learned precision can follow theory: `hard` in its world before the last, `signed` in the last."""
     return {
         arm.name: _report(arm.config, arm.config.negative_precision[-1 if arm.config.signed else -2])
-        for arm in arms(config)
+        for arm in _hard(config)
     }
 
 
@@ -89,28 +116,6 @@ def _report(config: Any, negatives: Any) -> Report:
     return contrastive_report(world, objective)
 
 
-def oracle_of(config: Any, negatives: Sequence[float]) -> np.ndarray:
-    """Precision that a perfect encoder learns from N=96 anchors with M=8 negatives each, [seeds, n]."""
-    return np.array(
-        _oracle(_positives(config), tuple(negatives), config.threshold, config.oracle_steps, config.oracle_seeds)
-    )
-
-
-@functools.lru_cache
-def _oracle(precision: tuple, negatives: tuple, threshold: float, num_steps: int, num_seeds: int):
-    dim = len(precision)
-    positives, others = np.array(precision), np.array(negatives)
-    dgp = pairs_with_negatives(dim, mixing=identity(), num_negatives=8, threshold=threshold)
-    truth = dgp.init(jax.random.key(0), precision=positives, negative_precision=others)
-
-    def draw(key, num):
-        return dgp.sample(truth, key, num).latents
-
-    keys = jax.random.split(jax.random.key(1), num_seeds)
-    options = {"num_pairs": 96, "num_steps": num_steps, "init": positives - others, "learning_rates": (0.1, 0.02)}
-    return jax.device_get(jax.vmap(lambda key: oracle_precision(key, draw, dim, **options))(keys)).tolist()
-
-
 def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
     """One value per seed for every quantity, as `arm, kind of negatives: quantity`; `oracle`: the perfect encoder's."""
     measured: dict[str, np.ndarray] = {}
@@ -119,16 +124,17 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
         measured |= {f"{arm}, {kind}: {name}": final[name] for name in ("R2", "R2 of latent 1", "MCC")}
         measured[f"{arm}, {kind}: precision of latent 1"] = final["precision"][:, 0]
         measured[f"{arm}, {kind}: precision error"] = np.abs(final["precision"] / wanted - 1).max(axis=1)
-        if (arm, kind) == ("hard", "anisotropic"):
-            mean = oracle_of(config, negatives).mean(axis=0)
-            measured[f"oracle, {kind}: precision error"] = np.abs(mean / wanted - 1).max(keepdims=True)
+    if "oracle" in results:
+        mean = results["oracle"].final("precision").mean(axis=0)
+        wanted = target(config, _negatives(config, ORACLE))
+        measured[f"oracle, {ORACLE}: precision error"] = np.abs(mean / wanted - 1).max(keepdims=True)
     return measured
 
 
 def _cells(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, str, Sequence[float], dict[str, Any]]]:
     """Arm, kind, precision of the negatives and final values [seeds, ...] of all that was run."""
     kinds = {tuple(row): kind for kind, row in zip(KINDS, config.negative_precision, strict=True)}
-    for at, final in points(arms(config), results):
+    for at, final in points(_hard(config), results):
         negatives = tuple(at["negative_precision"])
         yield at["arm"], kinds[negatives], negatives, final
 
@@ -139,9 +145,10 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     for arm, kind, negatives, final in _cells(config, results):
         picture = spectrum(target(config, negatives), final["precision"], title=f"{arm}, {kind}")
         drawn.append(Figure(f"{arm}, {kind} negatives: learned precision against Λ - Λ⁻.", figure_png(picture)))
-    steps = next(iter(results.values())).evaluation_steps
-    for name in ("R2", "MCC"):
-        curves = {arm: result.evaluation[name] for arm, result in results.items()}
+    trained = {arm.name: results[arm.name] for arm in _hard(config) if arm.name in results}
+    for name in ("R2", "MCC") if trained else ():
+        steps = next(iter(trained.values())).evaluation_steps
+        curves = {arm: result.evaluation[name] for arm, result in trained.items()}
         picture = learning_curves(steps, curves, name, title=f"{name} with hard negatives")
         drawn.append(Figure(f"{name} over the steps with hard negatives.", figure_png(picture)))
     return drawn
