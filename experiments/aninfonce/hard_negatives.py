@@ -24,7 +24,7 @@ from identax.experiment import RunConfig
 from identax.losses import aninfonce
 from identax.metrics import linear_r2, mcc
 from identax.models import mlp, normalize
-from identax.rng import stream
+from identax.rng import step_key, stream
 from identax.study import Study, gradient_study
 
 TRACED = ("high", "low", "negative_precision", "learning_rate", "precision_learning_rate")
@@ -205,7 +205,14 @@ def _pretraining(config: Config) -> Study:
         num_evaluate=config.num_evaluate,
     )
     study = synthetic.build(settings)
-    return study._replace(init=lambda key, hparams: study.init(key, {"temperature": 1.0, **hparams}))
+
+    def with_own_stream(change):  # of the warm start's draws: that of the figures in docs/papers/aninfonce.md
+        return lambda state, key: change(state, stream(step_key(state.key, state.step), "warm start"))
+
+    return study._replace(
+        init=lambda key, hparams: study.init(key, {"temperature": 1.0, **hparams}),
+        events=tuple((after, with_own_stream(change)) for after, change in study.events),
+    )
 
 
 def _without_spare_dims(params: Mapping[str, Any], dim: int) -> dict[str, Any]:
