@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.autoencoder import vae_study, variables
 from identax.data import load_digits
-from identax.dgp import Mixing, decoder_mixing, mlp_autoencoder, vae_study
+from identax.dgp import Mixing, decoder_mixing
+from identax.models import mlp_autoencoder
 from identax.run import run
 from identax.run.mesh import make_mesh
 from identax.study import Trials
@@ -49,7 +51,8 @@ class TrainedDecoder:
     @property
     def mixing(self) -> Mixing:
         """The generator as a mixing from the unit sphere to images [N, 784]."""
-        return decoder_mixing(_model(self.config).decoder, self.weights, self.config.dim)
+        decoder = _model(self.config).decoder
+        return decoder_mixing(lambda weights, z: decoder.apply(weights, z)[0], self.weights, self.config.dim)
 
 
 @functools.lru_cache(maxsize=4)
@@ -86,7 +89,6 @@ def _train(config: DecoderConfig, digits) -> TrainedDecoder:
     train, test = digits.split()
     study = vae_study(
         _model(config),
-        config.dim,
         train.images,
         test.images,
         num_steps=config.num_steps,
@@ -102,7 +104,8 @@ def _train(config: DecoderConfig, digits) -> TrainedDecoder:
     )
     if results.failed_at[0]:
         raise ValueError(f"trained_decoder: training left the finite numbers at step {results.failed_at[0]}")
-    weights = jax.tree.map(lambda leaf: np.asarray(leaf[0]), results.state.params["decoder"])
+    decoder = {kind: parts["decoder"] for kind, parts in variables(results.state).items()}
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf[0]), decoder)
     quality = {name: results.final(name)[0] for name in ("nll", "kl", "kl_per_dim", "active_units")}
     return TrainedDecoder(config, weights, quality)
 

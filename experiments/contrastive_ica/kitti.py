@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.autoencoder import variables, variational_study
 from experiments.contrastive_ica import kitti_claims as claims
 from experiments.contrastive_ica.miniatures import miniature_kitti
 from identax.checks import check_choice
 from identax.data import KittiMasks, KittiPairs, epoch_batches, load_kitti_masks
 from identax.experiment import RunConfig
 from identax.losses import bernoulli_nll, lp_infonce, slow_vae
-from identax.losses.elbo import sample_gaussian
 from identax.metrics import padded_mcc
-from identax.models import convnet, convnet_decoder
+from identax.models import Autoencoder, convnet, convnet_decoder, posterior
 from identax.rng import stream
 from identax.study import Study, gradient_study
 
@@ -114,50 +114,61 @@ def build(config: Config) -> Study:
 @functools.lru_cache
 def _study(config: Config) -> Study:
     frames, factors = scored(_masks(config.data), config.num_evaluate, config.chunk)
-    variational = config.objective == "slow_vae"
-    sizes: dict[str, Any] = {"channels": config.channels, "features": config.features}
-    encoder = convnet(2 * config.dim if variational else config.dim, head=config.head, **sizes)
-    decoder = convnet_decoder(**sizes)
+    make = _slow_vae if config.objective == "slow_vae" else _contrastive
+    return make(config, jnp.zeros((1, _SIDE, _SIDE, 1)), frames, factors)
+
+
+def _contrastive(config: Config, example: Any, frames: np.ndarray, factors: np.ndarray) -> Study:
+    encoder = convnet(config.dim, head=config.head, channels=config.channels, features=config.features)
 
     def init(key, hparams):
-        x = jnp.zeros((1, _SIDE, _SIDE, 1))
-        params = {"encoder": encoder.init(stream(key, "encoder"), x)["params"]}
-        if variational:
-            params["decoder"] = decoder.init(stream(key, "decoder"), jnp.zeros((1, config.dim)))["params"]
-        return {}, params, None
+        return {}, {"encoder": encoder.init(stream(key, "encoder"), example)["params"]}, None
 
     def embed(params, x):
-        """Codes; of SlowVAE the means of the posteriors, then their log-variances."""
         return encoder.apply({"params": params["encoder"]}, x)[0]
 
-    def contrast(params, state, batch, key):
+    def loss(params, state, batch, key):
         z, z_pos = (embed(params, x) for x in batch.observations)
         how = {"temperature": state.hparams["temperature"], "scheme": config.scheme}
         return lp_infonce(z, z_pos, p=config.loss_p, **how), (None, {})
 
-    def bound(params, state, batch, key):
-        x = jnp.concatenate(batch.observations)
-        mean, log_variance = jnp.split(embed(params, x), 2, axis=1)
-        logits = decoder.apply({"params": params["decoder"]}, sample_gaussian(key, mean, log_variance))[0]
-        nll = jnp.stack(jnp.split(bernoulli_nll(logits, x), 2)).mean(axis=0)
+    def evaluate(state, key):
+        return _scores(lambda x: embed(state.params, x), frames, factors, key)
+
+    return gradient_study(init=init, loss=loss, optimizer=_adam, evaluate=evaluate)
+
+
+def _slow_vae(config: Config, example: Any, frames: np.ndarray, factors: np.ndarray) -> Study:
+    """Its codes are the means of the posteriors."""
+    sizes: dict[str, Any] = {"channels": config.channels, "features": config.features}
+    model = Autoencoder(convnet(2 * config.dim, head=config.head, **sizes), convnet_decoder(**sizes))
+
+    def bound(found, x, state):
+        nll = jnp.stack(jnp.split(bernoulli_nll(found.logits, x), 2)).mean(axis=0)
         weights = {name: state.hparams[name] for name in ("beta", "gamma", "rate")}
-        (first, second), (noise, second_noise) = jnp.split(mean, 2), jnp.split(log_variance, 2)
-        return slow_vae(nll, (first, second), (noise, second_noise), **weights), (None, {})
+        (first, second), (noise, second_noise) = jnp.split(found.mean, 2), jnp.split(found.log_variance, 2)
+        return slow_vae(nll, (first, second), (noise, second_noise), **weights), {}
 
     def evaluate(state, key):
-        codes = jax.lax.map(lambda part: embed(state.params, part[..., None].astype(jnp.float32)), frames)
-        codes = codes.reshape(-1, codes.shape[-1])[:, : config.dim]
-        return {
-            "MCC": padded_mcc(key, factors, codes),
-            "MCC of ranks": padded_mcc(key, factors, codes, method="spearman"),
-        }
+        return _scores(lambda x: posterior(model, variables(state), x)[0][0], frames, factors, key)
 
-    return gradient_study(
-        init=init,
-        loss=bound if variational else contrast,
-        optimizer=lambda hparams: optax.adam(hparams["learning_rate"]),
-        evaluate=evaluate,
-    )
+    def images(batch):
+        return jnp.concatenate(batch.observations)
+
+    return variational_study(model, example, bound=bound, optimizer=_adam, evaluate=evaluate, images=images)
+
+
+def _adam(hparams):
+    return optax.adam(hparams["learning_rate"])
+
+
+def _scores(embed, frames, factors, key):
+    codes = jax.lax.map(lambda part: embed(part[..., None].astype(jnp.float32)), frames)
+    codes = codes.reshape(-1, codes.shape[-1])
+    return {
+        "MCC": padded_mcc(key, factors, codes),
+        "MCC of ranks": padded_mcc(key, factors, codes, method="spearman"),
+    }
 
 
 def scored(data: KittiMasks, num: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from identax.dgp.clusters import (
     swap_labels,
 )
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
-from identax.dgp.decoders import Autoencoder, decoder_mixing, mlp_autoencoder, vae_study
+from identax.dgp.decoders import decoder_mixing
 from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.image_world import ImageWorld
 from identax.dgp.lti import (
@@ -53,7 +53,6 @@ __all__ = [
     "SCENE_SHAPES",
     "SPRITE_GRID",
     "SPRITE_SHAPES",
-    "Autoencoder",
     "BoundedEnvironments",
     "Box",
     "Conditional",
@@ -95,7 +94,6 @@ __all__ = [
     "linear_precision",
     "make_pairs",
     "maximal_environments",
-    "mlp_autoencoder",
     "orthogonal",
     "pairs_with_negatives",
     "projected_log_prob",
@@ -112,7 +110,6 @@ __all__ = [
     "sprites",
     "state_bound",
     "swap_labels",
-    "vae_study",
     "variability_matrix",
     "zero_order_hold",
 ]

@@ -1,5 +1,13 @@
 """Models as `Model(init, apply)`; the only package that imports flax."""
 
+from identax.models.autoencoder import (
+    Autoencoder,
+    Reconstruction,
+    init_autoencoder,
+    mlp_autoencoder,
+    posterior,
+    reconstruct,
+)
 from identax.models.base import Model
 from identax.models.batch_norm import BatchNorm
 from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
@@ -14,9 +22,11 @@ from identax.models.small_convnet import small_convnet
 
 __all__ = [
     "HEADS",
+    "Autoencoder",
     "BatchNorm",
     "Canonical",
     "Model",
+    "Reconstruction",
     "block_heads",
     "by_chunk",
     "cached_gradient",
@@ -25,11 +35,15 @@ __all__ = [
     "convnet_decoder",
     "fit_linear_layer",
     "from_linen",
+    "init_autoencoder",
     "micro_batched",
     "micro_batched_model",
     "mlp",
+    "mlp_autoencoder",
     "normalize",
+    "posterior",
     "projector",
+    "reconstruct",
     "resnet18",
     "resnet50",
     "small_convnet",
