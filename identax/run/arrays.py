@@ -55,6 +55,18 @@ class KeptArrays:
             if place is not None:
                 place[first : first + len(values)] = values
 
+    def blank_row(self, step: int, row: int) -> None:
+        """Says of one trial that it has nothing to keep, in every array of `write_rows`: NaN, zero without a NaN."""
+        if self._folder is None:
+            places = [of_name[step] for of_name in self._memory.values() if step in of_name]
+        elif jax.process_index() == 0:
+            paths = [path for _, found, path in self._files() if found == step]
+            places = [self._open[path] if path in self._open else _mapped(path, "r+") for path in paths]
+        else:
+            places = []
+        for place in places:
+            _blank(place[row : row + 1])
+
     def flush(self) -> None:
         """Forces what `write_rows` wrote to the disk."""
         for place in self._open.values():
@@ -145,24 +157,32 @@ def _mapped(path: Path, mode: Any = "r") -> Any:
 
 def _checked(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays as NumPy's, whose files can hold them; nothing is written before all are checked."""
-    return {name: _as_numpy(name, values) for name, values in arrays.items()}
+    return {name: as_kept(name, values) for name, values in arrays.items()}
 
 
-def _as_numpy(name: Any, values: Any) -> np.ndarray:
-    if not isinstance(name, str) or not name or len(quote(name, safe=_SAFE)) > _LONGEST:
-        raise ValueError(f"kept arrays: found the name {name!r}, wanted a text of 1 to {_LONGEST} characters")
-    if jnp.issubdtype(getattr(values, "dtype", np.float32), jax.dtypes.extended):
-        raise ValueError(f"kept array {name!r}: found {values.dtype}, wanted numbers (of keys, jax.random.key_data)")
-    try:
-        values = np.asarray(values)
-    except ValueError as error:  # rows of unequal lengths
-        raise ValueError(f"kept array {name!r}: found no array ({error})") from error
-    if values.dtype.kind not in "biufc":
-        kinds = ((jnp.floating, np.float32), (jnp.integer, np.int32))
-        kept = [wide for kind, wide in kinds if values.dtype.kind == "V" and jnp.issubdtype(values.dtype, kind)]
-        if not kept:
-            raise ValueError(f"kept array {name!r}: found dtype {values.dtype}, wanted numbers or booleans")
-        values = values.astype(kept[0])
+def as_kept(name: Any, values: Any) -> np.ndarray:
+    """An array [T, ...] as it is kept. Raises `ValueError` for a name or dtype that no file can have."""
+    if not hasattr(values, "dtype"):
+        try:
+            values = np.asarray(values)
+        except ValueError as error:  # rows of unequal lengths
+            raise ValueError(f"kept array {name!r}: found no array ({error})") from error
+    dtype = kept_dtype(name, values.dtype)  # before NumPy sees random keys, which it does not take
+    values = np.asarray(values).astype(dtype, copy=False)
     if values.ndim == 0:
         raise ValueError(f"kept array {name!r}: found a single number, wanted the trials leading")
     return values
+
+
+def kept_dtype(name: Any, dtype: Any) -> np.dtype:
+    """The dtype that the file of an array has. Raises `ValueError` for a name or dtype that no file can have."""
+    if not isinstance(name, str) or not name or len(quote(name, safe=_SAFE)) > _LONGEST:
+        raise ValueError(f"kept arrays: found the name {name!r}, wanted a text of 1 to {_LONGEST} characters")
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
+        raise ValueError(f"kept array {name!r}: found {dtype}, wanted numbers (of keys, jax.random.key_data)")
+    if dtype.kind in "biufc":
+        return dtype
+    for kind, wide in ((jnp.floating, np.float32), (jnp.integer, np.int32)):
+        if jnp.issubdtype(dtype, kind):
+            return np.dtype(wide)
+    raise ValueError(f"kept array {name!r}: found dtype {dtype}, wanted numbers or booleans")

@@ -67,14 +67,15 @@ def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) 
     states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
     trials = jax.tree.leaves(abstract)[0].shape[0]
     one = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), abstract)
-    largest = _largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr)
+    largest = largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr)
     per_device = padded_size(trials, mesh) // mesh.shape["trial"]
     at_once = per_device if how == "vmap" else 1
     copies = 3 if study.best is None else 4
     return copies * states // mesh.shape["trial"] + at_once * largest // mesh.shape["data"]
 
 
-def _largest_array(jaxpr: Any) -> int:
+def largest_array(jaxpr: Any) -> int:
+    """Bytes of the largest array that a traced function makes, its inner functions included."""
     largest = 0
     for equation in jaxpr.eqns:
         for variable in equation.outvars:
@@ -84,7 +85,7 @@ def _largest_array(jaxpr: Any) -> int:
         for parameter in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr")):
             inner = getattr(parameter, "jaxpr", parameter)
             if hasattr(inner, "eqns"):
-                largest = max(largest, _largest_array(inner))
+                largest = max(largest, largest_array(inner))
     return largest
 
 

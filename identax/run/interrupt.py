@@ -1,4 +1,4 @@
-"""Asks for a stop without losing work: SIGTERM and SIGINT are remembered until the next chunk boundary."""
+"""Asks for a stop without losing work: SIGTERM and SIGINT are remembered until the next boundary."""
 
 import signal
 import threading
@@ -12,15 +12,19 @@ EXIT_INTERRUPTED = 75
 
 
 class Interrupted(SystemExit):
-    """Raised by `run` after it saved at a chunk boundary because of a signal; exits with code 75."""
+    """Raised by `run` after it saved at a chunk or block boundary because of a signal; exits with code 75.
 
-    def __init__(self, step: int, saved: bool) -> None:
+    `step`: the step it saved, or how many trials are done where trials have no steps; then `trials` is their number.
+    """
+
+    def __init__(self, step: int, saved: bool, trials: int | None = None) -> None:
         super().__init__(EXIT_INTERRUPTED)
-        self.step, self.saved = step, saved
+        self.step, self.saved, self.trials = step, saved, trials
 
     def __str__(self) -> str:
         what = "saved; continue with --resume" if self.saved else "nothing saved (no workdir)"
-        return f"interrupted at step {self.step}: {what}"
+        where = f"at step {self.step}" if self.trials is None else f"after {self.step} of {self.trials} trials"
+        return f"interrupted {where}: {what}"
 
 
 class StopRequest:

@@ -45,6 +45,18 @@ def padded_size(num_trials: int, mesh: Mesh) -> int:
     return -(-num_trials // groups) * groups
 
 
+def place(tree: T, mesh: Mesh) -> T:
+    """Puts arrays [T, ...], the same on every process, on the mesh; T is a multiple of its trial axis."""
+    sharding = trial_sharding(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.jit(_itself, out_shardings=sharding)(tree)
+
+
+def _itself(tree: T) -> T:
+    return tree
+
+
 def map_trials(
     fn: Callable, mesh: Mesh, *, how: TrialMap = "vmap", shared: Sequence[int] = (), num_args: int = 1
 ) -> Callable:

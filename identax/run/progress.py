@@ -25,6 +25,7 @@ class Progress:
 
     * `total_steps`: the last step; `start_step`: where this run began (a resumed run's first step)
     * `enabled`: None shows on process 0, False never; other processes stay silent in any case
+    * `unit`: what is counted, "step" of all trials at once or "trial" of those without steps
     * `interval`: in a log file (stdout is no terminal) at most one plain ASCII line per so many seconds
     Speed and time left count the steps since `start_step` and the time outside the phase "compiling".
     A broken output (closed pipe, full disk) silences the display and leaves the run alone.
@@ -38,6 +39,7 @@ class Progress:
         title: str,
         enabled: bool | None = None,
         start_step: int = 0,
+        unit: str = "step",
         interval: float = 10.0,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -47,7 +49,7 @@ class Progress:
                 f"Progress: found start_step={start_step} and total_steps={total_steps}, "
                 "wanted 0 <= start_step <= total_steps"
             )
-        self.total_steps, self.start_step, self.title = total_steps, start_step, title
+        self.total_steps, self.start_step, self.title, self.unit = total_steps, start_step, title, unit
         self._step, self._note, self._phase = start_step, "", "starting"
         self._metrics: Mapping[str, Any] = {}
         self._trials = 0
@@ -154,7 +156,7 @@ class Progress:
         self._console.file.flush()
 
     def _line_parts(self) -> list[str]:
-        parts = [self.title, f"{self._phase}", f"step {self._step}/{self.total_steps}"]
+        parts = [self.title, f"{self._phase}", f"{self.unit} {self._step}/{self.total_steps}"]
         if math.isfinite(self.steps_per_second):
             parts += [self._speed(), f"elapsed {_duration(self._elapsed())}"]
             if self._step < self.total_steps:
@@ -167,8 +169,9 @@ class Progress:
 
     def _speed(self) -> str:
         rate = self.steps_per_second
-        trials = f" ({_number(rate * self._trials)} trial-steps/s)" if self._trials > 1 else ""
-        return f"{_number(rate)} steps/s{trials}"
+        several = self.unit == "step" and self._trials > 1
+        trials = f" ({_number(rate * self._trials)} trial-steps/s)" if several else ""
+        return f"{_number(rate)} {self.unit}s/s{trials}"
 
     def _elapsed(self) -> float:
         return self._clock() - self._began
@@ -176,7 +179,7 @@ class Progress:
     def _render(self) -> Group:
         head = Text.assemble((_plain(self.title, ascii_only=False), "bold"), "  ", (self._phase, "cyan"))
         bar = Table.grid(padding=(0, 1))
-        share = Text(f"{self._step:,} / {self.total_steps:,}")
+        share = Text(f"{self._step:,} / {self.total_steps:,} {self.unit}s")
         bar.add_row(ProgressBar(total=max(self.total_steps, 1), completed=self._step, width=40), share)
         numbers = [f"elapsed {_duration(self._elapsed())}"]
         if math.isfinite(self.steps_per_second):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from identax.run.records import Row, history
+from identax.run.trial_records import trial_history
 from identax.study import Trials
 
 WAITED = "waiting for data"
@@ -81,7 +82,8 @@ class Results:
     def from_rows(rows: list[Row], **fields: Any) -> "Results":
         """Builds the arrays out of recorded rows."""
         train_steps, train = history(rows, "train")
-        evaluation_steps, evaluation = history(rows, "eval")
+        without_steps = any(row["kind"] == "trial" for row in rows)
+        evaluation_steps, evaluation = trial_history(rows) if without_steps else history(rows, "eval")
         return Results(
             train_steps=train_steps, train=train, evaluation_steps=evaluation_steps, evaluation=evaluation, **fields
         )

@@ -1,5 +1,6 @@
 """`run`: executes any study over many trials and devices, with records, checkpoints and progress."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -8,27 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from identax.run import guard, phases
+from identax.run.blocks import TrialSession, find_done, make_blocks
 from identax.run.checkpoint import Checkpoints
 from identax.run.environment import describe_environment, enable_compilation_cache
 from identax.run.interrupt import StopRequest
 from identax.run.loader import Feed
-from identax.run.mesh import TrialMap, agree, exchange, make_mesh, padded_size, trial_sharding
+from identax.run.mesh import TrialMap, agree, exchange, make_mesh, padded_size, place
 from identax.run.program import Programs, abstract_state
 from identax.run.progress import Progress
 from identax.run.records import read_rows, write_json
 from identax.run.results import Results
 from identax.run.session import Cadence, Session, padding
 from identax.run.trials_file import describe_trials, differences, write_trials
-from identax.study import State, Study, Trials
+from identax.study import HostTrial, Study, Trials
 
 
 def run(
-    study: Study | Callable[[Any, Any], dict[str, Any]],
+    study: Study | HostTrial | Callable[[Any, Any], Any],
     trials: Trials,
     *,
     num_steps: int = 0,
@@ -36,6 +37,7 @@ def run(
     evaluate_every: int | None = None,
     checkpoint_every: int | None = None,
     keep_checkpoints: int = 2,
+    block_size: int | None = None,
     batches: Iterable[Any] | None = None,
     mesh: Mesh | None = None,
     trial_map: TrialMap = "vmap",
@@ -50,7 +52,11 @@ def run(
 ) -> Results:
     """Runs all trials of a study and returns what was measured, trials apart.
 
-    `study` is a `Study`, or a function `trial(key, hparams) -> metrics` for work without gradient training.
+    `study` is a `Study`, or a function `trial(key, hparams)` for work without steps, or a `HostTrial` for such a
+    function that JAX cannot trace. It returns metrics, or a pair of metrics and arrays to keep (`Results.arrays`). Such
+    trials run in blocks of `block_size`, by default of what an estimate of memory allows, on the host one by one; the
+    end of a block is what the end of a chunk is to a study. Cadences are for studies.
+
     Chunks of `log_every` steps are one `scan` on the device; the metrics of a chunk are read while the next one
     runs. `evaluate_every` (default: only before the first and after the last step) and `checkpoint_every`
     (default: only at the end) are multiples of `log_every`. `batches` feeds studies that do not sample their own
@@ -59,25 +65,30 @@ def run(
     `after` has each trial start from the `after_state` ("final" or "best") of the trial of the same seed in an earlier
     run, which the study's `init(key, hparams, before)` gets; a trial whose earlier one failed is failed from the start.
 
-    With a `workdir`, writes `config.json`, `records.jsonl` and `checkpoints/`; SIGTERM or SIGINT saves at the
-    next chunk boundary and raises `Interrupted` (exit code 75). `resume=True` continues from the newest intact
-    checkpoint, on any number of devices. `config` is recorded and must be equal on resume.
+    With a `workdir`, writes `config.json`, `trials.npz`, `records.jsonl` and `checkpoints/` (`blocks.json` for
+    trials without steps), and `arrays/` for what is kept; SIGTERM or SIGINT saves at the next boundary and raises
+    `Interrupted` (exit code 75). `resume=True` continues from the newest intact checkpoint, on any number of devices.
+    `config` is recorded and must be equal on resume, and so must be the trials.
 
     Raises `ValueError` before compiling for cadences that do not divide, a batch that does not divide over the
     data axis, more trials than memory holds, an earlier run that does not fit, or a workdir that is not to be written;
     and while training when a host batch holds NaN or the loader ends, after saving the steps that are done.
     """
-    study = study if isinstance(study, Study) else _study_of(study)
-    cadence = Cadence(log_every, evaluate_every, checkpoint_every)
     if trial_map not in ("vmap", "map"):
         raise ValueError(f"run: found trial_map={trial_map!r}, wanted 'vmap' or 'map'")
     if len(trials) == 0:
         raise ValueError("run: found 0 trials, wanted at least 1")
+    _check_kind(study, num_steps, block_size, batches, after)
+    enable_compilation_cache()
+    mesh = make_mesh() if mesh is None else mesh
+    if not isinstance(study, Study):
+        return _run_trials(
+            study, trials, block_size, mesh, trial_map, workdir, resume, config or {}, list(sinks), progress, title
+        )
+    cadence = Cadence(log_every, evaluate_every, checkpoint_every)
     guard.check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
     guard.check_events(study, num_steps, log_every)
     guard.check_keep(study, num_steps, evaluate_every)
-    enable_compilation_cache()
-    mesh = make_mesh() if mesh is None else mesh
     placed = _place(trials, mesh)
     feed = Feed(None if batches is None else iter(batches), mesh)
     before, failed_before = _before(after, after_state, trials, mesh)
@@ -112,11 +123,7 @@ def run(
 
 def _place(trials: Trials, mesh: Mesh) -> Trials:
     """Puts the trials on the mesh, padded to a multiple of its trial axis."""
-    padded = trials[padding(len(trials), padded_size(len(trials), mesh))]
-    sharding = trial_sharding(mesh)
-    if jax.process_count() == 1:
-        return jax.device_put(padded, sharding)
-    return jax.jit(lambda tree: tree, out_shardings=sharding)(padded)
+    return place(trials[padding(len(trials), padded_size(len(trials), mesh))], mesh)
 
 
 def _before(after: Results | None, which: phases.Which, trials: Trials, mesh: Mesh) -> tuple[Any, np.ndarray]:
@@ -129,17 +136,58 @@ def _before(after: Results | None, which: phases.Which, trials: Trials, mesh: Me
     return phases.start_from(state, padded, mesh), (np.asarray(after.failed_at)[index] > 0).astype(int)
 
 
-@functools.lru_cache(maxsize=64)  # the same function gives the same study, which compiles once
-def _study_of(trial: Callable[[Any, Any], dict[str, Any]]) -> Study:
-    """A study whose evaluation is the whole work."""
+def _run_trials(
+    trial: HostTrial | Callable[[Any, Any], Any],
+    trials: Trials,
+    block_size: int | None,
+    mesh: Mesh,
+    trial_map: TrialMap,
+    workdir: str | Path | None,
+    resume: bool,
+    config: Mapping[str, Any],
+    sinks: list[Any],
+    progress: bool | None,
+    title: str,
+) -> Results:
+    """`run` for trials without steps."""
+    found = find_done(None if workdir is None else Path(workdir).resolve()) if resume else None
+    done = 0 if found is None else found["done"]
+    blocks = None
+    if done < len(trials):
+        earlier = None if found is None else found["block_size"]
+        blocks = make_blocks(trial, trials, mesh, trial_map, block_size, earlier)
 
-    def init(key, hparams):
-        return State(jnp.zeros((), jnp.int32), key, None, None, None, None, hparams)
+    def check_disk(folder: Path) -> None:
+        if blocks is not None and found is None:  # otherwise the arrays are there
+            blocks.check_disk(folder)
 
-    def step(state, batch):
-        raise ValueError("run: a trial function has no training steps; wanted num_steps=0")
+    settings = {"config": dict(config), "num_steps": 0}
+    folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
+    with (
+        Progress(len(trials), title=title, enabled=progress, start_step=done, unit="trial") as display,
+        StopRequest() as stop,
+        contextlib.closing(TrialSession(blocks, trials, folder, found, sinks, display)) as session,
+    ):
+        return session.run(stop)
 
-    return Study(init, step, lambda state, key: trial(state.key, state.hparams))
+
+def _check_kind(
+    study: Any, num_steps: int, block_size: int | None, batches: Iterable[Any] | None, after: Results | None
+) -> None:
+    """Refuses what makes no sense for a study with steps, or for trials without."""
+    if isinstance(study, Study):
+        if block_size is not None:
+            raise ValueError(f"run: found block_size={block_size} for a study, wanted it for trials without steps only")
+        return
+    if not isinstance(study, HostTrial) and not callable(study):
+        raise ValueError(f"run: found {type(study).__name__}, wanted a Study, a trial function or a HostTrial")
+    if num_steps:
+        raise ValueError(f"run: found num_steps={num_steps} for a trial function, which has none; wanted num_steps=0")
+    if batches is not None or after is not None:
+        name = "batches" if after is None else "after"
+        raise ValueError(f"run: found `{name}` for a trial function, wanted it for a study only")
+    if block_size is not None and block_size < 1:
+        raise ValueError(f"run: found block_size={block_size}, wanted at least 1")
 
 
 def _open_workdir(

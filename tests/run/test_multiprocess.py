@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from block_trials import TOTAL, go, host_trial, trial
 from regression import contrastive_study, regression_study
 
 from identax.data import epoch_batches
@@ -117,6 +118,33 @@ mesh = make_mesh(data=4)
 options = dict(OPTIONS, mesh=mesh, workdir=folder + "/epochs")
 out["epochs"] = run(fed, TRIALS, batches=epochs(data_shard(mesh)), **options).final("entries")
 
+# Trials without steps: compiled, and on the host, where the second of two processes has the odd ones.
+import warnings
+import block_trials as blocks
+found = blocks.go(mesh=make_mesh(), workdir=folder + "/blocks")
+out["compiled"] = np.array([*found.final("sd"), *found.arrays["draws"][0].sum(axis=1)])
+calls = []
+try:
+    with blocks.signal_at_row(5 if me else 99):
+        blocks.go(blocks.host_trial(calls.append), workdir=folder + "/host")
+except Interrupted as stopped:
+    assert stopped.step == 8, stopped.step
+else:
+    raise AssertionError("not interrupted")
+found = blocks.go(blocks.host_trial(calls.append), workdir=folder + "/host", resume=True)
+assert calls == [n for n in range(blocks.TOTAL) if n % 4 % 2 == me], calls
+out["host"] = np.array([*found.final("sd"), *found.arrays["draws"][0].sum(axis=1)])
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    failed = blocks.go(blocks.host_trial(blocks.failing({{3}})), workdir=folder + "/failed").failed_at
+assert failed.tolist() == [0, 0, 0, 1] + [0] * 7 and len(told) == (0 if me else 1), (failed, told)
+try:
+    blocks.go(blocks.host_trial(blocks.failing({{5}}, TypeError("a mistake"))), workdir=folder + "/mistake")
+except (TypeError if me else RuntimeError) as error:
+    assert "a mistake" in str(error), error
+else:
+    raise AssertionError("no error")
+
 # What one process refuses, both refuse.
 refused("holds a run already", workdir=folder + "/fed", batches=batches(half), mesh=make_mesh(data=4))
 refused("not finite", batches=batches(half, bad_at=12 if me else None), mesh=make_mesh(data=4))
@@ -191,6 +219,17 @@ def test_two_processes_draw_the_same_epochs_and_one_goes_on_from_them(numbers, t
     np.testing.assert_allclose(numbers["epochs"], found.final("entries"), rtol=2e-5, atol=1e-6)
     options = {**OPTIONS, "mesh": make_mesh(trial=2), "workdir": together / "epochs", "resume": True}
     np.testing.assert_array_equal(run(study, TRIALS, batches=epochs(), **options).final("entries"), numbers["epochs"])
+
+
+@pytest.mark.parametrize("kind", ["compiled", "host"])
+def test_two_processes_share_trials_without_steps(together, numbers, kind):
+    found = go(trial if kind == "compiled" else host_trial())
+    wanted = [*found.final("sd"), *found.arrays["draws"][0].sum(axis=1)]
+    np.testing.assert_allclose(numbers[kind], wanted, rtol=1e-5)
+    folder = together / ("blocks" if kind == "compiled" else kind)
+    assert [row["trial"] for row in read_rows(folder / "records.jsonl")] == list(range(TOTAL))
+    again = go(trial, workdir=folder, resume=True)  # one process reads what two have written
+    np.testing.assert_array_equal([*again.final("sd"), *again.arrays["draws"][0].sum(axis=1)], numbers[kind])
 
 
 @pytest.mark.parametrize("name", ["trial", "fed", "epochs"])

@@ -94,6 +94,15 @@ def test_log_file_gets_a_line_at_most_every_interval_and_one_at_the_end():
     assert found[-1].startswith("study | finished | step 100/100") and "loss 2 +- 1.4" in found[-1]
 
 
+def test_trials_without_steps_are_counted_as_such():
+    stream, clock = io.StringIO(), Clock()
+    with progress(100, stream, clock, unit="trial") as bar:
+        bar.phase("running")
+        clock.now += 10
+        bar.update(20, {"error": np.array([1.0, 3.0])})
+    assert lines(stream)[1].startswith("study | running | trial 20/100 | 2 trials/s | elapsed 10s | left 40s | error 2")
+
+
 def test_log_file_is_plain_ascii_even_under_force_color(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     raw = io.BytesIO()
