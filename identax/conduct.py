@@ -104,6 +104,7 @@ def _run_arms(
                 log_every=arm.config.log_every,
                 evaluate_every=arm.config.evaluate_every,
                 checkpoint_every=arm.config.checkpoint_every,
+                block_size=getattr(arm.config, "block_size", None),
                 mesh=options.mesh,
                 trial_map=options.trial_map,
                 workdir=folder,

@@ -9,7 +9,7 @@ import numpy as np
 from identax.report.outcome import Reference
 from identax.report.page import Figure
 from identax.run.results import Results
-from identax.study import Study
+from identax.study import HostTrial, Study
 
 __all__ = ["Arm", "ExperimentModule", "Reference", "RunConfig"]
 
@@ -20,7 +20,7 @@ class Arm:
 
     With `after`, every trial starts from the `after_state` ("final", or "best" where that arm's study says which) of
     the trial of the same seed in that arm, which `arms` lists before; a single trial there serves all. Its study has
-    `init(key, hparams, before)`. Batch size, schedule, optimiser and the kind of state may differ between both.
+    `init(key, hparams, before)`, its trial function is `trial(key, hparams, before)`. Batch size, schedule, optimiser and the kind of state may differ between both.
     `fixed` are traced fields that `--sweep` does not cross with this arm, because its study does not read them: so
     pre-training runs once, whatever is swept afterwards.
     """
@@ -52,6 +52,8 @@ class RunConfig:
     """steps between evaluations, a multiple of `log_every`"""
     checkpoint_every: int = 1
     """steps between saved states, a multiple of `log_every`"""
+    block_size: int | None = None
+    """trials of a block, for functions `trial(key, hparams)`; by default what memory allows, one on the host"""
 
 
 @runtime_checkable
@@ -74,7 +76,7 @@ class ExperimentModule(Protocol):
     REFERENCES: Sequence[Reference]
 
     def arms(self, config: Any) -> Sequence[Arm]: ...
-    def build(self, config: Any) -> Study | Callable[..., Any]: ...
+    def build(self, config: Any) -> Study | HostTrial | Callable[..., Any]: ...
     def premises(self, config: Any) -> Mapping[str, Any]: ...
     def measure(self, config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]: ...
     def figures(self, config: Any, results: Mapping[str, Results]) -> Sequence[Figure]: ...

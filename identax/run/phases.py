@@ -1,15 +1,19 @@
 """Starting where another run ended: which state each trial starts from, and proof that it is still the same run."""
 
+import dataclasses
+import functools
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from identax.run.mesh import trial_sharding
 from identax.run.results import Results
-from identax.study import Trials
+from identax.study import HostTrial, Trials
 
 if TYPE_CHECKING:
     Which = Literal["final", "best"]
@@ -70,12 +74,41 @@ def start_from(state: Any, index: np.ndarray, mesh: Mesh) -> Any:
     return pick(state)
 
 
-def fingerprint(earlier: Results, which: Which) -> dict[str, Any]:
+def with_before(trial: Any, trials: Trials, earlier: Results, which: Which) -> tuple[Any, Trials]:
+    """A function `trial(key, hparams, before)` as one of key and hparams, and the trials that hold both.
+
+    On the host, keys inside `before` are their raw words. Raises as `earlier_trials` and `states_of`, and when an
+    earlier trial failed.
+    """
+    index = earlier_trials(earlier, trials)
+    state = states_of(earlier, which)
+    failed = np.asarray(earlier.failed_at)[index] > 0
+    if failed.any():
+        seeds = sorted(set(np.asarray(trials.seeds)[failed].tolist()))
+        raise ValueError(f"after: found failed earlier trials of the seeds {seeds}, wanted all of them finished")
+    on_host = isinstance(trial, HostTrial)
+    before = jax.tree.map(lambda leaf: (_words(leaf) if on_host else leaf)[index], jax.device_get(state))
+    both = dataclasses.replace(trials, hparams={"hparams": trials.hparams, "before": before})
+    return (HostTrial(_of_both(trial.trial)) if on_host else _of_both(trial)), both
+
+
+def _words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+@functools.lru_cache(maxsize=64)  # the same function gives the same one, which compiles once
+def _of_both(trial: Callable) -> Callable:
+    return lambda key, both: trial(key, both["hparams"], both["before"])
+
+
+def fingerprint(earlier: Results | None, which: Which) -> dict[str, Any]:
     """What a later run records of the earlier one: training it anew, or otherwise, gives another fingerprint."""
+    if earlier is None:
+        return {}
     digest = hashlib.sha256()
     parts = {**{f"t/{n}": v for n, v in earlier.train.items()}, **{f"e/{n}": v for n, v in earlier.evaluation.items()}}
     for name, values in sorted(parts.items()):
         digest.update(f"{name}{values.shape}".encode())
         digest.update(np.ascontiguousarray(values, float).tobytes())
     digest.update(np.asarray(earlier.failed_at, np.int64).tobytes())
-    return {"state": which, "steps": earlier.num_steps, "sha256": digest.hexdigest()}
+    return {"after": {"state": which, "steps": earlier.num_steps, "sha256": digest.hexdigest()}}

@@ -63,7 +63,8 @@ def run(
     data. Trials spread over the mesh's trial axis (default: all devices) and share a device by `trial_map`.
 
     `after` has each trial start from the `after_state` ("final" or "best") of the trial of the same seed in an earlier
-    run, which the study's `init(key, hparams, before)` gets; a trial whose earlier one failed is failed from the start.
+    run, which the study's `init(key, hparams, before)` or a function `trial(key, hparams, before)` gets; a trial whose
+    earlier one failed is failed from the start.
 
     With a `workdir`, writes `config.json`, `trials.npz`, `records.jsonl` and `checkpoints/` (`blocks.json` for
     trials without steps), and `arrays/` for what is kept; SIGTERM or SIGINT saves at the next boundary and raises
@@ -78,13 +79,14 @@ def run(
         raise ValueError(f"run: found trial_map={trial_map!r}, wanted 'vmap' or 'map'")
     if len(trials) == 0:
         raise ValueError("run: found 0 trials, wanted at least 1")
-    _check_kind(study, num_steps, block_size, batches, after)
+    _check_kind(study, num_steps, block_size, batches)
     enable_compilation_cache()
     mesh = make_mesh() if mesh is None else mesh
     if not isinstance(study, Study):
         return _run_trials(
-            study, trials, block_size, mesh, trial_map, workdir, resume, config or {}, list(sinks), progress, title
-        )
+            study, trials, block_size, mesh, trial_map, workdir, resume, config or {}, list(sinks), progress, title,
+            after, after_state,
+        )  # fmt: skip
     cadence = Cadence(log_every, evaluate_every, checkpoint_every)
     guard.check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
     guard.check_events(study, num_steps, log_every)
@@ -102,8 +104,7 @@ def run(
         "num_steps": num_steps,
         "cadence": dataclasses.asdict(cadence),
     }
-    if after is not None:
-        settings["after"] = phases.fingerprint(after, after_state)
+    settings |= phases.fingerprint(after, after_state)
     check_disk = functools.partial(guard.check_disk, abstract=abstract, keep=keep_checkpoints)
     folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", keep=keep_checkpoints)
@@ -148,6 +149,8 @@ def _run_trials(
     sinks: list[Any],
     progress: bool | None,
     title: str,
+    after: Results | None,
+    after_state: phases.Which,
 ) -> Results:
     """`run` for trials without steps."""
     found = find_done(None if workdir is None else Path(workdir).resolve()) if resume else None
@@ -155,13 +158,14 @@ def _run_trials(
     blocks = None
     if done < len(trials):
         earlier = None if found is None else found["block_size"]
-        blocks = make_blocks(trial, trials, mesh, trial_map, block_size, earlier)
+        work = (trial, trials) if after is None else phases.with_before(trial, trials, after, after_state)
+        blocks = make_blocks(*work, mesh, trial_map, block_size, earlier)
 
     def check_disk(folder: Path) -> None:
         if blocks is not None and found is None:  # otherwise the arrays are there
             blocks.check_disk(folder)
 
-    settings = {"config": dict(config), "num_steps": 0}
+    settings = {"config": dict(config), "num_steps": 0} | phases.fingerprint(after, after_state)
     folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
     with (
         Progress(len(trials), title=title, enabled=progress, start_step=done, unit="trial") as display,
@@ -172,7 +176,7 @@ def _run_trials(
 
 
 def _check_kind(
-    study: Any, num_steps: int, block_size: int | None, batches: Iterable[Any] | None, after: Results | None
+    study: Any, num_steps: int, block_size: int | None, batches: Iterable[Any] | None
 ) -> None:
     """Refuses what makes no sense for a study with steps, or for trials without."""
     if isinstance(study, Study):
@@ -183,9 +187,8 @@ def _check_kind(
         raise ValueError(f"run: found {type(study).__name__}, wanted a Study, a trial function or a HostTrial")
     if num_steps:
         raise ValueError(f"run: found num_steps={num_steps} for a trial function, which has none; wanted num_steps=0")
-    if batches is not None or after is not None:
-        name = "batches" if after is None else "after"
-        raise ValueError(f"run: found `{name}` for a trial function, wanted it for a study only")
+    if batches is not None:
+        raise ValueError("run: found `batches` for a trial function, wanted it for a study only")
     if block_size is not None and block_size < 1:
         raise ValueError(f"run: found block_size={block_size}, wanted at least 1")
 

@@ -11,7 +11,7 @@ import pytest
 from regression import same_rows, same_trees
 
 from identax.run import make_mesh, run
-from identax.study import Best, State, Study, Trials
+from identax.study import Best, HostTrial, State, Study, Trials
 
 OPTIONS = {"log_every": 2, "evaluate_every": 2, "progress": False}
 
@@ -120,3 +120,27 @@ def test_resumed_is_uninterrupted_and_another_earlier_run_is_refused(earlier, tm
     other = run(PRE, EARLY, num_steps=6, **OPTIONS)
     with pytest.raises(ValueError, match=r"another config: after\.sha256.*after\.steps"):
         run(POST, LATE, num_steps=4, after=other, workdir=tmp_path / "cut", resume=True, checkpoint_every=2, **OPTIONS)
+
+
+def read(key, hparams, before):
+    """A trial without steps that looks at the earlier state."""
+    return {"twice": 2 * before.params["x"] + hparams["factor"]}
+
+
+def read_on_host(key, hparams, before):
+    assert isinstance(before.params["x"], np.generic) and before.key.dtype == np.uint32
+    return {"twice": 2 * float(before.params["x"]) + float(hparams["factor"])}
+
+
+@pytest.mark.parametrize("trial", [read, HostTrial(read_on_host)], ids=["compiled", "host"])
+def test_trials_without_steps_start_from_an_earlier_run_too(earlier, trial, tmp_path):
+    found = run(trial, LATE, after=earlier, workdir=tmp_path / "w", progress=False)
+    start = earlier.final("x")
+    np.testing.assert_allclose(found.final("twice"), np.concatenate([2 * start + 1, 2 * start + 10]), rtol=1e-6)
+    np.testing.assert_array_equal(found.trials.hparams["factor"], LATE.hparams["factor"])
+    other = run(PRE, EARLY, num_steps=6, **OPTIONS)
+    with pytest.raises(ValueError, match=r"after\.sha256"):
+        run(trial, LATE, after=other, workdir=tmp_path / "w", resume=True, progress=False)
+    broken = dataclasses.replace(earlier, failed_at=np.array([0, 3, 0]))
+    with pytest.raises(ValueError, match=r"of the seeds \[1\]"):
+        run(trial, LATE, after=broken, progress=False)
