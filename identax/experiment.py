@@ -20,7 +20,8 @@ class Arm:
 
     With `after`, every trial starts from the `after_state` ("final", or "best" where that arm's study says which) of
     the trial of the same seed in that arm, which `arms` lists before; a single trial there serves all. Its study has
-    `init(key, hparams, before)`, its trial function is `trial(key, hparams, before)`. Batch size, schedule, optimiser and the kind of state may differ between both.
+    `init(key, hparams, before)`, its trial function is `trial(key, hparams, before)`. Batch size, schedule, optimiser
+    and the kind of state may differ between both.
     `fixed` are traced fields that `--sweep` does not cross with this arm, because its study does not read them: so
     pre-training runs once, whatever is swept afterwards.
     """

@@ -16,13 +16,14 @@ import jax.numpy as jnp
 
 from experiments.aninfonce import decoder_claims as claims
 from experiments.aninfonce import decoder_figures as drawing
-from experiments.aninfonce.digits_decoder import DecoderConfig, trained_decoder
 from experiments.aninfonce.optimizers import two_rate_adam
-from identax.dgp import DGP, anisotropic_pairs, bimodal_precision
+from experiments.autoencoder import vae_study, variables
+from identax.data import load_digits
+from identax.dgp import DGP, anisotropic_pairs, bimodal_precision, decoder_mixing
 from identax.experiment import RunConfig
 from identax.losses import aninfonce, infonce
 from identax.metrics import linear_r2, mcc, precision_recovery
-from identax.models import mlp
+from identax.models import Autoencoder, mlp, mlp_autoencoder
 from identax.rng import stream
 from identax.study import Study, gradient_study
 
@@ -36,8 +37,9 @@ _RIDGE = 1e-3  # of the readout from pixels, relative to the mean variance of a 
 class Config(RunConfig):
     """One study. The paper's own setting is not public: the defaults join its synthetic protocol with full MNIST."""
 
-    objective: Literal["aninfonce", "infonce", "supervised", "pixels"] = "aninfonce"
-    """"supervised": regression on the true latents, what the encoder could reach; "pixels": no encoder at all"""
+    objective: Literal["generator", "aninfonce", "infonce", "supervised", "pixels"] = "aninfonce"
+    """"generator": the autoencoder whose decoder is the mixing; "supervised": regression on the true latents, what the
+    encoder could reach; "pixels": no encoder at all"""
     high: float = 25.0
     low: float = 5.0
     """ground-truth precision of the first half of the latents ("content") and of the others ("style")"""
@@ -50,6 +52,10 @@ class Config(RunConfig):
     decoder_hidden: tuple[int, ...] = (512, 256)
     decoder_steps: int = 44_000
     decoder_seed: int = 0
+    decoder_batch_size: int = 64
+    decoder_learning_rate: float = 2e-3
+    decoder_beta: float = 0.5
+    """weight of the KL term; below 1 every latent stays in use, without which the decoder is no mixing"""
     hidden: tuple[int, ...] = (512, 512, 256)
     temperature: float = 1.0
     """of InfoNCE; AnInfoNCE has none"""
@@ -97,44 +103,47 @@ arms = claims.arms
 REFERENCES = claims.REFERENCES
 premises = claims.premises
 measure = claims.measure
-
-
-def decoder_config(config: Config) -> DecoderConfig:
-    """The generator's own settings."""
-    return DecoderConfig(
-        dim=config.dim,
-        source=config.source,
-        hidden=config.decoder_hidden,
-        num_steps=config.decoder_steps,
-        seed=config.decoder_seed,
-    )
-
-
-def world(config: Config) -> DGP:
-    """Pairs of images; its truth holds the precision alone, the generator is shared by all trials."""
-    return anisotropic_pairs(
-        config.dim, mixing=trained_decoder(decoder_config(config)).mixing, threshold=config.threshold
-    )
+figures = drawing.figures
 
 
 def build(config: Config):
-    """Sampler, encoder, loss, optimiser and metrics of one trial; for "pixels" a readout without any training."""
-    dgp = world(config)
-    return _pixel_readout(config, dgp) if config.objective == "pixels" else _training(config, dgp)
+    """Sampler, model, loss, optimiser and metrics of one trial; for "pixels" a readout without any training."""
+    return {"generator": _generator, "pixels": _pixel_readout}.get(config.objective, _training)(config)
 
 
-def _truth(config: Config, dgp: DGP, key, hparams):
-    return dgp.init(
-        stream(key, "truth"), precision=bimodal_precision(config.dim, high=hparams["high"], low=hparams["low"])
+def _autoencoder(config: Config) -> Autoencoder:
+    return mlp_autoencoder(config.dim, claims.SIDE**2, hidden=config.decoder_hidden, activation="gelu")
+
+
+def _generator(config: Config) -> Study:
+    """A variational autoencoder on real digits."""
+    train, test = load_digits(config.source).split()
+    study = vae_study(
+        _autoencoder(config), train.images, test.images, num_steps=config.num_steps, batch_size=config.batch_size
     )
+    return study._replace(init=lambda key, hparams: study.init(key, {**hparams, "beta": config.decoder_beta}))
 
 
-def _training(config: Config, dgp: DGP) -> Study:
+def world(config: Config) -> DGP:
+    """Pairs of images; its truth holds precision and generator."""
+    decoder = _autoencoder(config).decoder
+    mixing = decoder_mixing(lambda weights, z: decoder.apply(weights, z)[0], None, config.dim)
+    return anisotropic_pairs(config.dim, mixing=mixing, threshold=config.threshold)
+
+
+def _truth(config: Config, dgp: DGP, key, hparams, generator):
+    precision = bimodal_precision(config.dim, high=hparams["high"], low=hparams["low"])
+    decoder = {kind: parts["decoder"] for kind, parts in variables(generator).items()}
+    return {**dgp.init(stream(key, "truth"), precision=precision), "mixing": decoder}
+
+
+def _training(config: Config) -> Study:
+    dgp = world(config)
     encoder = mlp((*config.hidden, config.dim), head="sphere")
     learns_precision = config.objective == "aninfonce"
 
-    def init(key, hparams):
-        truth = _truth(config, dgp, key, hparams)
+    def init(key, hparams, generator):
+        truth = _truth(config, dgp, key, hparams, generator)
         example = jnp.zeros((1, claims.SIDE**2))
         params = {"encoder": encoder.init(stream(key, "encoder"), example)["params"]}
         if learns_precision:
@@ -173,14 +182,20 @@ def _training(config: Config, dgp: DGP) -> Study:
             found["precision error"] = precision_recovery(precision, state.truth["precision"])["max_error"]
         return found
 
-    return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
+    def keep(state, key):
+        x, x_pos = dgp.sample(state.truth, key, claims.SHOWN).observations
+        return {"pairs": jnp.stack([x, x_pos])}
+
+    return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, keep=keep)
 
 
-def _pixel_readout(config: Config, dgp: DGP):
+def _pixel_readout(config: Config):
     """Linear R^2 from pixels, all or as many principal components as latents, on samples the map was not fitted to."""
 
-    def trial(key, hparams):
-        truth = _truth(config, dgp, key, hparams)
+    dgp = world(config)
+
+    def trial(key, hparams, generator):
+        truth = _truth(config, dgp, key, hparams, generator)
         halves = [dgp.sample(truth, stream(key, name), config.num_evaluate) for name in ("fit", "score")]
         (x, z), (x_new, z_new) = ((half.observations[0], half.latents[0]) for half in halves)
         mean, mean_z = x.mean(axis=0, keepdims=True), z.mean(axis=0, keepdims=True)
@@ -200,8 +215,3 @@ def _by_block(name: str, r2: jax.Array, config: Config) -> dict[str, jax.Array]:
     """Means over all latents, over those of high precision (content) and over those of low precision (style)."""
     half = config.dim // 2
     return {name: r2.mean(), f"content {name}": r2[:half].mean(), f"style {name}": r2[half:].mean()}
-
-
-def figures(config: Config, results):
-    """Pairs of the world, recovery over time and at the end, and the learned precision."""
-    return drawing.figures(config, results, world(config))

@@ -20,16 +20,24 @@ from identax.run import Results
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """AnInfoNCE and InfoNCE on the same worlds; what the encoder can reach, and what pixels give without one."""
+    """The generator, one for all seeds; AnInfoNCE and InfoNCE on its worlds; the reach of encoder and of pixels."""
+    steps = config.decoder_steps
+    generator = dataclasses.replace(
+        config, objective="generator", num_seeds=1, seed=config.decoder_seed, num_steps=steps,
+        batch_size=config.decoder_batch_size, learning_rate=config.decoder_learning_rate, log_every=min(250, steps),
+        evaluate_every=steps, checkpoint_every=steps,
+    )  # fmt: skip
+    compared: dict[str, dict[str, Any]] = {name: {"objective": name} for name in ("aninfonce", "infonce", "supervised")}
+    compared["pixels"] = {"objective": "pixels", "num_steps": 0}
+    fixed = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
     return (
-        Arm("aninfonce", config),
-        Arm("infonce", dataclasses.replace(config, objective="infonce")),
-        Arm("supervised", dataclasses.replace(config, objective="supervised")),
-        Arm("pixels", dataclasses.replace(config, objective="pixels", num_steps=0)),
+        Arm("generator", generator, fixed=fixed),
+        *(Arm(name, dataclasses.replace(config, **own), after="generator") for name, own in compared.items()),
     )
 
 
-SIDE = 28
+SIDE, SHOWN = 28, 12
+"""pixels of a digit's side; pairs on the page"""
 _NO_NUMBER = "higher for AnInfoNCE (abstract; no numbers found)"
 _OURS = "not in the paper"
 

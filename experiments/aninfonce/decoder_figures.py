@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments.aninfonce.decoder_claims import SIDE
-from identax.dgp import DGP, bimodal_precision
+from experiments.aninfonce.decoder_claims import SHOWN, SIDE
+from identax.dgp import bimodal_precision
 from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves, spectrum
 from identax.report.style import canvas
@@ -17,10 +15,11 @@ from identax.run import Results
 BLOCKS = ("content R2", "style R2")
 
 
-def figures(config: Any, results: Mapping[str, Results], world: DGP) -> list[Figure]:
+def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     """Pairs of the world, recovery over time and at the end, and the learned precision."""
-    drawn = [_pairs(config, world)]
+    results = {arm: result for arm, result in results.items() if arm != "generator"}
     trained = {arm: result for arm, result in results.items() if result.num_steps}
+    drawn = [_pairs(next(iter(trained.values())).kept("pairs")[0])] if trained else []
     limits = {arm: float(np.nanmean(trained[arm].final("style R2"))) for arm in {"supervised"} & set(trained)}
     curves = {arm: result.evaluation["style R2"] for arm, result in trained.items() if arm != "supervised"}
     if curves:
@@ -46,12 +45,10 @@ def figures(config: Any, results: Mapping[str, Results], world: DGP) -> list[Fig
     return drawn
 
 
-def _pairs(config: Any, world: DGP, num: int = 12) -> Figure:
-    """A strip of anchors over their positives."""
-    precision = bimodal_precision(config.dim, high=config.high, low=config.low)
-    drawn = world.sample(world.init(jax.random.key(config.seed), precision), jax.random.key(config.seed + 1), num)
-    rows = jnp.stack(drawn.observations).reshape(2, num, SIDE, SIDE)
-    image = np.asarray(rows).transpose(0, 2, 1, 3).reshape(2 * SIDE, num * SIDE)
+def _pairs(pairs: np.ndarray) -> Figure:
+    """A strip of anchors over their positives, [2, SHOWN, pixels]."""
+    rows = pairs.reshape(2, SHOWN, SIDE, SIDE)
+    image = rows.transpose(0, 2, 1, 3).reshape(2 * SIDE, SHOWN * SIDE)
     figure, axes = canvas((7.2, 1.5), "")
     axes.imshow(1 - image, cmap="gray", vmin=0, vmax=1)
     axes.grid(visible=False)

@@ -4,12 +4,10 @@ import dataclasses
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.aninfonce import decoder
-from experiments.aninfonce.digits_decoder import trained_decoder
 from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 
@@ -17,17 +15,7 @@ SMOKE = decoder.PRESETS["smoke"]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """An empty cache for the generator, never the user's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        trained_decoder.cache_clear()
-        yield
-        trained_decoder.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def outcome(cache, tmp_path_factory):
+def outcome(tmp_path_factory):
     options = Options(workdir=tmp_path_factory.mktemp("run"), mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
     return run_experiment(decoder, "aninfonce/decoder", "smoke", options=options)
 
@@ -67,12 +55,26 @@ def test_report_shows_the_world(outcome):
     assert json.loads((folder / "summary.json").read_text())["failed_at"]["pixels"] == [0, 0]
 
 
-def test_pixels_are_read_out_as_least_squares_would(cache):
+@pytest.mark.slow
+def test_all_seeds_see_the_one_generator(outcome):
+    pairs = outcome.results["aninfonce"].kept("pairs")
+    assert pairs.shape == (SMOKE.num_seeds, 2, 12, 28 * 28) and pairs.min() > 0 and pairs.max() < 1
+    weights = [jax.tree.leaves(outcome.results[arm].state.truth["mixing"]) for arm in ("aninfonce", "infonce")]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one[0], one[1])
+    assert len(outcome.results["generator"].trials) == 1
+
+
+def test_pixels_are_read_out_as_least_squares_would():
     config = dataclasses.replace(SMOKE, objective="pixels", num_evaluate=2048)
     hparams = {"high": 25.0, "low": 5.0}
-    found = jax.jit(decoder.build(config))(jax.random.key(3), hparams)
+    generator = decoder.build(dataclasses.replace(config, objective="generator", num_steps=8)).init(
+        jax.random.key(0), {"learning_rate": 1e-3}
+    )
+    found = jax.jit(decoder.build(config))(jax.random.key(3), hparams, generator)
     world = decoder.world(config)
-    truth = world.init(jax.random.key(0), jnp.array([25.0, 25.0, 5.0, 5.0]))
+    truth = decoder._truth(config, world, jax.random.key(0), hparams, generator)
     samples = [world.sample(truth, jax.random.key(number), 2048) for number in (1, 2)]
     (x, z), (x_new, z_new) = ((np.asarray(s.observations[0]), np.asarray(s.latents[0])) for s in samples)
     mean = x.mean(axis=0)
@@ -98,4 +100,6 @@ def test_presets_are_honest_about_their_size():
     for name, config in decoder.PRESETS.items():
         assert config.evaluate_every % config.log_every == config.checkpoint_every % config.log_every == 0, name
     assert decoder.PRESETS["paper"].source == "mnist"
-    assert {arm.name for arm in decoder.arms(SMOKE)} == {"aninfonce", "infonce", "supervised", "pixels"}
+    assert {arm.name for arm in decoder.arms(SMOKE)} == {
+        "generator", "aninfonce", "infonce", "supervised", "pixels"
+    }  # fmt: skip

@@ -1,6 +1,10 @@
 """Four small papers stand for those to come: everything they need is in the core, and nothing of the core changes."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +97,40 @@ def test_an_arm_cannot_start_after_one_that_is_not_there(run_paper, monkeypatch,
     assert run_paper("finetune", "w") == 2
     assert "'finetune' starts after 'pretrain', wanted an arm before it: []" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
+
+
+def test_noise_resets_and_the_best_state_on_a_validation_split(run_paper, advances, tmp_path):
+    assert run_paper("resets", "whole") == 0
+    found = summary_of(tmp_path / "whole")["measured"]
+    last = {arm: rows_of(tmp_path / "whole", arm)[-1]["metrics"] for arm in ("plain", "noise", "resets")}
+    losses = {arm: metrics["validation/loss"] for arm, metrics in last.items()}
+    assert losses["plain"] != losses["noise"] and losses["plain"] != losses["resets"]  # both are wired in
+    stops = found["plain: stopped at"]
+    assert min(stops) > 0 and found["plain: accuracy at the best state"] != found["plain: accuracy at the last state"]
+    assert np.load(tmp_path / f"whole/plain/arrays/first layer@{max(map(int, stops))}.npy").shape == (3, 8, 32)
+    advances.clear()
+    advances.stop_at = 3
+    assert run_paper("resets", "cut", "--arm", "resets") == EXIT_INTERRUPTED
+    advances.stop_at = None
+    assert run_paper("resets", "cut", "--arm", "resets", "--resume") == 0
+    assert rows_of(tmp_path / "cut", "resets") == rows_of(tmp_path / "whole", "resets")
+    best = [summary_of(tmp_path / folder)["best"]["resets"] for folder in ("cut", "whole")]
+    assert best[0] == best[1]
+
+
+def test_trials_in_blocks_on_device_and_host_killed_and_resumed(run_paper, monkeypatch, tmp_path):
+    assert run_paper("independence", "whole") == 0
+    rows = rows_of(tmp_path / "whole")
+    assert len(rows) == 4 * 48 and {row["kind"] for row in rows} == {"trial"}
+    assert np.load(tmp_path / "whole/fisher 20/arrays/data@0.npy").shape == (48, 2, 20)
+    for arm, blocks in (("fisher 60", 2), ("spearman 20", 1)):
+        # Killed while a block is computed: no handler runs, nothing is tidied up.
+        words = [sys.executable, str(HERE / "small_papers_kill.py"), arm, str(blocks), str(tmp_path / arm)]
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+        ended = subprocess.run(words, env=environment, capture_output=True, text=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        done = json.loads((tmp_path / arm / arm / "blocks.json").read_text())["done"]
+        assert done == blocks * 16
+        assert run_paper("independence", arm, "--arm", arm, "--resume") == 0
+        found, wanted = ([row["metrics"]["p"] for row in rows_of(tmp_path / f, arm)] for f in (arm, "whole"))
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)  # the killed one had one device, not eight

@@ -45,3 +45,10 @@ def test_every_group_has_the_optimiser_of_its_name():
 def test_bad_input_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_group_that_the_parameters_lack_is_left_out():
+    params = {"a": jnp.ones(2)}
+    both = per_group({"a": optax.sgd(0.5), "b": optax.adam(1.0)})
+    updates, _ = both.update({"a": jnp.full(2, 2.0)}, both.init(params), params)
+    np.testing.assert_array_equal(updates["a"], -1.0)
