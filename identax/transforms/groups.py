@@ -15,7 +15,7 @@ def per_group(transforms: Mapping[str, optax.GradientTransformation]) -> optax.G
     def labels(params: Any):
         if not isinstance(params, Mapping) or not params.keys() <= transforms.keys():
             found = sorted(params) if isinstance(params, Mapping) else type(params).__name__
-            raise ValueError(f"per_group: found parameters {found}, wanted a dict with names out of {sorted(transforms)}")
+            raise ValueError(f"per_group: found parameters {found}, wanted a dict of {sorted(transforms)}")
         return {name: name for name in params}
 
     groups: dict[Any, Any] = dict(transforms)
