@@ -115,7 +115,7 @@ def contrastive_anchors(
         return {"mixing": mixing.init(stream(key, "world")), **laws}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
-        check_num("contrastive_anchors", num)
+        check_count("contrastive_anchors", "num", num)
         z = truth["marginal"].marginal(stream(key, "anchor"), num, space, center)
         return Sample(latents=z, observations=mixing.apply(truth["mixing"], z))
 
