@@ -157,7 +157,7 @@ def test_the_noisy_motor_is_found_where_pairs_are_biased(x64, sd):
         ({"observations": np.full((3, 9, 2), np.nan)}, "non-finite"),
         ({"start": (np.eye(2), np.eye(2))}, "2 parts"),
         ({"start": (np.eye(3), np.eye(2), 0.1)}, "start of shapes"),
-        ({"start": (np.eye(2), np.eye(2), 0.0)}, "wanted positive"),
+        ({"start": (np.eye(2), np.eye(2), 0.0)}, "noise variance=0.0, wanted a positive"),
         ({"start": (3e200 * np.eye(2), np.eye(2), 0.1)}, "wanted a finite one"),
         ({"initial": "statoinary"}, "did you mean 'stationary'"),
         ({"max_iterations": 0}, "wanted at least 1"),
