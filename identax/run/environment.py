@@ -1,6 +1,7 @@
 """Where a run took place, and the compilation cache that makes the next one start sooner."""
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
@@ -27,7 +28,7 @@ def describe_environment() -> dict[str, Any]:
     from that commit; None when there is no commit).
     """
     kinds = [device.device_kind for device in jax.devices()]
-    commit, dirty = _source_commit()
+    commit, dirty = _commit_of_this_process()
     return {
         "time_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -91,6 +92,12 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+@functools.cache
+def _commit_of_this_process() -> tuple[str | None, bool | None]:
+    # Once: what runs is what was imported, and an experiment asks for every arm.
+    return _source_commit()
 
 
 def _source_commit() -> tuple[str | None, bool | None]:

@@ -31,6 +31,8 @@ class Progressed(NamedTuple):
 _CACHE: dict[tuple, Any] = {}  # compiled programs of this process, the one used last at the end
 _CACHE_SIZE = 64
 _LEVEL = "xla_backend_optimization_level"
+LONG_RUN = 10_000
+"""A run of so many steps or more compiles its steps at XLA's own level; see `compiler_options`."""
 
 
 class Programs:
@@ -38,10 +40,14 @@ class Programs:
 
     A signature is shapes, dtypes and shardings: other seeds, learning rates or DGP parameters never recompile.
     `compile_seconds` counts tracing and compiling, apart from running; `on_phase(text)` hears about it.
+    `num_steps` is how many steps the run has in all: those of a `LONG_RUN` are compiled for speed.
     """
 
-    def __init__(self, study: Study, mesh: Mesh, how: TrialMap, on_phase: Callable[[str], None]) -> None:
+    def __init__(
+        self, study: Study, mesh: Mesh, how: TrialMap, on_phase: Callable[[str], None], *, num_steps: int = 0
+    ) -> None:
         self.study, self._mesh, self._how, self._on_phase = study, mesh, how, on_phase
+        self._long = num_steps >= LONG_RUN
         self.events = study.events
         self.compile_seconds = 0.0
 
@@ -76,14 +82,15 @@ class Programs:
         study = self.study
         own = {_start: study.init, _evaluate: study.evaluate, _keep: study.keep, _choose: None, _intervene: None}
         part = own.get(make, study)
-        name = (make, part, self._mesh, self._how, static, signature, *_numerics())
+        options = compiler_options(fast=self._long and make is _advance)
+        name = (make, part, self._mesh, self._how, static, signature, *options.items(), *_numerics())
         if name not in _CACHE:
             self._on_phase(COMPILING)
             begin = time.perf_counter()
             with jax.set_mesh(self._mesh):
                 lowered = make(study, self._mesh, self._how, *static).lower(*args)
                 alike = (_intervene, self._mesh, signature, *_numerics()) if make is _intervene else None
-                _CACHE[name] = _compiled(lowered, alike)
+                _CACHE[name] = _compiled(lowered, alike, options)
             self.compile_seconds += time.perf_counter() - begin
             while len(_CACHE) > _CACHE_SIZE:
                 _CACHE.pop(next(iter(_CACHE)))
@@ -92,12 +99,12 @@ class Programs:
         return _CACHE[name](*args)
 
 
-def _compiled(lowered: Any, alike: tuple | None) -> Any:
+def _compiled(lowered: Any, alike: tuple | None, options: dict[str, int]) -> Any:
     """Compiles, or takes the program that one of the same text, among those `alike`, was compiled to."""
     if alike is None:
-        return lowered.compile(compiler_options())
+        return lowered.compile(options)
     name = (*alike, program_text(lowered))
-    _CACHE[name] = _CACHE.pop(name, None) or lowered.compile(compiler_options())
+    _CACHE[name] = _CACHE.pop(name, None) or lowered.compile(options)
     return _CACHE[name]
 
 
@@ -106,14 +113,15 @@ def _numerics() -> tuple[Any, Any]:
     return jnp.zeros(()).dtype, jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def compiler_options() -> dict[str, int]:
+def compiler_options(*, fast: bool = False) -> dict[str, int]:
     """On a CPU, level 1 of LLVM's optimisations unless XLA_FLAGS or jax_disable_most_optimizations say otherwise.
 
-    At XLA's own level, 3, compiling takes 1.5 to 3.5 times as long (it unrolls the samplers' short loops), and steps
-    are no faster: contrastive, cross-entropy and image experiments make as many a second at either.
+    At XLA's own level, 3, compiling takes 1.2 to 3.5 times as long: LLVM unrolls short inner loops. With AVX-512 steps
+    over short vectors are up to 8 % faster for it, which some thousand of them do not win back; `fast` leaves a program
+    at that level. The numbers of the two differ by rounding.
     """
     chosen = _LEVEL in os.environ.get("XLA_FLAGS", "") or jax.config.read("jax_disable_most_optimizations")
-    return {} if chosen or jax.default_backend() != "cpu" else {_LEVEL: 1}
+    return {} if fast or chosen or jax.default_backend() != "cpu" else {_LEVEL: 1}
 
 
 def _start(study: Study, mesh: Mesh, how: TrialMap):

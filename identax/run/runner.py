@@ -111,7 +111,7 @@ def run(
     found = _newest(checkpoints, folder) if resume else None
     start_step = 0 if found is None else found[0]
     with Progress(num_steps, title=title, enabled=progress, start_step=start_step) as display, StopRequest() as stop:
-        programs = Programs(study, mesh, trial_map, display.phase)
+        programs = Programs(study, mesh, trial_map, display.phase, num_steps=num_steps)
         session = Session(
             programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, list(sinks), display, before,
             failed_before,

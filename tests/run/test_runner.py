@@ -10,7 +10,7 @@ import pytest
 from regression import regression_study, same_rows, same_trees
 
 from identax.rng import stream
-from identax.run import Results, make_mesh, run
+from identax.run import Results, make_mesh, program, run
 from identax.run.records import read_rows
 from identax.study import Study, Trials, gradient_study
 
@@ -301,3 +301,18 @@ def test_cpu_programs_compile_at_level_1_unless_told_otherwise(monkeypatch, flag
     finally:
         jax.config.update("jax_disable_most_optimizations", before)
     assert found and all(options == wanted for options in found)
+
+
+def test_a_long_run_compiles_its_steps_and_nothing_else_at_xlas_own_level(monkeypatch):
+    found, compile_ = [], jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda lowered, options: found.append(options) or compile_(lowered, options)
+    )
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(program, "LONG_RUN", 4)
+    study, level = regression_study(), {"xla_backend_optimization_level": 1}
+    short = train(study, num_steps=2, log_every=2)
+    assert found == [level] * 3, "start, evaluation, steps"
+    long = train(study, num_steps=4, log_every=2)
+    assert found == [level] * 3 + [{}], "the steps again, of the same study and length"
+    np.testing.assert_allclose(long.train["loss"][:, :2], short.train["loss"], rtol=1e-5)
