@@ -15,6 +15,8 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 # The second: a program is compiled in one piece, which for small ones takes a sixth less.
 _FLAGS = ["--xla_force_host_platform_device_count=8", "--xla_cpu_parallel_codegen_split_count=1"]
+# As identax.run does, but many tests make arrays before anything imports it.
+_FLAGS.append("--xla_cpu_enable_concurrency_optimized_scheduler=false")
 if "--quick-compile" in sys.argv:  # pytest's workers inherit the variable
     _FLAGS.append("--xla_backend_optimization_level=1")
 for _flag in _FLAGS:

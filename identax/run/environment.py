@@ -1,10 +1,11 @@
-"""Where a run took place, and the compilation cache that makes the next one start sooner."""
+"""Where a run took place, the flag that keeps the CPU backend from hanging, and the compilation cache."""
 
 import datetime
 import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import tempfile
 import warnings
@@ -17,6 +18,11 @@ CACHE_VARIABLE = "IDENTAX_COMPILATION_CACHE"
 _OFF = {"off", "0", "false", "no", "none"}
 _PACKAGES = ("identax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _MIN_COMPILE_SECONDS = 0.5
+SCHEDULER = "xla_cpu_enable_concurrency_optimized_scheduler"
+# An unknown word in XLA_FLAGS ends the process, so only versions of jaxlib that were seen to know it get it.
+_KNOWN_SINCE, _KNOWN_UNTIL = (0, 10, 0), (0, 12, 0, 1)
+_SAFE_SINCE = (0, 11, 2)
+_warned = False
 
 
 def describe_environment() -> dict[str, Any]:
@@ -43,6 +49,50 @@ def describe_environment() -> dict[str, Any]:
         "commit": commit,
         "dirty": dirty,
     }
+
+
+def avoid_cpu_hang(*, warn: bool = True) -> None:
+    """Switches off XLA's CPU scheduler for independent operations, with which programs can stop for ever.
+
+    Adds `--xla_cpu_enable_concurrency_optimized_scheduler=false` to XLA_FLAGS, unless they name that flag (the user's
+    value wins), JAX was told to use other platforms only, or this jaxlib is newer than those known to have the flag.
+    The flags are read when the first device is asked for, so this has to come earlier; importing `identax.run` does
+    it. Afterwards nothing can be done: with `warn`, that is one `RuntimeWarning` per process, on a CPU with jaxlib
+    older than 0.11.2. Backends of other platforms know the flag and ignore it. `docs/reliability.md` has the counts.
+    """
+    global _warned
+    flags, jaxlib = os.environ.get("XLA_FLAGS", ""), _version("jaxlib") or ""
+    version = _numbers(jaxlib)
+    if SCHEDULER in flags or not _KNOWN_SINCE <= version <= _KNOWN_UNTIL:
+        return
+    if not _backend_runs():
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        if not platforms or "cpu" in platforms.split(","):
+            os.environ["XLA_FLAGS"] = f"{flags} --{SCHEDULER}=false".strip()
+    elif warn and not _warned and version < _SAFE_SINCE and jax.default_backend() == "cpu":
+        _warned = True
+        warnings.warn(
+            f"JAX's CPU backend was started before identax.run was imported, and jaxlib {jaxlib} can stop "
+            f"for ever: import identax.run before the first array is made, or set XLA_FLAGS=--{SCHEDULER}=false",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _backend_runs() -> bool:
+    """Says whether a device has been asked for in this process: JAX then refuses to change this setting."""
+    name = "jax_cpu_get_local_topology_timeout_minutes"
+    before = getattr(jax.config, name)
+    try:
+        jax.config.update(name, before + 1)
+    except RuntimeError:
+        return True
+    jax.config.update(name, before)
+    return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:4])
 
 
 def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path | None:

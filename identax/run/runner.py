@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from identax.run import guard, phases
 from identax.run.blocks import TrialSession, find_done, make_blocks
 from identax.run.checkpoint import Checkpoints
-from identax.run.environment import describe_environment, enable_compilation_cache
+from identax.run.environment import avoid_cpu_hang, describe_environment, enable_compilation_cache
 from identax.run.interrupt import StopRequest
 from identax.run.loader import Feed
 from identax.run.mesh import TrialMap, agree, exchange, make_mesh, padded_size, place
@@ -80,6 +80,7 @@ def run(
     if len(trials) == 0:
         raise ValueError("run: found 0 trials, wanted at least 1")
     _check_kind(study, num_steps, block_size, batches)
+    avoid_cpu_hang()
     enable_compilation_cache()
     mesh = make_mesh() if mesh is None else mesh
     if not isinstance(study, Study):

@@ -145,3 +145,63 @@ def test_unwritable_directory_is_a_warning_and_no_cache(settings, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert enable_compilation_cache(tmp_path / "good") is not None
+
+
+_SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
+_TRIAL = """
+def trial(key, hparams):
+    return {"x": jax.random.normal(key)}
+for _ in range(2):
+    identax.run.run(trial, Trials.grid(num_seeds=1), progress=False)
+print(os.environ["XLA_FLAGS"])
+"""
+_EARLY = "import os, jax, identax.run\nfrom identax.study import Trials\n" + _TRIAL
+_LATE = "import os, jax\njax.devices()\nimport identax.run\nfrom identax.study import Trials\n" + _TRIAL
+
+
+def _flags(code, flags=""):
+    """XLA_FLAGS at the end of a process that ran `code`, and what it warned of."""
+    variables = {**os.environ, "JAX_PLATFORMS": "cpu", environment.CACHE_VARIABLE: "off", "XLA_FLAGS": flags}
+    command = [sys.executable, "-W", "always::RuntimeWarning", "-c", code]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+def test_importing_the_runner_switches_the_scheduler_off_before_the_backend_starts():
+    assert _flags(_EARLY, "--xla_backend_optimization_level=0") == (
+        f"--xla_backend_optimization_level=0 {_SCHEDULER}=false",
+        "",
+    ), "once, behind the user's flags"
+    assert _flags("import os, experiments.__main__; print(os.environ['XLA_FLAGS'])") == (f"{_SCHEDULER}=false", "")
+
+
+def test_late_import_changes_nothing_and_warns_once_where_it_can_hang():
+    flags, warned = _flags(_LATE)
+    assert flags == "", "a flag that came too late would tell the next process that all is well"
+    can_hang = environment._numbers(jaxlib.__version__) < (0, 11, 2)
+    assert warned.count("RuntimeWarning") == can_hang, warned
+    if can_hang:
+        assert f"XLA_FLAGS={_SCHEDULER}=false" in warned
+
+
+@pytest.mark.parametrize(("code", "flags"), [(_EARLY, f"{_SCHEDULER}=true"), (_LATE, f"{_SCHEDULER}=false")])
+def test_the_users_own_choice_of_scheduler_stays(code, flags):
+    assert _flags(code, flags) == (flags, "")
+
+
+@pytest.mark.parametrize(
+    ("version", "platforms", "added"),
+    [("0.10.0", "", True), ("0.12.0.1", "cuda,cpu", True), ("0.10.2", "cuda", False), ("0.12.1", "", False)],
+)
+def test_flag_is_for_cpus_and_known_versions(monkeypatch, version, platforms, added):
+    monkeypatch.setattr(environment, "_version", lambda package: version)
+    monkeypatch.setattr(environment, "_backend_runs", lambda: False)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    before = jax.config.jax_platforms
+    try:
+        jax.config.update("jax_platforms", platforms)
+        environment.avoid_cpu_hang()
+    finally:
+        jax.config.update("jax_platforms", before)
+    assert os.environ["XLA_FLAGS"] == (f"{_SCHEDULER}=false" if added else "")
