@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.contrastive_ica.matrix import HEADS, Cell, Config, check
-from experiments.contrastive_ica.worlds import FLAT, SPACES, fitted_temperature
+from experiments.contrastive_ica.matrix import Cell, Config, check
+from experiments.contrastive_ica.worlds import SPACES, fitted_temperature, power_law
 from identax.assumptions import ContrastiveObjective, ContrastiveWorld, Report, contrastive_report
 from identax.checks import check_choice
 from identax.experiment import Arm
@@ -15,21 +15,20 @@ from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.run import Results
 
-_ROOT2 = 2**0.5
 POSITIVES: Mapping[str, Mapping[str, Any]] = {
     "vMF 1": {"conditional": "vmf", "conditional_scale": 1.0},
     "vMF 10": {"conditional": "vmf", "conditional_scale": 10.0},
-    "Laplace": {"conditional_p": 1.0, "conditional_scale": 0.05},
-    "Normal": {"conditional_p": 2.0, "conditional_scale": 0.05 * _ROOT2},
-    "GenNorm3": {"conditional_p": 3.0, "conditional_scale": 0.05},
-    "Normal 1": {"conditional_p": 2.0, "conditional_scale": _ROOT2},
+    "Laplace": {"conditional": "laplace", "conditional_scale": 0.05},
+    "Normal": {"conditional": "normal", "conditional_scale": 0.05},
+    "GenNorm3": {"conditional": "generalized_normal", "conditional_scale": 0.05, "conditional_p": 3.0},
+    "Normal 1": {"conditional": "normal", "conditional_scale": 1.0},
 }
 """conditionals by name: kappa for vMF; otherwise scale 0.05 (Normal: standard deviation) unless a number says else"""
 
 MARGINALS: Mapping[str, Mapping[str, Any]] = {
-    "uniform": {"marginal_scale": FLAT},
-    "Normal 1": {"marginal_center": 1.0, "marginal_scale": _ROOT2},
-    "Laplace 1": {"marginal_center": 1.0, "marginal_p": 1.0, "marginal_scale": 1.0},
+    "uniform": {"marginal": "uniform"},
+    "Normal 1": {"marginal": "normal", "marginal_scale": 1.0},
+    "Laplace 1": {"marginal": "laplace", "marginal_scale": 1.0},
 }
 """marginals by name, around e_1 on a sphere and around 0 elsewhere"""
 
@@ -67,19 +66,13 @@ def cell(config: Config, space: str, positives: str, model: str, marginal: str =
         check_choice("contrastive_ica", what, name, tuple(known))
     chosen = dict(MODELS[model])
     chosen["head"] = config.box_head if chosen["head"] == "learnable_box" else chosen["head"]
-    numbers = dict(zip(("on_sphere", "low", "high"), SPACES[space], strict=True))
-    numbers |= dict(zip(("head_sphere", "head_box", "head_learned"), HEADS[chosen["head"]], strict=True))
-    named = {"space": space, **numbers, **MARGINALS[marginal], **POSITIVES[positives], **chosen}
-    if space != "sphere":
-        named["marginal_center"] = 0.0
-    elif marginal == "uniform":
-        named["marginal_scale"] = 1.0  # any: around 0 every width is uniform once projected
+    named = {"space": space, **MARGINALS[marginal], **POSITIVES[positives], **chosen}
     made = Cell(**{**dataclasses.asdict(config), **_sizes(config, space, positives, model), **named})
     made = dataclasses.replace(made, schedule_steps=float(made.num_steps))
     check(made)
     if config.temperatures == "one" or made.objective == "supervised":
         return made
-    near = made.objective == "infonce" and made.conditional == "power"
+    near = made.objective == "infonce" and made.conditional != "vmf"
     narrow = config.sphere_press if marginal == "uniform" else _POINT_PRESS
     press = narrow if near else _PRESSED.get((positives, model), 1.0)
     early = _EARLY if (positives, model) == _LIKES_BLENDS else {}
@@ -96,7 +89,7 @@ def fast_temperature(made: Cell) -> float:
         return 1.0 if made.conditional == "vmf" else _SPHERE_TEMPERATURE
     if made.conditional == "vmf":
         raise ValueError("contrastive_ica: found vMF positives with an Lp loss, wanted temperatures='one'")
-    return fitted_temperature(made.conditional_p, made.conditional_scale, made.loss_p)
+    return fitted_temperature(*power_law(made), made.loss_p)
 
 
 def _sizes(config: Config, space: str, positives: str, model: str) -> dict[str, int]:
@@ -112,7 +105,7 @@ def _sizes(config: Config, space: str, positives: str, model: str) -> dict[str, 
         sizes["batch_size"] = config.weak_batch_size
     if (positives, model) == ("GenNorm3", "box L1"):
         sizes["num_steps"] = config.num_pressed_steps
-    elif positives in ("vMF 1", "GenNorm3") or model.startswith("box"):
+    elif positives in ("vMF 1", "GenNorm3") or MODELS[model]["head"] == "learnable_box":
         sizes["num_steps"] = config.num_long_steps
     return sizes
 
@@ -125,16 +118,15 @@ def premises(arms: Sequence[Arm]) -> Mapping[str, Report]:
 def _report(made: Cell) -> Report:
     names = {"sphere": "sphere", "box": "box", "unbounded": "euclidean"}
     vmf = made.conditional == "vmf"
-    flat = made.marginal_center == 0 if made.space == "sphere" else made.marginal_scale >= FLAT
-    marginal = "uniform" if flat else f"power law, p={made.marginal_p:g}, scale={made.marginal_scale:.3g}"
-    if made.marginal == "vmf" and made.marginal_scale > 0:
-        marginal = f"von Mises-Fisher, kappa={made.marginal_scale:g}"
+    flat = made.marginal == "uniform" or (made.marginal == "vmf" and made.marginal_scale == 0)
+    name = {"normal": "normal, standard deviation", "laplace": "Laplace, scale", "vmf": "von Mises-Fisher, kappa"}
+    marginal = "uniform" if flat else f"{name[made.marginal]} {made.marginal_scale:g}"
     world = ContrastiveWorld(
         names[made.space],
         made.dim,
         marginal=marginal,
         precision=(made.conditional_scale,) * made.dim if vmf else None,
-        p=None if vmf else made.conditional_p,
+        p=None if vmf else power_law(made)[0],
         exact=vmf or made.space != "sphere",
     )
     output = "euclidean" if made.head == "none" else made.head.removeprefix("learnable_")

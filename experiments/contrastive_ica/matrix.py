@@ -1,16 +1,13 @@
 """One cell of contrastive ICA's matrix: true space x marginal x conditional x model space x loss, and how it trains.
 
-Zimmermann et al., "Contrastive Learning Inverts the Data Generating Process", ICML 2021. All laws of the paper but
-the von Mises-Fisher one are generalised normals, truncated to a box or projected to a sphere,
-
-    p(z+ | z) proportional to exp(-sum_j |(z+_j - z_j) / scale|^p),    Laplace p=1, Normal(std) p=2, scale=sqrt(2) std,
-
-so space, marginal, conditional and the model's head are all traced numbers. Cells of one shape and one loss are one
-compiled program, and its start and evaluation serve all losses.
+Zimmermann et al., "Contrastive Learning Inverts the Data Generating Process", ICML 2021. Space, marginal, conditional,
+head and loss are choices, so cells that differ in one of them train as programs of their own; concentrations, scales,
+temperatures and rates are traced numbers. A start serves all cells of one size, an evaluation all losses.
 """
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -23,15 +20,13 @@ from identax.dgp import random_invertible_mlp
 from identax.experiment import RunConfig
 from identax.losses import infonce, lp_infonce
 from identax.metrics import linear_r2, mcc
-from identax.models import mlp, normalize
+from identax.models import mlp
+from identax.models.mlp import HEADS
 from identax.rng import stream
 from identax.study import Study, gradient_study
 
 TRACED = (
     *worlds.TRACED,
-    "head_sphere",
-    "head_box",
-    "head_learned",
     "temperature",
     "press",
     "learning_rate",
@@ -42,14 +37,6 @@ TRACED = (
 )
 """Numeric fields of `Cell` that become traced hyper-parameters: cells that differ in them share their programs."""
 
-HEADS = {
-    "none": (0.0, 0.0, 0.0),
-    "sphere": (1.0, 0.0, 0.0),
-    "learnable_sphere": (1.0, 0.0, 1.0),
-    "box": (0.0, 1.0, 0.0),
-    "learnable_box": (0.0, 1.0, 1.0),
-}
-"""head -> (head_sphere, head_box, head_learned)"""
 OBJECTIVES = ("infonce", "lp_infonce", "supervised")
 
 
@@ -92,28 +79,20 @@ class Config(RunConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell(Config):
-    """One cell: what is true and what is assumed. `worlds` explains the first numbers, `HEADS` the head's.
+    """One cell: what is true and what is assumed; `worlds` explains the laws, `mlp` the heads."""
 
-    `space` and `head` name what the numbers say, for checks and reports.
-    """
-
-    space: str = "box"
-    on_sphere: float = 0.0
-    low: float = 0.0
-    high: float = 1.0
-    marginal: Literal["power", "vmf"] = "power"
-    marginal_center: float = 0.0
-    marginal_p: float = 2.0
-    marginal_scale: float = worlds.FLAT
-    conditional: Literal["power", "vmf"] = "power"
-    conditional_p: float = 1.0
+    space: Literal["sphere", "box", "unbounded"] = "box"
+    marginal: Literal["uniform", "normal", "laplace", "vmf"] = "uniform"
+    marginal_scale: float = 1.0
+    """standard deviation, b of Laplace or kappa; of no meaning for a uniform marginal"""
+    conditional: Literal["vmf", "normal", "laplace", "generalized_normal"] = "laplace"
     conditional_scale: float = 0.05
+    """kappa, standard deviation, b of Laplace or alpha of the generalised normal"""
+    conditional_p: float = 3.0
+    """of the generalised normal alone"""
     objective: Literal["infonce", "lp_infonce", "supervised"] = "lp_infonce"
     loss_p: int = 1
-    head: str = "none"
-    head_sphere: float = 0.0
-    head_box: float = 0.0
-    head_learned: float = 0.0
+    head: Literal["none", "sphere", "learnable_sphere", "box", "learnable_box"] = "none"
     temperature: float = 1.0
     schedule_steps: float = 1.0
     """`num_steps`, as a number the schedules read: cells of different length then share their programs"""
@@ -130,7 +109,7 @@ def check(cell: Cell) -> None:
     """Raises `ValueError` for a combination of space, laws, objective and head that does not exist."""
     worlds.check(cell)
     check_choice("contrastive_ica", "objective", cell.objective, OBJECTIVES)
-    check_choice("contrastive_ica", "head", cell.head, tuple(HEADS))
+    check_choice("contrastive_ica", "head", cell.head, HEADS)
     if cell.objective == "infonce" and "sphere" not in cell.head:
         raise ValueError(
             f"contrastive_ica: found objective='infonce' with head={cell.head!r}, wanted a sphere:"
@@ -142,85 +121,73 @@ def check(cell: Cell) -> None:
         raise ValueError(f"contrastive_ica: found head={cell.head!r} on latents in {cell.space!r}, wanted another")
 
 
-def build(cell: Cell) -> Study:
-    """Sampler, encoder, loss, optimiser and metrics of one trial of a cell; cells of one shape give the same study.
+_START = ("dim", "pool_size", "hidden", "schedule")  # the optimiser's state counts steps if its rate has a schedule
+_EVALUATION = ("dim", "pool_size", "hidden", "space", "marginal", "head", "num_evaluate")
+_STEP = (*_EVALUATION, "schedule", "conditional", "objective", "loss_p", "batch_size", "scheme")
 
-    Metrics of an evaluation: linear R2 and MCC of the embedding, and of the observations themselves ("identity").
+
+def build(cell: Cell) -> Study:
+    """Sampler, encoder, loss, optimiser and metrics of one trial of a cell.
+
+    Cells that differ in nothing that a part depends on (start, step, evaluation) get the same one, so that it compiles
+    once. Metrics of an evaluation: linear R2 and MCC of the embedding, and of the observations themselves ("identity").
     Raises `ValueError` as `check`.
     """
     check(cell)
-    unused = {"loss_p": 0} if cell.objective != "lp_infonce" else {}
-    unused |= {"conditional": "power"} if cell.objective == "supervised" else {}
-    kept = ("dim", "batch_size", "pool_size", "hidden", "scheme", "schedule", "num_evaluate")
-    kept += ("marginal", "conditional", "objective", "loss_p")
-    shape = dataclasses.replace(Cell(**{name: getattr(cell, name) for name in kept}), **unused)
-    common = _common(dataclasses.replace(shape, objective="", loss_p=0, conditional="", batch_size=0))
-    return _study(shape, common)
+    # A radius or size that is learned is in the state; other heads add nothing to it.
+    stateful = {"head": cell.head} if cell.head.startswith("learnable") else {}
+    start, evaluation = _composed(cell, _START, **stateful), _composed(cell, _EVALUATION)
+    return _composed(cell, _STEP)._replace(init=start.init, evaluate=evaluation.evaluate)
+
+
+def _composed(cell: Cell, fields: Sequence[str], **more: Any) -> Study:
+    return _compose(Cell(**{name: getattr(cell, name) for name in fields}, **more))
 
 
 @functools.lru_cache
-def _common(shape: Cell) -> Study:
-    """Start and evaluation, which the losses and conditionals share; its step is never run."""
-    return _compose(shape)
-
-
-@functools.lru_cache
-def _study(shape: Cell, common: Study) -> Study:
-    return _compose(shape)._replace(init=common.init, evaluate=common.evaluate)
-
-
 def _compose(cell: Cell) -> Study:
     mixing = random_invertible_mlp(cell.dim, pool_size=cell.pool_size)
-    encoder = mlp((*cell.hidden, cell.dim))
+    pairs, anchors = worlds.worlds(cell, mixing)
+    encoder = mlp((*cell.hidden, cell.dim), head=cell.head)
+    supervised = cell.objective == "supervised"
 
     def init(key, hparams):
-        params = {
-            "encoder": encoder.init(stream(key, "encoder"), jnp.zeros((1, cell.dim)))["params"],
-            "size": jnp.ones(cell.dim),
-            "radius": jnp.ones(()),
-        }
+        params = {"encoder": encoder.init(stream(key, "encoder"), jnp.zeros((1, cell.dim)))["params"]}
         return mixing.init(stream(key, "truth")), params, None
 
-    def sample(state, key):
-        z = worlds.anchors(state.hparams, stream(key, "anchor"), cell.batch_size, cell.dim, cell.marginal)
-        z_pos = worlds.positives(state.hparams, stream(key, "positive"), z, cell.conditional)
-        return z, mixing.apply(state.truth, z), mixing.apply(state.truth, z_pos)
+    def draw(world, state, key, num):
+        # The laws are put beside the weights here, not in `init`: then a start serves every law.
+        return world.sample({"mixing": state.truth, **worlds.laws(cell, state.hparams)}, key, num)
 
-    def embed(params, hparams, x):
-        return _head(params, hparams, encoder.apply({"params": params["encoder"]}, x)[0])
+    def sample(state, key):
+        drawn = draw(anchors if supervised else pairs, state, key, cell.batch_size)
+        return drawn.latents, drawn.observations
+
+    def embed(params, x):
+        return encoder.apply({"params": params["encoder"]}, x)[0]
 
     def loss(params, state, batch, key):
-        latents, x, x_pos = batch
-        z = embed(params, state.hparams, x)
-        if cell.objective == "supervised":
-            return jnp.square(z - latents).mean(axis=1), (None, {})
-        z_pos = embed(params, state.hparams, x_pos)
+        latents, x = batch
+        if supervised:
+            return jnp.square(embed(params, x) - latents).mean(axis=1), (None, {})
+        z, z_pos = (embed(params, one) for one in x)
         how = {"temperature": _temperature(state, cell), "scheme": cell.scheme}
         if cell.objective == "infonce":
             return infonce(z, z_pos, **how), (None, {})
         return lp_infonce(z, z_pos, p=cell.loss_p, **how), (None, {})
 
     def evaluate(state, key):
-        latents = worlds.anchors(state.hparams, key, cell.num_evaluate, cell.dim, cell.marginal)
-        x = mixing.apply(state.truth, latents)
+        drawn = draw(anchors, state, key, cell.num_evaluate)
         # One program scores both: the embedding, and the observations as they are.
-        codes = jnp.stack([embed(state.params, state.hparams, x), x])
-        r2 = jax.vmap(lambda code: linear_r2(code, latents))(codes)
-        found = jax.vmap(lambda code: mcc(latents, code))(codes)
+        codes = jnp.stack([embed(state.params, drawn.observations), drawn.observations])
+        r2 = jax.vmap(lambda code: linear_r2(code, drawn.latents))(codes)
+        found = jax.vmap(lambda code: mcc(drawn.latents, code))(codes)
         return {"R2": r2[0], "MCC": found[0], "identity R2": r2[1], "identity MCC": found[1]}
 
     def optimizer(hparams):
         return optax.adam(_rate(hparams, cell))
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
-
-
-def _head(params, hparams, x):
-    """The output space, chosen by numbers: elementwise maps, so computing all of them costs nothing."""
-    learned = hparams["head_learned"] > 0
-    size, radius = (jnp.where(learned, params[name], jnp.ones_like(params[name])) for name in ("size", "radius"))
-    boxed = jnp.where(hparams["head_box"] > 0, jax.nn.sigmoid(x) * size[None, :], x)
-    return jnp.where(hparams["head_sphere"] > 0, normalize(x, radius), boxed)
 
 
 def _temperature(state, cell: Cell):

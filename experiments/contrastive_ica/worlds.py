@@ -1,73 +1,85 @@
-"""The true spaces and laws of the matrix, all in one sampler whose choices are traced numbers.
-
-* a box [low, high]^n: laws truncated per coordinate; the whole space: bounds that are never met (`FAR`)
-* `on_sphere` > 0: no bounds, and draws projected to the unit sphere
-* marginal: around `marginal_center` * e_1 (0 or 1); a scale of `FLAT` is uniform on a box to float precision, and on a
-  sphere a normal law around 0 is uniform; or von Mises-Fisher around e_1 with kappa = `marginal_scale`, 0 uniform
-"""
+"""The true spaces and laws of the matrix: `contrastive_pairs` by the names of a cell, its numbers traced."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
-
 from identax.checks import check_choice
-from identax.dgp import Sphere, VonMisesFisher
-from identax.dgp.truncated import truncated_generalized_normal
-from identax.models import normalize
-
-TRACED = (
-    "on_sphere",
-    "low",
-    "high",
-    "marginal_center",
-    "marginal_p",
-    "marginal_scale",
-    "conditional_p",
-    "conditional_scale",
+from identax.dgp import (
+    DGP,
+    Box,
+    Euclidean,
+    GeneralizedNormal,
+    Laplace,
+    Mixing,
+    Normal,
+    Sphere,
+    Uniform,
+    VonMisesFisher,
+    contrastive_anchors,
+    contrastive_pairs,
 )
-FAR = 1e6
-FLAT = 1e6
-SPACES = {"sphere": (1.0, -FAR, FAR), "box": (0.0, 0.0, 1.0), "unbounded": (0.0, -FAR, FAR)}
-"""space -> (on_sphere, low, high)"""
+
+TRACED = ("marginal_scale", "conditional_scale", "conditional_p")
+SPACES = {"sphere": Sphere, "box": Box, "unbounded": Euclidean}
+MARGINALS = ("uniform", "normal", "laplace", "vmf")
+CONDITIONALS = ("vmf", "normal", "laplace", "generalized_normal")
+
+
+def law(kind: str, scale: Any, p: Any = 1.0) -> Any:
+    """A law by its name: `scale` is the standard deviation, b of Laplace, alpha of the generalised normal or kappa."""
+    return {
+        "uniform": lambda: Uniform(),
+        "normal": lambda: Normal(scale),
+        "laplace": lambda: Laplace(scale),
+        "generalized_normal": lambda: GeneralizedNormal(p, scale),
+        "vmf": lambda: VonMisesFisher(scale),
+    }[kind]()
+
+
+def laws(cell: Any, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Marginal and conditional of a cell with these numbers, as the truth of its world holds them."""
+    return {
+        "marginal": law(cell.marginal, numbers["marginal_scale"]),
+        "conditional": law(cell.conditional, numbers["conditional_scale"], numbers["conditional_p"]),
+    }
+
+
+def worlds(cell: Any, mixing: Mixing) -> tuple[DGP, DGP]:
+    """Pairs, and anchors alone, of a cell: marginals lie around e_1 on a sphere and around 0 elsewhere."""
+    space, kinds = SPACES[cell.space](cell.dim), laws(cell, dict.fromkeys(TRACED, 1.0))
+    pairs = contrastive_pairs(space, kinds["marginal"], kinds["conditional"], mixing)
+    return pairs, contrastive_anchors(space, kinds["marginal"], mixing)
 
 
 def check(cell: Any) -> None:
-    """Raises `ValueError` for an unknown space or a law that does not exist on it."""
+    """Raises `ValueError` for an unknown space or law, one that does not exist on the space, or numbers out of range.
+
+    Numbers that are not known yet (NaN) pass, and so does kappa = 0 of the marginal, which is uniform.
+    """
     check_choice("contrastive_ica", "space", cell.space, tuple(SPACES))
-    check_choice("contrastive_ica", "conditional", cell.conditional, ("power", "vmf"))
-    check_choice("contrastive_ica", "marginal", cell.marginal, ("power", "vmf"))
-    for part in ("conditional", "marginal"):
-        if getattr(cell, part) == "vmf" and cell.space != "sphere":
-            raise ValueError(f"contrastive_ica: found von Mises-Fisher {part} in {cell.space!r}, wanted a sphere")
-    if cell.space == "unbounded" and cell.marginal_scale >= FLAT:
-        raise ValueError("contrastive_ica: found a uniform marginal on the unbounded space, wanted one that exists")
-    if min(cell.marginal_p, cell.conditional_p) < 1:
-        raise ValueError(
-            f"contrastive_ica: found exponents {cell.marginal_p} and {cell.conditional_p}, wanted at least 1"
-        )
-    uniform = cell.marginal == "vmf" and cell.marginal_scale == 0
-    if min(cell.marginal_scale + uniform, cell.conditional_scale) <= 0:
-        raise ValueError(
-            f"contrastive_ica: found scales {cell.marginal_scale} and {cell.conditional_scale}, wanted > 0"
-        )
+    check_choice("contrastive_ica", "marginal", cell.marginal, MARGINALS)
+    check_choice("contrastive_ica", "conditional", cell.conditional, CONDITIONALS)
+    numbers = {name: getattr(cell, name) for name in TRACED}
+    numbers = {name: 1.0 if math.isnan(value) else value for name, value in numbers.items()}
+    if cell.marginal == "vmf" and numbers["marginal_scale"] == 0:
+        numbers["marginal_scale"] = 1.0
+    for one in laws(cell, numbers).values():
+        one.check(SPACES[cell.space](cell.dim))
 
 
-def anchors(numbers: Any, key: Key[Array, ""], num: int, dim: int, marginal: str = "power") -> Float[Array, "num dim"]:
-    """Draws `num` anchors z: "vmf" around e_1 with kappa = `marginal_scale`, or the power law of the numbers."""
-    if marginal == "vmf":
-        pole = jnp.zeros((num, dim)).at[:, 0].set(1.0)
-        return VonMisesFisher(numbers["marginal_scale"]).sample(key, pole, Sphere(dim))
-    center = jnp.zeros((num, dim)).at[:, 0].set(numbers["marginal_center"])
-    return _draw(numbers, key, center, numbers["marginal_p"], numbers["marginal_scale"])
+def power_law(cell: Any) -> tuple[float, float]:
+    """Exponent p and scale of the conditional as exp(-sum_j |(z+_j - z_j) / scale|^p): Normal(std) has sqrt(2) std.
 
-
-def positives(numbers: Any, key: Key[Array, ""], z: Float[Array, "N n"], conditional: str) -> Float[Array, "N n"]:
-    """Draws z+ around every row of z: "vmf" with kappa = `conditional_scale`, or the power law of the numbers."""
-    if conditional == "vmf":
-        return VonMisesFisher(numbers["conditional_scale"]).sample(key, z, Sphere(z.shape[1]))
-    return _draw(numbers, key, z, numbers["conditional_p"], numbers["conditional_scale"])
+    Raises `ValueError` for von Mises-Fisher, which is no such law.
+    """
+    if cell.conditional == "vmf":
+        raise ValueError("contrastive_ica: found a von Mises-Fisher conditional, wanted a generalised normal one")
+    return {
+        "laplace": (1.0, cell.conditional_scale),
+        "normal": (2.0, 2**0.5 * cell.conditional_scale),
+        "generalized_normal": (cell.conditional_p, cell.conditional_scale),
+    }[cell.conditional]
 
 
 def fitted_temperature(conditional_p: float, scale: float, loss_p: float) -> float:
@@ -79,12 +91,3 @@ def fitted_temperature(conditional_p: float, scale: float, loss_p: float) -> flo
     """
     q = conditional_p
     return loss_p * scale**loss_p * math.gamma((loss_p + 1) / q) / math.gamma(1 / q)
-
-
-def _draw(numbers, key, center, p, scale):
-    """center + scale * noise, noise with density prop. to exp(-|.|^p), truncated to the bounds, then projected."""
-    flat = center.T.reshape(-1)  # the long axis innermost: random numbers are then several times faster
-    noise = truncated_generalized_normal(key, (numbers["low"] - flat) / scale, (numbers["high"] - flat) / scale, p)
-    drawn = jnp.clip(flat + scale * noise, numbers["low"], numbers["high"])
-    drawn = drawn.reshape(center.shape[::-1]).T
-    return jnp.where(numbers["on_sphere"] > 0, normalize(drawn), drawn)

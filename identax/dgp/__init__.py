@@ -39,7 +39,13 @@ from identax.dgp.lti_environments import (
 from identax.dgp.lti_plants import dc_motor, spring_mass_damper
 from identax.dgp.lti_system import Environments, LinearSystem, variability_matrix
 from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
-from identax.dgp.pairs import anisotropic_pairs, bimodal_precision, contrastive_pairs, linear_precision
+from identax.dgp.pairs import (
+    anisotropic_pairs,
+    bimodal_precision,
+    contrastive_anchors,
+    contrastive_pairs,
+    linear_precision,
+)
 from identax.dgp.projected import projected_log_prob
 from identax.dgp.scenes import SCENE_GRID, SCENE_SHAPES, scenes
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
@@ -83,6 +89,7 @@ __all__ = [
     "bounded_environments",
     "check_stable",
     "cluster_of",
+    "contrastive_anchors",
     "contrastive_pairs",
     "dc_motor",
     "decoder_mixing",

@@ -1,5 +1,6 @@
 """Worlds of positive pairs: anchors, points near them, and both seen through one mixing."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -79,31 +80,44 @@ def contrastive_pairs(
     Raises `ValueError` for a law that does not exist on the space (uniform on R^n, von Mises-Fisher off the
     sphere, ...) or a centre of another size.
     """
-    marginal.check(space)
-    conditional.check(space)
-    if center is not None and center.shape != (space.n,):
-        raise ValueError(f"contrastive_pairs: found a centre of shape {center.shape}, wanted ({space.n},)")
+    _check_laws("contrastive_pairs", space, center, marginal, conditional)
     defaults = {"marginal": marginal, "conditional": conditional}
 
     def init(
         key: Key[Array, ""], marginal: Conditional | None = None, conditional: Conditional | None = None
     ) -> dict[str, Any]:
-        laws = {}
-        for name, law in (("marginal", marginal), ("conditional", conditional)):
-            law = defaults[name] if law is None else law
-            if type(law) is not type(defaults[name]):
-                raise ValueError(
-                    f"contrastive_pairs: found the {name} {law}, wanted a {type(defaults[name]).__name__}"
-                )
-            law.check(space)
-            laws[name] = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), law)
-        return {"mixing": mixing.init(stream(key, "world")), **laws}
+        given = {"marginal": marginal, "conditional": conditional}
+        return {"mixing": mixing.init(stream(key, "world")), **_given_laws("contrastive_pairs", space, defaults, given)}
 
     def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
         check_count("contrastive_pairs", "num", num)
         z = truth["marginal"].marginal(stream(key, "anchor"), num, space, center)
         z_pos = truth["conditional"].sample(stream(key, "positive"), z, space)
         return _observe(mixing, truth["mixing"], z, z_pos)
+
+    return DGP(init, sample)
+
+
+def contrastive_anchors(
+    space: Space, marginal: Conditional, mixing: Mixing, *, center: Float[Array, " n"] | None = None
+) -> DGP:
+    """The anchors of `contrastive_pairs` alone: z ~ `marginal` around `center`, x = g(z).
+
+    `init(key, marginal=None) -> {"mixing", "marginal"}`, `sample(truth, key, num) -> Sample(latents=z,
+    observations=x)`: from the truth of either world and the same key the anchors are the same, without the cost of
+    positives. Raises `ValueError` as `contrastive_pairs`.
+    """
+    _check_laws("contrastive_anchors", space, center, marginal)
+    defaults = {"marginal": marginal}
+
+    def init(key: Key[Array, ""], marginal: Conditional | None = None) -> dict[str, Any]:
+        laws = _given_laws("contrastive_anchors", space, defaults, {"marginal": marginal})
+        return {"mixing": mixing.init(stream(key, "world")), **laws}
+
+    def sample(truth: Any, key: Key[Array, ""], num: int) -> Sample:
+        check_num("contrastive_anchors", num)
+        z = truth["marginal"].marginal(stream(key, "anchor"), num, space, center)
+        return Sample(latents=z, observations=mixing.apply(truth["mixing"], z))
 
     return DGP(init, sample)
 
@@ -128,6 +142,25 @@ def linear_precision(n: int, low: ArrayLike = 5.0, high: ArrayLike = 25.0) -> Fl
     check_positive("linear_precision", "high", high)
     check_count("linear_precision", "n", n, 2)
     return jnp.linspace(low, high, n)
+
+
+def _check_laws(owner: str, space: Space, center: Any, *laws: Conditional) -> None:
+    for law in laws:
+        law.check(space)
+    if center is not None and center.shape != (space.n,):
+        raise ValueError(f"{owner}: found a centre of shape {center.shape}, wanted ({space.n},)")
+
+
+def _given_laws(owner: str, space: Space, defaults: Mapping[str, Conditional], given: Mapping[str, Any]):
+    """The laws handed to `init`, each of the kind of its default, which stands in for None; leaves are arrays."""
+    laws = {}
+    for name, default in defaults.items():
+        law = default if given[name] is None else given[name]
+        if type(law) is not type(default):
+            raise ValueError(f"{owner}: found the {name} {law}, wanted a {type(default).__name__}")
+        law.check(space)
+        laws[name] = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), law)
+    return laws
 
 
 def _observe(mixing, weights, z, z_pos) -> Sample:

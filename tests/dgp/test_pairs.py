@@ -13,6 +13,7 @@ from identax.dgp import (
     VonMisesFisher,
     anisotropic_pairs,
     bimodal_precision,
+    contrastive_anchors,
     contrastive_pairs,
     identity,
     linear_precision,
@@ -84,6 +85,22 @@ def test_contrastive_pairs(space, marginal, conditional):
     assert not np.allclose(other, sample.latents[0])
 
 
+ANY = [(Sphere(4), Normal(1.0)), (Box(4), Uniform()), (Euclidean(4), Laplace(1.0))]
+
+
+@pytest.mark.parametrize("space, marginal", ANY)
+def test_anchors_alone_are_those_of_the_pairs(space, marginal):
+    mixing = orthogonal(4)
+    pairs, alone = contrastive_pairs(space, marginal, Normal(0.1), mixing), contrastive_anchors(space, marginal, mixing)
+    truth = pairs.init(jax.random.key(0))
+    both, anchors = (world.sample(truth, jax.random.key(1), 32) for world in (pairs, alone))
+    np.testing.assert_array_equal(anchors.latents, both.latents[0])
+    np.testing.assert_allclose(anchors.observations, both.observations[0], rtol=1e-5, atol=1e-6)
+    own = alone.init(jax.random.key(0))
+    assert set(own) == {"mixing", "marginal"}
+    np.testing.assert_array_equal(own["mixing"], truth["mixing"])
+
+
 def test_concentrations_sweep_through_init():
     dgp = contrastive_pairs(Box(2), Uniform(), Laplace(0.05), identity())
 
@@ -118,6 +135,9 @@ KEY = jax.random.key(0)
             lambda: contrastive_pairs(Box(3), Uniform(), Normal(1.0), identity()).init(KEY, conditional=Laplace(1.0)),
             "Laplace",
         ),
+        (lambda: contrastive_anchors(Euclidean(3), Uniform(), identity()), "Uniform"),
+        (lambda: contrastive_anchors(Box(3), Uniform(), identity(), center=jnp.ones(2)), r"\(2,\)"),
+        (lambda: contrastive_anchors(Box(3), Uniform(), identity()).init(KEY, marginal=Normal(1.0)), "Normal"),
         (lambda: anisotropic_pairs(1, mixing=identity()), "n=1"),
         (lambda: anisotropic_pairs(4, mixing=identity(), threshold=-0.1), "threshold=-0.1"),
         (lambda: anisotropic_pairs(4, mixing=identity(), precision=np.ones(3)), r"\(3,\)"),

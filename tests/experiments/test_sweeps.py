@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 
 from experiments.contrastive_ica import matrix, sweeps, table1, worlds
 from identax.conduct import Options, run_experiment
+from identax.dgp import identity
 from identax.run import Results, make_mesh
 from identax.study import Trials
 
@@ -36,7 +37,14 @@ def test_smoke(tmp_path):
 @pytest.mark.parametrize("kappa", [0.0, 2.0, 40.0])
 def test_the_marginal_has_the_mean_of_its_law(kappa):
     num, n = 20_000, 4
-    draw = jax.jit(lambda kappa: worlds.anchors({"marginal_scale": kappa}, jax.random.key(3), num, n, "vmf"))
+    cell = matrix.Cell(space="sphere", dim=n, marginal="vmf", conditional="vmf")
+    _, anchors = worlds.worlds(cell, identity())
+
+    @jax.jit
+    def draw(kappa):
+        laws = worlds.laws(cell, vars(cell) | {"marginal_scale": kappa})
+        return anchors.sample({"mixing": (), **laws}, jax.random.key(3), num).latents
+
     z = np.asarray(draw(kappa), float)
     mean = ive(n / 2, kappa) / ive(n / 2 - 1, kappa) if kappa else 0.0
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
@@ -97,11 +105,10 @@ def test_the_dimension_sweep_takes_the_shared_point_from_the_marginals():
     assert len(sweeps.figures(config, results)) == 2
 
 
-def test_the_tables_are_the_programs_they_were():
-    """The new kind of marginal splits no program of the tables, and is another program itself."""
-    cell = table1.arms(table1.PRESETS["smoke"])[1].config
-    assert cell.marginal == "power"
-    assert matrix.build(cell) is not matrix.build(sweeps.arms(SMOKE)[0].config)
+def test_another_marginal_starts_alike_and_is_scored_on_its_own_draws():
+    row = table1.arms(table1.PRESETS["smoke"])[1]
+    ours, theirs = (matrix.build(arm.config) for arm in (sweeps.arms(SMOKE)[0], row))
+    assert ours.init is theirs.init and ours.evaluate is not theirs.evaluate and ours.step is not theirs.step
 
 
 def test_bad_input():
@@ -110,9 +117,14 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"dims=\(3, 4\) beside 4"):
         sweeps.arms(dataclasses.replace(SMOKE, dims=(3, 4)))
     cell = sweeps.arms(SMOKE)[0].config
-    with pytest.raises(ValueError, match="wanted > 0"):
+    with pytest.raises(ValueError, match=r"kappa=-1\.0, wanted finite and > 0"):
         matrix.check(dataclasses.replace(cell, marginal_scale=-1.0))
-    with pytest.raises(ValueError, match="von Mises-Fisher marginal in 'box'"):
-        matrix.check(dataclasses.replace(cell, space="box", conditional="power", conditional_p=1.0))
+    with pytest.raises(ValueError, match=r"VonMisesFisher: found the space Box"):
+        matrix.check(dataclasses.replace(cell, space="box", conditional="laplace"))
+    with pytest.raises(ValueError, match=r"Uniform: found the space Euclidean"):
+        matrix.check(dataclasses.replace(cell, space="unbounded", marginal="uniform", conditional="laplace"))
+    with pytest.raises(ValueError, match=r"p=0\.5"):
+        box = {"space": "box", "marginal": "uniform", "objective": "lp_infonce", "head": "box"}
+        matrix.check(dataclasses.replace(cell, **box, conditional="generalized_normal", conditional_p=0.5))
     with pytest.raises(ValueError, match="did you mean 'vmf'"):
         matrix.check(dataclasses.replace(cell, marginal="vfm"))
