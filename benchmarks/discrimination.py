@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import alternate, compiled, result, wait
-from experiments.csi import simulation, tables
+from experiments.csi import simulation, tables, tables_claims
 from experiments.csi.simulation import TRACED, Config
 from identax.losses import softmax_cross_entropy
 from identax.study import Trials
@@ -63,9 +63,9 @@ def programs(*, rows: tuple[str, ...] | None = None, num_seeds: int = 5) -> dict
     Rows (default: all) under class and under instance labels. What is compiled is the text: rows that share it share
     one program, also with the compilation cache. Derived per head: rows, trials (rows times seeds) and programs.
     """
-    rows = tuple(tables.ROWS) if rows is None else rows
+    rows = tuple(tables_claims.ROWS) if rows is None else rows
     # A number of instance labels, and blocks of them, mean nothing to a head of class labels.
-    by_class = tuple(row for row in rows if "num_labels" not in tables.ROWS[row])
+    by_class = tuple(row for row in rows if "num_labels" not in tables_claims.ROWS[row])
     config = dataclasses.replace(
         tables.PRESETS["paper"],
         supervised=by_class,
