@@ -1,6 +1,7 @@
 """What one trial is (`State`, `Study`) and which trials to run (`Trials`)."""
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,8 @@ from identax.rng import step_key, stream
 
 HParams = Mapping[str, Any]
 Metrics = Mapping[str, Any]
+OPTIMIZER_ARGUMENTS = ("value", "loss", "grad", "value_fn", "grad_fn", "key")
+"""what an optimiser may ask `gradient_study` for, by name"""
 
 
 @jax.tree_util.register_dataclass
@@ -174,11 +177,24 @@ def gradient_study(
     * `events`, `keep`, `keep_at`, `best`: see `Study`
 
     The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it.
+
+    The transformation's `update(updates, state, params, *, ...)` gets those of the following that its signature names,
+    or all of them if it ends in `**extra_args` (as `optax.chain` and most of optax do, which hand them on to every
+    part that is a `GradientTransformationExtraArgs`):
+
+    * `value`, `loss`: the mean loss of this step; `grad`: its gradient
+    * `value_fn(params)`: the mean loss on this step's batch, with this step's loss key
+    * `grad_fn(params, i)`: the gradient of that; `i`, which `optax.contrib.sam` counts, changes nothing
+    * `key`: this step's random stream "optimizer", so a transformation needs no key in its state
+
+    Raises `ValueError`, when a trial is first traced, for an `update` that requires any other name.
     """
 
     def init_state(key, hparams, *before):
         truth, params, model_state = init(key, hparams, *before)
-        opt_state = optimizer(hparams).init(params)
+        transformation = optimizer(hparams)
+        _asked_for(transformation)
+        opt_state = transformation.init(params)
         return State(jnp.zeros((), jnp.int32), key, truth, params, model_state, opt_state, hparams)
 
     def step(state, batch):
@@ -192,11 +208,47 @@ def gradient_study(
             return per_example.mean(), aux
 
         (value, (model_state, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer(state.hparams).update(grads, state.opt_state, state.params)
+        transformation = optimizer(state.hparams)
+        extra = _extra_arguments(transformation, objective, value, grads, key)
+        updates, opt_state = transformation.update(grads, state.opt_state, state.params, **extra)
         params = optax.apply_updates(state.params, updates)
         state = dataclasses.replace(
             state, step=state.step + 1, params=params, model_state=model_state, opt_state=opt_state
         )
         return state, {"loss": value, **metrics}
 
-    return Study(init_state, step, evaluate, tuple(events), keep, tuple(keep_at), best)
+    return Study(init_state, step, evaluate, tuple(events))
+
+
+def _asked_for(transformation: Any) -> list[str]:
+    """Those of `OPTIMIZER_ARGUMENTS` that the transformation's `update` takes."""
+    parameters = list(inspect.signature(transformation.update).parameters.values())
+    extra = [p for p in parameters[3:] if p.kind is p.POSITIONAL_OR_KEYWORD]  # behind updates, state, params
+    extra += [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    unknown = [p.name for p in extra if p.default is p.empty and p.name not in OPTIMIZER_ARGUMENTS]
+    if unknown:
+        raise ValueError(
+            f"gradient_study: found an optimizer whose update requires {unknown}, wanted any of {OPTIMIZER_ARGUMENTS}"
+        )
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return list(OPTIMIZER_ARGUMENTS)
+    return [p.name for p in extra if p.name in OPTIMIZER_ARGUMENTS]
+
+
+def _extra_arguments(transformation: Any, objective: Callable, value: Any, grads: Any, key: Any) -> dict[str, Any]:
+    """What the transformation's `update` asks for; see `gradient_study`."""
+
+    # optax's line searches refuse to be given what `value_fn` does not name, and hand it what it does.
+    def value_fn(params, *, loss=None, grad_fn=None, key=None):
+        del loss, grad_fn, key
+        return objective(params)[0]
+
+    def grad_fn(params, i=None):
+        del i
+        return jax.grad(value_fn)(params)
+
+    given = {"value": value, "loss": value, "grad": grads, "value_fn": value_fn, "grad_fn": grad_fn}
+    asked = _asked_for(transformation)
+    if "key" in asked:
+        given["key"] = stream(key, "optimizer")
+    return {name: given[name] for name in asked}

@@ -10,7 +10,11 @@ from identax.rng import stream
 from identax.study import Study, gradient_study
 
 
-def regression_study(dim: int = 3, batch: int = 16, *, host: bool = False) -> Study:
+def adam(hparams):
+    return optax.adam(hparams["learning_rate"])
+
+
+def regression_study(dim: int = 3, batch: int = 16, *, host: bool = False, optimizer=adam) -> Study:
     """Learns a linear map; `hparams` has `learning_rate` and optionally `explode_at` (a step that yields NaN)."""
 
     def init(key, hparams):
@@ -35,7 +39,7 @@ def regression_study(dim: int = 3, batch: int = 16, *, host: bool = False) -> St
     return gradient_study(
         init=init,
         loss=loss,
-        optimizer=lambda hparams: optax.adam(hparams["learning_rate"]),
+        optimizer=optimizer,
         evaluate=evaluate,
         sample=None if host else sample,
     )
