@@ -117,7 +117,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"dims=\(3, 4\) beside 4"):
         sweeps.arms(dataclasses.replace(SMOKE, dims=(3, 4)))
     cell = sweeps.arms(SMOKE)[0].config
-    with pytest.raises(ValueError, match=r"kappa=-1\.0, wanted finite and > 0"):
+    with pytest.raises(ValueError, match=r"kappa=-1\.0, wanted a positive finite number"):
         matrix.check(dataclasses.replace(cell, marginal_scale=-1.0))
     with pytest.raises(ValueError, match=r"VonMisesFisher: found the space Box"):
         matrix.check(dataclasses.replace(cell, space="box", conditional="laplace"))
