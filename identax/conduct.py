@@ -160,7 +160,7 @@ def load_outcome(
         recorded = json.loads((workdir / arm / guard.CONFIG).read_text())["config"]
         results[arm] = Results.from_rows(
             read_rows(workdir / arm / "records.jsonl"),
-            trials=read_trials(workdir / arm),
+            trials=read_trials(workdir / arm, wrap_keys=False),
             num_steps=recorded["num_steps"],
             failed_at=np.array(summary["failed_at"][arm]),
             state=None,

@@ -15,6 +15,9 @@ import jax.numpy as jnp
 
 from experiments.lti import baselines_claims as claims
 from experiments.lti import baselines_methods, estimators, table1, worlds
+from identax.assumptions.symmetry import expected_rotation_mcc
+from identax.metrics import chance_mcc
+from identax.study import HostTrial
 
 FLOAT64 = True
 TRACED = (*table1.TRACED, "noise")
@@ -24,6 +27,8 @@ TRACED = (*table1.TRACED, "noise")
 class Config(table1.Config):
     """Random systems and environments at the sizes `dims`, B and C random."""
 
+    method: str = claims.COMPILED
+    """of one arm: all methods that compile, one of `baselines_methods.ON_HOST`, or the levels of chance"""
     stride: int = 1
     """all transitions, so that methods for pairs and for trajectories see the same data"""
     noise: float = 0.0
@@ -54,17 +59,48 @@ figures = claims.figures
 
 
 def build(config: Config):
-    """One world, and every method that compiles."""
+    """One world with one method on the host, with all that compile, or what chance reaches at this size."""
+    if config.method in baselines_methods.ON_HOST:
+        return _on_host(config)
+    return _levels(config) if config.method == claims.LEVELS else _together(config)
+
+
+def _together(config: Config):
+    """Every method that compiles."""
 
     def trial(key, hparams):
         world = worlds.draw_world(key, config, hparams)
         found = baselines_methods.compiled_unmixings(key, world, hparams["zero_means"])
         scored = jax.vmap(lambda unmixing: estimators.scores(key, world, unmixing, config.batch_size, 1))
         scores = scored(jnp.stack(list(found.values())))
-        return {
+        named = {
             f"{method}: {quantity}": scores[quantity][i]
             for i, method in enumerate(found)
             for quantity in baselines_methods.QUANTITIES
         }
+        return named | {"profile gap": table1.profile_gap(world.environments.variances)}
+
+    return trial
+
+
+def _on_host(config: Config) -> HostTrial:
+    """One method that JAX cannot trace, on the world that the compiled methods draw from the same key."""
+    run = baselines_methods.ON_HOST[config.method]
+    draw = jax.jit(lambda key, hparams: worlds.draw_world(key, config, hparams))
+
+    def trial(key, hparams):
+        return baselines_methods.scores_or_nan(config.method, lambda: run(key, draw(key, hparams), config))
+
+    return HostTrial(trial)
+
+
+def _levels(config: Config):
+    """MCC of random rotations and of independent noise, from draws that are the same for every seed."""
+    count = (config.num_environments or config.dim + 1) * (config.num_samples - 1)
+
+    def trial(key, hparams):
+        mean, sd = expected_rotation_mcc(jax.random.key(0), (config.dim,), num_draws=4096)
+        chance = chance_mcc(jax.random.key(0), config.dim, count, num_draws=8)[0]
+        return {"random rotation, MCC": mean, "random rotation, sd of MCC": sd, "chance, MCC": chance}
 
     return trial

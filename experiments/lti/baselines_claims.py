@@ -1,44 +1,58 @@
-"""The table of baselines: what is compared, bands, what is measured (host methods included), premises and figures."""
+"""The table of baselines: what is compared, bands, what is measured, premises and figures."""
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments.lti import baselines_methods as methods
-from experiments.lti import table1_claims, worlds
+from experiments.lti import table1_claims
+from experiments.lti.baselines_methods import QUANTITIES
 from experiments.lti.estimators import ESTIMATORS
-from identax import points
-from identax.assumptions.lti import excitation_report
 from identax.assumptions.report import Premise
-from identax.assumptions.symmetry import expected_rotation_mcc
 from identax.experiment import Arm, Reference
-from identax.metrics import chance_mcc
+from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
-from identax.rng import stream
 from identax.run import Results
 
-COMPILED = (*ESTIMATORS, "oracle", "pooled")
+TOGETHER = (*ESTIMATORS, "oracle", "pooled")
 """as `compiled_unmixings` names them"""
-_LEVEL = "all maximisers of pooled"
-HOSTED = (*methods.PACKAGES, *methods.KALMAN)
+COMPILED, LEVELS = "compiled", "levels of chance"
+"""`Config.method` of the arms that have all of `TOGETHER`, and none"""
 CELLS = ("mean", "zero mean", "noise")
 """known means, zero means, zero means and noise 1e-4 (variance .01) on the observations"""
 _IDENTIFYING = {"closed form": 0.99, "conditional": 0.999}
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """Per size both kinds of means in one program, and with noise where asked for."""
+    """Per size both kinds of means, and noise where asked for, and what chance reaches.
+
+    Each for all methods that compile, in one program, and for every one on the host whose package is installed.
+    """
     made = []
     for dim in config.dims:
-        made.append(Arm(f"d {dim}", dataclasses.replace(config, dim=dim), {"zero_means": (0.0, 1.0)}))
+        of_size = dataclasses.replace(config, dim=dim)
+        both = Arm(f"d {dim}", of_size, {"zero_means": (0.0, 1.0)})
+        made += _per_method(both, (*methods.PACKAGES, methods.MAXIMISERS))
         if dim in config.noisy_dims:
-            noisy = dataclasses.replace(config, dim=dim, zero_means=1.0, noise=1e-4)
-            made.append(Arm(f"d {dim}, noise", noisy))
+            noisy = Arm(f"d {dim}, noise", dataclasses.replace(of_size, zero_means=1.0, noise=1e-4))
+            made += _per_method(noisy, methods.ON_HOST)
+        chance = dataclasses.replace(of_size, method=LEVELS, num_seeds=1)
+        made.append(Arm(f"d {dim}, {LEVELS}", chance, fixed=("use_B", "use_C", "zero_means", "author", "noise")))
+    return made
+
+
+def _per_method(arm: Arm, hosted: Iterable[str]) -> list[Arm]:
+    """The arm itself, and the same worlds for every installed one of the methods on the host; Kalman fits for a few."""
+    made = [arm]
+    for method in hosted:
+        few = arm.config.kalman_systems if method in methods.KALMAN else arm.config.num_seeds
+        if few and methods.installed(method):
+            own = dataclasses.replace(arm.config, method=method, num_seeds=min(few, arm.config.num_seeds))
+            made.append(dataclasses.replace(arm, name=f"{arm.name}, {method}", config=own))
     return made
 
 
@@ -85,13 +99,13 @@ REFERENCES = tuple(_references())
 
 
 def premises(config: Any) -> Mapping[str, Any]:
-    """The report of Table 1 for every arm, and whether the optional packages are there."""
+    """The report of Table 1 for every world, and whether the optional packages are there."""
 
     def with_packages(report):
         found = report()
         return dataclasses.replace(found, premises=(*found.premises, *_packages()))
 
-    of_arms = table1_claims.reports(arms(config))
+    of_arms = table1_claims.reports([arm for arm in arms(config) if arm.config.method == COMPILED])
     return {name: functools.partial(with_packages, report) for name, report in of_arms.items()}
 
 
@@ -107,91 +121,47 @@ def _packages() -> list[Premise]:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """All scores per system of every cell, the smallest over distinct profiles, and the two levels of chance."""
+    """All scores per system of every cell, the smallest over distinct profiles, and what is above levels of chance."""
+    found = list(_cells(arms(config), results))
+    levels = {dim: final for _, dim, method, final in found if method == LEVELS}
     measured = {}
-    for cell, arm, result, mask in _cells(arms(config), results):
-        for method in COMPILED:
-            for quantity in methods.QUANTITIES:
-                measured[f"{cell}: {method}, {quantity}"] = result.final(f"{method}: {quantity}")[mask]
-        hosted = [_hosted(arm.config, *trial) for trial in _trials(result, mask)]
-        distinct = np.array([gap for gap, _ in hosted]) >= table1_claims.DISTINCT
-        for method in _IDENTIFYING:
-            mccs = measured[f"{cell}: {method}, MCC"]
-            measured[f"{cell}: {method}, smallest MCC"] = np.array([mccs[distinct].min() if distinct.any() else np.nan])
-        measured |= _of_hosted(cell, [scores for _, scores in hosted])
-        levels = np.array([scores[_LEVEL]["MCC"] for _, scores in hosted])
-        measured[f"{cell}: {_LEVEL}, MCC"] = levels
-        measured[f"{cell}: pooled, MCC above all maximisers"] = measured[f"{cell}: pooled, MCC"] - levels
-        level, sd = _rotation_level(arm.config.dim)
-        measured[f"{cell}: random rotation, MCC"] = np.array([level])
-        measured[f"{cell}: random rotation, sd of MCC"] = np.array([sd])
-        measured[f"{cell}: pooled, MCC above random rotation"] = measured[f"{cell}: pooled, MCC"] - level
-        measured[f"{cell}: chance, MCC"] = np.array([_chance(arm.config)])
+    for cell, dim, method, final in found:
+        if method == COMPILED:
+            measured |= _of_compiled(cell, final)
+            measured |= {f"{cell}: {name}": values for name, values in levels.get(dim, {}).items()}
+        elif method != LEVELS:
+            measured |= {f"{cell}: {method}, {name}": values for name, values in final.items()}
+    for cell in dict.fromkeys(cell for cell, *_ in found):
+        pooled = measured.get(f"{cell}: pooled, MCC")
+        for name, level in (("all maximisers", methods.MAXIMISERS), ("random rotation", "random rotation")):
+            if pooled is not None and f"{cell}: {level}, MCC" in measured:
+                measured[f"{cell}: pooled, MCC above {name}"] = pooled - measured[f"{cell}: {level}, MCC"]
     return measured
 
 
-def _of_hosted(cell: str, scores: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, np.ndarray]:
-    """NaN where a method failed; nothing of methods that ran on no system."""
-    made = {}
-    for method in HOSTED:
-        ran = [one[method] for one in scores if method in one]
-        for quantity in dict.fromkeys((*methods.QUANTITIES, *(name for one in ran for name in one))):
-            if ran and quantity != "batch MCC":
-                made[f"{cell}: {method}, {quantity}"] = np.array([one.get(quantity, np.nan) for one in ran])
-    return made
+def _of_compiled(cell: str, final: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    measured = {f"{cell}: {method}, {one}": final[f"{method}: {one}"] for method in TOGETHER for one in QUANTITIES}
+    distinct = final["profile gap"] >= table1_claims.DISTINCT
+    for method in _IDENTIFYING:
+        mccs = final[f"{method}: MCC"]
+        measured[f"{cell}: {method}, smallest MCC"] = np.array([mccs[distinct].min() if distinct.any() else np.nan])
+    return measured
 
 
-def _trials(result: Results, mask: np.ndarray) -> list[tuple[int, tuple[tuple[str, float], ...]]]:
-    """Seed and traced values of every trial."""
-    columns = {name: np.asarray(values)[mask] for name, values in result.trials.hparams.items()}
-    return [
-        (int(seed), tuple((name, float(column[i])) for name, column in columns.items()))
-        for i, seed in enumerate(np.asarray(result.trials.seeds)[mask])
-    ]
-
-
-@functools.lru_cache(maxsize=4096)
-def _hosted(config, seed: int, values: tuple[tuple[str, float], ...]):
-    """(profile gap, scores of the host methods) of one trial, on the world that its compiled trial drew.
-
-    Remembered: the table and the figure ask for the same.
-    """
-    with jax.enable_x64(True):
-        hparams = dict(values)
-        key, world = worlds.redrawn(worlds.draw_world, config, seed, hparams)
-        kalman = hparams["noise"] > 0 and seed < config.kalman_systems
-        gap = excitation_report(world.environments).smallest_gap
-        scores = methods.host_scores(key, world, config, kalman=kalman)
-        return gap, scores | {_LEVEL: {"MCC": methods.maximisers_mcc(stream(key, "levels"), world)}}
-
-
-@functools.lru_cache(maxsize=32)
-def _rotation_level(dim: int) -> tuple[float, float]:
-    with jax.enable_x64(True):
-        mean, sd = expected_rotation_mcc(jax.random.key(0), (dim,), num_draws=4096)
-        return float(mean), float(sd)
-
-
-def _chance(config) -> float:
-    count = (config.num_environments or config.dim + 1) * (config.num_samples - 1)
-    with jax.enable_x64(True):
-        return float(chance_mcc(jax.random.key(0), config.dim, count, num_draws=8)[0])
-
-
-def _cells(arms: Sequence[Arm], results: Mapping[str, Results]) -> Iterator[tuple[str, Arm, Results, np.ndarray]]:
-    named = {arm.name: arm for arm in arms}
-    for at, result, mask in points.cells(arms, results):
-        arm = named[at["arm"]]
-        kind = "noise" if "zero_means" not in arm.sweep else "zero mean" if at["zero_means"] else "mean"
-        yield f"d {at['dim']}, {kind}", arm, result, mask
+def _cells(arms: Sequence[Arm], results: Mapping[str, Results]) -> Iterator[tuple[str, int, str, Mapping[str, Any]]]:
+    """Cell of the table, its size, method and last values, per cell of every arm."""
+    swept = {arm.name: "zero_means" in arm.sweep for arm in arms}
+    for at, final in points(arms, results):
+        kind = "noise" if not swept[at["arm"]] else "zero mean" if at["zero_means"] else "mean"
+        yield f"d {at['dim']}, {kind}", at["dim"], at["method"], final
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC over all transitions of every method, with a random rotation as the level of nothing identified."""
     measured = measure(config, results)
-    cells = [cell for cell, *_ in _cells(arms(config), results)]
+    cells = dict.fromkeys(cell for cell, _, method, _ in _cells(arms(config), results) if method != LEVELS)
     series = {}
-    for method in (*COMPILED, *HOSTED, "random rotation"):
+    for method in (*TOGETHER, *methods.PACKAGES, *methods.KALMAN, "random rotation"):
         found = {cell: measured.get(f"{cell}: {method}, MCC") for cell in cells}
         if any(values is not None for values in found.values()):
             series[method] = {cell: values for cell, values in found.items() if values is not None}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ PACKAGES = {"N4SID": "nfoursid", "coroICA": "coroica", "coroICA of y": "coroica"
 """method -> the optional package that it is"""
 INSTALL = "pip install -e .[baselines]"
 KALMAN = ("Kalman", "pooled Kalman")
+MAXIMISERS = "all maximisers of pooled"
 QUANTITIES = ("MCC", "within MCC", "Amari distance", "error of F", "error of H")
 
 
@@ -213,21 +215,28 @@ def _scores(world: World, unmixing) -> dict[str, float]:
     return {name: float(value) for name, value in _compiled_scores(world, unmixing).items()}
 
 
-def host_scores(key, world: World, config, *, kalman: bool) -> dict[str, dict[str, float]]:
-    """method -> scores of the installed packages and, where asked for, of the Kalman fits; none where one fails."""
-    methods = {
-        "N4SID": lambda: n4sid_scores(world, config.n4sid_samples, config.block_rows),
-        "coroICA": lambda: _scores(world, coroica_unmixing(world, of_residuals=True)),
-        "coroICA of y": lambda: _scores(world, coroica_unmixing(world, of_residuals=False)),
-    }
-    if kalman:
-        methods["Kalman"] = lambda: kalman_scores(world)
-        methods["pooled Kalman"] = lambda: pooled_kalman_scores(key, world)
-    found = {}
-    for method, run in methods.items():
-        if installed(method):
-            try:
-                found[method] = run()
-            except (ValueError, np.linalg.LinAlgError):  # counted as a failed trial
-                found[method] = {}
-    return found
+ON_HOST: dict[str, Callable[[Any, World, Any], dict[str, float]]] = {
+    "N4SID": lambda key, world, config: n4sid_scores(world, config.n4sid_samples, config.block_rows),
+    "coroICA": lambda key, world, config: _scores(world, coroica_unmixing(world, of_residuals=True)),
+    "coroICA of y": lambda key, world, config: _scores(world, coroica_unmixing(world, of_residuals=False)),
+    "Kalman": lambda key, world, config: kalman_scores(world),
+    "pooled Kalman": lambda key, world, config: pooled_kalman_scores(key, world),
+    MAXIMISERS: lambda key, world, config: {"MCC": maximisers_mcc(stream(key, "levels"), world)},
+}
+"""method -> scores of one trial; of no names but `quantities_of(method)`"""
+
+
+def quantities_of(method: str) -> tuple[str, ...]:
+    """Names of the scores of a method on the host."""
+    if method == MAXIMISERS:
+        return ("MCC",)
+    return (*QUANTITIES, "error of H, inputs known") if method == "N4SID" else QUANTITIES
+
+
+def scores_or_nan(method: str, run: Callable[[], Mapping[str, float]]) -> dict[str, float]:
+    """What `run()` returns of `quantities_of(method)`; NaN where the method fails, which is a result and no fault."""
+    try:
+        found = run()
+    except (ValueError, np.linalg.LinAlgError):
+        found = {}
+    return {name: found.get(name, np.nan) for name in quantities_of(method)}

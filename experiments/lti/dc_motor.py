@@ -7,16 +7,14 @@ Closed form on the range of the residual, and the direction in which the publish
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from experiments.lti.worlds import draw_motor, motor_environments, redrawn
+from experiments.lti.worlds import draw_motor, motor_environments
 from identax.assumptions.lti import lti_report
 from identax.dgp.lti_plants import dc_motor
 from identax.experiment import Arm, Reference, RunConfig
@@ -24,17 +22,16 @@ from identax.lti import identify_lti, kalman_smoother
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.moments import pair_moments
 from identax.lti.published import decay_limit
-from identax.lti.realisation import transfer_function
 from identax.metrics import chance_mcc, mcc, relative_error, within_mcc
-from identax.metrics.linear_systems import frequency_grid
 from identax.points import points
 from identax.report import Figure, figure_png
 from identax.run import Results
-from identax.study import Trials
+from identax.study import HostTrial, Trials
 
 FLOAT64 = True
 """without noise the second moments are singular"""
 TRACED = ("noise_sd", "zero_means")
+KALMAN = "Kalman"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +48,8 @@ class Config(RunConfig):
     """0.001 is a good current sensor and tachometer: a twentieth of what one control step moves"""
     zero_means: float = 1.0
     stride: int = 2
+    method: Literal["pairs", "Kalman"] = "pairs"
+    """of one arm: estimators for pairs of observations, or the Kalman likelihood of whole trajectories"""
     kalman_systems: int = 0
     """of every noise level above 0, fitted by the Kalman likelihood of whole trajectories: 2 seconds each"""
 
@@ -86,13 +85,21 @@ REFERENCES = (
 
 
 def arms(config: Config) -> Sequence[Arm]:
-    """All noise levels in one program."""
-    return [Arm("motor", config, {"noise_sd": config.levels})]
+    """All noise levels in one program; Kalman fits of the first systems, where there is noise."""
+    made = [Arm("motor", config, {"noise_sd": config.levels})]
+    noisy = tuple(level for level in config.levels if level > 0)
+    if config.kalman_systems and noisy:
+        few = dataclasses.replace(config, method=KALMAN, num_seeds=min(config.kalman_systems, config.num_seeds))
+        made.append(Arm(KALMAN, few, {"noise_sd": noisy}))
+    return made
 
 
 def build(config: Config):
-    """One set of environments, and both estimators on it."""
+    """One set of environments, and on it both estimators for pairs, or the Kalman likelihood of trajectories."""
+    return _kalman(config) if config.method == KALMAN else _of_pairs(config)
 
+
+def _of_pairs(config: Config):
     def trial(key, hparams):
         world = draw_motor(key, config, hparams)
         moments = pair_moments(world.pairs)
@@ -107,43 +114,20 @@ def build(config: Config):
         transition = innovation_regression(moments).transition
         measured["closed form: error of F"] = relative_error(transition, world.system.A)
         measured["chance: MCC"] = chance_mcc(key, 1, 8)[0]
-        return measured
+        return measured, {name: getattr(world.system, name) for name in "ABC"}
 
     return trial
 
 
-def premises(config: Config) -> Mapping[str, Any]:
-    """Reports on the motor and the first seed's environments."""
-
-    def report():
-        with jax.enable_x64(True):
-            environments = motor_environments(Trials.grid(1, seed=config.seed).keys[0], config, config.zero_means)
-            return lti_report(dc_motor(config.dt), environments, num_samples=config.num_samples)
-
-    return {"motor": report}
-
-
-def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
-    """One value per seed, as `noise: estimator, quantity`."""
-    measured = {}
-    for at, final in points(arms(config), results):
-        level = at["noise_sd"]
-        measured |= {f"noise {level:g}: {name.replace(': ', ', ')}": values for name, values in final.items()}
-        if level > 0 and config.kalman_systems:
-            rows = [_kalman(config, level, seed) for seed in range(min(config.kalman_systems, config.num_seeds))]
-            for name in rows[0]:
-                measured[f"noise {level:g}: Kalman, {name}"] = np.array([row[name] for row in rows])
-    return measured
-
-
-@functools.lru_cache(maxsize=1024)
-def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
+def _kalman(config: Config) -> HostTrial:
     """The Kalman likelihood of all trajectories of one trial against regression on pairs.
 
-    On the host, as its optimiser is; on the world that the compiled trial drew.
+    On the host, as its optimiser is; on the world that the compiled trial draws from the same key.
     """
-    with jax.enable_x64(True):
-        _, world = redrawn(draw_motor, config, seed, {"noise_sd": level, "zero_means": config.zero_means})
+    draw = jax.jit(lambda key, hparams: draw_motor(key, config, hparams))
+
+    def trial(key, hparams):
+        world = draw(key, hparams)
         environments, moments = world.environments, pair_moments(world.pairs)
         closed = np.asarray(closed_form_unmixing(moments, environments.means, environments.variances))
         transition = np.asarray(innovation_regression(moments).transition)
@@ -165,20 +149,43 @@ def _kalman(config: Config, level: float, seed: int) -> dict[str, float]:
         scores["MCC above pairs'"] = scores["MCC"] - float(mcc(truth, pairs))
         return scores
 
+    return HostTrial(trial)
+
+
+def premises(config: Config) -> Mapping[str, Any]:
+    """Reports on the motor and the first seed's environments."""
+
+    def report():
+        with jax.enable_x64(True):
+            environments = motor_environments(Trials.grid(1, seed=config.seed).keys[0], config, config.zero_means)
+            return lti_report(dc_motor(config.dt), environments, num_samples=config.num_samples)
+
+    return {"motor": report}
+
+
+def measure(config: Config, results: Mapping[str, Results]) -> Mapping[str, np.ndarray]:
+    """One value per seed, as `noise: estimator, quantity`."""
+    measured = {}
+    for at, final in points(arms(config), results):
+        named = {f"{KALMAN}, {name}" if at["method"] == KALMAN else name.replace(": ", ", "): name for name in final}
+        measured |= {f"noise {at['noise_sd']:g}: {shown}": final[name] for shown, name in named.items()}
+    return measured
+
 
 def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Bode magnitude and poles of the motor."""
-    with jax.enable_x64(True):
-        system = jax.tree.map(np.asarray, dc_motor(config.dt))
-        grid = np.asarray(frequency_grid(256))
-        response = np.asarray(transfer_function(system.A, system.B, system.C, jnp.asarray(grid)))
+    if "motor" not in results:
+        return []
+    A, B, C = (results["motor"].kept(name)[0] for name in "ABC")
+    grid = np.exp(1j * np.pi * (np.arange(256) + 0.5) / 256)
+    response = C @ np.linalg.solve(grid[:, None, None] * np.eye(len(A)) - A, B)
     canvas = Canvas(figsize=(8, 3.2), layout="constrained")
     left, right = canvas.subplots(1, 2)
     for output, name in enumerate(("current", "speed")):
         left.loglog(np.angle(grid) / config.dt, np.abs(response[:, output, 0]), label=name)
     left.set(xlabel="rad/s", ylabel="|H|, per volt")
     left.legend(frameon=False)
-    poles = np.linalg.eigvals(system.A)
+    poles = np.linalg.eigvals(A)
     circle = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
     right.plot(np.real(circle), np.imag(circle), lw=0.8)
     right.plot(np.real(poles), np.imag(poles), "x")

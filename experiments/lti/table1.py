@@ -75,12 +75,12 @@ def build(config: Config):
         world = worlds.draw_world(key, config, hparams)
         return estimators.compare(
             key, world, hparams["zero_means"], batch_size=batch_size, num_batches=config.num_batches
-        ) | {"profile gap": _profile_gap(world.environments.variances)}
+        ) | {"profile gap": profile_gap(world.environments.variances)}
 
     return trial
 
 
-def _profile_gap(variances):
+def profile_gap(variances):
     """Smallest over pairs of controls of the range over environments of log(sigma2_i / sigma2_j)."""
     logs = jax.numpy.log(variances)
     ratios = logs[:, :, None] - logs[:, None, :]

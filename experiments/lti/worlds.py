@@ -1,7 +1,6 @@
 """The worlds of the linear-system studies: a random system, its environments, and pairs of observations from both."""
 
 import dataclasses
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -14,7 +13,6 @@ from identax.dgp.lti_plants import dc_motor
 from identax.elimination import inverse
 from identax.lti import Environments, LinearSystem
 from identax.rng import stream
-from identax.study import Trials
 
 
 @jax.tree_util.register_dataclass
@@ -124,17 +122,6 @@ def flat_pairs(world: World):
     num, size = world.pairs.shape[:2]
     per_pair = [jnp.repeat(law, size, axis=0) for law in (world.environments.means, world.environments.variances)]
     return world.pairs.reshape(num * size, -1), *per_pair
-
-
-def redrawn(draw, config, seed: int, hparams) -> tuple[Any, World]:
-    """Key and world of a compiled trial once more, for methods that run on the host; `draw(key, config, hparams)`."""
-    key = Trials.grid(config.num_seeds, seed=config.seed).keys[seed]
-    return key, _compiled(draw, config)(key, dict(hparams))
-
-
-@lru_cache(maxsize=32)
-def _compiled(draw, config):
-    return jax.jit(lambda key, hparams: draw(key, config, hparams))
 
 
 def true_transition(system: LinearSystem):

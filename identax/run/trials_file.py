@@ -1,6 +1,5 @@
 """`trials.npz`: keys, seeds and hyper-parameters of a run's trials, whose digest stands in `config.json`."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -35,20 +34,24 @@ def write_trials(folder: Path, trials: Trials) -> None:
     os.replace(temporary, folder / FILE)
 
 
-def read_trials(folder: Path) -> Trials:
+def read_trials(folder: Path, *, wrap_keys: bool = True) -> Trials:
     """The trials of a run directory, hyper-parameters as dicts of NumPy arrays, nested as they were.
 
-    Runs of before `trials.npz` have theirs in `config.json`, as lists. Raises `ValueError` naming a file that is
-    missing, damaged or not the one that `config.json` speaks of.
+    Runs of before `trials.npz` have theirs in `config.json`, as lists. Without `wrap_keys`, which compiles a program,
+    keys stay their data [T, n]. Raises `ValueError` naming a file that is missing, damaged or not the one that
+    `config.json` speaks of.
     """
     recorded = json.loads((folder / CONFIG).read_text())
     if "trials" not in recorded:
         seeds = np.array(recorded["config"]["seeds"])
-        return dataclasses.replace(Trials.grid(len(seeds)), hparams=_arrays(recorded["config"][_HPARAMS]), seeds=seeds)
+        keys = Trials.grid(len(seeds)).keys if wrap_keys else np.zeros((len(seeds), 2), np.uint32)
+        return Trials(keys, _arrays(recorded["config"][_HPARAMS]), seeds)
     flat = _read(folder)
     if _digest(flat) != recorded["trials"]["sha256"]:
         raise ValueError(f"run: {folder / FILE} is not the file that {CONFIG} speaks of; wanted the run's own")
-    keys = jax.random.wrap_key_data(jnp.asarray(flat["keys"]), impl=str(flat["key_impl"]))
+    keys = flat["keys"]
+    if wrap_keys:
+        keys = jax.random.wrap_key_data(jnp.asarray(keys), impl=str(flat["key_impl"]))
     return Trials(keys, _nested(flat), flat["seeds"])
 
 

@@ -11,13 +11,14 @@ import pytest
 
 from experiments import registry
 from experiments.lti import baselines, baselines_claims, baselines_methods, worlds
+from identax import conduct
 from identax.conduct import run_experiment
 from identax.lti import markov_parameters
 from identax.lti.closed_form import innovation_regression
 from identax.lti.moments import pair_moments
 from identax.metrics import mcc, relative_error
 from identax.rng import stream
-from identax.study import Trials
+from identax.run import run
 
 DIM = 3
 CONFIG = baselines.Config(dim=DIM, num_samples=1000, num_seeds=2, n4sid_samples=200, block_rows=3)
@@ -64,7 +65,8 @@ def test_all_pooled_maximisers_are_equally_likely_and_none_is_the_truth(draw):
 
 
 def test_level_of_all_maximisers_is_that_of_a_rotation_for_equal_means_only(draw):
-    level, sd = baselines_claims._rotation_level(DIM)
+    found = baselines.build(dataclasses.replace(CONFIG, method=baselines_claims.LEVELS))(jax.random.key(1), {})
+    level, sd = found["random rotation, MCC"], found["random rotation, sd of MCC"]
     assert 0.8 < level < 0.86 and 0 < sd < 0.15
     same = [baselines_methods.maximisers_mcc(jax.random.key(9), draw(seed, 1.0)) for seed in range(3)]
     other = [baselines_methods.maximisers_mcc(jax.random.key(9), draw(seed, 0.0)) for seed in range(3)]
@@ -77,9 +79,7 @@ def test_packages_that_are_missing_are_left_out_and_named(monkeypatch):
     real = importlib.util.find_spec
     missing = set(baselines_methods.PACKAGES.values())
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in missing else real(name, *a))
-    baselines_claims._hosted.cache_clear()
     outcome = run_experiment(baselines, "lti/baselines", "smoke")
-    baselines_claims._hosted.cache_clear()
     assert not any(method in name for name in outcome.measured for method in ("N4SID", "coroICA"))
     assert {"d 2, mean: conditional, MCC", "d 2, zero mean: pooled, MCC"} <= outcome.measured.keys()
     report = baselines.premises(baselines.PRESETS["smoke"])["d 2"]()
@@ -93,44 +93,44 @@ def test_packages_that_are_missing_are_left_out_and_named(monkeypatch):
     )
 
 
-def test_host_methods_see_the_world_of_the_compiled_trial(monkeypatch):
+def test_host_methods_see_the_world_of_the_compiled_trial(monkeypatch, x64):
     seen = []
 
-    def observed(key, world, config, *, kalman):
-        seen.append(np.asarray(world.pairs))
-        return {}
+    def observed(key, world, config):
+        seen.append((jax.random.key_data(key), np.asarray(world.pairs)))
+        return {"MCC": 0.5}
 
-    monkeypatch.setattr(baselines_methods, "host_scores", observed)
-    (arm,) = baselines.arms(dataclasses.replace(baselines.PRESETS["smoke"], seed=7))
-    baselines_claims._hosted.cache_clear()
-    with jax.enable_x64(True):
-        values = {"use_B": 1.0, "use_C": 1.0, "zero_means": (0.0, 1.0), "noise": 0.0}
-        trials = Trials.grid(arm.config.num_seeds, seed=arm.config.seed, **values)
-        for trial in baselines_claims._trials(_FakeResults(trials), np.ones(len(trials), bool)):
-            baselines_claims._hosted(arm.config, *trial)
-        expected = jax.jit(jax.vmap(lambda key, hparams: worlds.draw_world(key, arm.config, hparams).pairs))(
-            trials.keys, trials.hparams
-        )
-    baselines_claims._hosted.cache_clear()
-    np.testing.assert_allclose(np.stack(seen), expected, rtol=1e-9, atol=1e-9)
-    assert len({float(pairs[0, 5, 0, 0]) for pairs in seen}) == len(trials)
+    monkeypatch.setitem(baselines_methods.ON_HOST, baselines_methods.MAXIMISERS, observed)
+    together, *others = baselines.arms(dataclasses.replace(baselines.PRESETS["smoke"], seed=7))
+    arm = next(arm for arm in others if arm.config.method == baselines_methods.MAXIMISERS)
+    trials = [conduct._trials(baselines, one) for one in (together, arm)]
+    run(baselines.build(arm.config), trials[1], num_steps=0, progress=False)
+    expected = jax.jit(jax.vmap(lambda key, hparams: worlds.draw_world(key, together.config, hparams).pairs))(
+        trials[0].keys, trials[0].hparams
+    )
+    np.testing.assert_array_equal([key for key, _ in seen], jax.random.key_data(trials[0].keys))
+    np.testing.assert_allclose(np.stack([pairs for _, pairs in seen]), expected, rtol=1e-9, atol=1e-9)
+    assert len({float(pairs[0, 5, 0, 0]) for _, pairs in seen}) == len(trials[0])
 
 
-class _FakeResults:
-    def __init__(self, trials):
-        self.trials = trials
+def test_a_fit_that_fails_is_a_result_and_ends_nothing():
+    def fails():
+        raise np.linalg.LinAlgError("singular")
 
-
-def test_a_fit_that_fails_is_a_failed_trial():
-    made = baselines_claims._of_hosted("d 2, mean", [{"Kalman": {}}, {"Kalman": {"MCC": 0.5}}, {}])
-    np.testing.assert_array_equal(made["d 2, mean: Kalman, MCC"], [np.nan, 0.5])
-    assert baselines_claims._of_hosted("d 2, mean", [{}]) == {}
+    names = (*baselines_methods.QUANTITIES, "error of H, inputs known")
+    found = baselines_methods.scores_or_nan("N4SID", fails)
+    assert tuple(found) == names and np.isnan(list(found.values())).all()
+    found = baselines_methods.scores_or_nan("Kalman", lambda: {"MCC": 0.5, "batch MCC": 0.4})
+    assert found["MCC"] == 0.5 and np.isnan(found["error of F"]) and "batch MCC" not in found
 
 
 def test_noisy_sizes_have_an_arm_of_their_own():
     config = registry.load("lti/baselines").PRESETS["medium"]
-    names = [arm.name for arm in baselines.arms(config)]
+    arms = {arm.name: arm.config for arm in baselines.arms(config)}
+    names = [name for name, one in arms.items() if one.method == baselines_claims.COMPILED]
     assert names == ["d 2", "d 2, noise", "d 3", "d 3, noise", "d 5"]
+    assert arms["d 2, noise, Kalman"].num_seeds == config.kalman_systems < config.num_seeds
+    assert {"d 2, Kalman", "d 5, noise, Kalman"}.isdisjoint(arms)
     assert baselines.PRESETS["quick"].kalman_systems == 0
 
 
