@@ -22,10 +22,10 @@ from identax.checks import check_choice
 from identax.data import epoch_batches, random_splits, take
 from identax.experiment import RunConfig
 from identax.losses import softmax_cross_entropy
-from identax.metrics import compiled_pearson_readout
+from identax.metrics import compiled_pearson_readout, pearson_readout
 from identax.models import Model, by_chunk, mlp, resnet18, uniform_fan_in
 from identax.rng import stream
-from identax.study import Study, gradient_study
+from identax.study import HostTrial, Study, gradient_study
 from identax.transforms import cosine
 
 TRACED = ("learning_rate",)
@@ -106,7 +106,7 @@ figures = drawing.figures
 
 def batches(config: Config, shard: tuple[int, int]):
     """Epochs of the training split of a set that does not lie on the device; None for one that does."""
-    if config.num_train:
+    if config.num_train or config.model in claims.PIXELS:
         return None
     source = source_of(config.set, image_size(config), config.coding, config.pixels)
     training = source.part(random_splits(len(source), config.split_seed).train)
@@ -127,8 +127,33 @@ def network(config: Config) -> Model:
     return resnet18(stem="imagenet", width=config.width // 8)
 
 
-def build(config: Config) -> Study:
-    """Batches, network, loss, optimiser and readouts of one trial."""
+def build(config: Config) -> Study | HostTrial:
+    """Batches, network, loss, optimiser and readouts of one trial, or readouts of the pixels."""
+    return _pixels(config) if config.model in claims.PIXELS else _training(config)
+
+
+def _pixels(config: Config) -> HostTrial:
+    """Readouts of the images themselves; keeps some images of the validation split.
+
+    Fitted to all training images that lie on the device: pixels are many, and mislead when they outnumber images.
+    At 64x64x3 the published solver takes minutes.
+    """
+    train, fit, score = load(config)
+    fit = train if len(train.image) > len(fit.image) else fit
+    table = table_of(config.set)
+    names = (table.target, *table.euclid)
+    columns = [table.grid.position(name) for name in names]
+
+    def trial(key, hparams):
+        x, seen = (part.image.reshape(len(part.image), -1) / 255 for part in (fit, score))
+        solver = claims.PIXELS[config.model]
+        r = pearson_readout(x, fit.codes[:, columns], seen, score.codes[:, columns], solver=solver)
+        return {f"{name} r": value for name, value in zip(names, r, strict=True)}, {"images": score.image[:12]}
+
+    return HostTrial(trial)
+
+
+def _training(config: Config) -> Study:
     table = table_of(config.set)
     target = table.grid.position(table.target)
     train, fit, score = load(config)

@@ -1,26 +1,32 @@
 """What `csi/dislib` compares, and what it is held against: the paper's Table 4, and readouts of the pixels."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from experiments.csi.dislib_data import load, table_of
+from experiments.csi.dislib_data import table_of
 from identax.experiment import Arm, Reference
-from identax.metrics import pearson_readout
 from identax.run import Results, final_values
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """Every set with every model."""
+    """Every set with every model, and the pixels of every set, which do not train, with both solvers."""
     made = []
     for name in config.sets:
         for model in config.models:
             one = dataclasses.replace(config, set=name, model=model)
             made.append(Arm(f"{name} {model}", dataclasses.replace(one, num_steps=_num_steps(one))))
+        for model in PIXELS:
+            one = dataclasses.replace(config, set=name, model=model, num_steps=0, num_seeds=1)
+            made.append(Arm(f"{name} {model}", one, fixed=("learning_rate",)))
     return made
+
+
+SOLVED, PUBLISHED = "pixels", "pixels, published solver"
+PIXELS = {SOLVED: "least_squares", PUBLISHED: "published"}
+"""`Config.model` of readouts of the images themselves -> solver: the well-conditioned one, and the paper's"""
 
 
 def _num_steps(config: Any) -> int:
@@ -112,41 +118,16 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
     """One value per seed for every quantity, as `arm: quantity`; pixels, which do not train, have one value per set."""
     measured = final_values(results)
     for arm in arms(config):
-        if arm.name not in results:
+        if arm.name not in results or arm.config.model in PIXELS:
             continue
-        evaluation = results[arm.name].evaluation
-        pixels = pixel_readouts(arm)
-        measured |= {name: np.array([value]) for name, value in pixels.items()}
         for factor in factors(arm):
-            measured[f"{arm.name}, untrained: {factor} r"] = evaluation[f"{factor} r"][:, 0]
-            for label in ("", ", published solver"):
-                baseline = pixels[f"{arm.config.set} pixels{label}: {factor} r"]
-                measured[f"{arm.name}: {factor} r above pixels{label}"] = measured[f"{arm.name}: {factor} r"] - baseline
+            values = results[arm.name].evaluation[f"{factor} r"]
+            measured[f"{arm.name}, untrained: {factor} r"] = values[:, 0]
+            for model in PIXELS:
+                if f"{arm.config.set} {model}" in results:
+                    above = f"{arm.name}: {factor} r above {model}"
+                    measured[above] = values[:, -1] - results[f"{arm.config.set} {model}"].final(f"{factor} r")
     return measured
-
-
-def pixel_readouts(arm: Arm) -> dict[str, float]:
-    """Readouts of the images themselves, with the well-conditioned solver and with the published one.
-
-    Fitted to all training images that lie on the device: pixels are many, and mislead when they outnumber images.
-    """
-    # All models of a set share them: at 64x64x3 the published solver takes minutes.
-    return _pixel_readouts(dataclasses.replace(arm.config, model="", learning_rate=0.0))
-
-
-@functools.lru_cache(maxsize=16)
-def _pixel_readouts(config: Any) -> dict[str, float]:
-    train, fit, score = load(config)
-    fit = train if len(train.image) > len(fit.image) else fit
-    table = table_of(config.set)
-    names = (table.target, *table.euclid)
-    columns = [table.grid.position(name) for name in names]
-    x, seen = (part.image.reshape(len(part.image), -1) / 255 for part in (fit, score))
-    found = {}
-    for solver, label in (("least_squares", "pixels"), ("published", "pixels, published solver")):
-        r = pearson_readout(x, fit.codes[:, columns], seen, score.codes[:, columns], solver=solver)
-        found |= {f"{config.set} {label}: {name} r": float(value) for name, value in zip(names, r, strict=True)}
-    return found
 
 
 def factors(arm: Arm) -> tuple[str, ...]:

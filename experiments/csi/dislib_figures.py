@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.csi.dislib_claims import arms, factors, pixel_readouts
-from experiments.csi.dislib_data import load
+from experiments.csi.dislib_claims import PIXELS, PUBLISHED, SOLVED, arms, factors
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.report.style import canvas
@@ -19,14 +18,15 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     ran = [arm for arm in arms(config) if arm.name in results]
     for name in dict.fromkeys(arm.config.set for arm in ran):
         own = [arm for arm in ran if arm.config.set == name]
-        drawn.append(_gallery(name, load(own[0].config)[2].image[:12]))
         series = {}
         for arm in own:
             scores = {factor: results[arm.name].evaluation[f"{factor} r"] for factor in factors(arm)}
-            series[arm.config.model] = {factor: values[:, -1] for factor, values in scores.items()}
-            series[f"{arm.config.model}, untrained"] = {factor: values[:, 0] for factor, values in scores.items()}
-        pixels = pixel_readouts(own[0])
-        series["pixels"] = {factor: np.array([pixels[f"{name} pixels: {factor} r"]]) for factor in factors(own[0])}
+            if arm.config.model == SOLVED:
+                drawn.append(_gallery(name, results[arm.name].kept("images")[0]))
+            if arm.config.model != PUBLISHED:
+                series[arm.config.model] = {factor: values[:, -1] for factor, values in scores.items()}
+            if arm.config.model not in PIXELS:
+                series[f"{arm.config.model}, untrained"] = {factor: values[:, 0] for factor, values in scores.items()}
         picture = bars(series, "Pearson r", title=name, ylim=(0.0, 1.02))
         drawn.append(Figure(f"{name}: correlation of factors with their linear readout.", figure_png(picture)))
     return drawn

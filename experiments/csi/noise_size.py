@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.special import gammaln
 
 from identax.dgp import Euclidean, GeneralizedNormal
@@ -29,7 +29,7 @@ def mean_size(p: float | Float[np.ndarray, "..."], scale: float) -> Float[np.nda
     return np.asarray(scale * np.exp(gammaln(2 / p) - gammaln(1 / p)))
 
 
-def drawn_sizes(powers: Sequence[float], scales: Sequence[float], seed: int) -> Float[np.ndarray, "S P"]:
+def drawn_sizes(powers: Sequence[float], scales: Sequence[float], seed: int) -> Float[Array, "S P"]:
     """Mean |x| of 20,000 draws of the sampler that the clusters use, in one dimension, for every scale and power."""
     space, center = Euclidean(1), jnp.zeros((_DRAWS, 1))
     cells = jnp.asarray([(p, scale) for scale in scales for p in powers])
@@ -38,15 +38,14 @@ def drawn_sizes(powers: Sequence[float], scales: Sequence[float], seed: int) -> 
         return jnp.abs(GeneralizedNormal(pair[0], pair[1]).sample(key, center, space)).mean()
 
     keys = jax.random.split(stream(jax.random.key(seed), "noise sizes"), len(cells))
-    found = jax.jit(lambda keys, cells: jax.lax.map(lambda one: cell(*one), (keys, cells)))(keys, cells)
-    return np.asarray(found).reshape(len(scales), len(powers))
+    return jax.lax.map(lambda one: cell(*one), (keys, cells)).reshape(len(scales), len(powers))
 
 
-def noise_sizes(powers: Sequence[float], scales: Sequence[float], seed: int = 0) -> Figure:
-    """Drawn mean sizes as points on the closed form's lines, one line a scale."""
+def noise_sizes(powers: Sequence[float], scales: Sequence[float], sizes: Float[np.ndarray, "S P"]) -> Figure:
+    """Drawn mean sizes, as of `drawn_sizes`, as points on the closed form's lines, one line a scale."""
     figure, axes = canvas((4.6, 3.8), "size of the noise")
     line = np.linspace(min(powers), max(powers), 101)
-    for number, (scale, drawn) in enumerate(zip(scales, drawn_sizes(powers, scales, seed), strict=True)):
+    for number, (scale, drawn) in enumerate(zip(scales, sizes, strict=True)):
         color, _ = series_style(number)
         axes.plot(line, mean_size(line, scale), "-", color=color, lw=1)
         axes.plot(powers, drawn, "o", color=color, ms=5, label=f"scale {scale:g}")

@@ -71,7 +71,7 @@ class Config(RunConfig):
     """widths of the encoder's hidden layers, in multiples of dim"""
     batch_norm: bool = True
     batch_size: int = 1024
-    block_size: int | None = None
+    head_block: int | None = None
     """rows of the head at a time; for heads of 10^5 rows"""
     learning_rate: float = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
@@ -164,7 +164,7 @@ def build(config: Config) -> Study:
         x, labels = batch
         z, model_state = encoder.apply({"params": params["encoder"], "state": state.model_state}, x, train=True)
         beta = _beta(params, state.hparams)
-        values = softmax_cross_entropy(z, params["head"], labels, beta=beta, block_size=config.block_size)
+        values = softmax_cross_entropy(z, params["head"], labels, beta=beta, block_size=config.head_block)
         return values, (model_state, {})
 
     def optimizer(hparams):
@@ -199,7 +199,7 @@ def _measure(config: Config, state, drawn, labels, z):
     # As published: without an intercept where norms are fixed.
     intercept = not (config.unit_rows or config.unit_features)
     beta = _beta(state.params, hparams)
-    losses = softmax_cross_entropy(z, rows, labels, beta=beta, block_size=config.block_size)
+    losses = softmax_cross_entropy(z, rows, labels, beta=beta, block_size=config.head_block)
     found = {
         "R2": linear_r2(z, drawn.latents, split="half", fit_intercept=intercept),
         "R2 of observations": linear_r2(drawn.observations, drawn.latents, split="half"),

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.csi import simulation, simulation_claims
-from experiments.csi.noise_size import noise_sizes
+from experiments.csi.noise_size import drawn_sizes, noise_sizes
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
@@ -23,7 +23,7 @@ from identax.report.style import canvas, legend, series_style
 from identax.run import Results
 
 TRACED = simulation.TRACED
-build = simulation.build
+NOISE_SIZES = "noise sizes"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,8 @@ class Config(simulation.Config):
     powers: tuple[float, ...] = (1.0, 1.5, 2.0)
     boxes: tuple[float, ...] = (1.0, 2.0, 3.0)
     """half-widths, at least 1"""
+    of_noise: bool = False
+    """of the arm that trains nothing, but draws how large the noise of the generalised normal clusters is"""
 
 
 PRESETS: dict[str, Config] = {
@@ -101,11 +103,20 @@ REFERENCES = (
 def arms(config: Config) -> Sequence[Arm]:
     """One arm per sweep over traced fields; batch sizes, and numbers of clusters and dims, are arms of their own.
 
+    The last one draws the noise of generalised normal clusters.
     Raises `ValueError` for noises that lack 0 or 1, which all others are compared with.
     """
     if not {0.0, 1.0} <= set(config.noises):
         raise ValueError(f"csi/sweeps: found noises={config.noises}, wanted 0 and 1 among them")
-    return [arm for own in _sweeps(config).values() for arm in own]
+    noise = dataclasses.replace(config, of_noise=True, num_seeds=1, num_steps=0)
+    return [*(arm for own in _sweeps(config).values() for arm in own), Arm(NOISE_SIZES, noise, fixed=TRACED)]
+
+
+def build(config: Config):
+    """A study of `simulation`, or the sizes of the noise [scales, powers], from draws that no trial's key changes."""
+    if not config.of_noise:
+        return simulation.build(config)
+    return lambda key, hparams: {"size": drawn_sizes(config.powers, config.scales, config.seed)}
 
 
 def _sweeps(config: Config) -> dict[str, list[Arm]]:
@@ -144,7 +155,7 @@ def _shaped(config: Config, clusters: int, dim: int) -> Config:
 
 def premises(config: Config) -> Mapping[str, Any]:
     """Per arm a function that says which theorem applies, and what it predicts; of a sweep at its last values."""
-    return simulation_claims.reports(arms(config))
+    return simulation_claims.reports([arm for arm in arms(config) if not arm.config.of_noise])
 
 
 Point = dict[str, Float[np.ndarray, " seeds"]]
@@ -224,8 +235,8 @@ def figures(config: Config, results: Mapping[str, Results]) -> Sequence[Figure]:
         caption = f"{sweep}: linear R2 of latents and of cluster vectors; mean and sample sd, dots are seeds."
         labelled = {_label(sweep, values): point for values, point in curve.items()}
         drawn.append(Figure(caption, figure_png(_picture(sweep, labelled))))
-    if "generalised normal" in results:
-        drawn.append(noise_sizes(config.powers, config.scales, config.seed))
+    if NOISE_SIZES in results:
+        drawn.append(noise_sizes(config.powers, config.scales, results[NOISE_SIZES].final("size")[0]))
     return drawn
 
 

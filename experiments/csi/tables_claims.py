@@ -13,7 +13,7 @@ from identax.run import Results
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    "N 100000": {"num_labels": 100_000, "block_size": 10_000},
+    "N 100000": {"num_labels": 100_000, "head_block": 10_000},
     "d 10": {"dim": 10},
     "d 20": {"dim": 20},
     "C 10": {"num_clusters": 10},

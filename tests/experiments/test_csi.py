@@ -61,7 +61,7 @@ def test_the_predicted_bayes_loss_of_instances_is_that_of_classes_and_the_log_of
         {"conditional": "generalized_normal", "unit_rows": True},
         {"conditional": "truncated_laplace", "unit_features": True},
         {"balanced": False, "imbalance": 1.0, "label_noise": 0.3},
-        {"unit_rows": True, "unit_features": True, "block_size": 7},
+        {"unit_rows": True, "unit_features": True, "head_block": 7},
         {"batch_norm": False, "label_swaps": 0.5, "targets": "instance"},
     ],
 )

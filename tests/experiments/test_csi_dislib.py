@@ -97,7 +97,8 @@ def test_a_published_set_is_fed_by_a_loader(monkeypatch):
     config = dataclasses.replace(
         SMOKE, sets=("cars3d",), models=("mlp",), set="cars3d", num_train=0, num_epochs=1, batch_size=1000, num_steps=99
     )
-    (arm,) = dislib.arms(config)
+    arm, *pixels = dislib.arms(config)
+    assert [one.name for one in pixels] == ["cars3d pixels", "cars3d pixels, published solver"]
     assert arm.config.num_steps == 14  # 14,056 training images
     found = run_experiment(dislib, "csi/dislib", "smoke", config=config, options=options())
     parts.cache_clear()

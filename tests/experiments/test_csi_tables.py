@@ -104,7 +104,7 @@ def test_size_of_noise_is_the_laws_own_and_what_the_sampler_draws():
             np.testing.assert_allclose(mean_size(p, scale), expected, rtol=1e-7)
             error = np.sqrt((law.var() - expected**2) / 20_000)
             assert abs(drawn[i, j] - expected) < 6 * error
-    assert noise_sizes(powers, scales).png.startswith(b"\x89PNG")
+    assert noise_sizes(powers, scales, np.asarray(drawn)).png.startswith(b"\x89PNG")
 
 
 def test_unknown_rows_are_refused():
@@ -126,7 +126,10 @@ def test_noise_is_one_program_and_its_points_are_told_apart(tmp_path):
 def test_sweeps_measure_what_they_say():
     config = dataclasses.replace(sweeps.PRESETS["medium"], num_seeds=2)
     results = {}
-    for arm in sweeps.arms(config):
+    *trained, noise = sweeps.arms(config)
+    sizes = np.ones((1, 1, len(config.scales), len(config.powers)))
+    results[noise.name] = dataclasses.replace(_results(noise, {}), evaluation={"size": sizes})
+    for arm in trained:
         trials = Trials.grid(2, **{name: arm.sweep.get(name, getattr(arm.config, name)) for name in sweeps.TRACED})
         hparams = {name: np.asarray(value) for name, value in trials.hparams.items()}
         r2 = 1 - hparams["label_noise"] ** 8 - hparams["kappa"] / 1000 - 10 / arm.config.batch_size
