@@ -55,7 +55,7 @@ THEORY = "theory"
 def of_theory(config: Any) -> dict[str, np.ndarray]:
     """What a perfect encoder would learn in the world of every arm, as `arm: quantity`: numbers, on the host."""
     found = {}
-    for arm in arms(config):
+    for arm in arms(dataclasses.replace(config, objective="aninfonce")):
         if arm.config.objective == "aninfonce":
             found[f"{arm.name}: precision"] = np.array(oracle_of(arm.config))
             found[f"{arm.name}: truth"] = np.asarray(_true(*_world(arm.config)))
