@@ -87,7 +87,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     steps = next(iter(results.values())).evaluation_steps
     curves = {arm: result.evaluation["R2"] for arm, result in results.items()}
     over_time = learning_curves(steps, curves, "linear R²", title="all latents", ylim=(-0.02, 1.02))
-    levels = np.asarray(linear_precision(config.dim, config.low, config.high))
+    levels = np.linspace(config.low, config.high, config.dim)
     final = {
         arm: {f"{level:.3g}": result.final("R2 per latent")[:, i] for i, level in enumerate(levels)}
         for arm, result in results.items()

@@ -13,7 +13,6 @@ from identax.assumptions import (
     contrastive_report,
     optimal_precision,
 )
-from identax.dgp import linear_precision
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
@@ -95,7 +94,7 @@ def target(config: Any, negatives: Sequence[float]) -> np.ndarray:
 
 
 def _positives(config: Any) -> tuple[float, ...]:
-    return tuple(np.asarray(linear_precision(config.dim, config.low, config.high)).tolist())
+    return tuple(np.linspace(config.low, config.high, config.dim).tolist())
 
 
 def premises(config: Any) -> Mapping[str, Report]:

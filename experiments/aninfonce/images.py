@@ -21,7 +21,7 @@ from experiments.aninfonce import images_figures as drawing
 from experiments.aninfonce.images_readout import Labelled, as_floats, augmentations, readouts
 from experiments.aninfonce.optimizers import two_rate_adam
 from identax.augment import Pipeline
-from identax.data import epoch_batches, epoch_indices, image_source, take
+from identax.data import epoch_batches, epoch_indices, image_source, load_digits, take
 from identax.dgp.mixings import inverse_softplus
 from identax.experiment import RunConfig
 from identax.losses import aninfonce
@@ -43,6 +43,8 @@ class Config(RunConfig):
     """"digits" (lies whole on the device), or what tensorflow-datasets prepared, see `identax.data.image_source`"""
     score_split: str = "test"
     """split on which the readouts are scored; "validation" for ImageNet"""
+    trains: bool = True
+    """of one arm; the other one only draws views of some digits, for the page"""
     own_style: bool = False
     """gives every image a crop, a brightness, ... of its own, as photographs have: the views' pipeline, drawn once"""
     views: Literal["digits", "cifar", "imagenet"] = "cifar"
@@ -148,8 +150,23 @@ def backbone(config: Config) -> Model:
     return make(stem=config.stem, width=config.width, compute=config.compute, remat=config.remat)
 
 
-def build(config: Config) -> Study:
-    """Views, encoder, loss, optimiser and readouts of one trial."""
+def build(config: Config):
+    """Views, encoder, loss, optimiser and readouts of one trial; or nothing but views of some digits."""
+    return _training(config) if config.trains else _views(config)
+
+
+def _views(config: Config, num: int = 12):
+    """Trial function that keeps digits and two views of each, [3, num, 28, 28, 1], the same for every key."""
+    augment, digits = augmentations(config, 28), load_digits().images[:: 5000 // num][:num, :, :, None]
+
+    def trial(key, hparams):
+        views = [augment(jax.random.key(number), jnp.asarray(digits))[0] for number in range(2)]
+        return {}, {"images and views": jnp.stack([jnp.asarray(digits), *views])}
+
+    return trial
+
+
+def _training(config: Config) -> Study:
     if config.own_style and config.data_set != "digits":
         raise ValueError(f"images: found own_style with data_set={config.data_set!r}, wanted it for 'digits' only")
     source = image_source(config.data_set, "train")
@@ -251,8 +268,6 @@ def _optimizer(config: Config, hparams):
     encoder_rate, precision_rate = (
         cosine(hparams[name], config.num_steps) for name in ("learning_rate", "precision_learning_rate")
     )
-    encoder = optax.chain(
-        optax.add_decayed_weights(hparams["weight_decay"]), optax.sgd(encoder_rate, momentum=0.9)
-    )
+    encoder = optax.chain(optax.add_decayed_weights(hparams["weight_decay"]), optax.sgd(encoder_rate, momentum=0.9))
     groups: dict[Any, Any] = {"encoder": encoder, "raw_precision": optax.adam(precision_rate)}
     return optax.multi_transform(groups, lambda params: {name: name for name in params})

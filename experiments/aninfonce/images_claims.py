@@ -16,7 +16,7 @@ def arms(config: Any) -> Sequence[Arm]:
     """Both losses on the same images, from the same starting weights.
 
     On the unit sphere InfoNCE is AnInfoNCE with the precision 1 / temperature in every dimension (see `aninfonce`), so
-    all arms are one program: InfoNCE's precision does not learn.
+    all arms are one program: InfoNCE's precision does not learn. Of digits, the last arm draws some views.
     """
     fixed = {
         infonce_name(config, temperature): dataclasses.replace(
@@ -24,9 +24,13 @@ def arms(config: Any) -> Sequence[Arm]:
         )
         for temperature in (config.temperature, *config.other_temperatures)
     }
-    return (Arm("aninfonce", config), *(Arm(name, one) for name, one in fixed.items()))
+    views = dataclasses.replace(config, trains=False, num_steps=0, num_seeds=1)
+    shown = [Arm(VIEWS, views, fixed=_UNREAD)] if config.data_set == "digits" else []
+    return (Arm("aninfonce", config), *(Arm(name, one) for name, one in fixed.items()), *shown)
 
 
+VIEWS = "views"
+_UNREAD = ("precision_start", "learning_rate", "precision_learning_rate", "weight_decay")
 LAYERS = ("before", "after")
 _COMPARED = ("augmentations", "augmentations R2", "classes")
 _GAP = "AnInfoNCE above InfoNCE"

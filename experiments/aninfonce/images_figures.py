@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments.aninfonce.images_claims import LAYERS
-from experiments.aninfonce.images_readout import augmentations
-from identax.data import load_digits
+from experiments.aninfonce.images_claims import LAYERS, VIEWS
 from identax.report import Figure, figure_png
 from identax.report.figures import bars, learning_curves
 from identax.report.style import canvas
@@ -18,7 +14,8 @@ from identax.run import Results
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     """Views of a few digits, what can be read out at the end and on the way, and the learned precision."""
-    drawn = [_views(augmentations(config, 28))] if config.data_set == "digits" else []
+    drawn = [_views(results[VIEWS])] if VIEWS in results else []
+    results = {name: result for name, result in results.items() if name != VIEWS}
     if not results:
         return drawn
     steps = next(iter(results.values())).evaluation_steps
@@ -49,12 +46,10 @@ def _parameters(results: Mapping[str, Results], layer: str) -> list[str]:
     return [name for name in single if name not in ("classes", "augmentations")] + ["classes"]
 
 
-def _views(augment: Any, num: int = 12) -> Figure:
+def _views(result: Results) -> Figure:
     """A strip of digits over two views of each."""
-    images = load_digits().images[:: 5000 // num][:num, :, :, None]
-    views = [augment(jax.random.key(number), jnp.asarray(images))[0] for number in range(2)]
-    rows = np.stack([images, *views])[..., 0]
-    image = rows.transpose(0, 2, 1, 3).reshape(3 * rows.shape[2], num * rows.shape[3])
+    rows = result.kept("images and views")[0, ..., 0]
+    image = rows.transpose(0, 2, 1, 3).reshape(3 * rows.shape[2], -1)
     figure, axes = canvas((7.2, 2.1), "")
     axes.imshow(1 - image, cmap="gray", vmin=0, vmax=1)
     axes.grid(visible=False)

@@ -25,7 +25,7 @@ from identax.losses import aninfonce, infonce
 from identax.metrics import block_r2, linear_r2, mcc, precision_recovery, rank_matched_mcc
 from identax.models import mlp, normalize
 from identax.rng import stream
-from identax.study import Study, gradient_study
+from identax.study import HostTrial, Study, gradient_study
 
 TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rate")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
@@ -35,7 +35,8 @@ TRACED = ("high", "low", "temperature", "learning_rate", "precision_learning_rat
 class Config(RunConfig):
     """One study. The defaults are the authors' setting (their README and logs)."""
 
-    objective: Literal["aninfonce", "infonce"] = "aninfonce"
+    objective: Literal["aninfonce", "infonce", "theory"] = "aninfonce"
+    """"theory": of the arm that only records what a perfect encoder would learn"""
     spectrum: Literal["bimodal", "linear"] = "bimodal"
     """ground-truth precision: half `high`, half `low`; or equally spaced from `low` to `high`"""
     high: float = 25.0
@@ -123,8 +124,20 @@ measure = claims.measure
 figures = drawing.figures
 
 
-def build(config: Config) -> Study:
-    """Sampler, encoder, loss, optimiser and metrics of one trial."""
+def build(config: Config) -> Study | HostTrial:
+    """Sampler, encoder, loss, optimiser and metrics of one trial; or what theory says, which the premises know."""
+    return _theory(config) if config.objective == claims.THEORY else _training(config)
+
+
+def _theory(config: Config) -> HostTrial:
+    def trial(key, hparams):
+        return claims.of_theory(dataclasses.replace(config, **{name: float(hparams[name]) for name in ("high", "low")}))
+
+    return HostTrial(trial)
+
+
+def _training(config: Config) -> Study:
+    """The study of one loss on one spectrum."""
     dgp = anisotropic_pairs(
         config.dim, mixing=random_invertible_mlp(config.dim, pool_size=config.pool_size), threshold=config.threshold
     )

@@ -14,6 +14,7 @@ from identax.assumptions import (
     ContrastiveObjective,
     ContrastiveWorld,
     Report,
+    collapse_thresholds,
     contrastive_report,
     oracle_precision,
     pair_correlations,
@@ -24,7 +25,10 @@ from identax.run import Results
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """AnInfoNCE on two spectra, on a hard one with and without the cure; InfoNCE where it keeps and loses style."""
+    """AnInfoNCE on two spectra, on a hard one with and without the cure; InfoNCE where it keeps and loses style.
+
+    The last one trains nothing: it records what theory says of these worlds.
+    """
     uncured = dataclasses.replace(config, warm_starts=(), spare_dims=0)
     # No warm start to wait for, so half the steps do; whatever the preset, a whole number of chunks.
     chunks = config.num_steps // config.log_every
@@ -39,7 +43,26 @@ def arms(config: Any) -> Sequence[Arm]:
         Arm("infonce", infonce_config, {"temperature": config.temperatures}),
         Arm("infonce hard", dataclasses.replace(infonce_config, **hard), {"temperature": config.temperatures}),
     ]
+    theory = dataclasses.replace(config, objective=THEORY, num_steps=0, num_seeds=1)
+    found.append(Arm(THEORY, theory, fixed=("high", "low", "temperature", "learning_rate", "precision_learning_rate")))
     return [arm for arm in found if config.control or arm.name != "hard, no cure"]
+
+
+THEORY = "theory"
+"""the arm that trains nothing: `of_theory`"""
+
+
+def of_theory(config: Any) -> dict[str, np.ndarray]:
+    """What a perfect encoder would learn in the world of every arm, as `arm: quantity`: numbers, on the host."""
+    found = {}
+    for arm in arms(dataclasses.replace(config, objective="aninfonce")):
+        if arm.config.objective == "aninfonce":
+            found[f"{arm.name}: precision"] = np.array(oracle_of(arm.config))
+            found[f"{arm.name}: truth"] = np.asarray(_true(*_world(arm.config)))
+        elif arm.config.objective == "infonce":
+            threshold = collapse_thresholds(correlations_of(arm.config)).max()
+            found[f"{arm.name}: collapse threshold"] = np.asarray(threshold)
+    return found
 
 
 _SITE = "project page, n=10, one run"
@@ -92,7 +115,7 @@ REFERENCES = (
 
 def premises(config: Any) -> Mapping[str, Report]:
     """Which theorem applies to each arm, and what it predicts."""
-    return {arm.name: _report(arm.config) for arm in arms(config)}
+    return {arm.name: _report(arm.config) for arm in arms(config) if arm.name != THEORY}
 
 
 def _report(config: Any) -> Report:
@@ -150,7 +173,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
     """One value per seed for every quantity, as `arm: quantity`; of a temperature sweep, the config's own."""
     measured: dict[str, np.ndarray] = {}
     for arm in arms(config):
-        if arm.name not in results:
+        if arm.name not in results or arm.name == THEORY:
             continue
         result = results[arm.name]
         mask = result.where(temperature=arm.config.temperature)
@@ -159,19 +182,25 @@ def measure(config: Any, results: Mapping[str, Results]) -> Mapping[str, np.ndar
         measured[f"{arm.name}: linear R2"] = final["R2"]
         measured[f"{arm.name}: collapsed loss"] = result.train["loss"][mask, 0]
         if "precision" in final:
-            measured |= {f"{arm.name}: {name}": values for name, values in _precision_errors(arm.config, final).items()}
+            errors = _precision_errors(final, theory_of(arm.name, "precision", results))
+            measured |= {f"{arm.name}: {name}": values for name, values in errors.items()}
     return measured
 
 
-def _precision_errors(config: Any, final: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    oracle = np.sort(oracle_of(config))
-    error = np.abs(final["precision"] / oracle - 1).max(axis=1)
+def theory_of(arm: str, quantity: str, results: Mapping[str, Results]) -> np.ndarray | None:
+    """What the arm `theory` recorded of the world of `arm`; None where it did not run."""
+    return results[THEORY].final(f"{arm}: {quantity}")[0] if THEORY in results else None
+
+
+def _precision_errors(final: Mapping[str, np.ndarray], oracle: np.ndarray | None) -> dict[str, np.ndarray]:
     lost = np.abs(np.stack([final[f"{b} R2"] - final[f"{b} R2 within block"] for b in ("content", "style")])).max(
         axis=0
     )
-    return {
-        "oracle precision": final["precision"][:, ::-1],
+    found = {"oracle precision": final["precision"][:, ::-1], "R2 lost within blocks": lost}
+    if oracle is None:
+        return found
+    error = np.abs(final["precision"] / np.sort(oracle) - 1).max(axis=1)
+    return found | {
         "precision error against oracle": error,
         "worst seed's precision error against oracle": error.max(keepdims=True),
-        "R2 lost within blocks": lost,
     }

@@ -155,7 +155,7 @@ def test_presets_are_honest_about_their_size():
     assert (paper.data_set, paper.encoder) == ("cifar10", "resnet18")
     assert paper.learning_rate == 0.03 * paper.batch_size / 256
     assert paper.num_steps == 800 * (50_000 // paper.batch_size)
-    assert {arm.name for arm in images.arms(SMOKE)} == {"aninfonce", "infonce"}
+    assert {arm.name for arm in images.arms(SMOKE)} == {"aninfonce", "infonce", "views"}
     assert images.arms(images.PRESETS["medium"])[2].name == "infonce 0.1"
     statics = {dataclasses.replace(arm.config, **dict.fromkeys(images.TRACED, 0.0)) for arm in images.arms(SMOKE)}
-    assert len(statics) == 1  # one program for all arms
+    assert len(statics) == 2  # one program for all arms but the one that draws views

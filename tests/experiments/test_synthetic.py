@@ -37,7 +37,7 @@ def test_one_arm_runs_and_drops_the_spare_dim(tmp_path):
 @pytest.mark.slow
 def test_every_arm_runs_and_is_reported(smoke):
     outcome, folder, said = smoke
-    assert list(outcome.results) == ["bimodal", "linear", "hard", "hard, no cure", "infonce", "infonce hard"]
+    assert list(outcome.results) == ["bimodal", "linear", "hard", "hard, no cure", "infonce", "infonce hard", "theory"]
     for name, result in outcome.results.items():
         assert not result.failed_at.any(), name
         assert all(np.isfinite(values).all() for values in result.evaluation.values()), name
