@@ -7,7 +7,7 @@ comma := ,
 # -n 2: two pytest workers; more processes than cores only slow XLA down
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/python -m experiments reproduce --tier quick aninfonce/synthetic aninfonce/decoder
@@ -24,6 +24,9 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.run
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV)
