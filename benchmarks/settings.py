@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.aninfonce.synthetic import TRACED, Config, build
+from experiments.aninfonce.synthetic import TRACED, Config, training
 from identax.dgp import anisotropic_pairs, random_invertible_mlp
 from identax.dgp.base import DGP
 from identax.study import Study, Trials
@@ -19,7 +19,7 @@ SETTINGS = {"paper": PAPER, "small": SMALL, "tiny": TINY}
 
 def study_of(config: Config) -> Study:
     """The AnInfoNCE study at these sizes."""
-    return build(config)
+    return training(config)
 
 
 def world_of(config: Config) -> DGP:

@@ -217,7 +217,7 @@ def gradient_study(
         )
         return state, {"loss": value, **metrics}
 
-    return Study(init_state, step, evaluate, tuple(events))
+    return Study(init_state, step, evaluate, tuple(events), keep, tuple(keep_at), best)
 
 
 def _asked_for(transformation: Any) -> list[str]:

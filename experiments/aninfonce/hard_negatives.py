@@ -204,7 +204,7 @@ def _pretraining(config: Config) -> Study:
         num_steps=max(config.pretraining_steps, 1),
         num_evaluate=config.num_evaluate,
     )
-    study = synthetic.build(settings)
+    study = synthetic.training(settings)
 
     def with_own_stream(change):  # of the warm start's draws: that of the figures in docs/papers/aninfonce.md
         return lambda state, key: change(state, stream(step_key(state.key, state.step), "warm start"))

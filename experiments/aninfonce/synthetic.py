@@ -126,7 +126,7 @@ figures = drawing.figures
 
 def build(config: Config) -> Study | HostTrial:
     """Sampler, encoder, loss, optimiser and metrics of one trial; or what theory says, which the premises know."""
-    return _theory(config) if config.objective == claims.THEORY else _training(config)
+    return _theory(config) if config.objective == claims.THEORY else training(config)
 
 
 def _theory(config: Config) -> HostTrial:
@@ -136,7 +136,7 @@ def _theory(config: Config) -> HostTrial:
     return HostTrial(trial)
 
 
-def _training(config: Config) -> Study:
+def training(config: Config) -> Study:
     """The study of one loss on one spectrum."""
     dgp = anisotropic_pairs(
         config.dim, mixing=random_invertible_mlp(config.dim, pool_size=config.pool_size), threshold=config.threshold
