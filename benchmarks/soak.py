@@ -110,8 +110,11 @@ def start(program, variables: dict[str, str], limits: Limits, cache: str) -> tup
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         now = time.monotonic()
+        if ended and status == 0:
+            return "done", now - begin
         if ended:
-            return "done" if status == 0 else "failed", now - begin
+            print(f"a start ended with code {os.waitstatus_to_exitcode(status)}", file=sys.stderr, flush=True)
+            return "failed", now - begin
         before, used = used, _processor(child)
         moved = now if used != before else moved
         outcome = "hung" if now - moved > limits.idle else "late" if now - begin > limits.late else None

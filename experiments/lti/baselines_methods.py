@@ -12,8 +12,6 @@ from scipy.optimize import linear_sum_assignment
 
 from experiments.lti import estimators
 from experiments.lti.worlds import World, true_transition
-from identax.elimination import inverse
-from identax.jacobi import psd_eigh
 from identax.lti import Environments, fit_kalman, identify_lti, kalman_smoother, transfer_function
 from identax.lti.closed_form import closed_form_unmixing, innovation_regression
 from identax.lti.mle import ConditionalFit, fit_conditional
@@ -21,6 +19,7 @@ from identax.lti.moments import Moments, pair_moments
 from identax.lti.published import decay_limit, solve_scaled, wls_of_moments
 from identax.metrics import mcc, relative_error, within_mcc
 from identax.metrics.linear_systems import frequency_grid
+from identax.numerics import psd_eigh
 from identax.rng import stream
 
 PACKAGES = {"N4SID": "nfoursid", "coroICA": "coroica", "coroICA of y": "coroica"}
@@ -85,7 +84,7 @@ def pooled_fit(key, world: World) -> ConditionalFit:
 
 @jax.jit
 def _unmixing(transition, gain):
-    return inverse(gain) @ jnp.concatenate([-transition, jnp.eye(len(gain))], axis=1)
+    return jnp.linalg.inv(gain) @ jnp.concatenate([-transition, jnp.eye(len(gain))], axis=1)
 
 
 # ---- on the host, one world at a time

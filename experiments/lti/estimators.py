@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 
 from experiments.lti.worlds import World, true_transition, true_unmixing
-from identax.elimination import inverse
 from identax.lti.closed_form import closed_form_unmixing
 from identax.lti.mle import fit_conditional
 from identax.lti.moments import conditional_value, pair_moments
@@ -55,7 +54,7 @@ def scores(key, world: World, unmixing, batch_size: int, num_batches: int) -> di
     z = world.pairs.reshape(*world.pairs.shape[:2], -1)
     found = z @ unmixing.T
     controls, flat = world.controls.reshape(-1, dim), found.reshape(-1, dim)
-    gain = inverse(unmixing[:, dim:])
+    gain = jnp.linalg.inv(unmixing[:, dim:])
     transition, true = -gain @ unmixing[:, :dim], true_transition(world.system)
     grid, eye = frequency_grid(16), jnp.eye(dim)
     responses = [

@@ -10,7 +10,6 @@ from experiments.lti import authors
 from identax.dgp.lti import make_pairs, random_system, sample_trajectories
 from identax.dgp.lti_environments import designed_environments, maximal_environments, random_environments
 from identax.dgp.lti_plants import dc_motor
-from identax.elimination import inverse
 from identax.lti import Environments, LinearSystem
 from identax.rng import stream
 
@@ -126,10 +125,10 @@ def flat_pairs(world: World):
 
 def true_transition(system: LinearSystem):
     """F = C A C^-1, for square invertible C."""
-    return system.C @ system.A @ inverse(system.C)
+    return system.C @ system.A @ jnp.linalg.inv(system.C)
 
 
 def true_unmixing(system: LinearSystem):
     """(CB)^-1 [-F, I], for square invertible B and C."""
     transition = true_transition(system)
-    return inverse(system.C @ system.B) @ jnp.concatenate([-transition, jnp.eye(len(transition))], axis=1)
+    return jnp.linalg.inv(system.C @ system.B) @ jnp.concatenate([-transition, jnp.eye(len(transition))], axis=1)

@@ -67,8 +67,7 @@ def expected_rotation_mcc(
         )
     total = jnp.zeros(num_draws)
     for size in sorted(set(sizes)):
-        # Blocks of one size share one batch of matrices and one program. Two batched factorisations in one
-        # program can deadlock the CPU backend (jaxlib 0.10), so different sizes stay apart.
+        # Blocks of one size share one batch of matrices and one program.
         copies = sizes.count(size)
         per_block = _block_mccs(jax.random.fold_in(key, size), size, copies * num_draws)
         total = total + size * jnp.sum(per_block.reshape(copies, num_draws), axis=0)

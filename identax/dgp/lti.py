@@ -43,8 +43,8 @@ def spectral_radius(A: ArrayLike | Sequence[Any]) -> Float[Array, ""]:
         rho(A) = lim_{k -> oo} ||A^k||^{1/k},    k = 2^m,    A^{2k} = (A^k)^2, rescaled to norm 1 each time
 
     What the limit leaves out is log(const)/2^m, far below rounding; complex pairs and defective eigenvalues included.
-    Matrix products only: LAPACK's eigenvalues of a general matrix run on CPU alone, and batches of them can deadlock
-    there (jaxlib 0.10). Maps over batches. No gradient flows: that of ||A^k||^{1/k} has no limit for complex pairs.
+    Matrix products only: LAPACK's eigenvalues of a general matrix run on CPU alone. Maps over batches.
+    No gradient flows: that of ||A^k||^{1/k} has no limit for complex pairs.
     Raises `ValueError` unless A is square.
     """
     if np.ndim(A) != 2 or np.shape(A)[0] != np.shape(A)[1] or np.shape(A)[0] < 1:

@@ -19,8 +19,7 @@ def zero_order_hold(
         [[A_d, B_d], [0, I]] = exp([[A, B], [0, 0]] dt),  that is A_d = exp(A dt), B_d = (int_0^dt exp(A s) ds) B
 
     `A` [d_x, d_x] per unit of time, `B` [d_x, d_u], `dt` in that unit of time; C is the same in both times. A may be
-    singular. Differentiable and jittable; it maps over batches too, but its Pade step is then a batched LAPACK solve,
-    which is not for programs that run on several CPU devices at once.
+    singular. Differentiable, jittable, and it maps over batches.
     Raises `ValueError` for a non-square A, a B with other rows, non-finite entries, and dt that is not > 0.
     Source: Van Loan 1978, Computing integrals involving the matrix exponential; Rajendran et al. 2024, section 4.
     """

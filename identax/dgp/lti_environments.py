@@ -189,7 +189,7 @@ def _product(left, right):
 def _rotation(key, dim):
     """Haar-distributed orthogonal matrix (up to signs of columns) as a product of Householder reflections.
 
-    Not `jax.random.orthogonal`, whose batched QR can deadlock on CPU (jaxlib 0.10).
+    `jax.random.orthogonal` has the same law and other draws: the worlds of `lti` would be others.
     """
     draws = jax.random.normal(key, (dim, dim))
     index = jnp.arange(dim)

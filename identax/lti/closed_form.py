@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from identax.jacobi import psd_eigh
 from identax.lti.moments import Moments
 from identax.lti.published import solve_scaled
 from identax.metrics._matching import best_assignment
+from identax.numerics import psd_eigh
 
 _DRAWS = 200
 

@@ -14,7 +14,6 @@ from jax.typing import ArrayLike
 from identax.assumptions.lti import excitation_report
 from identax.checks import check_choice
 from identax.dgp.lti_system import Environments, LinearSystem
-from identax.elimination import inverse
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
 from identax.lti._arrange import Arranged, arrange
 from identax.lti.moments import Moments, conditional_value, reduced_moments
@@ -161,7 +160,7 @@ def _maximum(moments: Moments, design: Environments, first, key, restarts: int):
     outside = (jnp.eye(dim) - span.T @ span) @ innovations.transition
 
     def parameters(unmixing):
-        effect = inverse(unmixing[:, dim:])
+        effect = jnp.linalg.inv(unmixing[:, dim:])
         return {
             "A": outside - span.T @ effect @ unmixing[:, :dim],
             "B": span.T @ effect,

@@ -6,7 +6,6 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_finite, check_shape
-from identax.elimination import inverse
 
 
 def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[Array, "d_y d_y"]:
@@ -20,7 +19,7 @@ def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[
     covariance. Of large variance where y_t and y_{t-1} correlate weakly in some direction, as with fast poles or an
     ill-conditioned C: least squares can then be nearer on trajectories of a few thousand steps, and without any
     correlation the result is arbitrary or NaN.
-    `observations` [E, T, d_y], one trajectory for each environment. By elimination, without LAPACK.
+    `observations` [E, T, d_y], one trajectory for each environment.
     Raises `ValueError` for another shape, trajectories shorter than lags + 2, lags < 1 and non-finite observations.
     Source: two-stage least squares, Soderstrom & Stoica 1983, Instrumental variable methods for system
     identification; for controls that are not observed, the past stands in for them.
@@ -47,9 +46,9 @@ def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[
     to_after, to_now = _moment(after, instruments), _moment(now, instruments)
     with jax.default_matmul_precision("highest"):
         if lags > 1:
-            projection = to_now @ inverse(_moment(instruments, instruments))
+            projection = to_now @ jnp.linalg.inv(_moment(instruments, instruments))
             to_after, to_now = to_after @ projection.T, to_now @ projection.T
-        return to_after @ inverse(to_now)
+        return to_after @ jnp.linalg.inv(to_now)
 
 
 def _moment(left, right):

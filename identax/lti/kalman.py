@@ -12,7 +12,6 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_nonnegative, concrete
-from identax.elimination import slogdet, solve
 from identax.lti._checks import covariance_matrix, shaped, system_matrices
 from identax.lti._kalman_steps import StateSpace, backward, decorrelated, forward, gaussian_terms
 
@@ -142,11 +141,11 @@ def joint_loglik(
 def _log_density(name, errors, covariance):
     """Sum of log N(errors_t; 0, covariance) over the rows of errors [T, n]."""
     count, dim = errors.shape
-    _, logdet = slogdet(covariance)
+    _, logdet = jnp.linalg.slogdet(covariance)
     known = concrete(logdet)
     if known is not None and not np.isfinite(known):
         raise ValueError(f"joint_loglik: found a singular {name}, wanted a positive definite one")
-    squares = (errors.T * solve(covariance, errors.T)).sum()
+    squares = (errors.T * jnp.linalg.solve(covariance, errors.T)).sum()
     return -0.5 * (squares + count * (dim * math.log(2 * math.pi) + logdet))
 
 

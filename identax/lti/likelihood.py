@@ -7,7 +7,6 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.elimination import slogdet
 from identax.lti._checks import checked_pairs, per_sample
 
 
@@ -44,7 +43,7 @@ def conditional_loglik(
             f"conditional_loglik: found unmixing {np.shape(unmixing)}, wanted [d, 2 d]: with d_u < d_y the density "
             "lives on the range of the residual, see identify_lti"
         )
-    _, logdet = slogdet(jnp.asarray(unmixing)[:, rows:])
+    _, logdet = jnp.linalg.slogdet(jnp.asarray(unmixing)[:, rows:])
     return published_loglik(unmixing, pairs, means, variances) + logdet
 
 

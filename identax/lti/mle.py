@@ -9,11 +9,10 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from identax.checks import check_choice, check_count
-from identax.elimination import inverse, slogdet
-from identax.jacobi import psd_eigh
 from identax.lti.moments import Moments, conditional_value
 from identax.lti.published import solve_scaled, weighted_grams
 from identax.lti.sgd import orthonormal_rows
+from identax.numerics import psd_eigh
 
 SOLVERS = ("rows", "lbfgs")
 
@@ -57,7 +56,7 @@ def fit_conditional(
     base = jnp.concatenate([jnp.pad(white, ((0, 0), (0, dim))), start], axis=0)
     covariance = jnp.einsum("ip,epq,jq->eij", base, moments.covariance, base)
     turned = Moments(moments.share, moments.mean @ base.T, 0.5 * (covariance + covariance.swapaxes(1, 2)))
-    _, constant = slogdet(start[:, past:])
+    _, constant = jnp.linalg.slogdet(start[:, past:])
     grams = weighted_grams(turned, variances)
     targets = jnp.einsum("ei,ep->ip", turned.share[:, None] * means / variances, turned.mean)
     first = jnp.concatenate([jnp.zeros((dim, past), start.dtype), jnp.eye(dim, dtype=start.dtype)], axis=1)
@@ -108,7 +107,7 @@ def _by_rows(value, grams, targets, start, max_iterations, tolerance):
     known = jnp.einsum("ipq,iq->ip", inverses, targets)
 
     def update(i, unmixing):
-        column = jax.lax.dynamic_index_in_dim(inverse(unmixing[:, -dim:]), i, axis=1, keepdims=False)
+        column = jax.lax.dynamic_index_in_dim(jnp.linalg.inv(unmixing[:, -dim:]), i, axis=1, keepdims=False)
         direction = jnp.concatenate([jnp.zeros(unmixing.shape[1] - dim, column.dtype), column])
         ascent = inverses[i] @ direction
         linear, quadratic = known[i] @ direction, ascent @ direction

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.elimination import slogdet
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -84,5 +82,5 @@ def conditional_value(
     variances: Float[Array | np.ndarray, "E d"],
 ) -> Float[Array, ""]:
     """Mean of `conditional_loglik` over all pairs, from their moments; W_1 are the last d columns."""
-    _, logdet = slogdet(jnp.asarray(unmixing)[:, -unmixing.shape[0] :])
+    _, logdet = jnp.linalg.slogdet(jnp.asarray(unmixing)[:, -unmixing.shape[0] :])
     return published_value(unmixing, moments, means, variances) + logdet

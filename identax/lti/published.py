@@ -6,10 +6,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.elimination import solve
-from identax.jacobi import psd_eigh
 from identax.lti._checks import checked_pairs, per_sample
 from identax.lti.moments import Moments
+from identax.numerics import psd_eigh
 
 
 def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Float[Array, "d_u p"]:
@@ -73,6 +72,7 @@ def solve_scaled(
     scale = jax.lax.rsqrt(jnp.diagonal(gram))
     scaled = gram * scale[:, None] * scale[None, :]
     columns = scale[:, None] * target.reshape(gram.shape[0], -1)
-    found = solve(scaled, columns)
-    found = found + solve(scaled, columns - scaled @ found)
+    factors = jax.scipy.linalg.lu_factor(scaled)
+    found = jax.scipy.linalg.lu_solve(factors, columns)
+    found = found + jax.scipy.linalg.lu_solve(factors, columns - scaled @ found)
     return (scale[:, None] * found).reshape(target.shape)

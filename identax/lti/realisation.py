@@ -10,7 +10,6 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
 from identax.checks import check_count, check_finite, concrete
-from identax.elimination import solve
 
 _matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
@@ -38,8 +37,7 @@ def transfer_function(
     """H(z) = C (z I - A)^-1 B, the z-transform of y over that of u; z of any shape, real or complex.
 
     `A` [d_x, d_x], `B` [d_x, d_u], `C` [d_y, d_x]. Returns [*z.shape, d_y, d_u]; infinities or NaN at a pole (an
-    eigenvalue of A). The frequency response at f cycles per step is H(exp(2 pi i f)). By elimination, without LAPACK,
-    so that it maps over many systems.
+    eigenvalue of A). The frequency response at f cycles per step is H(exp(2 pi i f)).
     Raises `ValueError` for shapes that do not fit.
     Source: Rajendran et al. 2024, corollary 11.
     """
@@ -50,7 +48,7 @@ def transfer_function(
     identity = jnp.eye(A.shape[0], dtype=dtype)
 
     def response(point):
-        return _matmul(C, solve(point * identity - A, B))
+        return _matmul(C, jnp.linalg.solve(point * identity - A, B))
 
     return jax.vmap(response)(points.astype(dtype).reshape(-1)).reshape(*points.shape, C.shape[0], B.shape[1])
 
@@ -86,7 +84,7 @@ def ho_kalman(
     block of O and B that of R. `markov` [count, d_y, d_u] with count >= rows + columns; by default half of count
     each. Exact (up to the coordinates of the state) for exact Markov parameters of a minimal system of that order if
     rows and columns reach its observability and controllability index; otherwise an approximation. Compare transfer
-    functions, never matrices. One LAPACK SVD: not for programs that map over many systems on several CPU devices.
+    functions, never matrices.
     Raises `ValueError` for another shape, an order that the block Hankel matrix cannot have, too few Markov
     parameters, non-finite ones, and (where concrete) ones whose rank is below the order at rounding accuracy.
     Source: Ho & Kalman 1966; balanced by singular values as Kung 1978 and Oymak & Ozay 2019.

@@ -6,7 +6,6 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.jacobi import singular_values
 from identax.metrics._matching import Samples, as_floats, check_samples
 from identax.metrics.regression import all_finite, least_squares, linear_r2, r2_on_others
 
@@ -29,11 +28,9 @@ def singular_value_error(
     check_samples("singular_value_error", inputs=inputs, targets=targets)
     inputs, targets = as_floats(inputs, targets)
     coefficients = least_squares(inputs, targets)
-    if coefficients.shape[0] < coefficients.shape[1]:
-        coefficients = coefficients.T
     scale = jnp.max(jnp.abs(coefficients))
     scale = jnp.where(scale > 0, scale, 1.0)
-    sizes = scale * singular_values((coefficients / scale)[None])[0]
+    sizes = scale * jnp.linalg.svd(coefficients / scale, compute_uv=False)
     if target is None:
         mean = jnp.mean(sizes)
         error = jnp.abs(sizes / jnp.where(mean > 0, mean, 1.0) - 1)

@@ -1,4 +1,4 @@
-"""Binary logistic regression to its optimum, without LAPACK: many can be fitted in one program."""
+"""Binary logistic regression to its optimum; many can be fitted in one program."""
 
 from typing import Any, NamedTuple, cast
 

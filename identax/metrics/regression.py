@@ -9,12 +9,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from identax.checks import check_choice
 from identax.metrics._matching import Samples, as_floats, check_samples, match_by_rank
+from identax.numerics import column_space
 
 SPLITS = ("half",)
 _HIGHEST = jax.lax.Precision.HIGHEST
-# What is left of a standardised column below this size counts as rounding; scikit-learn's LinearRegression cuts
-# singular values at the same share of the largest.
-_RCOND = 1e-6
 
 
 def _centre(x):
@@ -28,46 +26,9 @@ def _max_abs(x):
     return jnp.max(jnp.abs(x), axis=0, keepdims=True)
 
 
-def _column_space(x):
-    """Returns an orthonormal basis [N, k] of the columns of x and T [m, k] with basis = x T.
-
-    Directions of negligible size are set to 0. Gram-Schmidt with column pivoting, every new direction orthogonalised
-    twice: as accurate as a QR by reflections and rank-revealing. Written out because the CPU backend (jaxlib 0.10)
-    deadlocks when two batched LAPACK factorisations, QR followed by SVD, sit in one program: two scores of a vmapped
-    evaluation are enough.
-    """
-    scale = _max_abs(x)
-    scale = jnp.where(scale > 0, scale, 1.0)
-    x = x / scale
-    norm = jnp.sqrt(jnp.sum(x * x, axis=0, keepdims=True))
-    norm = jnp.where(norm > 0, norm, 1.0)
-    x = x / norm
-    num_columns = min(x.shape)
-    rcond = max(_RCOND, 4 * x.shape[1] * float(jnp.finfo(x.dtype).eps))
-
-    def orthogonalise(number, carry):
-        rest, basis, weights, combined = carry
-        chosen = jnp.argmax(jnp.sum(rest * rest, axis=0))
-        column, weight = rest[:, chosen], weights[:, chosen]
-        shares = jnp.matmul(basis.T, column, precision=_HIGHEST)
-        column = column - jnp.matmul(basis, shares, precision=_HIGHEST)
-        weight = weight - jnp.matmul(combined, shares, precision=_HIGHEST)
-        size = jnp.sqrt(jnp.sum(column * column))
-        column, weight = (jnp.where(size > rcond, v / jnp.where(size > 0, size, 1.0), 0.0) for v in (column, weight))
-        shares = jnp.matmul(column, rest, precision=_HIGHEST)
-        rest, weights = rest - jnp.outer(column, shares), weights - jnp.outer(weight, shares)
-        return rest, basis.at[:, number].set(column), weights, combined.at[:, number].set(weight)
-
-    basis = jnp.zeros((x.shape[0], num_columns), x.dtype)
-    combined = jnp.zeros((x.shape[1], num_columns), x.dtype)
-    start = x, basis, jnp.eye(x.shape[1], dtype=x.dtype), combined
-    _, basis, _, combined = jax.lax.fori_loop(0, num_columns, orthogonalise, start)
-    return basis, combined / (scale * norm).T
-
-
 def least_squares(x: Float[Array, "N m"], y: Float[Array, "N n"]) -> Float[Array, "m n"]:
     """Coefficients of the least-squares map x -> y through the origin; directions as in `linear_r2` are ignored."""
-    basis, combined = _column_space(x)
+    basis, combined = column_space(x)
     scale = _max_abs(y)
     scale = jnp.where(scale > 0, scale, 1.0)
     along = jnp.matmul(basis.T, y / scale, precision=_HIGHEST)
@@ -101,9 +62,9 @@ def linear_r2(
         return r2 if per_dim else jnp.mean(r2)
     centred = _centre(targets)
     if fit_intercept:
-        (basis, _), fitted = _column_space(_centre(inputs)), centred
+        (basis, _), fitted = column_space(_centre(inputs)), centred
     else:
-        (basis, _), fitted = _column_space(inputs), targets
+        (basis, _), fitted = column_space(inputs), targets
     # Targets of size one: squares of very small or large ones would leave the range of float32.
     scale = _max_abs(fitted)
     scale = jnp.where(scale > 0, scale, 1.0)

@@ -63,8 +63,6 @@ def fit_linear_layer(features: Float[Array, "N d"], targets: Float[Array, "N k"]
 
     Minimises |F w - targets|^2 / N + r |w|^2, F = [features, 1], r = 1e-5 of the mean squared feature.
     """
-    # One factorisation after the other: batched ones at the same time can deadlock the CPU backend (jaxlib 0.10).
-    features, targets = jax.lax.optimization_barrier((features, targets))
     ones = jnp.ones((features.shape[0], 1), features.dtype)
     design = jnp.concatenate([features, ones], axis=1)
     moment = _second_moment(design)

@@ -8,7 +8,6 @@ import scipy.linalg
 import scipy.optimize
 import scipy.stats
 
-from identax.jacobi import psd_eigh
 from identax.lti import (
     closed_form_unmixing,
     conditional_loglik,
@@ -24,6 +23,7 @@ from identax.lti import (
 )
 from identax.lti.moments import conditional_value, published_value, unequal_moments
 from identax.metrics import amari_distance
+from identax.numerics import psd_eigh
 
 
 def _world(seed, d=2, n=4000, zero=False):

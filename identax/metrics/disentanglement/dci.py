@@ -71,7 +71,7 @@ def dci(
     """Disentanglement, completeness and informativeness, each at most 1, and the `importances` [m, K].
 
     `predictor` "lasso", "ridge": R_ij = |W_ij| of argmin_W 1/(2N) |Y - X W|^2 + `penalty` (|W|_1 or |W|_2^2 / 2), X and
-    Y z-scored by the training samples; jittable, without LAPACK. "boosted": R_ij is the importance of estimate i in
+    Y z-scored by the training samples; jittable. "boosted": R_ij is the importance of estimate i in
     `num_trees` boosted trees for factor j, a classifier for integer factors and a regressor for others, fitted by
     scikit-learn on known values (growing trees has no static shapes). Informativeness is the mean over factors of R^2,
     or of the accuracy of the boosted classifiers, on the test arrays, or on the same samples without them.

@@ -1,4 +1,4 @@
-"""Singular values and eigenvectors of many small matrices without LAPACK."""
+"""Eigenvectors of many small positive semi-definite matrices by one-sided Jacobi rotations."""
 
 import jax
 import jax.numpy as jnp
@@ -8,22 +8,13 @@ from jaxtyping import Array, Float
 _SWEEPS = 10  # over all pairs of columns; convergence is quadratic
 
 
-def singular_values(matrices: Float[Array | np.ndarray, "B m n"]) -> Float[Array, "B n"]:
-    """Singular values of many small matrices by one-sided Jacobi rotations, in no order; m >= n for all of them.
-
-    Rotates pairs of columns until all are orthogonal; their norms are the singular values. Not LAPACK's batched SVD:
-    on CPU (jaxlib 0.10) that waits inside the thread pool it runs on, and deadlocks when as many devices or programs
-    as there are threads do so at once. The batch comes last inside, which is faster on CPU.
-    """
-    columns = _orthogonalise(jnp.moveaxis(matrices, 0, -1), matrices.shape[1])
-    return jnp.sqrt((columns * columns).sum(axis=0)).T
-
-
 def psd_eigh(matrices: Float[Array | np.ndarray, "B n n"]) -> tuple[Float[Array, "B n"], Float[Array, "B n n"]]:
     """Eigenvalues, ascending, and eigenvectors (as columns) of symmetric positive semi-definite matrices.
 
-    The rotations V that make the columns of M V orthogonal diagonalise M: M V = V diag(values). Not LAPACK's batched
-    eigh, for the reason above. Eigenvectors of eigenvalues that are zero to rounding span the null space in some basis.
+    The rotations V that make the columns of M V orthogonal diagonalise M: M V = V diag(values), and the values are
+    their norms, hence never negative. Pairs of columns are turned until all are orthogonal; the batch comes last
+    inside, which is faster on CPU. Eigenvectors of eigenvalues that are zero to rounding span the null space in some
+    basis.
     """
     n = matrices.shape[-1]
     eye = jnp.broadcast_to(jnp.eye(n, dtype=matrices.dtype), matrices.shape)
