@@ -28,11 +28,11 @@ class Config(RunConfig):
 
     dim: int = 8
     width: int = 32
-    sizes: tuple[int, ...] = (24, 64, 256)
+    sizes: tuple[int, ...] = (48, 96, 256)
     """examples to train on, to choose by and to report on"""
     flipped: float = 0.2
     batch_size: int = 8
-    learning_rate: float = 0.2
+    learning_rate: float = 0.02
     noise: float = 0.0
     """standard deviation of what is added to every gradient"""
     reset_every: int = 0
