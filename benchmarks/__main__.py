@@ -14,7 +14,10 @@ _TIMEOUT = 1800
 
 
 def main(arguments: list[str]) -> int:
-    """Runs each benchmark in a process of its own and writes one result file; returns 1 if any failed."""
+    """Runs each benchmark in a process of its own and writes one result file.
+
+    Returns 1 if any failed or found a number above its limit (`catalogue.Benchmark.limits`).
+    """
     if arguments[:1] == ["compare"]:
         return _compare(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -27,11 +30,12 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"found benchmark {unknown[0]!r}, wanted one of {', '.join(known)}")
     environment, device = results.versions(), results.device_name()
-    found, failed = {}, []
+    found, failed, drifted = {}, [], []
     for name in options.names or known:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             found[name] = _in_process(name, known[name], "quick" if options.quick else "full")
+            drifted += results.exceeded(name, found[name], known[name].limits)
         except subprocess.SubprocessError as error:  # the others are still worth having
             failed.append(name)
             print(f"{name} failed: {error}", file=sys.stderr, flush=True)
@@ -40,17 +44,23 @@ def main(arguments: list[str]) -> int:
         "environment": environment,
         "quick": options.quick,
         "failed": failed,
+        "exceeded": drifted,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "benchmarks": found,
     }
     path = results.path_of(environment, device, options.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(whole, indent=1) + "\n")
     print(f"{results.table(whole)}\n{device}; written to {path}")
-    return 1 if failed else 0
+    for line in drifted:
+        print(f"DRIFTED  {line}", file=sys.stderr, flush=True)
+    return 1 if failed or drifted else 0
 
 
 def _in_process(name: str, benchmark: catalogue.Benchmark, tier: str) -> dict:
     variables, _ = benchmark.process()
+    # The user's flags stay: without them XLA_FLAGS=--xla_backend_optimization_level=3 changes nothing, unnoticed.
+    variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {variables['XLA_FLAGS']}".strip()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "found.json"
         command = [sys.executable, "-m", "benchmarks.child", name, tier, str(file)]

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import json
+import math
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +63,23 @@ def table(results: dict[str, Any]) -> str:
         lines += [f"{name}  ({found['threads']}; {sizes}; load {found['load']['before']})"]
         for row, timing in found["timings"].items():
             lines.append(
-                f"  {row:<24}{_time(timing['median']):>12}   {_time(timing['low'])} .. {_time(timing['high'])}"
+                f"  {row:<28}{_time(timing['median']):>12}   {_time(timing['low'])} .. {_time(timing['high'])}"
                 f"   {timing['rounds']} rounds"
             )
-        lines += [f"  {row:<40} compile {seconds:.2f} s" for row, seconds in found["compile_seconds"].items()]
-        lines += [f"  {row:<40} {value:.4g}" for row, value in found["derived"].items()]
+        lines += [f"  {row:<58} compile {seconds:.2f} s" for row, seconds in found["compile_seconds"].items()]
+        lines += [f"  {row:<58} {value:.4g}" for row, value in found["derived"].items()]
     return "\n".join(lines)
+
+
+def exceeded(name: str, found: dict[str, Any], limits: Mapping[str, float]) -> list[str]:
+    """A line for each derived number of benchmark `name` that is above its limit, or not there."""
+    lines = []
+    for row, limit in limits.items():
+        value = found["derived"].get(row, math.nan)
+        if not value <= limit:
+            by = "was not measured" if math.isnan(value) else f"is {value:.2f}, {value - limit:.2f} above"
+            lines.append(f"{name}: {row} {by}; limit {limit:g}")
+    return lines
 
 
 def compare(a: dict[str, Any], b: dict[str, Any]) -> str:

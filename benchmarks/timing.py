@@ -31,10 +31,17 @@ class Measurement:
 def alternate(
     runs: Mapping[str, Callable[[], Any]], *, rounds: int, units: Mapping[str, int] | int = 1
 ) -> dict[str, Measurement]:
+    """Times the callables in turn and summarises, see `in_turn`."""
+    return {name: Measurement.of(values) for name, values in in_turn(runs, rounds=rounds, units=units).items()}
+
+
+def in_turn(
+    runs: Mapping[str, Callable[[], Any]], *, rounds: int, units: Mapping[str, int] | int = 1
+) -> dict[str, list[float]]:
     """Times the callables in turn, A B A B, so that a change of the machine's load meets all of them alike.
 
     Each is called once before, untimed, and must return only when its work is done (see `wait`). `units` is how many
-    units of work one call does; the result is in seconds per unit.
+    units of work one call does; the result is in seconds per unit, one number a round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for call in runs.values():
@@ -45,7 +52,17 @@ def alternate(
             call()
             count = units if isinstance(units, int) else units[name]
             seconds[name].append((time.perf_counter() - begin) / count)
-    return {name: Measurement.of(values) for name, values in seconds.items()}
+    return seconds
+
+
+def excess(seconds: list[float], base: list[float]) -> tuple[float, float]:
+    """By how many per cent `seconds` lie above `base`, both of `in_turn`: an estimate, and what is beyond doubt.
+
+    The estimate is the median of the ratios within a round. Load from outside can lift it, and it can lift the ratio of
+    the fastest rounds, but seldom both: the smaller of the two is what no such load explains.
+    """
+    ratio = np.median(np.divide(seconds, base)).item()
+    return 100 * (ratio - 1), 100 * (min(ratio, min(seconds) / min(base)) - 1)
 
 
 def compiled(fn: Callable, *args: Any, **jit: Any) -> tuple[Any, float]:

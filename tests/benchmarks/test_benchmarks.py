@@ -12,7 +12,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import catalogue, devices, losses, overhead, results, settings, step, trials
 from benchmarks.step_parts import matrix_products
-from benchmarks.timing import Measurement, alternate
+from benchmarks.timing import Measurement, alternate, excess
 from identax.losses import aninfonce
 from identax.rng import step_key, stream
 
@@ -42,8 +42,9 @@ def test_trials_together_and_separate():
 @pytest.mark.slow
 def test_overhead_of_the_runner():
     found = overhead.measure("tiny", num_trials=2, rounds=1, num_steps=4, log_every=2)
-    _check(found, ["one scan", "by hand", "runner", "runner with workdir"])
+    _check(found, ["one scan", "by hand", "runner", "runner with workdir", "step by hand", "step of the runner"])
     assert set(found["derived"]) >= {"runner over one scan (%)", "runner with workdir over by hand (%)"}
+    assert set(found["derived"]) >= set(catalogue.FULL["overhead"].limits)
 
 
 @pytest.mark.slow
@@ -76,6 +77,14 @@ def test_alternate_takes_turns_after_one_untimed_call_each():
     assert "".join(calls) == "ABABAB"
     assert found["A"].rounds == 2
     assert Measurement.of([3.0, 1.0, 2.0]) == Measurement(2.0, 1.5, 2.5, 1.0, 3.0, 3)
+
+
+def test_excess_takes_what_two_estimates_agree_on():
+    assert excess([1.06, 1.06, 1.06], [1.0, 1.0, 1.0]) == pytest.approx((6, 6))
+    # load that comes and goes lifts neither the fastest round ...
+    assert excess([1.01, 1.5, 1.5], [1.0, 1.0, 1.0]) == pytest.approx((50, 1))
+    # ... nor, where it spared one round of the base, the ratio of most rounds
+    assert excess([1.01, 1.01, 1.01], [1.0, 1.0, 0.5]) == pytest.approx((1, 1))
 
 
 def test_matrix_products_of_the_paper_setting():
@@ -157,6 +166,53 @@ def test_one_failure_keeps_the_other_results(tmp_path, monkeypatch, capsys):
     found = results.read(path)
     assert found["failed"] == ["trials"] and list(found["benchmarks"]) == ["devices"]
     assert "trials failed" in capsys.readouterr().err
+
+
+def _overheads(tmp_path, monkeypatch, *arguments, **changed):
+    """Exit code and result file of `benchmarks overhead` that found its limits less a half, but for `changed`."""
+    limits = catalogue.FULL["overhead"].limits
+    found = {**_file(1.0)["benchmarks"]["step"], "derived": {row: limit - 0.5 for row, limit in limits.items()}}
+    found["derived"] = {row: value for row, value in (found["derived"] | changed).items() if value is not None}
+    monkeypatch.setattr(command, "_in_process", lambda *_: found)
+    code = command.main(["--out", str(tmp_path), *arguments, "overhead"])
+    (path,) = tmp_path.glob("*.json")
+    return code, results.read(path)
+
+
+def test_the_runners_cost_is_within_its_limits(tmp_path, monkeypatch, capsys):
+    assert sorted(catalogue.FULL["overhead"].limits.values()) == [2.0, 2.0, 4.0]
+    code, written = _overheads(tmp_path, monkeypatch)
+    assert code == 0 and written["exceeded"] == []
+    assert "DRIFTED" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(6.04, "is 6.04, 4.04 above; limit 2"), (float("nan"), "was not measured; limit 2"), (None, "was not measured")],
+)
+def test_a_runner_that_costs_more_fails_and_says_by_how_much(tmp_path, monkeypatch, capsys, value, says):
+    row = "runner over by hand, at least (%)"
+    code, written = _overheads(tmp_path, monkeypatch, **{row: value})
+    (line,) = written["exceeded"]
+    assert code == 1 and line.startswith(f"overhead: {row} {says}")
+    assert f"DRIFTED  {line}" in capsys.readouterr().err
+
+
+def test_the_quick_form_has_no_limits(tmp_path, monkeypatch):
+    assert _overheads(tmp_path, monkeypatch, "--quick", **{"runner over by hand, at least (%)": 50.0})[0] == 0
+
+
+def test_flags_of_the_user_reach_the_benchmark(monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def child(command, *, env, **_):
+        raise Seen(env["XLA_FLAGS"])
+
+    monkeypatch.setattr(command.subprocess, "run", child)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+    with pytest.raises(Seen, match=r"^--xla_backend_optimization_level=3 --xla_cpu_multi_thread_eigen=false$"):
+        command._in_process("overhead", catalogue.FULL["overhead"], "full")
 
 
 class TestTorch:
