@@ -8,15 +8,16 @@ from identax.models.autoencoder import (
     posterior,
     reconstruct,
 )
-from identax.models.base import Model
+from identax.models.base import Model, from_flax, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
 from identax.models.chunked import by_chunk
 from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
-from identax.models.mlp import HEADS, from_linen, mlp, normalize, uniform_fan_in
+from identax.models.mlp import HEADS, mlp, normalize, uniform_fan_in
 from identax.models.projector import projector
+from identax.models.recurrent import Recurrent, gru, lstm, scan_over_time
 from identax.models.resnet import resnet18, resnet50
 from identax.models.small_convnet import small_convnet
 
@@ -27,6 +28,7 @@ __all__ = [
     "Canonical",
     "Model",
     "Reconstruction",
+    "Recurrent",
     "block_heads",
     "by_chunk",
     "cached_gradient",
@@ -34,8 +36,11 @@ __all__ = [
     "convnet",
     "convnet_decoder",
     "fit_linear_layer",
+    "from_flax",
     "from_linen",
+    "gru",
     "init_autoencoder",
+    "lstm",
     "micro_batched",
     "micro_batched_model",
     "mlp",
@@ -46,6 +51,7 @@ __all__ = [
     "reconstruct",
     "resnet18",
     "resnet50",
+    "scan_over_time",
     "small_convnet",
     "uniform_fan_in",
 ]

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from identax.checks import check_choice
-from identax.models.base import Model
+from identax.models.base import Model, from_linen
 from identax.models.layers import HE_FAN_IN
-from identax.models.mlp import HEADS, from_linen, output_head
+from identax.models.mlp import HEADS, output_head
 
 _SIDE = 64
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax.models.base import Model
+from identax.models.base import Model, from_linen
 from identax.models.layers import HE_FAN_IN
-from identax.models.mlp import from_linen
 
 
 class _Decoder(nn.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.models.base import Model
+from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
 
 HEADS = ("none", "sphere", "learnable_sphere", "box", "learnable_box")
@@ -105,21 +105,3 @@ def mlp(
     check_choice("mlp", "activation", activation, tuple(_ACTIVATIONS))
     check_choice("mlp", "head", head, HEADS)
     return from_linen(_MLP(widths, activation, head, activate_last, batch_norm))
-
-
-def from_linen(module: nn.Module) -> Model:
-    """Wraps a Linen module without statistics (or with a `batch_stats` collection) as a `Model`."""
-
-    def init(key, example):
-        variables = dict(module.init(key, example))
-        return {"params": variables.get("params", {}), "state": variables.get("batch_stats", {})}
-
-    def apply(variables, x, *, train=False, key=None):
-        state = variables.get("state") or {}
-        inputs = {"params": variables["params"], **({"batch_stats": state} if state else {})}
-        if not (train and state):
-            return module.apply(inputs, x), state
-        output, updated = module.apply(inputs, x, mutable=["batch_stats"])
-        return output, updated["batch_stats"]
-
-    return Model(init, apply)

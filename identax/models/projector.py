@@ -5,10 +5,9 @@ from typing import Any
 
 import flax.linen as nn
 
-from identax.models.base import Model
+from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.layers import HE_FAN_IN, compute_dtype, types_of
-from identax.models.mlp import from_linen
 
 
 class _Projector(nn.Module):

@@ -7,10 +7,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from identax.checks import check_choice
-from identax.models.base import Model
+from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.layers import compute_dtype, types_of
-from identax.models.mlp import from_linen
 
 STEMS = ("cifar", "imagenet")
 _HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")

@@ -6,10 +6,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax.models.base import Model
+from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.layers import HE_FAN_IN, compute_dtype, types_of
-from identax.models.mlp import from_linen
 from identax.models.resnet import images_only
 
 
