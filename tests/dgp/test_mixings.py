@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,3 +115,23 @@ def test_bad_input_is_named(build, found):
 def test_condition_numbers_are_those_of_the_svd(n, x64, getkey):
     matrices = jax.vmap(lambda key: column_normalized(key, n))(jax.random.split(getkey(), 40))
     np.testing.assert_allclose(condition_numbers(matrices), np.linalg.cond(np.asarray(matrices)), rtol=1e-8)
+
+
+_ON_ALL_DEVICES = """
+import identax.run
+import jax
+from identax.dgp import random_invertible_mlp
+mixing = random_invertible_mlp(10, pool_size=1000)
+program = jax.jit(identax.run.map_trials(mixing.init, identax.run.make_mesh()))
+for i in range(12):
+    jax.block_until_ready(program(jax.random.split(jax.random.key(i), jax.device_count())))
+print(jax.device_count())
+"""
+
+
+def test_pools_are_drawn_on_all_devices_at_once():
+    """Each device factorises batches in the thread pool that all share: without the flag 12 of 12 processes hung."""
+    variables = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    command = [sys.executable, "-c", _ON_ALL_DEVICES]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "8\n", done.stderr
