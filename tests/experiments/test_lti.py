@@ -46,7 +46,7 @@ def test_references_name_quantities_that_are_measured():
         module = registry.load(f"lti/{name}")
         arms = {arm.name for arm in module.arms(module.PRESETS["quick"])}
         reports = module.premises(module.PRESETS["quick"])
-        assert set(reports) == arms
+        assert set(reports) == arms - {"Kalman"}  # a further method on the worlds of another arm
         first = next(iter(reports.values()))()
         assert first.lines()
 

@@ -291,10 +291,10 @@ def test_the_next_chunk_is_read_while_this_one_is_evaluated(monkeypatch):
     loader, seen = Slow(0.0), {}
     evaluate = Session._evaluate
 
-    def looking(self, state, step):
+    def looking(self, state, alive, step, *, last):
         time.sleep(0.1)
         seen[step] = loader.index
-        return evaluate(self, state, step)
+        return evaluate(self, state, alive, step, last=last)
 
     monkeypatch.setattr(Session, "_evaluate", looking)
     train(batches=loader, num_steps=20, evaluate_every=5)

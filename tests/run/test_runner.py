@@ -279,6 +279,9 @@ def test_results_say_how_long_and_where(tmp_path):
     assert set(found.seconds) == {"compile", "run"} and found.num_steps == 20
 
 
+SCHEDULER_OFF = "--xla_cpu_enable_concurrency_optimized_scheduler=false"  # or the runner warns: it is too late here
+
+
 @pytest.mark.parametrize(
     ("flags", "few", "wanted"),
     [
@@ -293,7 +296,7 @@ def test_cpu_programs_compile_at_level_1_unless_told_otherwise(monkeypatch, flag
     monkeypatch.setattr(
         jax.stages.Lowered, "compile", lambda lowered, options: found.append(options) or compile_(lowered, options)
     )
-    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setenv("XLA_FLAGS", f"{flags} {SCHEDULER_OFF}")
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", few)
     try:
@@ -308,7 +311,7 @@ def test_a_long_run_compiles_its_steps_and_nothing_else_at_xlas_own_level(monkey
     monkeypatch.setattr(
         jax.stages.Lowered, "compile", lambda lowered, options: found.append(options) or compile_(lowered, options)
     )
-    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setenv("XLA_FLAGS", SCHEDULER_OFF)
     monkeypatch.setattr(program, "LONG_RUN", 4)
     study, level = regression_study(), {"xla_backend_optimization_level": 1}
     short = train(study, num_steps=2, log_every=2)
