@@ -26,7 +26,7 @@ from identax.run.records import read_rows, write_json
 from identax.run.results import Results
 from identax.run.runner import run
 from identax.run.trials_file import read_trials
-from identax.study import Trials
+from identax.study import Study, Trials
 
 PREMISES = "premises.json"
 
@@ -104,7 +104,7 @@ def _run_arms(
                 log_every=arm.config.log_every,
                 evaluate_every=arm.config.evaluate_every,
                 checkpoint_every=arm.config.checkpoint_every,
-                block_size=getattr(arm.config, "block_size", None),
+                block_size=None if isinstance(studies[arm.name], Study) else getattr(arm.config, "block_size", None),
                 mesh=options.mesh,
                 trial_map=options.trial_map,
                 workdir=folder,
