@@ -11,7 +11,7 @@ import pytest
 from experiments.aninfonce import dimensions, ensembles, hard_negatives, hard_negatives_claims
 from identax.conduct import Options, run_experiment
 from identax.run import Results, make_mesh
-from identax.study import Trials
+from identax.study import Study, Trials
 
 MODULES: dict[str, Any] = {"hard_negatives": hard_negatives, "ensembles": ensembles, "dimensions": dimensions}
 
@@ -83,8 +83,10 @@ def _zeros(module, arm):
     values = {field: arm.sweep.get(field, getattr(config, field)) for field in module.TRACED}
     trials = Trials.grid(config.num_seeds, **values)
     one = trials[0]
-    state = jax.eval_shape(study.init, one.keys, one.hparams)
-    shapes = jax.eval_shape(study.evaluate, state, one.keys)
+    if isinstance(study, Study):
+        shapes = jax.eval_shape(study.evaluate, jax.eval_shape(study.init, one.keys, one.hparams), one.keys)
+    else:  # trials without steps
+        shapes = jax.eval_shape(study, one.keys, one.hparams)
     evaluation = {name: np.ones((len(trials), 1, *leaf.shape)) for name, leaf in shapes.items()}
     return Results(
         trials=trials, num_steps=1, train_steps=np.array([1]), train={"loss": np.ones((len(trials), 1))},

@@ -42,6 +42,8 @@ class Config(RunConfig):
     log_every: int = 12
     evaluate_every: int = 24
     checkpoint_every: int = 48
+    block_size: int | None = 4
+    """of trial functions, which an experiment may have beside studies: they run as if it were not there"""
 
 
 PRESETS = {"smoke": Config()}
