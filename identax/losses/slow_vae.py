@@ -46,13 +46,19 @@ def slow_vae(
     gamma: Scalar = 10.0,
     rate: Scalar = 6.0,
 ) -> Float[Array, " N"]:
-    """2 reconstruction + beta (CE_normal - H) + gamma (CE_laplace - H), one value per pair of frames.
+    """SlowVAE's objective, one value per pair i of frames t = 0, 1; its mean over i is the published loss.
 
-    CE and H are summed over dims and over both frames; frame t's Laplace term has the mean m_t - m_(other frame).
+        2 reconstruction_i + beta (1/2 sum_tj CE_N[t, i, j] - 1/2 sum_tj H[t, i, j])
+                           + gamma (  sum_tj CE_L[t, i, j] - 1/2 sum_tj H[t, i, j])
+
+    sums over the frames t and the dims j: `normal_entropy` H and `cross_entropy_to_normal` CE_N are means over the 2N
+    frames in the source, `cross_entropy_to_laplace` CE_L, of the step m[t] - m[1 - t], is a mean over the N pairs of
+    the sum over both. So gamma sets two cross-entropies against one entropy.
     Args: `reconstruction` [N], mean negative log-likelihood of the two frames of a pair; `means`, `log_variances` of
     the posteriors: one [N, n] per frame; `rate` of the Laplace prior of the steps. Weights > 0 may be traced.
     Raises `ValueError` for shapes that do not match and known weights or rate that are not positive.
-    Source: Klindt et al. 2021, eq. 8 and code (beta 1, gamma 10, rate 6).
+    Source: Klindt et al. 2021, eq. 8, reduced as in the authors' code (beta 1, gamma 10, rate 6), which Zimmermann et
+    al. 2021 use.
     """
     for name, value in (("beta", beta), ("gamma", gamma), ("rate", rate)):
         check_positive("slow_vae", name, value, ())
@@ -65,7 +71,7 @@ def slow_vae(
     steps = (means[0] - means[1], means[1] - means[0])
     total = 2.0 * jnp.asarray(reconstruction)
     for mean, log_variance, step in zip(means, log_variances, steps, strict=True):
-        entropy = normal_entropy(log_variance)
-        total += beta * (cross_entropy_to_normal(mean, log_variance) - entropy).sum(axis=-1)
+        entropy = 0.5 * normal_entropy(log_variance)
+        total += beta * (0.5 * cross_entropy_to_normal(mean, log_variance) - entropy).sum(axis=-1)
         total += gamma * (cross_entropy_to_laplace(step, log_variance, rate) - entropy).sum(axis=-1)
     return total

@@ -1,5 +1,7 @@
 """Reweighting, signed precision, ensembles and the losses beside InfoNCE: against formulas, SciPy and quadrature."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -160,13 +162,27 @@ def test_entropies_by_quadrature(x64, mean, log_variance):
     np.testing.assert_allclose(cross_entropy_to_laplace(*args, 6.0), expected(laplace), rtol=1e-8)
 
 
-def test_slow_vae_adds_its_terms_up(x64):
-    m0, m1, v0, v1, nll = _arrays(7, (N, DIM), (N, DIM), (N, DIM), (N, DIM), (N,))
-    entropy = (normal_entropy(v0) + normal_entropy(v1)).sum(1)
-    normal = (cross_entropy_to_normal(m0, v0) + cross_entropy_to_normal(m1, v1)).sum(1)
-    laplace = (cross_entropy_to_laplace(m0 - m1, v0, 6.0) + cross_entropy_to_laplace(m1 - m0, v1, 6.0)).sum(1)
-    want = 2 * nll + (normal - entropy) + 10 * (laplace - entropy)
-    np.testing.assert_allclose(slow_vae(nll, (m0, m1), (v0, v1)), want, rtol=1e-12)
+def test_slow_vae_reduces_as_the_published_loss(x64):
+    """Frames stacked as there: entropy and normal cross-entropy are means over 2N rows, the Laplace term over N."""
+    nll, m0, m1, v0, v1 = _arrays(7, (N,), (N, DIM), (N, DIM), (N, DIM), (N, DIM))
+    beta, gamma, rate = 0.7, 3.0, 2.5
+    entropy = normal = laplace = 0.0
+    for mean, log_variance in [*zip(m0, v0, strict=True), *zip(m1, v1, strict=True)]:
+        for m, v in zip(mean, log_variance, strict=True):
+            entropy += 0.5 * (v + math.log(2 * math.pi * math.e)) / (2 * N)
+            normal += (0.5 * (m**2 + math.exp(v)) + math.log(math.sqrt(2 * math.pi))) / (2 * N)
+    for here, there, log_variance in [*zip(m0, m1, v0, strict=True), *zip(m1, m0, v1, strict=True)]:
+        for m, v in zip(here - there, log_variance, strict=True):
+            sigma = math.exp(0.5 * v)
+            inside = sigma * math.sqrt(2 / math.pi) * math.exp(-(m**2) / (2 * sigma**2))
+            laplace += (-math.log(rate / 2) + rate * inside - rate * m * (1 - 2 * stats.norm.cdf(m / sigma))) / N
+    want = 2 * nll.mean() + beta * (normal - entropy) + gamma * (laplace - entropy)
+    got = slow_vae(nll, (m0, m1), (v0, v1), beta=beta, gamma=gamma, rate=rate)
+    assert got.shape == (N,)
+    np.testing.assert_allclose(got.mean(), want, rtol=1e-12)
+    # One value per pair: a pair alone has the value that it has among others.
+    alone = slow_vae(nll[2:3], (m0[2:3], m1[2:3]), (v0[2:3], v1[2:3]), beta=beta, gamma=gamma, rate=rate)
+    np.testing.assert_allclose(alone, got[2:3], rtol=1e-12)
 
 
 GOOD = np.ones((N, DIM), np.float32)
