@@ -268,4 +268,7 @@ def _of_kind(field: str, kind: Any, values: Any) -> Any:
         cast = found.astype(kind)
     if kind is not float and not np.array_equal(found, cast):
         raise ValueError(f"sweep: found {field}={values!r}, wanted values of kind {kind.__name__}")
+    single = jax.dtypes.canonicalize_dtype(np.float64)
+    if kind is float and found.dtype.kind in "iu" and not np.array_equal(found, found.astype(single)):
+        raise ValueError(f"sweep: found {field}={values!r}, wanted values that {single} holds")
     return cast

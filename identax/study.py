@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,8 @@ from identax.rng import step_key, stream
 
 HParams = Mapping[str, Any]
 Metrics = Mapping[str, Any]
+MOST_TRIALS = 2**24
+"""of one grid: far more than any machine records apart, so that a mistyped number is refused, not allocated"""
 OPTIMIZER_ARGUMENTS = ("value", "loss", "grad", "value_fn", "grad_fn", "key")
 """what an optimiser may ask `gradient_study` for, by name"""
 
@@ -120,13 +123,17 @@ class Trials:
         compared on the same worlds and adding seeds keeps the earlier ones.
         Booleans stay booleans and integers integers (Python's become JAX's default integer); a list with floats becomes
         JAX's default float.
-        Raises `ValueError` for `num_seeds` < 1, a seed that `jax.random.key` would wrap, an empty list, NaN, entries
-        of unequal shape, anything but real numbers, and values that the dtype cannot hold or not tell apart.
+        Raises `ValueError` for `num_seeds` < 1, more than `MOST_TRIALS` trials in all, a seed that `jax.random.key`
+        would wrap, an empty list, NaN, entries of unequal shape, anything but real numbers, and values that the dtype
+        cannot hold or not tell apart.
         """
         num_seeds = whole_number("Trials.grid: num_seeds", num_seeds, 1, 2**31)
         with_64_bits = jax.dtypes.canonicalize_dtype(np.int64) == np.int64
         seed = whole_number("Trials.grid: seed", seed, 0, 2**63 if with_64_bits else 2**32)
         columns = {name: as_column(f"Trials.grid: {name}", column) for name, column in values.items()}
+        count = num_seeds * math.prod(len(column) for column in columns.values())
+        if count > MOST_TRIALS:
+            raise ValueError(f"Trials.grid: found {count:,} trials, wanted at most {MOST_TRIALS:,}")
         cells = list(itertools.product(*columns.values()))
         seeds = jnp.tile(jnp.arange(num_seeds), len(cells))
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), seeds)

@@ -78,6 +78,11 @@ def test_indexing_keeps_the_trial_axis():
         ({"size": [16777216.0, 16777217]}, "size holds 16777216.0 and 16777217, wanted values that float32 holds"),
         ({"rate": [0.1, 0.2, 0.1 + 1e-12]}, "rate holds 0.1 and 0.100000000001"),
         ({"rate": [1e39]}, r"rate holds 1e\+39"),
+        ({"rate": [1e-50]}, "rate holds 1e-50, wanted values that float32 holds"),
+        ({"size": [0.5, 16777217]}, "size holds 16777217, wanted values that float32 holds"),
+        ({"num_seeds": 10**11}, "num_seeds: found 100000000000, wanted an integer from 1"),
+        ({"num_seeds": 2 * 10**9}, "found 2,000,000,000 trials, wanted at most 16,777,216"),
+        ({"num_seeds": 2} | {name: list(range(1000)) for name in "abcdef"}, "wanted at most 16,777,216"),
         ({"precision": [[1.0, 2.0], [1.0, 2.0 + 1e-12]]}, r"precision holds \(1.0, 2.0\) and \(1.0, 2.000000000001\)"),
     ],
 )

@@ -57,6 +57,7 @@ def test_values_are_kept():
         ({"size": [float("inf")]}, "wanted values of kind int"),
         ({"centred": [2.0]}, "wanted values of kind bool"),
         ({"rate": [float("nan")]}, "rate holds NaN"),
+        ({"rate": [16777217]}, r"found rate=\[16777217\], wanted values that float32 holds"),
     ],
 )
 def test_values_of_another_kind_are_refused(sweep, message):

@@ -205,7 +205,7 @@ def _premises(world, objective):
         )
     if objective.unit_rows and objective.unit_features:
         learned = objective.beta is None
-        matches = learned or (vmf and bool(np.isclose(objective.beta, world.kappa)))
+        matches = learned or (vmf and bool(np.isclose(objective.beta, world.kappa, atol=0.0)))
         found = "beta is learned" if learned else f"beta={objective.beta:g}, kappa={world.kappa}"
         premises.append(
             Premise("matched temperature", matches, found, "with both norms fixed only beta can hold the concentration")

@@ -120,7 +120,7 @@ def _hard_negatives_premises(world, objective):
     if objective.loss != "aninfonce":
         # one temperature can follow a difference that is one number
         difference = np.asarray(world.precision) - np.asarray(world.negative_precision)
-        same = bool(np.all(difference > 0) and np.allclose(difference, difference[0], rtol=1e-6))
+        same = bool(np.all(difference > 0) and np.allclose(difference, difference[0], rtol=1e-6, atol=0.0))
         return [given, Premise("isotropic difference", same, f"{_list(difference)}", "the loss has one temperature")]
     difference = optimal_precision(world.precision, world.negative_precision, signed=True)
     positive = bool(np.all(difference > 0))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from identax.columns import equals_given
 from identax.run.records import Row, history
 from identax.run.trial_records import trial_history
 from identax.study import Trials
@@ -71,11 +72,22 @@ class Results:
             raise ValueError(f"Results.kept: found step {step} of {name!r}, wanted one of {sorted(found)}")
         return found[step]
 
-    def where(self, **values: float) -> np.ndarray:
-        """Mask [T] of the trials whose scalar hyper-parameters equal `values`."""
+    def where(self, **values: Any) -> np.ndarray:
+        """Mask [T] of the trials whose scalar hyper-parameters were given as `values`: equal in the trials' dtype.
+
+        Raises `ValueError` for an unknown name, one that is no single number per trial, and values that are none.
+        """
         mask = np.ones(len(self.trials), bool)
         for name, value in values.items():
-            mask &= np.isclose(np.asarray(self.trials.hparams[name]), value)
+            if name not in self.trials.hparams:
+                raise ValueError(f"Results.where: found {name!r}, wanted one of {sorted(self.trials.hparams)}")
+            column = np.asarray(self.trials.hparams[name])
+            if column.ndim != 1 or np.ndim(value):
+                raise ValueError(
+                    f"Results.where: found {name}={value!r} for values of shape {column.shape[1:]} per trial, wanted a "
+                    "single number for single numbers"
+                )
+            mask &= equals_given(column, value)
         return mask
 
     @staticmethod

@@ -125,7 +125,15 @@ def _nested(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _arrays(lists: Any) -> Any:
-    return {name: _arrays(value) for name, value in lists.items()} if isinstance(lists, dict) else np.array(lists)
+    """Lists as arrays; float32 if that is what was written as text."""
+    if isinstance(lists, dict):
+        return {name: _arrays(value) for name, value in lists.items()}
+    found = np.array(lists)
+    if found.dtype.kind != "f":
+        return found
+    with np.errstate(over="ignore"):
+        single = found.astype(np.float32)
+    return single if np.array_equal(single, found, equal_nan=True) else found
 
 
 def _read(folder: Path) -> dict[str, np.ndarray]:
