@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -34,7 +35,7 @@ def micro_batched(embed: Callable[[Any, Any], Any], *, micro_batch: int) -> Call
     check_count("micro_batched", "micro_batch", micro_batch)
 
     def embed_all(params, batch):
-        return _replayed(lambda params, part: (embed(params, part), None), params, batch, micro_batch)[0]
+        return _replayed(lambda params, part, number: (embed(params, part), None), params, batch, micro_batch)[0]
 
     return embed_all
 
@@ -66,7 +67,8 @@ def micro_batched_model(model: Model, *, micro_batch: int, statistics: str = "re
     micro-batch, the whole batch's never being there at once. `statistics="refuse"` raises `ValueError` for it;
     `"micro_batch"` accepts it: value and gradient are exact for *that* function (the replay sees the same statistics),
     and the new state is the mean of the micro-batches' new states. With running statistics (`train=False`), or none, it
-    is the model itself. Raises `ValueError` as `micro_batched` and for unknown `statistics`.
+    is the model itself. Micro-batch j of several draws (dropout) from `fold_in(key, j)`: independent of the others, not
+    the draws of the whole batch. Raises `ValueError` as `micro_batched` and for unknown `statistics`.
     """
     check_choice("micro_batched_model", "statistics", statistics, STATISTICS)
     check_count("micro_batched_model", "micro_batch", micro_batch)
@@ -81,8 +83,11 @@ def micro_batched_model(model: Model, *, micro_batch: int, statistics: str = "re
                 "another function than by the whole batch"
             )
 
-        def embed(variables, part):
-            return model.apply(variables, part, train=train, key=key)
+        whole = len(x) == micro_batch
+
+        def embed(variables, part, number):
+            own = key if key is None or whole else jax.random.fold_in(key, number)
+            return model.apply(variables, part, train=train, key=own)
 
         output, states = _replayed(embed, variables, x, micro_batch)
         return output, jax.tree.map(lambda leaf: leaf.mean(axis=0), states) if keeps else state
@@ -91,12 +96,12 @@ def micro_batched_model(model: Model, *, micro_batch: int, statistics: str = "re
 
 
 def _replayed(fn: Callable, params: Any, batch: Any, micro_batch: int) -> tuple[Any, Any]:
-    """Maps `fn(params, part) -> (outputs, extra)` over micro-batches: outputs [N, ...] and extras [N/M, ...]."""
-    _batch_size(batch, micro_batch)
+    """Maps `fn(params, part, number) -> (outputs, extra)` over micro-batches: outputs [N, ...], extras [N/M, ...]."""
+    numbers = jnp.arange(_batch_size(batch, micro_batch) // micro_batch)
     # Inside a scan nothing can undo the recomputation, so the barriers against that are left out.
     replayed = jax.checkpoint(fn, prevent_cse=False)
     parts = jax.tree.map(lambda leaf: _split(leaf, micro_batch), batch)
-    _, (outputs, extras) = jax.lax.scan(lambda carry, part: (carry, replayed(params, part)), None, parts)
+    _, (outputs, extras) = jax.lax.scan(lambda carry, part: (carry, replayed(params, *part)), None, (parts, numbers))
     return jax.tree.map(_join, outputs), extras
 
 

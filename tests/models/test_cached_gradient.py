@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from identax.losses import aninfonce
-from identax.models import mlp, normalize
+from identax.models import Model, mlp, normalize
 from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.models.projector import projector
 
@@ -142,6 +142,26 @@ def test_accepted_batch_statistics_are_those_of_micro_batches(x64):
     assert_close(*results, 1e-12)
     other = NORMALISED.apply(variables, x, train=True)[0]
     assert np.abs(results[0][0][1][0] - other).max() > 0.05  # and not those of the whole batch
+
+
+def test_micro_batches_draw_apart_and_are_replayed(x64):
+    """A model that adds noise: no two examples share it, and the gradient is that of the draws of the forward pass."""
+
+    def apply(variables, x, *, train=False, key=None):
+        return x * variables["params"] * jax.random.normal(key, x.shape, x.dtype), {}
+
+    plain, x, key = Model(lambda key, x: {"params": 1.0}, apply), jnp.ones((6, 2)), jax.random.key(3)
+    model = micro_batched_model(plain, micro_batch=2)
+
+    def total(w):
+        drawn, _ = model.apply({"params": w}, x, key=key)
+        return (drawn**2).sum(), drawn
+
+    (value, drawn), slope = jax.value_and_grad(total, has_aux=True)(1.5)
+    assert len(np.unique(drawn)) == drawn.size
+    np.testing.assert_allclose(slope, 2 * value / 1.5, rtol=1e-12)
+    one = micro_batched_model(plain, micro_batch=6).apply({"params": 1.0}, x, key=key)[0]
+    np.testing.assert_array_equal(one, plain.apply({"params": 1.0}, x, key=key)[0])
 
 
 @pytest.mark.parametrize(
