@@ -9,13 +9,19 @@
     python -m experiments run aninfonce/synthetic --config.dim 8 --arm bimodal
 
 Exit codes: 0 done (and in band), 1 a row is out of band, 2 bad input (of `reproduce`: or something could not be run),
-75 interrupted and saved.
+75 interrupted and saved, 130 or 143 ended at once by a second Ctrl-C or SIGTERM.
 `--debug` shows the traceback of an error.
 """
 
+import sys
+
+from experiments import program
+
+if __name__ == "__main__":
+    program.listen()  # here, because the imports below take seconds
+
 import dataclasses
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +38,12 @@ from identax.conduct import Options, load_outcome, new_workdir, run_experiment
 from identax.report import Outcome, comparison_table
 from identax.report.outcome import EXPERIMENT, read_outcome
 from identax.run import Interrupted, make_mesh
+from identax.run.interrupt import StopRequest
 from identax.run.mesh import agree, exchange
 from identax.run.trackers import TensorBoardSink, WandbSink
 
 HELP = ("-h", "--help")
+EXIT_AT_ONCE = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,10 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {"list": _list, "run": _run, "reproduce": _reproduce, "report": _report}
     try:
         registry.require("command", command, list(commands))
-        return commands[command](rest)
+        with StopRequest(at_once=program.at_once()):
+            return commands[command](rest)
     except Interrupted as stopped:
         _say(str(stopped), file=sys.stderr)
         return int(stopped.code or 0)
+    except KeyboardInterrupt as second:
+        print(f"ended at once: {second}", file=sys.stderr)
+        return EXIT_AT_ONCE
     except (ValueError, ImportError, OSError) as error:
         if debug:
             raise
@@ -137,6 +149,8 @@ def _start(machine: Machine) -> Options:
     """Joins the other processes, fixes the precision and builds the mesh: the first access to any device."""
     if machine.distributed:
         jax.distributed.initialize()
+        with StopRequest() as stop:
+            stop.listen()  # the service that tells of preemptions takes SIGTERM
     # A documented choice, so that no backend's default decides it.
     jax.config.update("jax_default_matmul_precision", machine.precision)
     mesh = make_mesh(data=machine.data_devices)
@@ -201,4 +215,4 @@ def _conclude(outcomes: Mapping[str, Outcome]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.finish(main())

@@ -10,25 +10,29 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
 import jax
 
+from experiments import program
 from experiments.cli import Machine
-from identax.run.interrupt import EXIT_INTERRUPTED
+from identax.run.interrupt import Interrupted, StopRequest
 
 COMMAND = (sys.executable, "-m", "experiments")
 MOST = 4  # at a time when nobody says how many: every process holds its own programs and state
 
 
-class Stopped(SystemExit):
+class Stopped(Interrupted):
     """Raised when a signal stopped the experiments, each of which saved what it had; exits with code 75."""
 
     def __init__(self) -> None:
-        super().__init__(EXIT_INTERRUPTED)
+        super().__init__(0, saved=True, where="between experiments")
+
+    def __str__(self) -> str:
+        return "interrupted: every experiment that ran has saved; `run NAME --workdir DIR --resume` continues one"
 
 
 def num_jobs(asked: int, num_experiments: int, machine: Machine) -> int:
@@ -68,7 +72,7 @@ def run_beside(
     running: set[subprocess.Popen] = set()
     stopped = False
 
-    def stop(number, frame) -> None:
+    def stop() -> None:
         nonlocal stopped
         stopped = True
         for process in list(running):
@@ -83,18 +87,19 @@ def run_beside(
             return None
         cores = free.get()
         try:
-            return _run_one(name, workdirs[name], tier, machine, running, say, cores)
+            return _run_one(name, workdirs[name], tier, machine, running, lambda: stopped, say, cores)
         finally:
             free.put(cores)
 
-    with _signals(stop), ThreadPoolExecutor(jobs) as pool:
-        found = dict(zip(workdirs, pool.map(work, workdirs), strict=True))
-    if stopped:
-        raise Stopped
+    with StopRequest(tell=stop):
+        with ThreadPoolExecutor(jobs) as pool:
+            found = dict(zip(workdirs, pool.map(work, workdirs), strict=True))
+        if stopped:
+            raise Stopped
     return {name: reason for name, reason in found.items() if reason}
 
 
-def _run_one(name, workdir: Path, tier, machine: Machine, running, say, cores=()) -> str | None:
+def _run_one(name, workdir: Path, tier, machine: Machine, running, stopped, say, cores=()) -> str | None:
     words = ["run", name, "--preset", tier, "--workdir", str(workdir), "--precision", machine.precision]
     words += ["--data-devices", str(machine.data_devices), "--trial-map", machine.trial_map]
     log = workdir.with_name(f"{workdir.name}.log")
@@ -105,6 +110,9 @@ def _run_one(name, workdir: Path, tier, machine: Machine, running, say, cores=()
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     with subprocess.Popen([*COMMAND, *words], text=True, errors="replace", **how) as process, log.open("w") as file:
         running.add(process)
+        program.children.add(process)
+        if stopped():  # while it was started
+            process.send_signal(signal.SIGTERM)
         if cores and hasattr(os, "sched_setaffinity"):
             with contextlib.suppress(ProcessLookupError):  # it may have ended already
                 os.sched_setaffinity(process.pid, cores)  # before it has threads: they inherit it
@@ -114,17 +122,8 @@ def _run_one(name, workdir: Path, tier, machine: Machine, running, say, cores=()
             if machine.progress and line.startswith(f"{name} / ") and " | " in line:
                 say(line.rstrip())
     running.discard(process)
+    program.children.discard(process)
     code = process.returncode
     if code in (0, 1):
         return None
     return last.removeprefix("error: ") if code == 2 else f"ended with code {code}: {last} (see {log})"
-
-
-@contextlib.contextmanager
-def _signals(handler) -> Iterator[None]:
-    previous = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, former in previous.items():
-            signal.signal(number, former)

@@ -20,6 +20,7 @@ from identax.report.outcome import EXPERIMENT, Outcome, summarise
 from identax.run import guard
 from identax.run.arrays import KeptArrays
 from identax.run.environment import describe_environment
+from identax.run.interrupt import StopRequest
 from identax.run.loader import data_shard
 from identax.run.mesh import TrialMap, agree, make_mesh
 from identax.run.records import read_rows, write_json
@@ -57,7 +58,8 @@ def run_experiment(
     """Runs every arm of an experiment and writes `experiment.json`, `summary.json`, `figures/` and `report.html`.
 
     `config` (default: the preset's own) may differ from the preset; then no band applies. `sweep` crosses traced
-    fields with every arm. Premises and predictions go to `say` before anything is trained.
+    fields with every arm. Premises and predictions go to `say` before anything is trained. A signal anywhere in it
+    ends it at the next boundary of a chunk, an arm or the whole, with `Interrupted` and a folder that resumes.
     Raises `ValueError` for an unknown preset, arm or traced field, and what the module's `build` and `batches` raise;
     then no run directory has been claimed.
     """
@@ -65,8 +67,10 @@ def run_experiment(
         raise ValueError(f"{name}: found preset {preset!r}, wanted one of {sorted(module.PRESETS)}")
     config = module.PRESETS[preset] if config is None else config
     double = getattr(module, "FLOAT64", False) or jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-    with jax.enable_x64(double):
-        return _run_arms(module, name, preset, config, sweep or {}, options, say)
+    with jax.enable_x64(double), StopRequest() as stop:
+        outcome = _run_arms(module, name, preset, config, sweep or {}, options, say, stop)
+        stop.answer(saved=options.workdir is not None, where="after the last arm")
+        return outcome
 
 
 def _run_arms(
@@ -77,6 +81,7 @@ def _run_arms(
     sweep: Mapping[str, Sequence[float]],
     options: Options,
     say: Callable[[str], None],
+    stop: StopRequest,
 ) -> Outcome:
     arms = _chosen_arms(module, name, config, options.only, sweep)
     reports = _reports(module, config, [arm.name for arm in arms])
@@ -95,6 +100,8 @@ def _run_arms(
     results: dict[str, Results] = {}
     for arm in arms:
         folder = None if options.workdir is None else options.workdir / arm.name
+        # Not earlier: premises and builds are waited for, so that there is a folder to go on in.
+        stop.answer(saved=folder is not None, where=f"before arm {arm.name!r}")
         with _naming(name, arm):
             results[arm.name] = run(
                 studies[arm.name],

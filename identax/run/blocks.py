@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from identax.run.arrays import KeptArrays
 from identax.run.compiled_trials import CompiledBlocks
 from identax.run.host_trials import HostBlocks
-from identax.run.interrupt import Interrupted, StopRequest
+from identax.run.interrupt import StopRequest
 from identax.run.mesh import TrialMap, agree, exchange
 from identax.run.progress import Progress
 from identax.run.results import Results
@@ -74,6 +74,7 @@ class TrialSession:
         if blocks is not None:
             blocks.open(self.display.phase)
         while blocks is not None and done < total:
+            stop.answer(done, saved=self.folder is not None, trials=total)
             count = min(blocks.size, total - done)
             outcomes = []
             for number, outcome in enumerate(blocks.run(done, count), done):
@@ -83,8 +84,6 @@ class TrialSession:
             self.kept.flush()
             self.records.commit(block_size=blocks.size, arrays=self.names)
             done += count
-            if stop.asked() and done < total:
-                raise Interrupted(done, saved=self.folder is not None, trials=total)
         compiling = 0.0 if blocks is None else blocks.compile_seconds
         results = Results.from_rows(
             self.records.rows,

@@ -67,9 +67,9 @@ def run(
     earlier one failed is failed from the start.
 
     With a `workdir`, writes `config.json`, `trials.npz`, `records.jsonl` and `checkpoints/` (`blocks.json` for
-    trials without steps), and `arrays/` for what is kept; SIGTERM or SIGINT saves at the next boundary and raises
-    `Interrupted` (exit code 75). `resume=True` continues from the newest intact checkpoint, on any number of devices.
-    `config` is recorded and must be equal on resume, and so must be the trials.
+    trials without steps), and `arrays/` for what is kept; SIGTERM or SIGINT saves at the next boundary, the last one
+    too, and raises `Interrupted` (exit code 75). `resume=True` continues from the newest intact checkpoint, on any
+    number of devices. `config` is recorded and must be equal on resume, and so must be the trials.
 
     Raises `ValueError` before compiling for cadences that do not divide, a batch that does not divide over the
     data axis, more trials than memory holds, an earlier run that does not fit, or a workdir that is not to be written;
@@ -118,9 +118,11 @@ def run(
             failed_before,
         )  # fmt: skip
         try:
-            return session.run(num_steps, stop, found)
+            results = session.run(num_steps, stop, found)
         finally:
             session.close()
+        stop.answer(num_steps, saved=folder is not None)  # a signal in the last chunk
+    return results
 
 
 def _place(trials: Trials, mesh: Mesh) -> Trials:
@@ -173,7 +175,9 @@ def _run_trials(
         StopRequest() as stop,
         contextlib.closing(TrialSession(blocks, trials, folder, found, sinks, display)) as session,
     ):
-        return session.run(stop)
+        results = session.run(stop)
+        stop.answer(len(trials), saved=folder is not None, trials=len(trials))  # a signal in the last block
+    return results
 
 
 def _check_kind(

@@ -67,11 +67,18 @@ class Session:
         """The loop; `found` is the (step, extra) of the checkpoint to go on from."""
         begin = time.perf_counter()
         step, state, alive = self._begin(found)
+        saved = self.folder is not None
+        if found is None:
+            stop.answer(step, saved=saved)  # while it compiled the start; there are no rows yet
         self.feed.read_ahead(min(self.cadence.log, num_steps - step))
         if found is None:
             alive = self._evaluate(state, alive, 0, last=num_steps == 0)
             if num_steps == 0:
                 self._save(0, state, alive, {})
+        if step < num_steps and stop.asked():  # while it was evaluated or restored
+            if found is None:
+                self._save(step, state, alive, self.feed.get_state())
+            raise Interrupted(step, saved=saved)
         waiting = None  # the chunk whose metrics are still on the device
         while step < num_steps and not self._all_stopped():
             count = min(self.cadence.log, num_steps - step)
@@ -104,7 +111,7 @@ class Session:
             if saving or last:
                 self._save(step, state, alive, self.feed.get_state())
             if stopping and not last:
-                raise Interrupted(step, saved=self.folder is not None)
+                raise Interrupted(step, saved=saved)
         assert self.records is not None
         compiling = self.programs.compile_seconds
         return Results.from_rows(

@@ -14,6 +14,7 @@ import pytest
 from block_trials import TOTAL, failing, go, host_trial, same_results, signal_at_row, trial, trials
 
 from identax.run import Interrupted
+from identax.run.host_trials import HostBlocks
 from identax.run.program import Programs
 from identax.run.records import read_rows
 from identax.study import HostTrial, Trials
@@ -42,9 +43,20 @@ def test_without_a_workdir_nothing_is_saved():
         go()
 
 
-def test_a_signal_in_the_last_block_stops_nothing(whole):
-    with signal_at_row(10):
-        same_results(go(), whole["compiled"])
+@pytest.mark.parametrize(("kind", "row"), [("compiled", 10), ("host", 8)])
+def test_a_signal_in_the_last_block_is_answered_when_all_is_saved(whole, kind, row, tmp_path):
+    study = trial if kind == "compiled" else host_trial()
+    with pytest.raises(Interrupted, match="after 11 of 11 trials: saved"), signal_at_row(row):
+        go(study, workdir=tmp_path / "run")
+    never = HostTrial(lambda key, hparams: pytest.fail("a trial ran"))
+    same_results(go(never, workdir=tmp_path / "run", resume=True), whole[kind])
+
+
+def test_a_signal_before_the_first_block_is_answered_there(whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="after 0 of 11 trials: saved"):
+        patch.setattr(HostBlocks, "open", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        go(host_trial(), workdir=tmp_path / "run")
+    same_results(go(host_trial(), workdir=tmp_path / "run", resume=True), whole["host"])
 
 
 def test_a_resumed_run_keeps_the_size_of_its_blocks(tmp_path, monkeypatch):

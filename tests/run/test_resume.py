@@ -60,7 +60,7 @@ class Signal:
         self.closed = True
 
 
-@pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 5), (signal.SIGINT, 20), (signal.SIGTERM, 30)])
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 5), (signal.SIGINT, 20), (signal.SIGTERM, 40)])
 def test_a_signal_saves_at_the_chunk_boundary(whole, tmp_path, number, step):
     before, sink = signal.getsignal(number), Signal(step, number)
     with pytest.raises(Interrupted) as stopped:
