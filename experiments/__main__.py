@@ -8,9 +8,9 @@
     python -m experiments run aninfonce/synthetic --preset quick --num-seeds 8 --sweep learning_rate=1e-3,3e-3
     python -m experiments run aninfonce/synthetic --config.dim 8 --arm bimodal
 
-Exit codes: 0 done (and in band), 1 a row is out of band, 2 bad input (of `reproduce`: or something could not be run),
-75 interrupted and saved, 130 or 143 ended at once by a second Ctrl-C or SIGTERM.
-`--debug` shows the traceback of an error.
+Exit codes: 0 done (and in band), 1 a row is out of band or every trial of an arm failed, 2 bad input (of `reproduce`:
+or something could not be run), 70 an error that nobody foresaw, 75 interrupted and saved, 130 or 143 ended at once by
+a second Ctrl-C or SIGTERM. `--debug` shows the traceback of an error.
 """
 
 import sys
@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 import dataclasses
 import shlex
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ from rich.table import Table
 
 from experiments import registry
 from experiments.cli import Machine, Reproduce, make_config, parse_run
-from experiments.parallel import num_jobs, run_beside
+from experiments.parallel import Crashed, num_jobs, run_beside
+from experiments.streams import steady_streams
 from identax.conduct import Options, load_outcome, new_workdir, run_experiment
 from identax.report import Outcome, comparison_table
 from identax.report.outcome import EXPERIMENT, read_outcome
@@ -43,11 +45,18 @@ from identax.run.mesh import agree, exchange
 from identax.run.trackers import TensorBoardSink, WandbSink
 
 HELP = ("-h", "--help")
-EXIT_AT_ONCE = 130
+EXIT_BAD_INPUT, EXIT_SOFTWARE, EXIT_AT_ONCE = 2, 70, 130
+OURS = (ValueError, ImportError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+"""errors that say what was found and what was wanted; with PermissionError they are bad input"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Dispatches; returns the exit code."""
+    """Dispatches; returns the exit code, which does not depend on whether anybody can read what is printed."""
+    with steady_streams():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     command, *rest = [argument for argument in arguments if argument != "--debug"] or [""]
@@ -65,11 +74,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as second:
         print(f"ended at once: {second}", file=sys.stderr)
         return EXIT_AT_ONCE
-    except (ValueError, ImportError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        print(f"error: {_in_a_line(error)}", file=sys.stderr)
+        return _code_of(error)
+
+
+def _code_of(error: Exception) -> int:
+    return EXIT_BAD_INPUT if isinstance(error, (*OURS, PermissionError)) else EXIT_SOFTWARE
+
+
+def _in_a_line(error: Exception) -> str:
+    """What it says; of what nobody foresaw, also its kind, and how to see where it came from."""
+    text = " ".join(str(error).split())
+    if _code_of(error) == EXIT_BAD_INPUT:
+        return text
+    short = text if len(text) <= 300 else f"{text[:300]}..."
+    return f"{type(error).__name__}: {short} (--debug shows where; what was saved is intact)"
 
 
 def _list(arguments: list[str]) -> int:
@@ -118,10 +140,12 @@ def _reproduce(arguments: list[str]) -> int:
         outcomes = {name: read_outcome(workdirs[name]) for name in done}
     else:
         outcomes, refused = _one_by_one(chosen, given.tier, options, workdirs)
-    code = _conclude(outcomes) if outcomes else 2
+    code = _conclude(outcomes) if outcomes else EXIT_BAD_INPUT
     for name, reason in refused.items():
         _say(f"not run: {name}: {reason}", file=sys.stderr)
-    return 2 if refused else code
+    if any(isinstance(reason, Crashed) for reason in refused.values()):
+        return EXIT_SOFTWARE
+    return EXIT_BAD_INPUT if refused else code
 
 
 def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, workdirs: Mapping[str, Path]):
@@ -131,10 +155,11 @@ def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, workdirs
         try:
             own = dataclasses.replace(options, workdir=workdirs[name])
             outcomes[name] = _execute(module, name, tier, own)
-        except ValueError as error:  # a data set that is not there must not cost the others their table
+        except Exception as error:  # a data set that is not there must not cost the others their table
             if len(chosen) == 1:
                 raise
-            refused[name] = str(error)
+            kind = str if _code_of(error) == EXIT_BAD_INPUT else Crashed
+            refused[name] = kind(_in_a_line(error))
     return outcomes, refused
 
 
@@ -197,10 +222,14 @@ def _console() -> Console:
 
 
 def _conclude(outcomes: Mapping[str, Outcome]) -> int:
-    """Prints one table over all outcomes and where their pages lie; returns 1 if a row is out of band, else 0."""
-    rows = []
+    """Prints one table over all outcomes and where their pages lie.
+
+    Returns 1 if a row is out of band or every trial of an arm failed, else 0.
+    """
+    rows, lost = [], []
     for name, outcome in outcomes.items():
         prefix = f"{name}: " if len(outcomes) > 1 else ""
+        lost += [prefix + arm for arm in outcome.lost]
         rows += [dataclasses.replace(row, quantity=prefix + row.quantity) for row in outcome.comparisons]
     out = [row.quantity for row in rows if row.in_band is False]
     if jax.process_index() == 0:
@@ -209,10 +238,18 @@ def _conclude(outcomes: Mapping[str, Outcome]) -> int:
         print(f"{judged - len(out)} of {judged} rows in band" + (f"; out of band: {', '.join(out)}" if out else ""))
         if not judged:
             print("no row was judged: bands hold for an unchanged preset that has them")
+        if lost:
+            print(f"every trial failed: {', '.join(lost)}")
         for outcome in outcomes.values():
             print(f"report: {outcome.report}")
-    return 1 if out else 0
+    return 1 if out or lost else 0
 
 
 if __name__ == "__main__":
-    program.finish(main())
+    try:
+        code = main()
+    except Exception as error:  # --debug
+        with steady_streams():
+            traceback.print_exc()
+        code = _code_of(error)
+    program.finish(code)

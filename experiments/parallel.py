@@ -22,6 +22,7 @@ from experiments.cli import Machine
 from identax.run.interrupt import Interrupted, StopRequest
 
 COMMAND = (sys.executable, "-m", "experiments")
+BAD_INPUT = 2
 MOST = 4  # at a time when nobody says how many: every process holds its own programs and state
 
 
@@ -33,6 +34,10 @@ class Stopped(Interrupted):
 
     def __str__(self) -> str:
         return "interrupted: every experiment that ran has saved; `run NAME --workdir DIR --resume` continues one"
+
+
+class Crashed(str):
+    """Why an experiment could not be run, where that was no bad input."""
 
 
 def num_jobs(asked: int, num_experiments: int, machine: Machine) -> int:
@@ -108,7 +113,8 @@ def _run_one(name, workdir: Path, tier, machine: Machine, running, stopped, say,
     last = ""
     # A session of its own: Ctrl-C would reach it twice, from the terminal and from `stop`.
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
-    with subprocess.Popen([*COMMAND, *words], text=True, errors="replace", **how) as process, log.open("w") as file:
+    file = log.open("w", encoding="utf-8", errors="replace")
+    with file, subprocess.Popen([*COMMAND, *words], text=True, errors="replace", **how) as process:
         running.add(process)
         program.children.add(process)
         if stopped():  # while it was started
@@ -126,4 +132,4 @@ def _run_one(name, workdir: Path, tier, machine: Machine, running, stopped, say,
     code = process.returncode
     if code in (0, 1):
         return None
-    return last.removeprefix("error: ") if code == 2 else f"ended with code {code}: {last} (see {log})"
+    return last.removeprefix("error: ") if code == BAD_INPUT else Crashed(f"ended with code {code}: {last} (see {log})")

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from experiments.streams import open_all
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXIT_INTERRUPTED = 75  # that of identax.run.interrupt, which is not imported yet
 TWICE = 0.05
@@ -29,6 +31,7 @@ def listen() -> None:
     """Takes the signals of this process from now on; for `__main__`, first of all."""
     global _listening
     _listening = True
+    open_all()
     for number in SIGNALS:
         signal.signal(number, _before_the_start)
     reading, writing = os.pipe()

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from identax.report.page import Comparison, Section, Table, trials_table, write_report
+from identax.report.page import MOST_FAILED, Comparison, Section, Table, trials_table, write_report
 from identax.run.progress import mean_sd
 from identax.run.records import write_json
 from identax.run.results import Results
@@ -44,6 +44,8 @@ class Outcome:
     measured: Mapping[str, np.ndarray]
     comparisons: Sequence[Comparison]
     report: Path | None
+    lost: Sequence[str] = ()
+    """arms of which every trial failed"""
 
 
 def summarise(
@@ -61,7 +63,7 @@ def summarise(
     measured = module.measure(config, results)
     comparisons = compare(module.REFERENCES, measured, settings["preset"] if settings["unchanged"] else None)
     if workdir is None or jax.process_index() != 0:
-        return Outcome(results, measured, comparisons, None)
+        return Outcome(results, measured, comparisons, None, _lost(results))
     figures = list(module.figures(config, results))
     (workdir / "figures").mkdir(exist_ok=True)
     for number, figure in enumerate(figures, 1):
@@ -69,6 +71,7 @@ def summarise(
     summary = {
         "measured": {name: np.asarray(values, float).tolist() for name, values in measured.items()},
         "comparisons": [dataclasses.asdict(row) | {"in_band": row.in_band} for row in comparisons],
+        "lost": _lost(results),
         "failed_at": {arm: result.failed_at.tolist() for arm, result in results.items()},
         "seconds": {arm: result.seconds for arm, result in results.items()},
         "best": {
@@ -90,7 +93,7 @@ def summarise(
         timing={name: sum(seconds.get(name, 0.0) for seconds in phases) for name in max(phases, key=len)},
         trials_table=_all_trials(results),
     )
-    return Outcome(results, measured, comparisons, page)
+    return Outcome(results, measured, comparisons, page, _lost(results))
 
 
 def read_outcome(workdir: Path) -> Outcome:
@@ -107,13 +110,16 @@ def read_outcome(workdir: Path) -> Outcome:
         known: dict[str, Any] = {name: value for name, value in row.items() if name != "in_band"}
         known |= {name: np.nan for name in ("mean", "sd") if known[name] is None}
         rows.append(Comparison(**known))
-    return Outcome({}, measured, rows, workdir / "report.html")
+    return Outcome({}, measured, rows, workdir / "report.html", summary.get("lost", ()))
 
 
 def compare(
     references: Sequence[Reference], measured: Mapping[str, np.ndarray], preset: str | None
 ) -> list[Comparison]:
-    """One row per reference that was measured: mean, sample sd and n over finite trials; bands of `preset` only."""
+    """One row per reference that was measured: mean, sample sd and n over finite trials; bands of `preset` only.
+
+    A row says how many failed; with more than `MOST_FAILED` of them it is out of its band.
+    """
     rows = []
     for reference in references:
         if reference.quantity not in measured:
@@ -131,10 +137,26 @@ def compare(
                 n=n,
                 low=low,
                 high=high,
-                note=" ".join(filter(None, [reference.note, f"{failed} trials failed." if failed else ""])),
+                note=" ".join(filter(None, [reference.note, _failures(failed, len(values))])),
+                failed=failed,
             )
         )
     return rows
+
+
+def _failures(failed: int, total: int) -> str:
+    many = f", more than the {MOST_FAILED:.0%} that a band allows" if failed > MOST_FAILED * total else ""
+    return f"{failed} of {total} trials failed{many}." if failed else ""
+
+
+def _lost(results: Mapping[str, Results]) -> list[str]:
+    """Arms of which no trial is left: all failed, or nothing that was measured last is finite."""
+    return [arm for arm, result in results.items() if (result.failed_at > 0).all() or not _measured_last(result)]
+
+
+def _measured_last(result: Results) -> bool:
+    last = [values[:, -1] for values in result.evaluation.values() if values.shape[1]]
+    return not last or any(np.isfinite(values).any() for values in last)
 
 
 def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndarray]) -> list[Section]:

@@ -17,6 +17,8 @@ from rich.text import Text
 from identax.report import html
 
 SEED, FAILED_AT = "seed", "failed at step"
+MOST_FAILED = 0.2
+"""share of a row's trials that may fail: bands are judged on the others, which say nothing if they are few"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Comparison:
 
     `quantity`: what, e.g. "style R2, AnInfoNCE"; `paper`: the paper's value with its table or figure, a text;
     `mean`, `sd`, `n`: ours over n trials; `low`, `high`: the pass band, None = open on that side;
-    `note`: anything a reader must know. Raises `ValueError` if n < 0 or low > high.
+    `note`: anything a reader must know; `failed`: further trials, which the mean leaves out.
+    Raises `ValueError` if n or failed < 0 or low > high.
     """
 
     quantity: str
@@ -36,25 +39,39 @@ class Comparison:
     low: html.Number | None = None
     high: html.Number | None = None
     note: str = ""
+    failed: int | np.integer = 0
 
     def __post_init__(self):
         for name in ("mean", "sd", "low", "high"):  # plain floats, so that a row is JSON-able
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else float(value))
-        object.__setattr__(self, "n", int(self.n))
-        if self.n < 0:
-            raise ValueError(f"Comparison {self.quantity!r}: found n={self.n}, wanted n >= 0")
+        for name in ("n", "failed"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"Comparison {self.quantity!r}: found {name}={getattr(self, name)}, wanted {name} >= 0"
+                )
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"Comparison {self.quantity!r}: found band [{self.low}, {self.high}], wanted low <= high")
 
     @property
     def in_band(self) -> bool | None:
-        """low <= mean <= high; None where there is no band; a NaN mean is out of every band."""
+        """low <= mean <= high; None where there is no band.
+
+        A NaN mean is out of every band, and so is the mean of survivors where more than `MOST_FAILED` failed.
+        """
         if self.low is None and self.high is None:
             return None
+        if self.failed > MOST_FAILED * (self.n + self.failed):
+            return False
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
         return bool(low <= self.mean <= high)
+
+    @property
+    def count(self) -> str:
+        """`5`, or `3 of 5` where two failed."""
+        return f"{self.n} of {self.n + self.failed}" if self.failed else str(self.n)
 
     @property
     def ours(self) -> str:
@@ -154,7 +171,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> RichTable:
             notes.append(f"[{len(notes) + 1}] {row.note}")
         quantity = Text(row.quantity + (f" [{len(notes)}]" if row.note else ""))
         verdict = Text(*verdicts[row.in_band])
-        table.add_row(quantity, Text(row.paper), Text(row.ours), str(row.n), Text(row.band), verdict)
+        table.add_row(quantity, Text(row.paper), Text(row.ours), row.count, Text(row.band), verdict)
     if notes:
         table.caption = Text("\n".join(notes), style="not italic")
     return table
@@ -214,13 +231,18 @@ def _verdict(comparisons: Sequence[Comparison], trials: Table) -> str:
     failed = 0 if place is None else sum(row[place] is not None for row in trials.rows)
     tone = "none" if not judged else "good" if good == len(judged) else "bad"
     headline = f"{good} of {len(judged)} rows in band" if judged else "No row has a pass band"
-    lines = [f"{row.quantity}: {row.ours}, wanted {row.band}" for row in comparisons if row.in_band is False]
+    out = [row for row in comparisons if row.in_band is False]
+    lines = [f"{row.quantity}: {row.ours}, wanted {row.band}{_of_survivors(row)}" for row in out]
     without = len(comparisons) - len(judged)
     if judged and without:
         lines.append(f"rows without a band: {without}")
     if failed:
         lines.append(f"non-finite trials, left out of every mean: {failed} of {len(trials.rows)}")
     return html.verdict(tone, headline, lines)
+
+
+def _of_survivors(row: Comparison) -> str:
+    return f" ({row.count} trials; at most {MOST_FAILED:.0%} may fail)" if row.failed else ""
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> str:
@@ -230,7 +252,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
         {
             "quantity": html.escape(row.quantity) + (f"<small>{html.inline(row.note)}</small>" if row.note else ""),
             "paper": html.escape(row.paper),
-            "ours": f"<span><b>{html.escape(row.ours)}</b> <span class=n>n = {row.n}</span></span>",
+            "ours": f"<span><b>{html.escape(row.ours)}</b> <span class=n>n = {row.count}</span></span>",
             "band": html.escape(row.band) + html.band_strip(row.mean, row.sd, row.low, row.high, row.in_band),
             "verdict": html.mark(row.in_band, ("in band", "out of band", "no band")),
         }
