@@ -31,7 +31,8 @@ class DislibSource:
     """A set, or a part of it: `len(source)` and `read_batch(indices)`, for `identax.data.epoch_batches`.
 
     A batch is {"image": float32 [B, H, W, C] (see `DislibTable.scale_pixels`), "codes": int32 [B, K] (see
-    `DislibTable.label_codes`), "label": int32 [B], the code of the target}. `read(indices)` gives bytes and true codes.
+    `DislibTable.label_codes`), "label": int32 [B], the code of the target}. `read(indices)` gives bytes and true codes,
+    with `parallel` from several threads at once.
     """
 
     table: DislibTable
@@ -39,6 +40,7 @@ class DislibSource:
     read: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = dataclasses.field(repr=False)
     coding: str = "round"
     pixels: str = "unit"
+    parallel: bool = dataclasses.field(default=False, repr=False)
 
     def __post_init__(self):
         check_choice("DislibSource", "coding", self.coding, CODINGS)
@@ -74,7 +76,9 @@ class DislibSource:
             block = np.arange(start, min(start + _BLOCK, len(self)))
             images[block], codes[block] = self.read(block)
         order = np.argsort(self.table.grid.index(codes), kind="stable") if grid_order else np.arange(len(self))
-        return dataclasses.replace(self, read=lambda indices: (images[order[indices]], codes[order[indices]]))
+        return dataclasses.replace(
+            self, read=lambda indices: (images[order[indices]], codes[order[indices]]), parallel=True
+        )
 
 
 def dislib_source(
@@ -104,7 +108,7 @@ def dislib_source(
         shape = (len(indices), *table.image_shape)
         return np.asarray(images, np.uint8).reshape(shape), np.asarray(codes, np.int64).reshape(len(indices), -1)
 
-    return DislibSource(table, table.num_examples, read, coding, pixels)
+    return DislibSource(table, table.num_examples, read, coding, pixels, parallel=True)
 
 
 def _part(table: DislibTable, data_dir: str | Path | None, split: str) -> tuple[int, Callable]:

@@ -75,6 +75,8 @@ class KittiPairs:
     Source: Zimmermann et al. 2021, code; max_delta_t 1 is a mean distance of 0.05 s, 5 of 0.15 s.
     """
 
+    parallel = True  # for epoch_batches
+
     def __init__(self, data: KittiMasks, *, max_delta_t: int = 1) -> None:
         check_count("KittiPairs", "max_delta_t", max_delta_t)
         lengths = np.array([len(sequence) for sequence in data.masks])

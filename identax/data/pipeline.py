@@ -1,6 +1,8 @@
 """Endless shuffled batches of a data set on the host: read ahead, resumable, the same on any number of processes."""
 
 import functools
+import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,6 +10,7 @@ import jax
 import numpy as np
 
 _ENDLESS = 2**40  # batches
+_locks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # of sources that are read, by their id
 
 
 @runtime_checkable
@@ -15,6 +18,10 @@ class Source(Protocol):
     """What `epoch_batches` reads: `len(source)` examples, each a pytree of arrays of the same shapes.
 
     Where there is a method `read_batch(indices [B])` that gives B examples stacked, that is used instead.
+
+    By default one thread at a time asks the source, and what it gives is copied before the next one does: it may fill
+    the same array again. A source with `parallel = True` promises new arrays from every call, and that calls may
+    run at the same time: several threads then ask it at once, and nothing is copied.
     """
 
     def __len__(self) -> int: ...
@@ -72,8 +79,9 @@ def epoch_batches(
     count) reads only the index-th of `count` equal consecutive slices of every global batch: side by side they are the
     batch, whatever `count` is. For the runner it must be `identax.run.loader.data_shard(mesh)`.
 
-    `num_threads` threads read ahead up to `buffer_size` batches; the reading order never depends on them. Decoding of
-    images and reading of files run in parallel, Python code of a source does not. `get_state()` and `set_state()`
+    `num_threads` threads read ahead up to `buffer_size` batches; the reading order never depends on them. They ask
+    a source one at a time unless it says `parallel = True` (see `Source`), as all sources of this package do: decoding
+    of images and reading of files then run beside each other, Python code does not. `get_state()` and `set_state()`
     make it resumable at once at any batch.
 
     Raises `ValueError` unless 1 <= batch_size <= len(source), `count` divides it, 0 <= index < count and
@@ -86,6 +94,9 @@ def epoch_batches(
     index, count = shard
     _check(num, batch_size, seed, shard)
     own, per_epoch = batch_size // count, num // batch_size
+    copies = isinstance(source, _Stacking)  # _stacked has copied already
+    read_batch = source.read_batch if isinstance(source, _Stacking) else functools.partial(_stacked, source)
+    lock = None if getattr(source, "parallel", False) is True else _lock_of(source)
 
     @functools.lru_cache(maxsize=2)  # threads that read ahead straddle an epoch's end
     def order(epoch: int) -> np.ndarray:
@@ -95,15 +106,42 @@ def epoch_batches(
     def read(number: int) -> Any:
         epoch, batch = divmod(int(number), per_epoch)
         begin = batch * batch_size + index * own
-        indices = order(epoch)[begin : begin + own]
-        if isinstance(source, _Stacking):
-            return source.read_batch(indices)
-        examples = [source[int(i)] for i in indices]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+        indices = order(epoch)[begin : begin + own].copy()  # a source may sort them
+        if lock is None:
+            return read_batch(indices)
+        with lock:
+            return jax.tree.map(np.array, read_batch(indices)) if copies else read_batch(indices)
 
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=buffer_size)
     dataset = grain.MapDataset.range(_ENDLESS).map(read).to_iter_dataset(options)
     return Batches(dataset, {"num_examples": num, "batch_size": batch_size, "seed": seed, "shuffle": shuffle})
+
+
+def _lock_of(source: Any) -> Any:
+    """The lock of a source, one for all iterators over it, which keep both: its id is its own as long as the lock."""
+    return _locks.setdefault(id(source), threading.Lock())
+
+
+def _stacked(source: Any, indices: np.ndarray) -> Any:
+    """Examples stacked, each copied before the next one is asked for."""
+    rows, treedef = [], None
+    for place, index in enumerate(indices.tolist()):
+        leaves, found = jax.tree.flatten(jax.tree.map(np.asarray, source[index]))
+        if treedef is None:
+            treedef, rows = found, [np.empty((len(indices), *leaf.shape), leaf.dtype) for leaf in leaves]
+        shapes = [leaf.shape for leaf in leaves]
+        if found != treedef or shapes != [row.shape[1:] for row in rows]:
+            wanted = jax.tree.unflatten(treedef, [row.shape[1:] for row in rows])
+            raise ValueError(
+                f"epoch_batches: found example {index} of shapes {jax.tree.unflatten(found, shapes)}, "
+                f"wanted {wanted} like example {indices[0]}"
+            )
+        for number, leaf in enumerate(leaves):
+            dtype = np.result_type(rows[number].dtype, leaf.dtype)  # of 1 and 2.5
+            rows[number] = rows[number].astype(dtype, copy=False)
+            rows[number][place] = leaf
+    assert treedef is not None
+    return jax.tree.unflatten(treedef, rows)
 
 
 def _check(num: int, batch_size: int, seed: int, shard: tuple[int, int]) -> None:

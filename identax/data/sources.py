@@ -32,8 +32,9 @@ _MANUAL = {
 class ImageSource:
     """A split of an image data set: `len(source)` and `source[i] -> {"image": uint8 [H, W, C], "label": int32 []}`.
 
-    `image_shape` is (H, W, C), the same for all; `read(indices)` gives the images [B, H, W, C] and labels [B]. Raises
-    `ValueError` on reading an image of another shape or dtype, a label out of range or a damaged record.
+    `image_shape` is (H, W, C), the same for all; `read(indices)` gives the images [B, H, W, C] and labels [B], with
+    `parallel` in new arrays at every call and from several threads at once (see `epoch_batches`). Raises `ValueError`
+    on reading an image of another shape or dtype, a label out of range or a damaged record.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ImageSource:
     num_classes: int
     num_examples: int
     read: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = dataclasses.field(repr=False)
+    parallel: bool = dataclasses.field(default=False, repr=False)
 
     def __len__(self) -> int:
         return self.num_examples
@@ -65,8 +67,8 @@ class ImageSource:
     def in_memory(self) -> "ImageSource":
         """The same examples, read now and held in memory: much faster to draw from."""
         everything = self.read_batch(np.arange(len(self)))
-        images, labels = everything["image"], everything["label"]
-        return dataclasses.replace(self, read=lambda indices: (images[indices], labels[indices]))
+        images, labels = np.array(everything["image"], copy=None if self.parallel else True), everything["label"]
+        return dataclasses.replace(self, read=lambda indices: (images[indices], labels[indices]), parallel=True)
 
 
 def image_source(
@@ -114,9 +116,11 @@ def _digits(split: str, size: int | None) -> ImageSource:
         images = np.stack([square(Image.fromarray(image[..., 0]), 1, size) for image in images])
     num, height, width, channels = images.shape
     labels = parts[split].labels
-    return ImageSource(
-        "digits", split, (height, width, channels), 10, num, lambda indices: (images[indices], labels[indices])
-    )
+
+    def read(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images[indices], labels[indices]
+
+    return ImageSource("digits", split, (height, width, channels), 10, num, read, parallel=True)
 
 
 def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | None) -> ImageSource:
@@ -159,7 +163,7 @@ def _prepared(name: str, split: str, data_dir: str | Path | None, size: int | No
         images, labels = zip(*(read_one(int(index)) for index in indices), strict=True)
         return np.stack(images), np.array(labels)
 
-    return ImageSource(name, split, wanted, num_classes, info.num_examples, read)
+    return ImageSource(name, split, wanted, num_classes, info.num_examples, read, parallel=True)
 
 
 def _missing(tfds: Any, name: str, data_dir: str | Path | None) -> str:

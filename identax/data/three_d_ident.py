@@ -82,6 +82,8 @@ class ThreeDIdentPairs:
     Source: Zimmermann et al. 2021, 3DIdent (code; there pairs never repeat).
     """
 
+    parallel = True  # for epoch_batches
+
     def __init__(
         self,
         data: ThreeDIdent,

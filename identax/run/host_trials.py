@@ -40,7 +40,7 @@ class HostBlocks:
             yield from (self._one(number) for number in range(first, first + count))
             return
         own = range(first + jax.process_index(), first + count, jax.process_count())
-        shared = [iter(part) for part in _exchanged(lambda: [self._one(number) for number in own])]
+        shared = [iter(part) for part in _exchanged(lambda: (self._one(number) for number in own))]
         for place in range(count):
             yield next(shared[place % jax.process_count()])
 
@@ -61,14 +61,17 @@ class HostBlocks:
         return Outcome({name: np.asarray(value) for name, value in metrics.items()}, rows)
 
 
-def _exchanged(work: Callable[[], list[Outcome]]) -> list[list[Outcome]]:
-    """The outcomes of all processes, in their order; what one of them raises ends all of them."""
+def _exchanged(work: Callable[[], Iterator[Outcome]]) -> list[list[Outcome]]:
+    """The outcomes of all processes, in their order; what one of them raises ends all of them.
+
+    Each is encoded before the next trial runs, which may return the same arrays, filled again.
+    """
     found, fault = [], None
     try:
-        found = work()
+        found = [_to_json(one) for one in work()]
     except Exception as error:
         fault = error
-    said = {"fault": fault and f"{type(fault).__name__}: {fault}", "outcomes": [_to_json(one) for one in found]}
+    said = {"fault": fault and f"{type(fault).__name__}: {fault}", "outcomes": found}
     everything = [json.loads(text) for text in exchange(json.dumps(said))]
     if fault is not None:
         raise fault

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -44,19 +45,20 @@ def _shard_of(owners: np.ndarray, process: int) -> tuple[int, int]:
 class Feed:
     """Stacks batches of a host iterator for the advance program, reading ahead in a thread of its own.
 
-    `batches` yields pytrees of NumPy arrays [N, ...], always of the same shapes: this process's share of the
+    `batches` yields pytrees of NumPy arrays [N, ...], always of the same shapes and dtypes: this process's share of the
     global batch (see `data_shard`), which is all of it where this process's devices hold the whole data axis. All
-    trials see the same batch. An iterator with `get_state()` and `set_state()` (grain's have both) is resumed by
-    them, any other by skipping. `waited` counts the seconds in which the device had nothing to do but wait.
+    trials see the same batch. A batch is copied where it is taken, so that the iterator may fill the same arrays again.
+    An iterator with `get_state()` and `set_state()` (grain's have both) is resumed by them, any other by skipping.
+    `waited` counts the seconds in which the device had nothing to do but wait.
     """
 
     def __init__(self, batches: Iterator | None, mesh: Mesh) -> None:
         self._batches: Any = batches
         self._sharding = batch_sharding(mesh)
         self._mesh = mesh
-        self._held: list[Any] = []  # one batch that example() looked at, and the position before it
+        self._held: list[Any] = []  # what example() looked at, a chunk of one batch, and the position before it
         self._before_held: dict[str, Any] = {}
-        self._shapes: Any = None
+        self._kinds: Any = None  # shapes and dtypes of every batch
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="identax-feed")
         self._ahead: tuple[int, Future, dict[str, Any]] | None = None  # count, chunk, and the position before it
         self._closing = False
@@ -71,7 +73,7 @@ class Feed:
         """Shapes of one global batch (None where the study samples for itself), without consuming it."""
         if self._batches is None:
             return None
-        return jax.eval_shape(lambda stacked: jax.tree.map(lambda leaf: leaf[0], stacked), self._place([self._peek()]))
+        return jax.eval_shape(lambda stacked: jax.tree.map(lambda leaf: leaf[0], stacked), self._place(self._peek()))
 
     def read_ahead(self, count: int) -> None:
         """Begins to read the next `count` batches and to place them, while the device works on others.
@@ -147,36 +149,82 @@ class Feed:
     def _peek(self) -> Any:
         if not self._held:
             self._before_held = self.get_state()
-            self._held.append(self._next())
+            self._held.append(self._chunk(1))
         return self._held[0]
 
     def _next(self) -> Any:
         if self._held:
-            return self._held.pop()
+            return jax.tree.map(lambda leaf: leaf[0], self._held.pop())
         try:
             return next(self._batches)
         except StopIteration:
             raise ValueError("run: the loader ended before num_steps; wanted one batch per step (repeat it)") from None
 
     def _read(self, count: int, x64: bool) -> Any:
-        batches = []
-        for _ in range(count):
+        with jax.enable_x64(x64):  # a setting of the thread, not of the process
+            chunk = self._chunk(count)
+            return None if chunk is None else self._place(chunk)
+
+    def _chunk(self, count: int) -> Any:
+        """The next `count` batches, each copied into its row of new arrays before the next one is asked for."""
+        rows, treedef = [], None
+        for row in range(count):
             if self._closing:
                 return None
-            batches.append(self._next())
-        with jax.enable_x64(x64):  # a setting of the thread, not of the process
-            return self._place(batches)
+            batch = self._checked(self._next())
+            if treedef is None:
+                treedef, kinds = self._kinds
+                rows = [np.empty((count, *shape), dtype) for shape, dtype in kinds]
+            for (path, leaf), place in zip(jax.tree_util.tree_leaves_with_path(batch), rows, strict=True):
+                _copy(path, leaf, place[row])
+        return None if treedef is None else jax.tree.unflatten(treedef, rows)
 
-    def _place(self, batches: list[Any]) -> Any:
-        for batch in batches:
-            check_batch(batch, self._mesh)
-            shapes = jax.tree.map(np.shape, batch)
-            self._shapes = shapes if self._shapes is None else self._shapes
-            if shapes != self._shapes:
-                raise ValueError(f"run: found a batch of shapes {shapes}, wanted {self._shapes} like the one before")
-        return jax.tree.map(
-            lambda *leaves: jax.make_array_from_process_local_data(self._sharding, np.stack(leaves)), *batches
+    def _checked(self, batch: Any) -> Any:
+        """The batch as NumPy arrays, of which nothing is copied yet."""
+        batch = jax.tree_util.tree_map_with_path(_as_array, batch)
+        check_batch(batch, self._mesh)
+        leaves, treedef = jax.tree.flatten(batch)
+        kinds = treedef, [(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype)) for leaf in leaves]
+        if self._kinds is None and not all(leaf.size for leaf in leaves):
+            raise ValueError(f"run: found a batch of shapes {_described(kinds)}, wanted at least one example")
+        self._kinds = kinds if self._kinds is None else self._kinds
+        if kinds != self._kinds:
+            found, wanted = _described(kinds), _described(self._kinds)
+            raise ValueError(f"run: found a batch of shapes {found}, wanted {wanted} like the one before")
+        return batch
+
+    def _place(self, chunk: Any) -> Any:
+        # A CPU may go on using the very arrays that it is given: these are new, and nobody writes to them again.
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(self._sharding, leaf), chunk)
+
+
+def _as_array(path: Any, leaf: Any) -> np.ndarray:
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    if jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_):
+        return np.asarray(leaf)
+    raise ValueError(f"run: {_name(path)} holds {dtype}, wanted numbers or booleans")
+
+
+def _copy(path: Any, leaf: np.ndarray, place: np.ndarray) -> None:
+    """Fills `place`, of the dtype that the device has for the leaf's; raises `ValueError` for what that cannot hold."""
+    with np.errstate(over="ignore"):
+        place[...] = leaf
+    if place.dtype == leaf.dtype:
+        return
+    lost = ~np.isfinite(place) if place.dtype.kind in "fc" else place != leaf
+    if lost.any():
+        raise ValueError(
+            f"run: {_name(path)} holds {leaf[lost][0]}, wanted values that {place.dtype} holds (or jax_enable_x64)"
         )
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path) or "batch"
+
+
+def _described(kinds: Any) -> Any:
+    """A batch with (shape, dtype) in the place of its arrays."""
+    return jax.tree.unflatten(kinds[0], [f"{dtype} {shape}" for shape, dtype in kinds[1]])
 
 
 def _double() -> bool:

@@ -31,6 +31,82 @@ class Numbers:
         return {"i": np.int64(index), "square": np.array([index, index**2])}
 
 
+class Reusing:
+    """Hands out the same arrays again and again: one, a ring of three, or whole batches in one, by `read_batch`."""
+
+    def __init__(self, num, slots=1, stacked=False):
+        self.num, self.calls = num, 0
+        self.buffers = [np.zeros((2 * num, 2)) for _ in range(slots)]
+        if stacked:
+            self.read_batch = self.fill
+
+    def __len__(self):
+        return self.num
+
+    def __getitem__(self, index):
+        return {name: leaf[0] for name, leaf in self.fill(np.array([index])).items()}
+
+    def fill(self, indices):
+        self.calls += 1
+        buffer = self.buffers[self.calls % len(self.buffers)][: len(indices)]
+        buffer[:] = -1
+        time.sleep(2e-4)  # another thread would write to it now
+        buffer[:] = np.stack([indices, indices**2], axis=1)
+        indices[:] = 0  # its own, too
+        return {"i": buffer[:, 0], "square": buffer}
+
+
+@pytest.mark.parametrize("options", [{}, {"slots": 3}, {"stacked": True}], ids=str)
+def test_a_source_may_fill_the_same_arrays_again(options):
+    wanted = drawn(epoch_batches(Numbers(24, stacked=True), batch_size=4, seed=0), 12)
+    source = Reusing(24, **options)
+    iterators = [epoch_batches(source, batch_size=4, seed=0) for _ in range(2)]  # at once
+    for iterator in iterators:
+        batches = [next(iterator) for _ in range(12)]
+        np.testing.assert_array_equal([batch["i"] for batch in batches], wanted)
+        np.testing.assert_array_equal([batch["square"][:, 1] for batch in batches], wanted**2)
+        iterator.close()
+
+
+def test_sources_are_asked_by_one_thread_at_a_time_unless_they_say_otherwise():
+    together = []
+    for parallel in (False, True):
+        source, inside, most = Numbers(24, stacked=True), [], [0]
+
+        def read(indices, inside=inside, most=most):
+            inside.append(1)
+            most[0] = max(most[0], len(inside))
+            time.sleep(5e-3)
+            inside.pop()
+            return indices
+
+        source.read_batch, source.parallel = read, parallel
+        iterator = epoch_batches(source, batch_size=4, seed=0)
+        batch = [next(iterator) for _ in range(8)][-1]
+        iterator.close()
+        together.append(most[0])
+        assert batch.dtype == int
+    assert together[0] == 1 < together[1]
+
+
+def test_what_a_parallel_source_stacks_is_not_copied():
+    given = []
+    source = Numbers(8)
+    source.parallel = True
+    source.read_batch = lambda indices: given.append(indices) or indices
+    iterator = epoch_batches(source, batch_size=4, seed=0, num_threads=1, buffer_size=1)
+    assert next(iterator) is given[0]
+    iterator.close()
+
+
+def test_examples_of_a_batch_are_alike():
+    mixed = epoch_batches([1, 2.5, True], batch_size=3, seed=0, shuffle=False)
+    np.testing.assert_array_equal(next(mixed), [1, 2.5, 1])
+    for other in (np.zeros(3), (np.zeros(2), np.zeros(2))):
+        with pytest.raises(ValueError, match=r"found example 1 of shapes .*, wanted \(2,\) like example 0"):
+            next(epoch_batches([np.zeros(2), other], batch_size=2, seed=0, shuffle=False))
+
+
 def drawn(iterator, count):
     return np.array([next(iterator)["i"] for _ in range(count)])
 

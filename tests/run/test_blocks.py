@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from block_trials import TOTAL, go, host_trial, same_results, signal_at_row, trial, trials
 
-from identax.run import Interrupted, guard, make_mesh, run
+from identax.run import Interrupted, guard, host_trials, make_mesh, run
 from identax.run.compiled_trials import _block_size
+from identax.run.host_trials import HostBlocks
 from identax.run.program import Programs
 from identax.run.records import read_rows
 from identax.run.results import Results
@@ -69,6 +70,23 @@ def test_numbers_do_not_depend_on_blocks_and_devices(options):
         np.testing.assert_allclose(found.evaluation[name], wanted.evaluation[name], rtol=1e-6)
     np.testing.assert_allclose(found.arrays["draws"][0], wanted.arrays["draws"][0], rtol=1e-6)
     same_results(go(**options), found)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_host_trials_may_fill_the_same_arrays_again(processes, monkeypatch):
+    buffer = np.zeros(2)
+
+    def reusing(key, hparams):
+        buffer[:] = hparams["size"]
+        return {"m": buffer}, {"a": buffer}
+
+    values = np.arange(4.0)
+    blocks = HostBlocks(HostTrial(reusing), Trials.grid(size=values.tolist()), 4)
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    monkeypatch.setattr(host_trials, "exchange", lambda text: [text] * processes)  # the others found the same
+    found = np.array([(one.metrics["m"].copy(), one.arrays["a"][0].copy()) for one in blocks.run(0, 4)])
+    wanted = values if processes == 1 else [0, 0, 2, 2]
+    np.testing.assert_array_equal(found, np.broadcast_to(np.reshape(wanted, (4, 1, 1)), (4, 2, 2)))
 
 
 def test_host_trials_get_a_key_and_numpy_values(tmp_path):

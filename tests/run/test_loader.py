@@ -204,6 +204,72 @@ def test_no_loader_is_no_batch():
     assert feed.example() is None and feed.take(3) is None and feed.get_state() == {} and not feed.active
 
 
+# ---- batches are copied where they are taken
+
+
+def reusing(slots=1):
+    """`endless`, in the same arrays again and again."""
+    buffers = [tuple(np.empty_like(leaf) for leaf in batch(0)) for _ in range(slots)]
+    for index, new in enumerate(endless()):
+        buffer = buffers[index % slots]
+        for place, leaf in zip(buffer, new, strict=True):
+            place[:] = leaf
+        yield buffer
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_loader_may_fill_the_same_arrays_again(slots):
+    feed, other = Feed(reusing(slots), MESH), Feed(endless(), MESH)
+    assert feed.example()[0].shape == (16, 3)  # is kept, too
+    for count in (1, 4, 5):
+        for found, wanted in zip(feed.take(count), other.take(count), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+            assert len(np.unique(found[:, 0, 0])) == count
+    feed.close()
+
+
+def test_a_batch_read_ahead_is_not_touched_by_what_the_loader_writes_later():
+    buffers = []  # of one chunk, all of them written to once more before it is taken
+
+    def fresh():
+        for index in range(6):
+            buffers.append(np.full((16, 3), float(index), np.float32))
+            yield buffers[-1]
+
+    feed = Feed(fresh(), MESH)
+    found = feed.take(6)
+    for buffer in buffers:
+        buffer[:] = -1
+    np.testing.assert_array_equal(found[:, 0, 0], np.arange(6))
+    feed.close()
+
+
+BAD_LEAVES = {
+    "object": (np.full((16, 1), None), "holds object, wanted numbers or booleans"),
+    "text": (np.full((16, 1), "a"), "holds <U1, wanted numbers or booleans"),
+    "empty": (np.zeros((0, 3), np.float32), r"float32 \(0, 3\).*wanted at least one example"),
+    "wide integer": (np.full((16, 1), 2**31), "holds 2147483648, wanted values that int32 holds"),
+    "wide float": (np.full((16, 1), 1e300), r"holds 1e\+300, wanted values that float32 holds"),
+}
+
+
+@pytest.mark.parametrize("leaf", BAD_LEAVES)
+def test_what_the_device_cannot_hold_is_refused_by_name_before_training(leaf, tmp_path):
+    value, message = BAD_LEAVES[leaf]
+    with pytest.raises(ValueError, match=r"run: .*" + message):
+        train(tmp_path / "run", batches=iter([(batch(0)[0], value)]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_dtype_in_the_middle_is_refused_and_a_wider_one_of_the_host_is_not():
+    whole = np.arange(16)
+    feed = Feed(iter([whole, whole.astype(np.int32), whole.astype(np.float32)]), MESH)
+    assert feed.take(2).dtype == np.int32
+    with pytest.raises(ValueError, match=r"found a batch of shapes float32 \(16,\), wanted int32 \(16,\) like the one"):
+        feed.take(1)
+    feed.close()
+
+
 # ---- reading ahead
 
 
