@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -53,13 +54,22 @@ def check_finite(where: str, name: str, value: Any, shape: Shape | None = None) 
     _check_entries(where, name, value, shape, lambda known: np.isfinite(known), "finite")
 
 
+def check_real(where: str, name: str, value: Any) -> None:
+    """Raises `ValueError` for complex numbers and for what is not a number; a traced value is judged by its type."""
+    dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
+    if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating)):
+        raise ValueError(f"{where}: found {name} of type {dtype}, wanted real numbers")
+
+
 def check_positive(where: str, name: str, value: Any, shape: Shape | None = None) -> None:
     """Raises `ValueError` unless the entries are finite and > 0, and of that shape."""
+    check_real(where, name, value)
     _check_entries(where, name, value, shape, lambda known: known > 0, "positive finite")
 
 
 def check_nonnegative(where: str, name: str, value: Any, shape: Shape | None = None) -> None:
     """Raises `ValueError` unless the entries are finite and >= 0, and of that shape."""
+    check_real(where, name, value)
     _check_entries(where, name, value, shape, lambda known: known >= 0, "non-negative finite")
 
 
@@ -69,6 +79,7 @@ def check_between(
     """Raises `ValueError` unless low <= entries <= high, and of that shape."""
     if shape is not None:
         check_shape(where, name, value, shape)
+    check_real(where, name, value)
     known = concrete(value)
     if known is None or ((known >= low) & (known <= high)).all():
         return

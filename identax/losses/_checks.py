@@ -1,20 +1,54 @@
-"""Checks shared by the losses; they run while tracing, on shapes and on values that are already known."""
+"""Checks shared by the losses, on shapes and on values that are already known; what they let pass becomes floats."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from identax.checks import check_finite, check_shape, concrete
+from identax.checks import check_between, check_finite, check_shape, concrete
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
-Embeddings = Float[Array | np.ndarray, "..."]
-Scalar = ArrayLike
 if TYPE_CHECKING:
+    Embeddings = ArrayLike | Sequence[Any]
+    Labels = ArrayLike | Sequence[Any]
+    Scalar = ArrayLike
     BlockSize = int | None
 else:
-    BlockSize = object  # so that a number with a fraction meets the check below, also where types are checked
+    Embeddings = Labels = Scalar = BlockSize = object
+
+
+def as_floats(where: str, **arrays: Any) -> list[Array]:
+    """Returns the arrays as floats: integers and booleans in JAX's default type, floats in their own.
+
+    Raises `ValueError` by name for complex entries, for what is not a number, and for arrays without any entry, whose
+    mean would be NaN.
+    """
+    return [_as_float(where, name, value) for name, value in arrays.items()]
+
+
+def as_number(where: str, name: str, value: Any) -> Any:
+    """Returns a parameter of a loss as `as_floats` does, but a Python number as a Python float, which adapts its type.
+
+    0-dimensional by the checks that know what it is for.
+    """
+    return float(value) if type(value) in (bool, int, float) else _as_float(where, name, value)
+
+
+def as_labels(where: str, name: str, value: Any, num: int) -> Array:
+    """Returns labels as int32, or int64 where `num` of them need it: arithmetic of a narrow type would wrap.
+
+    Raises `ValueError` by name unless the type is an integer one and the entries, where they are known, in 0..num-1.
+    """
+    array = _as_array(where, name, value)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise ValueError(f"{where}: found {name} of type {array.dtype}, wanted whole numbers of an integer type")
+    check_between(where, name, array, 0, num - 1)
+    wide = jnp.int32 if num <= np.iinfo(np.int32).max else jnp.int64
+    return jnp.asarray(array).astype(wide) if isinstance(array, jax.Array) else jnp.asarray(array.astype(wide))
 
 
 def check_precision(where: str, precision: Embeddings, dim: int, *, signed: bool = False) -> None:
@@ -50,3 +84,28 @@ def check_block_size(where: str, block_size: BlockSize, num: int) -> None:
         raise ValueError(
             f"{where}: found block_size={block_size!r}, wanted None or a whole number from 1 to the {num} rows at hand"
         )
+
+
+def _as_float(where, name, value):
+    array = _as_array(where, name, value)
+    dtype = array.dtype
+    whole = jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.bool_)
+    if not whole and not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{where}: found {name} of type {dtype}, wanted real numbers")
+    if 0 in array.shape:
+        raise ValueError(f"{where}: found an empty batch: {name} of shape {array.shape}, wanted at least one entry")
+    if not isinstance(array, jax.Array) and (whole or dtype.itemsize > 8):
+        array = array.astype(np.float64)  # on the host: integers above 32 bits would wrap on their way
+    return jnp.asarray(array, jnp.result_type(float)) if whole else jnp.asarray(array)
+
+
+def _as_array(where, name, value):
+    """A JAX array as it is; lists, data frames and NumPy arrays as NumPy; a list that holds JAX arrays as JAX."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return value
+    try:
+        if isinstance(value, list | tuple) and any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+            return jnp.asarray(value)
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: found {name} of type {type(value).__name__}, wanted an array") from None

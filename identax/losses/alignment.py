@@ -1,12 +1,14 @@
 """Alignment and uniformity: the two terms into which a contrastive loss falls apart with many negatives."""
 
+from functools import partial
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_between, check_positive
-from identax.losses._checks import Embeddings, Scalar, check_pairs
+from identax.checks import check_between, check_positive, concrete
+from identax.eager import compiled
+from identax.losses._checks import Embeddings, Scalar, as_floats, as_number, check_pairs
 from identax.losses.similarity import lp_similarity
 
 
@@ -19,7 +21,7 @@ def alignment(z: Embeddings, z_pos: Embeddings, *, p: Scalar = 2) -> Float[Array
     """
     check_pairs("alignment", z, z_pos)
     check_positive("alignment", "p", p, ())
-    return -lp_similarity(p, 1.0).pair(jnp.asarray(z), jnp.asarray(z_pos))
+    return -lp_similarity(as_number("alignment", "p", p), 1.0).pair(*as_floats("alignment", z=z, z_pos=z_pos))
 
 
 def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2) -> Float[Array, " M"]:
@@ -38,8 +40,16 @@ def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2
             f"uniformity: found others of shape {np.shape(others)}, wanted [M >= 1, n] with n={np.shape(z)[1]}"
         )
     check_positive("uniformity", "p", p, ())
-    logits = lp_similarity(p, 1.0).matrix(jnp.asarray(z), jnp.asarray(others))
-    return jax.nn.logsumexp(logits, axis=0) - float(np.log(np.shape(z)[0]))
+    known, rows = concrete(p), as_floats("uniformity", z=z, others=others)
+    if known is None:
+        return _uniformity(None, as_number("uniformity", "p", p), *rows)
+    return _uniformity(float(known), None, *rows)
+
+
+@partial(compiled, static=(0,))
+def _uniformity(known, p, z, others):
+    logits = lp_similarity(p if known is None else known, 1.0).matrix(z, others)
+    return jax.nn.logsumexp(logits, axis=0) - float(np.log(z.shape[0]))
 
 
 def alignment_uniformity(
@@ -59,5 +69,5 @@ def alignment_uniformity(
     if others is not None:
         check_pairs("alignment_uniformity", z, others)
     check_between("alignment_uniformity", "alpha", alpha, 0, 1, ())
-    alpha = jnp.asarray(alpha)
-    return (1 - alpha) * alignment(z, z_pos, p=p) + alpha * uniformity(z, others, p=p)
+    share = as_number("alignment_uniformity", "alpha", alpha)
+    return (1 - share) * alignment(z, z_pos, p=p) + share * uniformity(z, others, p=p)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,24 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_nonnegative, concrete
+from identax.eager import compiled
 from identax.losses import blocked, dense
-from identax.losses._checks import BlockSize, Embeddings, Scalar, check_block_size, check_pairs
+from identax.losses._checks import (
+    BlockSize,
+    Embeddings,
+    Scalar,
+    as_floats,
+    as_number,
+    check_block_size,
+    check_pairs,
+)
 from identax.losses.dense import scaled
 from identax.losses.similarity import Similarity
 
 SCHEMES = ("two_view", "two_view_as_published", "one_view", "one_view_with_self")
 
+Recipe = tuple[Callable[..., Similarity], tuple[Any, ...]]
+"""a function of arrays to a similarity, the same object whenever it means the same, and the arrays"""
 Halves = tuple[Array, ...]
 """one array [N] for the first view's anchors, and in the two-view schemes another for the second's"""
 
@@ -55,27 +66,48 @@ def check_contrast(where: str, z: Embeddings, z_pos: Embeddings, contrast: Contr
         )
 
 
-def per_anchor(similarity: Similarity, z: Embeddings, z_pos: Embeddings, contrast: Contrast) -> Float[Array, " B"]:
+def per_anchor(where: str, recipe: Recipe, z: Embeddings, z_pos: Embeddings, contrast: Contrast) -> Float[Array, " B"]:
     """Computes -s_pos + logsumexp({s_pos} U negatives) per anchor.
 
     2N values (first-view anchors, then second-view anchors) in the two-view schemes, otherwise N. The positive is
     always taken from `similarity.pair`, so that cancellation in the matrix form cannot push a value below 0.
     """
-    z, z_pos = jnp.asarray(z), jnp.asarray(z_pos)
-    if contrast.negatives is not None:
-        logits = similarity.pair(z[:, None, :], jnp.asarray(contrast.negatives))
+    make, operands = recipe
+    given = {} if contrast.negatives is None else {"negatives": contrast.negatives}
+    z, z_pos, *negatives = as_floats(where, z=z, z_pos=z_pos, **given)
+    return _per_anchor(make, static(contrast), operands, (z, z_pos, *negatives), weight(where, contrast))
+
+
+def static(contrast: Contrast) -> Contrast:
+    """The contrast without its arrays: what a program is compiled for."""
+    size = contrast.block_size
+    return Contrast(contrast.scheme, None, None if size is None else int(size), 0.0)  # pyright: ignore[reportArgumentType]
+
+
+def weight(where: str, contrast: Contrast) -> Any:
+    """The reweighting, None where it is known to be 0 and nothing is to be computed for it."""
+    beta = contrast.reweighting
+    return None if concrete(beta) == 0 else as_number(where, "reweighting", beta)
+
+
+@partial(compiled, static=(0, 1))
+def _per_anchor(make, contrast, operands, embeddings, reweighting):
+    similarity = make(*operands)
+    z, z_pos = embeddings[:2]
+    if len(embeddings) > 2:
+        logits = similarity.pair(z[:, None, :], embeddings[2])
         sums, count = partial(_given, logits), logits.shape[1]
     else:
         sums, count = partial(_in_batch, similarity, z, z_pos, contrast), num_negatives(contrast.scheme, z.shape[0])
-    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, contrast.reweighting))
+    return jnp.concatenate(combine(similarity.pair(z, z_pos), sums, count, reweighting))
 
 
-def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, reweighting: Scalar) -> Halves:
+def combine(positive: Array, sums: Callable[[Scalar], Halves], count: int, reweighting: Scalar | None) -> Halves:
     """Puts positives and negatives together; `sums(scale)` is log sum_k exp(scale s_k) over an anchor's negatives.
 
     With a reweighting beta the negatives weigh w_k = exp(beta s_k) / mean_l exp(beta s_l), which have no gradient.
     """
-    if concrete(reweighting) == 0:
+    if reweighting is None:
         negatives = sums(1.0)
     else:
         norms = sums(reweighting)

@@ -1,20 +1,15 @@
 """The InfoNCE family: one similarity, one contrast, one value per anchor."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_positive, concrete
-from identax.losses._checks import BlockSize, Embeddings, Scalar, check_precision
-from identax.losses.contrast import Contrast, check_contrast, per_anchor
+from identax.losses._checks import BlockSize, Embeddings, Scalar, as_floats, as_number, check_precision
+from identax.losses.contrast import Contrast, Recipe, check_contrast, per_anchor
 from identax.losses.similarity import Similarity, dot_similarity, lp_similarity, mahalanobis_similarity
-
-Recipe = tuple[Callable[..., Similarity], tuple[Any, ...]]
-"""a function of arrays to a similarity, and the arrays"""
 
 
 def infonce(
@@ -53,9 +48,9 @@ def infonce(
     law of negatives, q(k) ~ p(k) exp(beta s_k), whose optimum is the plain one's logits over 1 + beta. The published
     code has the same value but differentiates the weights, too.
 
-    Args: `z`, `z_pos` [N, n]; `temperature` > 0 and `reweighting` may be traced.
-    Raises `ValueError` for unequal or wrong shapes, N=1 without `negatives`, an unknown scheme, a known
-    temperature that is not positive, a known reweighting below 0, or a block size outside 1 .. N.
+    Args: `z`, `z_pos` [N, n], integers and booleans count as floats; `temperature` > 0 and `reweighting` may be traced.
+    Raises `ValueError` for unequal or wrong shapes, complex entries, N=1 without `negatives`, an unknown scheme, a
+    known temperature that is not positive, a known reweighting below 0, or a block size outside 1 .. N.
     Source: Zimmermann et al. 2021, eq. 1; Rusak et al. 2025; reweighting: Robinson et al. 2021.
     """
     contrast = Contrast(scheme, negatives, block_size, reweighting)
@@ -115,26 +110,32 @@ def aninfonce(
 
 def _loss(where, recipe, z, z_pos, contrast, *args, **parameters):
     check_contrast(where, z, z_pos, contrast)
-    make, operands = recipe(where, np.shape(z)[1], *args, **parameters)
-    return per_anchor(make(*operands), z, z_pos, contrast)
+    return per_anchor(where, recipe(where, np.shape(z)[1], *args, **parameters), z, z_pos, contrast)
 
 
 def infonce_recipe(where: str, dim: int, *, temperature: Scalar = 1.0) -> Recipe:
     """Checks the parameters of `infonce` and says how its similarity is made."""
     check_positive(where, "temperature", temperature, ())
-    return dot_similarity, (temperature,)
+    return dot_similarity, (as_number(where, "temperature", temperature),)
 
 
 def lp_recipe(where: str, dim: int, *, p: Scalar, temperature: Scalar = 1.0) -> Recipe:
     """Checks the parameters of `lp_infonce` and says how its similarity is made; a known p stays static."""
     check_positive(where, "p", p, ())
     check_positive(where, "temperature", temperature, ())
-    if concrete(p) is None:
-        return lp_similarity, (p, temperature)
-    return partial(lp_similarity, p), (temperature,)
+    temperature, known = as_number(where, "temperature", temperature), concrete(p)
+    if known is None:
+        return lp_similarity, (as_number(where, "p", p), temperature)
+    return _of_known(float(known)), (temperature,)
+
+
+@lru_cache(maxsize=64)
+def _of_known(p: float) -> Callable[..., Similarity]:
+    """One object for one p, so that its program is found again."""
+    return partial(lp_similarity, p)
 
 
 def aninfonce_recipe(where: str, dim: int, precision: Embeddings, *, signed: bool = False) -> Recipe:
     """Checks the parameters of `aninfonce` and says how its similarity is made."""
     check_precision(where, precision, dim, signed=signed)
-    return mahalanobis_similarity, (jnp.asarray(precision),)
+    return mahalanobis_similarity, tuple(as_floats(where, precision=precision))

@@ -1,18 +1,29 @@
 """Softmax cross-entropy against the rows of a head: instance discrimination (DIET) and supervised classification."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
-from identax.checks import check_between, check_positive, concrete
-from identax.losses._checks import BlockSize, Embeddings, Scalar, check_block_size
+from identax.checks import check_positive, concrete
+from identax.eager import compiled
+from identax.losses._checks import (
+    BlockSize,
+    Embeddings,
+    Labels,
+    Scalar,
+    as_floats,
+    as_labels,
+    as_number,
+    check_block_size,
+)
+from identax.losses._on_mesh import Local, on_mesh
 
-Labels = Integer[Array | np.ndarray, "..."]
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -30,20 +41,26 @@ def softmax_cross_entropy(
         L_b = log sum_j exp(beta <w_j, z_b>) - beta <w_{i_b}, z_b>
 
     Labels are instances (DIET: one row for each of N data points) or classes (supervised learning).
-    Args: `embeddings` z [B, d], `head` w [N, d], `labels` i [B] in 0..N-1, `beta` > 0 a scalar (may be learned).
+    Args: `embeddings` z [B, d], `head` w [N, d], `labels` i [B] in 0..N-1 of any integer type, `beta` > 0 a scalar (may
+    be learned).
     `block_size` rows of the head at a time: no [B, N] array exists, neither forwards nor backwards; same values and
     gradients, reverse mode only. `normalize_rows` divides the rows by their norms inside the loss, differentiably; for
     the projection of the stored parameter see `project_rows`.
-    Raises `ValueError` for shapes that do not fit, a head without rows, labels known to be out of range, a beta known
-    not to be > 0, and a block size other than 1..N.
+    Integer embeddings and rows count as floats. Raises `ValueError` for shapes that do not fit, a head without rows,
+    complex entries, labels that are floats or booleans or known to be out of range, a beta known not to be > 0, and a
+    block size other than 1..N.
     Source: Reizinger et al. 2025, eq. of DIET and theorem 1.
     """
-    _check("softmax_cross_entropy", embeddings, head, labels, beta)
-    check_block_size("softmax_cross_entropy", block_size, np.shape(head)[0])
-    embeddings, head, labels = jnp.asarray(embeddings), jnp.asarray(head), jnp.asarray(labels)
+    where = "softmax_cross_entropy"
+    operands = _checked(where, embeddings, head, labels, beta)
+    check_block_size(where, block_size, np.shape(head)[0])
+    return _dense(None if block_size is None else int(block_size), bool(normalize_rows), *operands)
+
+
+@partial(compiled, static=(0, 1))
+def _dense(block_size, normalize_rows, scaled, head, labels):
     if normalize_rows:
-        head = project_rows(head)
-    scaled = jnp.asarray(beta, embeddings.dtype) * embeddings
+        head = _projected(head)
     own = jnp.sum(scaled * head[labels], axis=1)
     return _logsumexps(scaled, head, block_size) - own
 
@@ -64,43 +81,37 @@ def sharded_softmax_cross_entropy(
     Each of the axis' P devices keeps N/P rows, and their gradient, and meets all embeddings with them under one
     `shard_map`; what travels is [B, d] embeddings and [B] maxima and sums. Arguments and results are global arrays.
     With `block_size` (at most N/P) a device holds [B, block_size] logits. Reverse mode only. Other axes of the mesh
-    stay with the compiler, so it maps over trials.
+    stay with the compiler, so it maps over trials. The mesh's axes may be Auto or Explicit.
 
     Raises `ValueError` as the loss does, for an axis that the mesh does not have, and where P does not divide N.
     """
     where = "sharded_softmax_cross_entropy"
-    _check(where, embeddings, head, labels, beta)
+    operands = _checked(where, embeddings, head, labels, beta)
     if axis not in mesh.shape:
         raise ValueError(f"{where}: found axis={axis!r}, wanted one of the mesh's {list(mesh.shape)}")
     num, devices = np.shape(head)[0], mesh.shape[axis]
     if num % devices:
         raise ValueError(f"{where}: found a head of N={num} rows on {devices} devices, wanted a multiple of {devices}")
     check_block_size(where, block_size, num // devices)
-
-    def local(scaled, rows, ids, labels):
-        if normalize_rows:
-            rows = project_rows(rows)
-        sums = _logsumexps(scaled, rows, block_size)
-        top = jax.lax.pmax(jax.lax.stop_gradient(sums), axis)
-        total = jnp.log(jax.lax.psum(jnp.exp(sums - top), axis)) + top
-        place = labels - ids[0]
-        here = (place >= 0) & (place < rows.shape[0])
-        own = jnp.sum(scaled * rows[jnp.where(here, place, 0)], axis=1)
-        return total - jax.lax.psum(jnp.where(here, own, 0.0), axis)
-
+    scaled, head, labels = operands
     rows, everywhere = PartitionSpec(axis), PartitionSpec()
     # The numbers of the rows come as an array: asking for the device's index is refused beside automatic axes.
-    mapped = jax.shard_map(
-        local,
-        mesh=mesh,
-        in_specs=(everywhere, rows, rows, everywhere),
-        out_specs=everywhere,
-        axis_names={axis},
-        check_vma=False,
-    )
-    embeddings, head, labels = jnp.asarray(embeddings), jnp.asarray(head), jnp.asarray(labels)
-    scaled = jnp.asarray(beta, embeddings.dtype) * embeddings
-    return jax.jit(mapped)(scaled, head, jnp.arange(num, dtype=labels.dtype), labels)
+    specs = (everywhere, rows, rows, everywhere)
+    local = Local(_of_rows, (None if block_size is None else int(block_size), bool(normalize_rows), axis))
+    return on_mesh(local, mesh, axis, specs, everywhere, (scaled, head, jnp.arange(num, dtype=labels.dtype), labels))
+
+
+def _of_rows(block_size, normalize_rows, axis, scaled, rows, ids, labels):
+    """One device's share: all examples against its rows of the head."""
+    if normalize_rows:
+        rows = _projected(rows)
+    sums = _logsumexps(scaled, rows, block_size)
+    top = jax.lax.pmax(jax.lax.stop_gradient(sums), axis)
+    total = jnp.log(jax.lax.psum(jnp.exp(sums - top), axis)) + top
+    place = labels - ids[0]
+    here = (place >= 0) & (place < rows.shape[0])
+    own = jnp.sum(scaled * rows[jnp.where(here, place, 0)], axis=1)
+    return total - jax.lax.psum(jnp.where(here, own, 0.0), axis)
 
 
 def project_rows(head: Embeddings) -> Float[Array, "N d"]:
@@ -113,10 +124,14 @@ def project_rows(head: Embeddings) -> Float[Array, "N d"]:
     Source: Reizinger et al. 2025, code (`normalize_rows`).
     """
     _check_head("project_rows", head)
-    head = jnp.asarray(head)
+    (head,) = as_floats("project_rows", head=head)
     known = concrete(head)
     if known is not None and not np.all(np.any(known != 0, axis=1)):
         raise ValueError("project_rows: found a row of zeros, wanted rows with a direction")
+    return _projected(head)
+
+
+def _projected(head):
     # By the largest entry first: squares of very small or large ones would leave the range of the type.
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(head), axis=1, keepdims=True))
     scaled = head / jnp.where(size > 0, size, 1.0)
@@ -186,9 +201,10 @@ _blocked: Callable[..., Any] = jax.custom_vjp(_blocked_sums, nondiff_argnums=(2,
 _blocked.defvjp(_forward, _backward)  # pyright: ignore[reportFunctionMemberAccess]
 
 
-def _check(where, embeddings, head, labels, beta):
+def _checked(where, embeddings, head, labels, beta):
+    """beta z [B, d], w [N, d] and the labels [B], in types that can be computed with."""
     _check_head(where, head)
-    batch = np.shape(embeddings)
+    batch, num = np.shape(embeddings), np.shape(head)[0]
     if len(batch) != 2 or 0 in batch or batch[1] != np.shape(head)[1]:
         raise ValueError(
             f"{where}: found embeddings of shape {batch} and a head of shape {np.shape(head)}, wanted [B, d] and [N, d]"
@@ -196,7 +212,9 @@ def _check(where, embeddings, head, labels, beta):
     if np.shape(labels) != batch[:1]:
         raise ValueError(f"{where}: found labels of shape {np.shape(labels)}, wanted one for each of {batch[0]} rows")
     check_positive(where, "beta", beta, ())
-    check_between(where, "labels", labels, 0, np.shape(head)[0] - 1)
+    labels, beta = as_labels(where, "labels", labels, num), as_number(where, "beta", beta)
+    embeddings, head = as_floats(where, embeddings=embeddings, head=head)
+    return jnp.asarray(beta, embeddings.dtype) * embeddings, head, labels
 
 
 def _check_head(where, head):

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,11 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from identax.checks import concrete
-from identax.losses._checks import check_block_size
+from identax.losses._checks import as_floats, check_block_size
+from identax.losses._on_mesh import Local, on_mesh
 from identax.losses.blocked import Plan, logsumexps
-from identax.losses.contrast import Contrast, check_contrast, combine, num_negatives
+from identax.losses.contrast import Contrast, Recipe, check_contrast, combine, num_negatives, static, weight
 from identax.losses.contrastive import (
-    Recipe,
     aninfonce,
     aninfonce_recipe,
     infonce,
@@ -38,7 +36,8 @@ def sharded(loss: Callable[..., Array], mesh: Mesh, axis: str = "data") -> Calla
     Same arguments, values (global arrays: [2N] or [N]) and gradients as the loss itself: code sees the whole batch
     and no axis name. Each device keeps its N/P anchors; the embeddings travel around the ring of the axis' P devices
     in P hops (one `shard_map`), so that a device holds N/P x N/P similarities at a time, or tiles of `block_size`,
-    which is then at most N/P. Reverse mode only, like `block_size`. Other axes of the mesh stay with the compiler.
+    which is then at most N/P. Reverse mode only, like `block_size`. Other axes of the mesh stay with the compiler. The
+    mesh's axes may be Auto or Explicit (`jax.make_mesh`'s default).
 
     Raises `ValueError` for another loss, an axis that the mesh does not have, a batch that P does not divide, given
     `negatives` (they need no exchange: call the loss itself), and whatever the loss refuses.
@@ -55,7 +54,13 @@ def sharded(loss: Callable[..., Array], mesh: Mesh, axis: str = "data") -> Calla
         check_contrast(loss.__name__, z, z_pos, contrast)
         _check_batch(loss.__name__, np.shape(z)[0], contrast, mesh.shape[axis], axis)
         make, operands = _RECIPES[loss](loss.__name__, np.shape(z)[1], *args, **kwargs)
-        return _on_mesh(make, contrast, mesh, axis, operands, jnp.asarray(z), jnp.asarray(z_pos))
+        rows, everywhere = PartitionSpec(axis), PartitionSpec()
+        z, z_pos = as_floats(loss.__name__, z=z, z_pos=z_pos)
+        parameters = jax.tree.map(jnp.asarray, (operands, weight(loss.__name__, contrast)))
+        # The numbers of the rows come as an array: asking for the device's index is refused beside automatic axes.
+        given = (parameters, z, z_pos, jnp.arange(z.shape[0]))
+        local = Local(_local, (make, static(contrast), axis, z.shape[0], mesh.shape[axis]))
+        return jnp.concatenate(on_mesh(local, mesh, axis, (everywhere, rows, rows, rows), rows, given))
 
     call.__name__, call.__doc__ = f"sharded_{loss.__name__}", loss.__doc__
     return call
@@ -71,28 +76,9 @@ def _check_batch(where, num, contrast, devices, axis):
     check_block_size(where, contrast.block_size, num // devices)
 
 
-def _on_mesh(make, contrast, mesh, axis, operands, z, z_pos):
-    num, devices = z.shape[0], mesh.shape[axis]
-    rows, everywhere = PartitionSpec(axis), PartitionSpec()
-    # The numbers of the rows come as an array: asking for the device's index is refused beside automatic axes.
-    here = partial(_local, make, contrast, axis, num, devices)
-    operands = jax.tree.map(jnp.asarray, (operands, contrast.reweighting))
-    mapped = jax.shard_map(
-        here,
-        mesh=mesh,
-        in_specs=(everywhere, rows, rows, rows),
-        out_specs=rows,
-        axis_names={axis},
-        check_vma=False,
-    )
-    return jnp.concatenate(jax.jit(mapped)(operands, z, z_pos, jnp.arange(num)))
-
-
 def _local(make, contrast, axis, num, devices, operands, z, z_pos, ids):
     """One device's share: its anchors against everyone's embeddings."""
     operands, reweighting = operands
-    if concrete(contrast.reweighting) is not None:
-        reweighting = contrast.reweighting
     similarity = make(*operands)
     plan = Plan(contrast.block_size or z.shape[0], columns=False)
     ring = [(source, (source - 1) % devices) for source in range(devices)]

@@ -6,18 +6,20 @@ from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
 from identax.checks import check_positive
-from identax.losses._checks import Embeddings, Scalar
+from identax.losses._checks import Embeddings, Scalar, as_floats, as_number
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
 def normal_entropy(log_variance: Embeddings) -> Float[Array, "..."]:
     """Entropy of N(., exp(log_variance)): 1/2 (log_variance + ln(2 pi e)), in nats, entry by entry."""
-    return 0.5 * (jnp.asarray(log_variance) + (_LOG_2PI + 1.0))
+    (log_variance,) = as_floats("normal_entropy", log_variance=log_variance)
+    return 0.5 * (log_variance + (_LOG_2PI + 1.0))
 
 
 def cross_entropy_to_normal(mean: Embeddings, log_variance: Embeddings) -> Float[Array, "..."]:
     """-E ln N(x; 0, 1) for x ~ N(mean, exp(log_variance)): 1/2 (mean^2 + exp(log_variance) + ln 2 pi), in nats."""
+    mean, log_variance = as_floats("cross_entropy_to_normal", mean=mean, log_variance=log_variance)
     return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) + _LOG_2PI)
 
 
@@ -29,12 +31,14 @@ def cross_entropy_to_laplace(mean: Embeddings, log_variance: Embeddings, rate: S
     Raises `ValueError` for a known rate that is not positive. Source: Klindt et al. 2021, appendix.
     """
     check_positive("cross_entropy_to_laplace", "rate", rate, ())
-    scale = jnp.exp(0.5 * jnp.asarray(log_variance))
+    rate = as_number("cross_entropy_to_laplace", "rate", rate)
+    mean, log_variance = as_floats("cross_entropy_to_laplace", mean=mean, log_variance=log_variance)
+    scale = jnp.exp(0.5 * log_variance)
     ratio = mean / scale
     absolute = scale * float(np.sqrt(2 / np.pi)) * jnp.exp(-0.5 * jnp.square(ratio)) + mean * erf(
         ratio * float(np.sqrt(0.5))
     )
-    return -jnp.log(0.5 * jnp.asarray(rate)) + rate * absolute
+    return -jnp.log(0.5 * rate) + rate * absolute
 
 
 def slow_vae(
@@ -63,14 +67,18 @@ def slow_vae(
     for name, value in (("beta", beta), ("gamma", gamma), ("rate", rate)):
         check_positive("slow_vae", name, value, ())
     shapes = {np.shape(x) for x in (*means, *log_variances)}
-    if len(shapes) > 1 or len(*shapes) != 2 or np.shape(reconstruction) != next(iter(shapes))[:1]:
+    pairs = len(means) == len(log_variances) == 2 and len(shapes) == 1 and len(*shapes) == 2
+    if not pairs or np.shape(reconstruction) != next(iter(shapes))[:1]:
         raise ValueError(
             f"slow_vae: found reconstruction {np.shape(reconstruction)} with means and log-variances {sorted(shapes)}, "
             "wanted [N] with two means and two log-variances [N, n]"
         )
-    steps = (means[0] - means[1], means[1] - means[0])
-    total = 2.0 * jnp.asarray(reconstruction)
-    for mean, log_variance, step in zip(means, log_variances, steps, strict=True):
+    beta, gamma = as_number("slow_vae", "beta", beta), as_number("slow_vae", "gamma", gamma)
+    m0, m1 = (as_floats("slow_vae", means=mean)[0] for mean in means)
+    v0, v1 = (as_floats("slow_vae", log_variances=log_variance)[0] for log_variance in log_variances)
+    (reconstruction,) = as_floats("slow_vae", reconstruction=reconstruction)
+    total = 2.0 * reconstruction
+    for mean, log_variance, step in ((m0, v0, m0 - m1), (m1, v1, m1 - m0)):
         entropy = 0.5 * normal_entropy(log_variance)
         total += beta * (0.5 * cross_entropy_to_normal(mean, log_variance) - entropy).sum(axis=-1)
         total += gamma * (cross_entropy_to_laplace(step, log_variance, rate) - entropy).sum(axis=-1)

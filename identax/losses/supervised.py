@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.losses._checks import Embeddings, check_pairs
+from identax.losses._checks import Embeddings, Scalar, as_floats, as_number, check_pairs
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -26,7 +27,7 @@ def r2_loss(
     """
     check_choice("r2_loss", "reduction", reduction, REDUCTIONS)
     check_pairs("r2_loss", prediction, target)
-    prediction, target = jnp.asarray(prediction), jnp.asarray(target)
+    prediction, target = as_floats("r2_loss", prediction=prediction, target=target)
     values = 1 - jnp.mean(jnp.square(target - prediction), axis=0) / jnp.var(target, axis=0)
     values = {"mean": jnp.mean, "sum": jnp.sum, "none": lambda x: x}[reduction](values)
     return -values if negative else values
@@ -39,8 +40,8 @@ def jacobian_determinant(h: Callable[[Array], Array], z: Embeddings) -> Float[Ar
     Raises `ValueError` unless `z` is [N, n] and h keeps the number of dims.
     Source: Zimmermann et al. 2021 (code).
     """
-    z = jnp.asarray(z)
     check_pairs("jacobian_determinant", z, z)
+    (z,) = as_floats("jacobian_determinant", z=z)
     found = jax.eval_shape(h, z[0]).shape
     if found != z.shape[1:]:
         raise ValueError(
@@ -49,9 +50,7 @@ def jacobian_determinant(h: Callable[[Array], Array], z: Embeddings) -> Float[Ar
     return jax.vmap(lambda row: jnp.abs(jnp.linalg.det(jax.jacfwd(h)(row))))(z)
 
 
-def ensemble(
-    losses: Sequence[Float[Array, " B"]], weights: Sequence[float | int] | Float[Array, " K"] | None = None
-) -> Float[Array, " B"]:
+def ensemble(losses: Sequence[Embeddings], weights: Sequence[Scalar] | ArrayLike | None = None) -> Float[Array, " B"]:
     """sum_k w_k losses_k of K per-example losses, one value per example.
 
     One encoder under several losses, e.g. `aninfonce` with a precision vector of its own for each positive
@@ -63,10 +62,12 @@ def ensemble(
     shapes = [np.shape(loss) for loss in losses]
     if not shapes or len(set(shapes)) > 1:
         raise ValueError(f"ensemble: found losses of shapes {shapes}, wanted K >= 1 of one shape")
-    weights = [1.0 / len(shapes)] * len(shapes) if weights is None else list(weights)
-    if len(weights) != len(shapes):
-        raise ValueError(f"ensemble: found {len(weights)} weights for {len(shapes)} losses, wanted one each")
-    total = weights[0] * losses[0]
-    for weight, loss in zip(weights[1:], losses[1:], strict=True):
-        total = total + weight * loss
+    given = [1.0 / len(shapes)] * len(shapes) if weights is None else list(weights)  # pyright: ignore[reportArgumentType]
+    if len(given) != len(shapes):
+        raise ValueError(f"ensemble: found {len(given)} weights for {len(shapes)} losses, wanted one each")
+    values = [as_floats("ensemble", losses=loss)[0] for loss in losses]
+    factors = [as_number("ensemble", "weights", weight) for weight in given]
+    total = factors[0] * values[0]
+    for weight, value in zip(factors[1:], values[1:], strict=True):
+        total = total + weight * value
     return total

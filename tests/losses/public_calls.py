@@ -1,0 +1,68 @@
+"""One call of every public loss, for the tests that walk them: (function of arrays, the arrays' names and shapes)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from identax import losses
+from identax.losses import infonce, lp_infonce, sharded
+
+N, DIM = 4, 3
+ROWS = {"z": (N, DIM), "z_pos": (N, DIM)}
+GAUSSIAN = {"mean": (N, DIM), "log_variance": (N, DIM)}
+HEAD = {"embeddings": (N, DIM), "head": (4, DIM)}
+LABELS = np.array([0, 3, 1, 3])
+
+
+def _mesh():
+    return jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
+
+
+def _squares(row):
+    return row * row
+
+
+def _slow(reconstruction, *others, **options):
+    return losses.slow_vae(reconstruction, others[:2], others[2:], **options)
+
+
+FRAMES = {"reconstruction": (N,), "means": (N, DIM), "means ": (N, DIM), "log_variances": (N, DIM), " ": (N, DIM)}
+ELBO = {"logits": (N, 5), "targets": (N, 5)}
+
+CALLS = {
+    "alignment": (losses.alignment, ROWS),
+    "alignment_uniformity": (lambda z, z_pos: losses.alignment_uniformity(z, z_pos, alpha=1, p=3), ROWS),
+    "aninfonce": (losses.aninfonce, ROWS | {"precision": (DIM,)}),
+    "bernoulli_nll": (losses.bernoulli_nll, ELBO),
+    "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
+    "cross_entropy_to_normal": (losses.cross_entropy_to_normal, GAUSSIAN),
+    "ensemble": (lambda first, second: losses.ensemble([first, second], [1, 2]), {"losses": (N,), "other": (N,)}),
+    "gaussian_kl": (losses.gaussian_kl, GAUSSIAN),
+    "infonce": (lambda z, z_pos: infonce(z, z_pos, temperature=2, reweighting=1), ROWS),
+    "infonce, negatives": (lambda z, z_pos, n: infonce(z, z_pos, negatives=n), ROWS | {"negatives": (N, 2, DIM)}),
+    "infonce, blocks": (lambda z, z_pos: infonce(z, z_pos, block_size=2), ROWS),
+    "jacobian_determinant": (lambda z: losses.jacobian_determinant(_squares, z), {"z": (N, DIM)}),
+    "lp_infonce": (lambda z, z_pos: lp_infonce(z, z_pos, p=1), ROWS),
+    "lp_infonce, p array": (lambda z, z_pos: lp_infonce(z, z_pos, p=jnp.asarray(1.5), scheme="one_view"), ROWS),
+    "negative_elbo": (lambda *arrays: losses.negative_elbo(*arrays, beta=2), ELBO | GAUSSIAN),
+    "normal_entropy": (losses.normal_entropy, {"log_variance": (N, DIM)}),
+    "project_rows": (losses.project_rows, {"head": (N, DIM)}),
+    "r2_loss": (losses.r2_loss, {"prediction": (N, DIM), "target": (N, DIM)}),
+    "sharded": (lambda z, z_pos: sharded(lp_infonce, _mesh())(z, z_pos, p=1), ROWS),
+    "sharded_softmax_cross_entropy": (
+        lambda z, w: losses.sharded_softmax_cross_entropy(z, w, LABELS, mesh=_mesh(), beta=2, block_size=1),
+        HEAD,
+    ),
+    "slow_vae": (lambda *arrays: _slow(*arrays, gamma=2), FRAMES),
+    "softmax_cross_entropy": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, beta=0.5), HEAD),
+    "softmax_cross_entropy, blocks": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, block_size=3), HEAD),
+    "uniformity": (lambda z: losses.uniformity(z, p=1), {"z": (N, DIM)}),
+}
+NOT_FUNCTIONS = {"SCHEMES"}
+
+
+def arrays_of(name, seed, high=4):
+    """Whole numbers in 0 .. high - 1, those of targets 0 or 1, all rows different from zero."""
+    rng = np.random.default_rng(seed)
+    made = [rng.integers(0, 2 if key == "targets" else high, shape) for key, shape in CALLS[name][1].items()]
+    return [np.where(array.sum(-1, keepdims=True) == 0, 1, array) for array in made] if name == "project_rows" else made
