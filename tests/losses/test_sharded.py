@@ -1,12 +1,21 @@
 """The losses on 8 virtual devices against one device."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from identax.losses import aninfonce, infonce, lp_infonce, sharded
+from identax.losses import (
+    aninfonce,
+    infonce,
+    lp_infonce,
+    sharded,
+    sharded_softmax_cross_entropy,
+    softmax_cross_entropy,
+)
 from identax.run.mesh import make_mesh
 
 N, DIM = 16, 3
@@ -118,3 +127,29 @@ def test_without_jit_and_on_a_mesh_with_one_axis():
     mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
     z, z_pos = (x.astype(jnp.float32) for x in _pairs())
     np.testing.assert_allclose(sharded(infonce, mesh)(z, z_pos), infonce(z, z_pos), rtol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [{"data": 4}, {"trial": 2, "data": 4}])
+def test_explicit_axes_as_jax_make_mesh_gives_them(axes):
+    """Arrays that lie anywhere, arrays whose types tell where they lie, compiled or not; gradients, too."""
+    mesh = jax.make_mesh(tuple(axes.values()), tuple(axes), devices=jax.devices()[: int(np.prod(list(axes.values())))])
+    assert set(mesh.axis_types) == {AxisType.Explicit}
+    z, z_pos = (x.astype(jnp.float32) for x in _pairs())
+    labels = jnp.arange(N)[::-1]
+    spread, heads = (
+        partial(sharded(infonce, mesh), scheme="one_view"),
+        partial(sharded_softmax_cross_entropy, mesh=mesh),
+    )
+    with_grad = jax.jit(jax.value_and_grad(lambda *pair: infonce(*pair, scheme="one_view").mean()))
+    want, slope = with_grad(z, z_pos)
+    np.testing.assert_allclose(spread(z, z_pos).mean(), want, rtol=1e-5)
+    for given in ((z, z_pos), _placed(mesh, z, z_pos)):
+        got = jax.jit(jax.value_and_grad(lambda *pair: spread(*pair).mean()))(*given)
+        np.testing.assert_allclose(got[0], want, rtol=1e-5)
+        np.testing.assert_allclose(got[1], slope, atol=1e-5)
+    with jax.set_mesh(mesh):
+        np.testing.assert_allclose(spread(*given).mean(), want, rtol=1e-5)
+    want, slope = jax.jit(jax.value_and_grad(lambda w: softmax_cross_entropy(z, w, labels).mean()))(z_pos)
+    np.testing.assert_allclose(heads(*given, labels).mean(), want, rtol=1e-5)
+    got = jax.grad(lambda head: heads(z, head, labels).mean())(z_pos)  # neither compiled nor in a context
+    np.testing.assert_allclose(got, slope, atol=1e-5)
