@@ -36,13 +36,15 @@ from experiments import registry
 from experiments.cli import Machine, Reproduce, make_config, parse_run
 from experiments.parallel import Crashed, num_jobs, run_beside
 from experiments.streams import steady_streams
-from identax.conduct import Options, load_outcome, new_workdir, run_experiment
+from identax.conduct import Options, new_workdir, run_experiment
+from identax.recorded import load_outcome
 from identax.report import Outcome, comparison_table
 from identax.report.outcome import EXPERIMENT, read_outcome
 from identax.run import Interrupted, make_mesh
 from identax.run.interrupt import StopRequest
 from identax.run.mesh import agree, exchange
 from identax.run.trackers import TensorBoardSink, WandbSink
+from identax.run.trial_records import RECORDS
 
 HELP = ("-h", "--help")
 EXIT_BAD_INPUT, EXIT_SOFTWARE, EXIT_AT_ONCE = 2, 70, 130
@@ -189,7 +191,7 @@ def _fresh_workdir(machine: Machine, name: str, preset: str) -> Path:
 
 def _require_run(workdir: Path) -> None:
     """A mistyped folder must not become a new run; only process 0 needs to see it."""
-    if jax.process_index() == 0 and not (workdir / EXPERIMENT).exists():
+    if jax.process_index() == 0 and not (workdir / EXPERIMENT).exists() and not any(workdir.glob(f"*/{RECORDS}")):
         raise ValueError(f"run: found --resume with {workdir}, which holds no run; wanted the folder of one")
 
 

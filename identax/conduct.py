@@ -1,9 +1,8 @@
-"""How all studies of an experiment become one run directory with one report: claimed, run, resumed, reported."""
+"""How all studies of an experiment become one run directory with one report: claimed, run, resumed."""
 
 import contextlib
 import dataclasses
 import datetime
-import json
 import math
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,22 +13,19 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from identax.assumptions import Prediction, Premise, Report
+from identax.assumptions import Report
 from identax.experiment import Arm, ExperimentModule
+from identax.recorded import PREMISES, load_reports
 from identax.report.outcome import EXPERIMENT, Outcome, summarise
 from identax.run import guard
-from identax.run.arrays import KeptArrays
 from identax.run.environment import describe_environment
 from identax.run.interrupt import StopRequest
 from identax.run.loader import data_shard
 from identax.run.mesh import TrialMap, agree, make_mesh
-from identax.run.records import read_rows, write_json
+from identax.run.records import write_json
 from identax.run.results import Results
 from identax.run.runner import run
-from identax.run.trials_file import read_trials
 from identax.study import Study, Trials
-
-PREMISES = "premises.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,47 +138,10 @@ def _claim(options: Options, settings: dict[str, Any], reports: Mapping[str, Rep
     if options.workdir is None or jax.process_index() != 0:
         return
     guard.claim_workdir(options.workdir, settings, resume=options.resume, file=EXPERIMENT)
-    known = _load_reports(options.workdir)
+    known = load_reports(options.workdir)
     write_json(options.workdir / PREMISES, known | {arm: _to_save(report) for arm, report in reports.items()})
     if not (options.workdir / EXPERIMENT).exists():
         write_json(options.workdir / EXPERIMENT, {"config": settings, "environment": describe_environment()})
-
-
-def load_outcome(
-    load: Callable[[str], ExperimentModule], workdir: Path, make_config: Callable[[ExperimentModule, dict], Any]
-) -> Outcome:
-    """Rebuilds table and page of a finished run directory from what it recorded, without computing anything anew.
-
-    `load(name)` returns the experiment's module, `make_config(module, values)` its config. Raises `ValueError` when
-    the directory holds no finished experiment.
-    """
-    if not (workdir / EXPERIMENT).exists() or not (workdir / "summary.json").exists():
-        raise ValueError(f"report: {workdir} lacks {EXPERIMENT} or summary.json, wanted the folder of a finished run")
-    settings = json.loads((workdir / EXPERIMENT).read_text())["config"]
-    summary = json.loads((workdir / "summary.json").read_text())
-    module = load(settings["experiment"])
-    config = make_config(module, settings["config"])
-    results = {}
-    for arm in [arm.name for arm in module.arms(config) if arm.name in summary["failed_at"]]:
-        recorded = json.loads((workdir / arm / guard.CONFIG).read_text())["config"]
-        results[arm] = Results.from_rows(
-            read_rows(workdir / arm / "records.jsonl"),
-            trials=read_trials(workdir / arm, wrap_keys=False),
-            num_steps=recorded["num_steps"],
-            failed_at=np.array(summary["failed_at"][arm]),
-            state=None,
-            seconds=summary["seconds"][arm],
-            workdir=workdir / arm,
-            arrays=KeptArrays(workdir / arm / "arrays").load(),
-            **{name: np.array(values) for name, values in summary.get("best", {}).get(arm, {}).items()},
-        )
-    reports = {arm: _report(saved) for arm, saved in _load_reports(workdir).items() if arm in results}
-    return summarise(module, settings, config, results, reports, workdir)
-
-
-def _load_reports(workdir: Path) -> dict[str, Any]:
-    path = workdir / PREMISES
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _to_save(report: Report) -> dict[str, Any]:
@@ -191,11 +150,6 @@ def _to_save(report: Report) -> dict[str, Any]:
 
     parts = {"premises": report.premises, "predictions": report.predictions}
     return {name: [{k: plain(v) for k, v in vars(one).items()} for one in part] for name, part in parts.items()}
-
-
-def _report(saved: Mapping[str, Any]) -> Report:
-    premises = [Premise(**one) for one in saved["premises"]]
-    return Report(premises, [Prediction(**one) for one in saved["predictions"]])
 
 
 def new_workdir(root: Path, name: str, preset: str) -> Path:

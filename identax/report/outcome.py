@@ -1,7 +1,6 @@
 """From the results of all arms to the table "paper | ours", the figures, `summary.json` and the page."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 
 from identax.report.page import MOST_FAILED, Comparison, Section, Table, trials_table, write_report
 from identax.run.progress import mean_sd
-from identax.run.records import write_json
+from identax.run.records import AGAIN, naming_damage, read_json, write_json
 from identax.run.results import Results
 
-EXPERIMENT = "experiment.json"
+EXPERIMENT, SUMMARY = "experiment.json", "summary.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +60,14 @@ def summarise(
     `module` is an `ExperimentModule`, `reports` has what its `premises` said of each arm.
     """
     measured = module.measure(config, results)
+    for name, values in measured.items():
+        if np.iscomplexobj(values):
+            raise ValueError(f"measure: {name!r}: found complex values, wanted real ones")
     comparisons = compare(module.REFERENCES, measured, settings["preset"] if settings["unchanged"] else None)
     if workdir is None or jax.process_index() != 0:
         return Outcome(results, measured, comparisons, None, _lost(results))
+    with naming_damage(workdir / EXPERIMENT, AGAIN):
+        environment = dict(read_json(workdir / EXPERIMENT)["environment"])  # before anything is overwritten
     figures = list(module.figures(config, results))
     (workdir / "figures").mkdir(exist_ok=True)
     for number, figure in enumerate(figures, 1):
@@ -80,7 +84,7 @@ def summarise(
             if _choices(result)
         },
     }
-    write_json(workdir / "summary.json", _without_nan(summary))
+    write_json(workdir / SUMMARY, _without_nan(summary))
     phases = [result.seconds for result in results.values()]
     page = write_report(
         workdir / "report.html",
@@ -89,7 +93,7 @@ def summarise(
         sections=[Section("Figures", figures=figures), *_premise_sections(reports, measured)],
         comparisons=comparisons,
         config=config,
-        environment=json.loads((workdir / EXPERIMENT).read_text())["environment"],
+        environment=environment,
         timing={name: sum(seconds.get(name, 0.0) for seconds in phases) for name in max(phases, key=len)},
         trials_table=_all_trials(results),
     )
@@ -101,15 +105,16 @@ def read_outcome(workdir: Path) -> Outcome:
 
     Raises `ValueError` when the directory holds no finished experiment.
     """
-    if not (workdir / "summary.json").exists():
-        raise ValueError(f"found no summary.json in {workdir}, wanted the folder of a finished run")
-    summary = json.loads((workdir / "summary.json").read_text())
-    measured = {name: np.array(values, float) for name, values in summary["measured"].items()}  # None becomes NaN
+    if not (workdir / SUMMARY).exists():
+        raise ValueError(f"found no {SUMMARY} in {workdir}, wanted the folder of a finished run")
     rows = []
-    for row in summary["comparisons"]:
-        known: dict[str, Any] = {name: value for name, value in row.items() if name != "in_band"}
-        known |= {name: np.nan for name in ("mean", "sd") if known[name] is None}
-        rows.append(Comparison(**known))
+    with naming_damage(workdir / SUMMARY, AGAIN):
+        summary = read_json(workdir / SUMMARY)
+        measured = {name: np.array(values, float) for name, values in summary["measured"].items()}  # None becomes NaN
+        for row in summary["comparisons"]:
+            known: dict[str, Any] = {name: value for name, value in row.items() if name != "in_band"}
+            known |= {name: np.nan for name in ("mean", "sd") if known[name] is None}
+            rows.append(Comparison(**known))
     return Outcome({}, measured, rows, workdir / "report.html", summary.get("lost", ()))
 
 

@@ -37,8 +37,12 @@ class Checkpoints:
             return []
         return sorted((int(p.name) for p in self._directory.iterdir() if p.name.isdigit()), reverse=True)
 
+    def any_complete(self) -> bool:
+        """Whether one was ever saved to the end, damaged since or not."""
+        return any((self._directory / str(step) / _MANIFEST).exists() for step in self.steps())
+
     def save(self, step: int, tree: Any, extra: dict[str, Any]) -> None:
-        """Saves `tree` (arrays) and `extra` (JSON) under `step`, then removes all but the newest `keep`."""
+        """Saves `tree` (arrays) and `extra` (JSON) under `step`, then removes those before it but for `keep` - 1."""
         folder = self._directory / str(step)
         if jax.process_index() == 0:
             shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed while saving
@@ -49,7 +53,7 @@ class Checkpoints:
             digests = _digests(folder)
             manifest = {"extra": extra, "sha256": digests, "own_sha256": _seal(step, extra, digests)}
             write_json(folder / _MANIFEST, manifest)
-            for old in self.steps()[self._keep :]:
+            for old in [found for found in self.steps() if found < step][self._keep - 1 :]:
                 shutil.rmtree(self._directory / str(old))
         _barrier(f"identax-saved-{step}")
 

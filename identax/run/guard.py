@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from identax.run.checkpoint import disk_space_needed, free_disk_space
 from identax.run.mesh import padded_size
+from identax.run.records import AGAIN, naming_damage, read_json
 from identax.study import Study
 
 CONFIG = "config.json"
@@ -144,7 +145,7 @@ def claim_workdir(
     listed, and what `differs()` says beside them), or when it or its config cannot be written.
     """
     try:
-        wanted = json.loads(json.dumps(config))
+        wanted = json.loads(json.dumps(config, sort_keys=True))
     except TypeError as error:
         raise ValueError(
             f"run: found a config that JSON cannot hold ({error}); wanted numbers, texts, lists and dicts"
@@ -161,10 +162,10 @@ def claim_workdir(
         if others and not resume:
             raise ValueError(f"run: workdir {workdir} is not empty (found {others[:3]}); wanted a new or empty folder")
         return
-    try:
-        found = json.loads((workdir / file).read_text())["config"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"run: {workdir / file} is not what a run writes there ({error})") from error
+    with naming_damage(workdir / file, AGAIN):
+        found = read_json(workdir / file)["config"]
+        if not isinstance(found, dict):
+            raise ValueError(f"found {found!r} as its config")
     differing = [*_differences(found, wanted), *differs()]
     if differing:
         raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))
@@ -179,7 +180,10 @@ def _differences(found: Any, wanted: Any, path: str = ""):
         for key in sorted(found.keys() | wanted.keys()):
             inner = f"{path}.{key}" if path else key
             yield from _differences(found.get(key, "absent"), wanted.get(key, "absent"), inner)
-    elif found != wanted:
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            yield from _differences(one, other, f"{path}[{number}]")
+    elif found != wanted and not (found != found and wanted != wanted):  # NaN is what it was
         yield f"{path}: there {found!r}, here {wanted!r}"
 
 

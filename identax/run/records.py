@@ -1,10 +1,17 @@
-"""`records.jsonl`: one row per logged step, every trial kept apart; a reader that survives a killed writer."""
+"""`records.jsonl`: one row per logged step, every trial kept apart; each row seals those before it.
 
+A line ends with a digest of itself and of the line before, so that a changed digit and a lost, doubled or moved line
+are found where they are. Readers survive a killed writer.
+"""
+
+import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,43 +46,115 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(temporary, path)
 
 
-def read_rows(path: Path, *, last_step: int | None = None) -> list[Row]:
-    """Reads the complete rows up to `last_step`; an incomplete last line is left out.
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds. Raises `ValueError` for anything else, and `OSError`."""
+    try:
+        content = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested without end") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"found {type(content).__name__}, wanted an object")
+    return content
 
-    Raises `ValueError` for a broken line anywhere else, because then something else wrote to the file.
+
+@contextlib.contextmanager
+def naming_damage(path: Path, way_out: str) -> Iterator[None]:
+    """What is wrong with the content of a file, read inside, becomes a `ValueError` that names it and the way out."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing; {way_out}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else error
+        raise ValueError(f"{path} is damaged, or not what a run writes there ({what}); {way_out}") from error
+
+
+AGAIN = "put it back, or delete it and run with --resume and the same options: it is written anew"
+"""what to do about a damaged file that a resumed run writes again"""
+
+
+class Intact(NamedTuple):
+    """What is intact in a file of rows: `rows` in order, what each is sealed with, and where the first damage is.
+
+    `digests` are empty for rows of before there were any. `fault` is None or "line 3: found ..., wanted ...".
     """
-    if not path.exists():
-        return []
-    rows = []
-    lines = path.read_bytes().split(b"\n")
+
+    rows: list[Row]
+    digests: list[str]
+    fault: str | None
+
+
+def read_intact(path: Path) -> Intact:
+    """Reads the rows that follow each other without a gap; a line that is not one of them is skipped.
+
+    An incomplete last line is left out without a fault: its writer was killed.
+    """
+    rows, digests, fault, last = [], [], None, ""
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    sealed = any(_SEAL.search(line) for line in lines)
     for number, line in enumerate(lines, 1):
         if not line:
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            if number == len(lines):  # no newline behind it: the writer died here
-                break
-            raise ValueError(f"{path.name} line {number}: found {line[:40]!r}, wanted one JSON object") from error
-        if last_step is None or row["step"] <= last_step:
+        row = _parsed(line)
+        found = _SEAL.search(line)
+        if sealed and row is not None:
+            if found is None or found[1].decode() != _digest(last, line[: found.start()] + b"}"):
+                row = None
+            else:
+                last = row.pop("digest")
+        if row is not None:
             rows.append(row)
-    return rows
+            digests.append(last)
+        elif fault is None and number < len(lines):  # a newline is behind it: no writer died here
+            fault = f"line {number}: found {line[:40]!r}, wanted the row that the run wrote there"
+    return Intact(rows, digests, fault)
+
+
+def read_rows(path: Path, *, last_step: int | None = None) -> list[Row]:
+    """Reads the complete rows up to `last_step`; an incomplete last line is left out.
+
+    Raises `ValueError` for a line that is broken, changed or in another place than it was written.
+    """
+    rows, _, fault = read_intact(path)
+    if fault is not None:
+        raise ValueError(
+            f"{path} {fault}; put the file back, or run with --resume, which goes on from the newest checkpoint whose "
+            "rows are intact"
+        )
+    return [row for row in rows if last_step is None or row["step"] <= last_step]
+
+
+_SEAL = re.compile(rb', "digest": "([0-9a-f]{16})"\}$')
+
+
+def _parsed(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("kind"), str) else None
+
+
+def _digest(previous: str, line: bytes) -> str:
+    return hashlib.sha256(previous.encode() + line).hexdigest()[:16]
 
 
 class Records:
     """Rows of one run: kept in memory and, where a path is given, appended to disk.
 
     `last_step` (None for a new run) is the step of the checkpoint that a resumed run starts from: later rows
-    are cut off the file, since their steps will run again. Processes with `write=False` only keep their rows.
+    are cut off the file, since their steps will run again, and so is what is no row. Processes with `write=False` only
+    keep their rows. `digest` seals all rows on disk.
     """
 
     def __init__(self, path: Path | None, *, last_step: int | None = None, write: bool = True) -> None:
-        self.rows: list[Row] = [] if path is None or last_step is None else read_rows(path, last_step=last_step)
-        self._file = None
+        found = [] if path is None or last_step is None else read_intact(path).rows
+        self.rows: list[Row] = [row for row in found if last_step is None or row["step"] <= last_step]
+        self.digest, self._file = "", None
         if path is not None and write:
             temporary = path.with_name(path.name + ".tmp")
             with temporary.open("w") as file:
-                file.writelines(_line(row) for row in self.rows)
+                file.writelines(self._line(row) for row in self.rows)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -85,8 +164,13 @@ class Records:
         """Adds one row; it is in the operating system's hands when this returns."""
         self.rows.append(row)
         if self._file is not None:
-            self._file.write(_line(row))
+            self._file.write(self._line(row))
             self._file.flush()
+
+    def _line(self, row: Row) -> str:
+        text = json.dumps(row, allow_nan=False)
+        self.digest = _digest(self.digest, text.encode())
+        return f'{text[:-1]}, "digest": "{self.digest}"}}\n'
 
     def sync(self) -> None:
         """Forces the rows to disk; a checkpoint is committed only after this."""
@@ -98,10 +182,6 @@ class Records:
             self.sync()
             self._file.close()
             self._file = None
-
-
-def _line(row: Row) -> str:
-    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def history(rows: Iterable[Row], kind: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -21,8 +21,9 @@ from identax.run.loader import Feed
 from identax.run.mesh import TrialMap, agree, exchange, make_mesh, padded_size, place
 from identax.run.program import Programs, abstract_state
 from identax.run.progress import Progress
-from identax.run.records import read_rows, write_json
+from identax.run.records import write_json
 from identax.run.results import Results
+from identax.run.saved import CHECKPOINTS, newest
 from identax.run.session import Cadence, Session, padding
 from identax.run.trials_file import describe_trials, differences, write_trials
 from identax.study import HostTrial, Study, Trials
@@ -108,7 +109,7 @@ def run(
     settings |= phases.fingerprint(after, after_state)
     check_disk = functools.partial(guard.check_disk, abstract=abstract, keep=keep_checkpoints)
     folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
-    checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", keep=keep_checkpoints)
+    checkpoints = None if folder is None else Checkpoints(folder / CHECKPOINTS, keep=keep_checkpoints)
     found = _newest(checkpoints, folder) if resume else None
     start_step = 0 if found is None else found[0]
     with Progress(num_steps, title=title, enabled=progress, start_step=start_step) as display, StopRequest() as stop:
@@ -227,16 +228,12 @@ def _open_workdir(
 
 
 def _newest(checkpoints: Checkpoints | None, folder: Path | None) -> tuple[int, dict[str, Any]] | None:
-    """Newest usable checkpoint as process 0 sees it, whose rows must all be in the records."""
+    """Where to go on, as process 0 sees it; raises like `newest`."""
     if checkpoints is None or folder is None:
         return None
 
-    def rows_missing(step: int, extra: dict[str, Any]) -> str | None:
-        count = len(read_rows(folder / "records.jsonl", last_step=step))
-        return None if count == extra["rows"] else f"records.jsonl has {count} of its {extra['rows']} rows"
-
     def look():
-        return json.dumps(checkpoints.latest(rows_missing) if jax.process_index() == 0 else None)
+        return json.dumps(newest(folder, checkpoints) if jax.process_index() == 0 else None)
 
     found = json.loads(exchange(agree(look))[0])
     return None if found is None else (found[0], found[1])

@@ -21,6 +21,7 @@ from identax.run.program import Programs
 from identax.run.progress import SAVING, Progress
 from identax.run.records import Records, make_row
 from identax.run.results import WAITED, Results
+from identax.run.saved import ARRAYS, RECORDS, note_saved
 from identax.run.values import is_weighted, ratio
 from identax.study import Trials
 
@@ -61,7 +62,7 @@ class Session:
         self.records: Records | None = None
         study = programs.study
         self.best = None if study.best is None else BestStates(study.best, len(trials))
-        self.kept = KeptArrays(None if folder is None else folder / "arrays")
+        self.kept = KeptArrays(None if folder is None else folder / ARRAYS)
 
     def run(self, num_steps: int, stop: StopRequest, found: tuple[int, dict[str, Any]] | None) -> Results:
         """The loop; `found` is the (step, extra) of the checkpoint to go on from."""
@@ -74,7 +75,7 @@ class Session:
         if found is None:
             alive = self._evaluate(state, alive, 0, last=num_steps == 0)
             if num_steps == 0:
-                self._save(0, state, alive, {})
+                self._save(0, state, alive, {}, finished=True)
         if step < num_steps and stop.asked():  # while it was evaluated or restored
             if found is None:
                 self._save(step, state, alive, self.feed.get_state())
@@ -109,7 +110,7 @@ class Session:
                 alive = self._evaluate(state, alive, step, last=last)
                 last = last or self._all_stopped()
             if saving or last:
-                self._save(step, state, alive, self.feed.get_state())
+                self._save(step, state, alive, self.feed.get_state(), finished=last)
             if stopping and not last:
                 raise Interrupted(step, saved=saved)
         assert self.records is not None
@@ -141,7 +142,7 @@ class Session:
 
     def _begin(self, found: tuple[int, dict[str, Any]] | None) -> tuple[int, Any, Any]:
         """State to start from: the checkpoint's, or a fresh one."""
-        path = None if self.folder is None else self.folder / "records.jsonl"
+        path = None if self.folder is None else self.folder / RECORDS
         self.records = Records(path, last_step=None if found is None else found[0], write=jax.process_index() == 0)
         alive = self._place(self.failed_at == 0)
         self.kept.discard_after(-1 if found is None else found[0])
@@ -235,7 +236,9 @@ class Session:
             for sink in self.sinks:
                 sink.write(step, kind, values)
 
-    def _save(self, step: int, state: Any, alive: Any, position: dict[str, Any]) -> None:
+    def _save(
+        self, step: int, state: Any, alive: Any, position: dict[str, Any], *, finished: bool = False
+    ) -> None:
         """Saves the state after `step` steps, when the loader was at `position`."""
         if self.checkpoints is None or self.records is None:
             return
@@ -245,12 +248,15 @@ class Session:
             "loader": [json.loads(text) for text in exchange(json.dumps(position))],
             "padded": self.placed.keys.shape[0],
             "rows": len(self.records.rows),
+            "digest": self.records.digest,
         }
         tree = {"state": state, "alive": alive}
         if self.best is not None:
             extra["best"], tree["best"] = self.best.to_json(), self.best.state
         with self.display.during(SAVING):
             self.checkpoints.save(step, tree, extra)
+            if self.folder is not None and jax.process_index() == 0:
+                note_saved(self.folder, step, extra["rows"], extra["digest"], finished=finished)
 
     def _waited(self) -> dict[str, float]:
         return {WAITED: self.feed.waited} if self.feed.active else {}

@@ -1,7 +1,6 @@
 """`trials.npz`: keys, seeds and hyper-parameters of a run's trials, whose digest stands in `config.json`."""
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from identax.run.guard import CONFIG
+from identax.run.records import AGAIN, naming_damage, read_json
 from identax.study import Trials
 
 FILE = "trials.npz"
@@ -41,13 +41,15 @@ def read_trials(folder: Path, *, wrap_keys: bool = True) -> Trials:
     keys stay their data [T, n]. Raises `ValueError` naming a file that is missing, damaged or not the one that
     `config.json` speaks of.
     """
-    recorded = json.loads((folder / CONFIG).read_text())
-    if "trials" not in recorded:
-        seeds = np.array(recorded["config"]["seeds"])
-        keys = Trials.grid(len(seeds)).keys if wrap_keys else np.zeros((len(seeds), 2), np.uint32)
-        return Trials(keys, _arrays(recorded["config"][_HPARAMS]), seeds)
+    with naming_damage(folder / CONFIG, AGAIN):
+        recorded = read_json(folder / CONFIG)
+        if "trials" not in recorded:
+            seeds = np.array(recorded["config"]["seeds"], int)
+            keys = Trials.grid(len(seeds)).keys if wrap_keys else np.zeros((len(seeds), 2), np.uint32)
+            return Trials(keys, _arrays(recorded["config"][_HPARAMS]), seeds)
+        digest = recorded["trials"]["sha256"]
     flat = _read(folder)
-    if _digest(flat) != recorded["trials"]["sha256"]:
+    if _digest(flat) != digest:
         raise ValueError(f"run: {folder / FILE} is not the file that {CONFIG} speaks of; wanted the run's own")
     keys = flat["keys"]
     if wrap_keys:
@@ -60,8 +62,9 @@ def differences(folder: Path, trials: Trials) -> list[str]:
 
     None for a run of before `trials.npz`, whose `config.json` says it. Raises `ValueError` like `read_trials`.
     """
-    if "trials" not in json.loads((folder / CONFIG).read_text()):
-        return []
+    with naming_damage(folder / CONFIG, AGAIN):
+        if "trials" not in read_json(folder / CONFIG):
+            return []
     there, here = _flat(read_trials(folder)), _flat(trials)
     if len(there["seeds"]) != len(here["seeds"]):
         return [f"trials: there {len(there['seeds'])}, here {len(here['seeds'])}", *_other_kinds(there, here)]

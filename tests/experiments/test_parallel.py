@@ -13,7 +13,7 @@ import pytest
 from experiments import parallel, registry
 from experiments.__main__ import main
 from experiments.cli import Machine, make_config
-from identax.conduct import load_outcome
+from identax.recorded import load_outcome
 from identax.report.outcome import read_outcome
 
 HERE = Path(__file__).parent

@@ -10,7 +10,8 @@ import pytest
 
 from experiments import registry
 from experiments.cli import make_config
-from identax.conduct import Options, load_outcome, run_experiment
+from identax.conduct import Options, run_experiment
+from identax.recorded import load_outcome
 from identax.run import make_mesh
 
 CHEAP = ("lti/dc_motor",)

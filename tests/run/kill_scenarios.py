@@ -40,7 +40,7 @@ def on_call(module, name, number, action, after=False):
 
 
 def half_a_row(self, row):
-    self._file.write(records._line(row)[:30])
+    self._file.write(self._line(row)[:30])
     self._file.flush()
     die()
 
@@ -62,7 +62,7 @@ SCENARIOS = dict(
     in_save_1=lambda: on_call(checkpoint.ocp, "save", 2, soon(0.004)),
     in_save_2=lambda: on_call(checkpoint.ocp, "save", 2, soon(0.012)),
     before_manifest=lambda: on_call(checkpoint.ocp, "save", 2, lambda *_: die(), after=True),
-    in_manifest=lambda: on_call(checkpoint.os, "replace", 5, lambda *_: die()),
+    in_manifest=lambda: on_call(checkpoint.os, "replace", 6, lambda *_: die()),
     while_removing=lambda: on_call(checkpoint.shutil, "rmtree", 4, remove_some),
     any_moment=lambda: on_call(records.Records, "append", 7, soon(0.02)),
     resumed=lambda: None,

@@ -162,5 +162,19 @@ def test_a_config_that_is_no_json_is_refused(tmp_path):
 
 def test_a_damaged_config_is_refused(claimed):
     (claimed / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"config\.json is not what a run writes there"):
+    with pytest.raises(ValueError, match=r"config\.json is damaged, or not .*; put it back, or delete it"):
         train(claimed, resume=True)
+
+
+def test_not_a_number_in_a_config_is_what_it_was(tmp_path):
+    for resume in (False, True):
+        with pytest.raises(AssertionError):  # it gets as far as compiling
+            train(tmp_path / "run", config={"f": float("nan"), "more": [float("nan")]}, resume=resume)
+    with pytest.raises(ValueError, match=r"config\.f: there nan, here 1"):
+        train(tmp_path / "run", config={"f": 1.0, "more": [float("nan")]}, resume=True)
+
+
+def test_a_config_whose_keys_cannot_be_ordered_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="a config that JSON cannot hold"):
+        train(tmp_path / "run", config={"a": 1, 2: 3})
+    assert not (tmp_path / "run").exists()

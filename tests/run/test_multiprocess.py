@@ -239,7 +239,7 @@ def test_process_0_alone_wrote_every_row_once(together, name):
         *[("eval", 0), ("train", 1), ("train", 5), ("train", 10), ("eval", 10)],
         *[("train", 15), ("train", 20), ("eval", 20)],
     ]
-    names = ["checkpoints", "config.json", "records.jsonl", "trials.npz"]
+    names = ["checkpoints", "config.json", "records.jsonl", "saved.json", "trials.npz"]
     assert sorted(path.name for path in (together / name).iterdir()) == names
     environment = json.loads((together / name / "config.json").read_text())["environment"]
     assert environment["process_count"] == 2 and sum(environment["devices"].values()) == 4

@@ -12,6 +12,7 @@ import pytest
 from regression import regression_study, same_rows, same_trees
 
 from identax.run import EXIT_INTERRUPTED, Interrupted, make_mesh, run
+from identax.run.program import Programs
 from identax.run.records import read_rows
 from identax.study import Trials
 
@@ -114,68 +115,8 @@ def test_resumed_with_another_padding(tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again(whole, monkeypatch):
-    from identax.run.program import Programs
-
     monkeypatch.setattr(Programs, "_call", lambda *_: pytest.fail("a program ran"))
     assert_uninterrupted(train(whole.workdir, resume=True), whole)
-
-
-# --- damage
-
-
-@pytest.fixture
-def copy(whole, tmp_path):
-    import shutil
-
-    return shutil.copytree(whole.workdir, tmp_path / "run")
-
-
-def _flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(bytes(data))
-
-
-DAMAGE = {
-    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-20]),
-    "flipped": _flip,
-    "missing": lambda path: path.unlink(),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(whole, copy, damage):
-    files = [p for p in (copy / "checkpoints/40/tree").rglob("*") if p.is_file() and p.stat().st_size > 100]
-    DAMAGE[damage](max(files, key=lambda p: p.stat().st_size))
-    with pytest.warns(RuntimeWarning, match="checkpoint 40 is unusable: .* missing or damaged; trying checkpoint 30"):
-        found = train(copy, resume=True)
-    assert_uninterrupted(found, whole)
-
-
-def test_no_usable_checkpoint_starts_from_the_beginning(whole, copy):
-    for step in (30, 40):
-        (copy / f"checkpoints/{step}/manifest.json").unlink()
-    with pytest.warns(RuntimeWarning, match="not saved to the end"):
-        found = train(copy, resume=True)
-    assert_uninterrupted(found, whole)
-
-
-def test_a_truncated_last_row_is_written_again(whole, copy):
-    path = copy / "records.jsonl"
-    path.write_bytes(path.read_bytes()[:-25])
-    with pytest.warns(RuntimeWarning, match=r"checkpoint 40 is unusable: records.jsonl has \d+ of its \d+ rows"):
-        found = train(copy, resume=True)
-    assert_uninterrupted(found, whole)
-
-
-def test_rows_after_the_checkpoint_are_cut(whole, copy):
-    # As a run leaves it that was killed between two checkpoints, in the middle of a row.
-    import shutil
-
-    shutil.rmtree(copy / "checkpoints/40")
-    with (copy / "records.jsonl").open("ab") as file:
-        file.write(b'{"kind": "train", "st')
-    assert_uninterrupted(train(copy, resume=True), whole)
 
 
 # --- kills: one subprocess that forks before JAX starts its threads, so that a scenario costs a second

@@ -1,0 +1,113 @@
+"""Where a run goes on: the newest checkpoint whose rows are intact, and what becomes of a folder that has none."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from identax.run.checkpoint import Checkpoints
+from identax.run.records import Intact, Row, naming_damage, read_intact, read_json, read_rows, write_json
+from identax.run.trial_records import BLOCKS, RECORDS, read_done
+
+CHECKPOINTS, ARRAYS, SAVED = "checkpoints", "arrays", "saved.json"
+"""what a run writes beside its config; `saved.json` says how far it was saved, so that a loss is seen"""
+
+
+def note_saved(folder: Path, step: int, rows: int, digest: str, *, finished: bool) -> None:
+    """Writes `saved.json`, after the checkpoint that it speaks of."""
+    write_json(folder / SAVED, {"step": step, "rows": rows, "digest": digest, "finished": finished})
+
+
+def newest(folder: Path, checkpoints: Checkpoints) -> tuple[int, dict[str, Any]] | None:
+    """The newest usable checkpoint as (step, extra); None for a run that starts over, of which nothing was saved.
+
+    Usable is one that is intact and whose rows are. Where there was one and none is usable, what is there is moved into
+    a folder `set-aside-1` (2, ...), so that nothing new is mistaken for it or removed with it. Raises `ValueError`
+    where rows are there and the checkpoints are gone: those rows would be lost.
+    """
+    read = read_intact(folder / RECORDS)
+    found = checkpoints.latest(lambda step, extra: _fault(read, step, extra))
+    if found is not None:
+        return found
+    was_saved = (folder / SAVED).exists()
+    if not checkpoints.steps():
+        sealed = any(read.digests)  # of older rows nobody knows whether they were saved
+        if read.rows and (was_saved or not sealed):
+            raise ValueError(
+                f"run: {folder / RECORDS} has rows up to step {read.rows[-1].get('step')}, but {folder / CHECKPOINTS} "
+                f"holds no checkpoint to go on from; put the checkpoints back, or move {RECORDS} away to train from "
+                "the beginning"
+            )
+    elif was_saved or checkpoints.any_complete():
+        place = _set_aside(folder)
+        warnings.warn(f"{folder} starts over; what it had is in {place.name}/", RuntimeWarning, stacklevel=2)
+    return None
+
+
+def _fault(read: Intact, step: int, extra: dict[str, Any]) -> str | None:
+    """What the rows of a checkpoint lack, None if nothing."""
+    wanted = extra["rows"]
+    there = sum(row["step"] <= step for row in read.rows)
+    if there == wanted and (not there or extra.get("digest", "") in ("", read.digests[there - 1])):
+        return None
+    where = "" if read.fault is None else f" ({read.fault})"
+    return f"{RECORDS} has {there} of its {wanted} rows{where}"
+
+
+def _set_aside(folder: Path) -> Path:
+    number = 1
+    while (folder / f"set-aside-{number}").exists():
+        number += 1
+    place = folder / f"set-aside-{number}"
+    place.mkdir()
+    for name in (CHECKPOINTS, RECORDS, ARRAYS, SAVED):
+        if (folder / name).exists():
+            (folder / name).rename(place / name)
+    return place
+
+
+def finished_rows(folder: Path, num_steps: int, total: int, stopped: tuple[Any, Any] | None = None) -> list[Row]:
+    """The rows of a run of `total` trials that is finished, all of them as they were written.
+
+    `stopped` is (stopped_at [T], failed_at [T]) of a study that may stop early. Rows without digests, which earlier
+    versions wrote, are told in a warning: nobody can see a change in them. Raises `ValueError` for rows that are
+    changed or missing, naming the file and the way out.
+    """
+    rows = read_rows(folder / RECORDS)
+    again = "put the file back, or run with --resume"
+    if any(row["kind"] == "trial" for row in rows) or (folder / BLOCKS).exists():
+        done = read_done(folder)
+        there = [row for row in rows if row["kind"] == "trial"][: None if done is None else done["done"]]
+        if len(there) != total:
+            raise ValueError(f"report: {folder / RECORDS} has {len(there)} of {total} trials; {again}")
+        sealed = done is not None
+    else:
+        there, sealed = rows, _check_end(folder, num_steps, stopped, again)
+    if not sealed:
+        warnings.warn(
+            f"report: {folder / RECORDS} has no digests (an earlier version wrote it); a change in it cannot be seen",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return there
+
+
+def _check_end(folder: Path, num_steps: int, stopped: tuple[Any, Any] | None, again: str) -> bool:
+    """Refuses rows that end too early; returns whether they have digests."""
+    rows, digests, _ = read_intact(folder / RECORDS)
+    if (folder / SAVED).exists():
+        with naming_damage(folder / SAVED, "delete it"):
+            saved = read_json(folder / SAVED)
+            wanted, digest, finished = int(saved["rows"]), str(saved["digest"]), bool(saved["finished"])
+        if len(rows) < wanted or (wanted and digests[wanted - 1] != digest):
+            raise ValueError(
+                f"report: {folder / RECORDS} has {len(rows)} rows, wanted the {wanted} that were saved; {again}"
+            )
+        if finished:
+            return True
+    last = max((row["step"] for row in rows if row["kind"] == "eval"), default=-1)
+    early = stopped is not None and all((stopped[0] > 0) | (stopped[1] > 0)) and last >= max(stopped[0])
+    if last != num_steps and not early:
+        raise ValueError(
+            f"report: {folder / RECORDS} has its last evaluation at step {last}, wanted it at {num_steps}; {again}"
+        )
+    return any(digests)
