@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import registry
-from experiments.cli import Machine, Reproduce, make_config, parse_run
+from experiments.cli import Machine, Reproduce, check_options, make_config, options_of, parse_run
 from experiments.parallel import Crashed, num_jobs, run_beside
 from experiments.streams import steady_streams
 from identax.conduct import Options, new_workdir, run_experiment
@@ -123,6 +123,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _reproduce(arguments: list[str]) -> int:
+    check_options("reproduce", arguments, options_of(Reproduce))
     given = tyro.cli(Reproduce, args=arguments, prog="python -m experiments reproduce")
     modules = {name: registry.load(name) for name in registry.matching(given.names)}
     chosen = {name: module for name, module in modules.items() if given.tier in module.PRESETS}

@@ -1,7 +1,9 @@
 """The options of the command line, and how its words become presets, sweeps and configs."""
 
 import dataclasses
+import difflib
 import math
+import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,6 +80,7 @@ def parse_run(name: str, module: Any, arguments: list[str]) -> tuple[str, Any, d
     registry.require("preset", preset, list(module.PRESETS))
     default = module.PRESETS[preset]
     kind = dataclasses.make_dataclass("Run", [("config", type(default), default)], bases=(Run,), frozen=True)
+    check_options(f"run {name}", rest, [*options_of(Run), *options_of(default, "config."), "--preset"])
     about = f"{Run.__doc__} Presets: {', '.join(f'--preset {one}' for one in module.PRESETS)}; here: {preset}."
     given: Any = tyro.cli(kind, args=_merge(rest), prog=f"python -m experiments run {name}", description=about)
     overrides = {field: value for field in ("num_seeds", "seed") if (value := getattr(given, field)) is not None}
@@ -87,6 +90,38 @@ def parse_run(name: str, module: Any, arguments: list[str]) -> tuple[str, Any, d
     if given.resume and given.workdir is None:
         raise ValueError("run: found --resume without --workdir, wanted the folder of the run to continue")
     return preset, config, parse_sweep(given.sweep, module.TRACED), given
+
+
+def options_of(owner: Any, prefix: str = "") -> list[str]:
+    """The options of a dataclass, or of one with its values, but its `config`; the `machine` has no prefix."""
+    found = []
+    for field in dataclasses.fields(owner):
+        if field.name in ("machine", "config"):
+            found += options_of(Machine) if field.name == "machine" else []
+            continue
+        name = prefix + field.name.replace("_", "-")
+        value = getattr(owner, field.name, field.default)
+        found.append(f"--{name}")
+        if isinstance(value, bool) or field.type in (bool, "bool"):
+            *groups, last = name.split(".")
+            found.append(f"--{'.'.join([*groups, f'no-{last}'])}")
+    return found
+
+
+def check_options(where: str, arguments: Sequence[str], known: Sequence[str]) -> None:
+    """Ends with code 2 and the nearest option for one that is not known; parts of a known one ("--config.x.y") are.
+
+    Ends as tyro does for what it refuses, which knows neither `--preset` nor `--debug`.
+    """
+    known = [*known, "--debug", "--help"]
+    for argument in arguments:
+        option = argument.partition("=")[0].replace("_", "-")
+        if not option.startswith("--") or option in known or option.startswith(tuple(f"{one}." for one in known)):
+            continue
+        near = difflib.get_close_matches(option, known, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        print(f"error: {where}: found option {option!r}, wanted one that --help lists{hint}", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def parse_sweep(texts: Sequence[str], traced: Sequence[str]) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import registry
 from experiments.__main__ import main
-from experiments.cli import make_config, parse_sweep
+from experiments.cli import Run, check_options, make_config, options_of, parse_sweep
 
 NAME = "fakepaper/line"
 ANINFONCE = {
@@ -130,13 +130,50 @@ def test_bad_input_is_one_line_and_exit_code_2(words, part, capsys):
         ("--config.dim three", "INT"),
         ("--nun-seeds 3", "--num-seeds"),
         ("--trial-map loop", "vmap"),
+        ("--presett smoke", "did you mean '--preset'?"),
+        ("--debgu", "did you mean '--debug'?"),
+        ("--config.num_stepps=3", "did you mean '--config.num-steps'?"),
+        ("--learning-rate .1", "did you mean '--config.learning-rate'?"),
+        ("--no-progres", "did you mean '--no-progress'?"),
+        ("--config.no-centered", "did you mean '--config.no-centred'?"),
+        ("--swep learning_rate=1", "did you mean '--sweep'?"),
     ],
 )
-def test_options_of_the_wrong_name_or_type_are_refused(words, part, run_line, capsys):
+def test_options_of_the_wrong_name_or_type_are_refused(words, part, run_line, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run_line(*words.split())
+        run_line(*words.split(), workdir=tmp_path / "w")
     assert stopped.value.code == 2
     assert part in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (
+            "reproduce --teir smoke",
+            "error: reproduce: found option '--teir', wanted one that --help lists; did you mean",
+        ),
+        ("reproduce --jbos 2", "did you mean '--jobs'?"),
+        ("reproduce --qqqqqqqq", "found option '--qqqqqqqq', wanted one that --help lists\n"),
+    ],
+)
+def test_so_are_those_of_reproduce(words, part, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words.split())
+    assert stopped.value.code == 2 and part in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+def test_every_option_that_the_parser_takes_is_known(line):
+    config = line.PRESETS["smoke"]
+    known = {*options_of(Run), *options_of(config, "config.")}
+    wanted = {f"--config.{field.replace('_', '-')}" for field in config.__dict__}
+    assert known - wanted == {
+        "--num-seeds", "--seed", "--sweep", "--arm", "--workdir", "--resume", "--no-resume", "--tracker",
+        "--data-devices", "--trial-map", "--precision", "--distributed", "--no-distributed", "--runs-root",
+        "--progress", "--no-progress", "--config.no-centred",
+    }  # fmt: skip
+    check_options("run", ["--num_seeds=3", "--config.dim.x", "3", "-1", "--preset", "a"], [*known, "--preset"])
 
 
 def test_debug_shows_the_traceback():
