@@ -114,7 +114,7 @@ def ranks(where: str, name: str, value: Any) -> Any:
     for column, ranked in zip(known.T, found.T, strict=True):
         _, places, counts = np.unique(column, return_inverse=True, return_counts=True)
         ranked[:] = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    return np.where(np.isfinite(known), found, np.nan)
+    return np.where(np.isfinite(known), found, known.astype(float))
 
 
 def kept(where: str, name: str, value: Any, dtype: Any = None) -> Any:

@@ -1,30 +1,19 @@
 """Matching of latents with embedding dims, shared by the metrics."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array, Float, Int
 
-# Loose on purpose: wrong shapes are refused by `check_samples`, with a message that says what is wanted.
-Samples = Num[Array | np.ndarray, "..."]
-
-
-def check_samples(where: str, **arrays) -> None:
-    """Raises `ValueError` unless all arrays are [N, ...] with one N >= 2 and at least one dim."""
-    shapes = {name: np.shape(array) for name, array in arrays.items()}
-    if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
-        raise ValueError(f"{where}: found shapes {shapes}, wanted matrices [samples, dims] with dims >= 1")
-    if len({shape[0] for shape in shapes.values()}) != 1 or next(iter(shapes.values()))[0] < 2:
-        raise ValueError(f"{where}: found shapes {shapes}, wanted one number of samples, at least 2")
+from identax.digits import numbers, ranks
+from identax.metrics._samples import Samples
 
 
-def as_floats(*arrays: Samples) -> list[Array]:
-    """Returns the arrays in their common floating-point type, at least float32."""
-    dtype = jnp.result_type(*arrays, jnp.float32)
-    return [jnp.asarray(array, dtype) for array in arrays]
-
-
+# Functions that are called outside compiled programs too are compiled once, here, and melt into a program around them.
+@functools.partial(jax.jit, inline=True)
 def best_assignment(scores: Float[Array, "n m"]) -> Int[Array, " n"]:
     """Returns the column of every row in the one-to-one assignment of largest total score; -1 if unmatched.
 
@@ -54,7 +43,16 @@ def match_by_rank(estimated: Samples, true: Samples) -> Int[Array, " n"]:
             f"match_by_rank: found {np.shape(estimated)} estimated and {np.shape(true)} true precisions, "
             "wanted vectors with at least as many estimated ones"
         )
-    estimated, true = as_floats(estimated, true)
+    estimated, true = (_order(name, value) for name, value in (("estimated", estimated), ("true", true)))
+    return _match(estimated, true)
+
+
+def _order(name: str, precisions: Samples):
+    return ranks("match_by_rank", name, numbers("match_by_rank", name, precisions)[:, None])[:, 0]
+
+
+@functools.partial(jax.jit, inline=True)
+def _match(estimated, true):
     largest_true = jnp.argsort(-true)
     largest_estimated = jnp.argsort(-estimated)[: true.shape[0]]
     return jnp.zeros(true.shape[0], largest_estimated.dtype).at[largest_true].set(largest_estimated)

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key, Shaped
+from jaxtyping import Array, Int, Key
+
+from identax.metrics._samples import Samples
 
 
 class BalancedSplit(NamedTuple):
@@ -15,7 +17,7 @@ class BalancedSplit(NamedTuple):
     test: Int[Array, " t"]
 
 
-def balanced_sizes(labels: Shaped[np.ndarray, "..."], *, train_share: float | int = 0.7) -> tuple[int, int]:
+def balanced_sizes(labels: Samples, *, train_share: float | int = 0.7) -> tuple[int, int]:
     """Samples of each class in the two parts of `balanced_split`: n_train, n_test.
 
     The test part has ceil((1 - share) N) samples, the training part the others; classes are represented in both as
@@ -46,9 +48,7 @@ def balanced_sizes(labels: Shaped[np.ndarray, "..."], *, train_share: float | in
     return smallest
 
 
-def balanced_split(
-    key: Key[Array, ""], labels: Shaped[np.ndarray, "..."], *, train_share: float | int = 0.7
-) -> BalancedSplit:
+def balanced_split(key: Key[Array, ""], labels: Samples, *, train_share: float | int = 0.7) -> BalancedSplit:
     """Draws a stratified split and keeps as many samples of every class as the smallest has, in either part.
 
     Samples are shuffled within their classes; of class c the first n_train are to fit on and the n_test behind those

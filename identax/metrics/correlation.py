@@ -1,29 +1,30 @@
 """Mean correlation coefficients: are single latents recovered by single embedding dims?"""
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.metrics._matching import (
-    Samples,
-    as_floats,
-    best_assignment,
-    check_samples,
-    correlations,
-    match_by_rank,
-    matched_mean,
-)
+from identax.metrics._matching import best_assignment, correlations, match_by_rank, matched_mean
+from identax.metrics._samples import Samples, apart, matrices, warn_of_few
 
 _METHODS = ("pearson", "spearman")
 
 
-def _absolute_correlations(where, latents, estimates, method):
-    check_choice(where, "method", method, _METHODS)
-    check_samples(where, latents=latents, estimates=estimates)
-    latents, estimates = as_floats(latents, estimates)
-    return jnp.abs(correlations(latents, estimates, ranked=method == "spearman"))
+@functools.partial(jax.jit, static_argnames="ranked", inline=True)
+def best_match(latents, estimates, *, ranked=False):
+    """`mcc` of floats [N, n], [N, m] without checks, and the assignment."""
+    scores = jnp.abs(correlations(latents, estimates, ranked=ranked))
+    assignment = best_assignment(scores)
+    return matched_mean(scores, assignment), assignment
+
+
+@functools.partial(jax.jit, static_argnames="ranked", inline=True)
+def _given_match(latents, estimates, matched, *, ranked):
+    return matched_mean(jnp.abs(correlations(latents, estimates, ranked=ranked)), matched.astype(jnp.int32))
 
 
 def mcc(
@@ -44,9 +45,12 @@ def mcc(
     Raises `ValueError` for unequal numbers of samples, N < 2 or an unknown method.
     Source: Hyvarinen & Morioka 2016; Zimmermann et al. 2021, section 4.
     """
-    scores = _absolute_correlations("mcc", latents, estimates, method)
-    assignment = best_assignment(scores)
-    score = matched_mean(scores, assignment)
+    check_choice("mcc", "method", method, _METHODS)
+    latents, estimates = matrices("mcc", latents=latents, estimates=estimates)
+    warn_of_few("mcc", latents=latents, estimates=estimates)
+    ranked = method == "spearman"
+    latents, estimates = apart("mcc", ranked=ranked, latents=latents, estimates=estimates)
+    score, assignment = best_match(latents, estimates, ranked=ranked)
     return (score, assignment) if return_assignment else score
 
 
@@ -65,6 +69,10 @@ def rank_matched_mcc(
     Raises `ValueError` as `mcc`, and for m < n.
     Source: Rusak et al. 2025 (distinct precisions identify up to permutation).
     """
-    scores = _absolute_correlations("rank_matched_mcc", latents, estimates, method)
+    check_choice("rank_matched_mcc", "method", method, _METHODS)
+    latents, estimates = matrices("rank_matched_mcc", latents=latents, estimates=estimates)
     matched = match_by_rank(estimated_precision, true_precision)
-    return matched_mean(scores, matched.astype(jnp.int32))
+    warn_of_few("rank_matched_mcc", latents=latents, estimates=estimates)
+    ranked = method == "spearman"
+    latents, estimates = apart("rank_matched_mcc", ranked=ranked, latents=latents, estimates=estimates)
+    return _given_match(latents, estimates, matched, ranked=ranked)

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count
-from identax.metrics._matching import Samples, as_floats
-from identax.metrics.correlation import mcc
+from identax.digits import numbers
+from identax.metrics._samples import Samples, apart, named
+from identax.metrics.correlation import best_match
 
 
 def within_mcc(latents: Samples, estimates: Samples) -> Float[Array, ""]:
@@ -19,9 +20,9 @@ def within_mcc(latents: Samples, estimates: Samples) -> Float[Array, ""]:
     Raises `ValueError` unless both are [E, P, dims] with equal E and P >= 2.
     Source: recommended for Rajendran et al. 2024, whose validation value is near to it.
     """
+    latents, estimates = (numbers("within_mcc", *pair) for pair in (("latents", latents), ("estimates", estimates)))
     _check("within_mcc", latents, estimates)
-    latents, estimates = as_floats(latents, estimates)
-    return jax.vmap(mcc)(latents, estimates).mean()
+    return _within(*apart("within_mcc", axis=1, latents=latents, estimates=estimates))
 
 
 def batch_mcc(
@@ -34,12 +35,9 @@ def batch_mcc(
     Raises `ValueError` for unequal numbers of samples and batch_size outside 2..N.
     Source: Rajendran et al. 2024, Tables 1 and 2 (value of the last training batch).
     """
-    num = _check_batches("batch_mcc", latents, estimates, batch_size)
+    latents, estimates = _batches("batch_mcc", latents, estimates, batch_size)
     check_count("batch_mcc", "num_batches", num_batches)
-    latents, estimates = as_floats(latents, estimates)
-    # With replacement between batches, hardly ever within one: a sort of all samples would cost more than the rest.
-    rows = jax.random.randint(key, (num_batches, batch_size), 0, num)
-    return jax.vmap(mcc)(latents[rows], estimates[rows]).mean()
+    return _random_batches(key, latents, estimates, batch_size, num_batches)
 
 
 def epoch_mcc(latents: Samples, estimates: Samples, batch_size: int) -> Float[Array, ""]:
@@ -51,14 +49,7 @@ def epoch_mcc(latents: Samples, estimates: Samples, batch_size: int) -> Float[Ar
     Raises `ValueError` for unequal numbers of samples and batch_size outside 2..N.
     Source: Rajendran et al. 2024's code (validation MCC).
     """
-    num = _check_batches("epoch_mcc", latents, estimates, batch_size)
-    latents, estimates = as_floats(latents, estimates)
-    full = num // batch_size * batch_size
-    first, last = (values[:full].reshape(-1, batch_size, values.shape[1]) for values in (latents, estimates))
-    total = jax.vmap(mcc)(first, last).sum() * batch_size
-    if num - full < 2:
-        return total / full
-    return (total + (num - full) * mcc(latents[full:], estimates[full:])) / num
+    return _consecutive_batches(*_batches("epoch_mcc", latents, estimates, batch_size), batch_size)
 
 
 def chance_mcc(
@@ -77,20 +68,51 @@ def chance_mcc(
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _chance(key, dim, num_samples, num_draws):
     pairs = jax.random.normal(key, (num_draws, 2, dim, num_samples)).swapaxes(2, 3)
-    scores = jax.vmap(lambda pair: mcc(pair[0], pair[1]))(pairs)
+    scores = _each(pairs[:, 0], pairs[:, 1])
     return jnp.mean(scores), jnp.std(scores, ddof=1)
+
+
+def _each(latents, estimates):
+    return jax.vmap(lambda *pair: best_match(*pair)[0])(latents, estimates)
+
+
+@functools.partial(jax.jit, inline=True)
+def _within(latents, estimates):
+    return _each(latents, estimates).mean()
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
+def _random_batches(key, latents, estimates, batch_size, num_batches):
+    # With replacement between batches, hardly ever within one: a sort of all samples would cost more than the rest.
+    rows = jax.random.randint(key, (num_batches, batch_size), 0, latents.shape[0])
+    return _each(latents[rows], estimates[rows]).mean()
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _consecutive_batches(latents, estimates, batch_size):
+    num = latents.shape[0]
+    full = num // batch_size * batch_size
+    first, last = (values[:full].reshape(-1, batch_size, values.shape[1]) for values in (latents, estimates))
+    total = _each(first, last).sum() * batch_size
+    if num - full < 2:
+        return total / full
+    return (total + (num - full) * best_match(latents[full:], estimates[full:])[0]) / num
 
 
 def _check(where, latents, estimates):
     shapes = np.shape(latents), np.shape(estimates)
-    if any(len(shape) != 3 for shape in shapes) or shapes[0][:2] != shapes[1][:2] or shapes[0][1] < 2:
-        raise ValueError(f"{where}: found shapes {shapes}, wanted [E, P, n] and [E, P, m] with P >= 2")
+    empty = 0 in (*shapes[0], *shapes[1])
+    if any(len(shape) != 3 for shape in shapes) or empty or shapes[0][:2] != shapes[1][:2] or shapes[0][1] < 2:
+        found = named({"latents": shapes[0], "estimates": shapes[1]})
+        raise ValueError(f"{where}: found {found}, wanted [E, P, n] and [E, P, m] with E, n, m >= 1 and P >= 2")
 
 
-def _check_batches(where, latents, estimates, batch_size):
+def _batches(where, latents, estimates, batch_size):
+    latents, estimates = (numbers(where, *pair) for pair in (("latents", latents), ("estimates", estimates)))
     shapes = np.shape(latents), np.shape(estimates)
-    if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][0] != shapes[1][0]:
-        raise ValueError(f"{where}: found shapes {shapes}, wanted [N, n] and [N, m]")
+    if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
+        found = named({"latents": shapes[0], "estimates": shapes[1]})
+        raise ValueError(f"{where}: found {found}, wanted [N, n] and [N, m], none of them empty")
     if not 2 <= batch_size <= shapes[0][0]:
         raise ValueError(f"{where}: found batch_size={batch_size}, wanted 2 <= size <= {shapes[0][0]}")
-    return shapes[0][0]
+    return apart(where, latents=latents, estimates=estimates)

@@ -1,13 +1,17 @@
 """The linear map between truth and estimate itself: its singular values, and how a head's rows lie in it."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.metrics._matching import Samples, as_floats, check_samples
-from identax.metrics.regression import all_finite, least_squares, linear_r2, r2_on_others
+from identax.digits import numbers
+from identax.metrics._samples import Samples, apart, matrices, named, unmoved, warn_of_few
+from identax.metrics.regression import all_finite, check_sides, fitted_r2, least_squares
 
 HEAD_SPLITS = ("half", "clusters", "none")
 
@@ -25,8 +29,14 @@ def singular_value_error(
     Raises `ValueError` for unequal numbers of samples or N < 2.
     Source: Reizinger et al. 2025, table 2 (MAE).
     """
-    check_samples("singular_value_error", inputs=inputs, targets=targets)
-    inputs, targets = as_floats(inputs, targets)
+    inputs, targets = matrices("singular_value_error", inputs=inputs, targets=targets)
+    warn_of_few("singular_value_error", inputs=inputs, targets=targets)
+    inputs, targets = unmoved("singular_value_error", inputs=inputs, targets=targets)
+    return _error_of_sizes(inputs, targets, target, relative)
+
+
+@functools.partial(jax.jit, static_argnums=3, inline=True)
+def _error_of_sizes(inputs, targets, target, relative):
     coefficients = least_squares(inputs, targets)
     scale = jnp.max(jnp.abs(coefficients))
     scale = jnp.where(scale > 0, scale, 1.0)
@@ -40,9 +50,7 @@ def singular_value_error(
     return jnp.where(all_finite(inputs, targets), jnp.mean(error), jnp.nan)
 
 
-def head_r2(
-    head: Samples, vectors: Samples, *, fit_intercept: bool = True, split: str = "half"
-) -> Float[Array, ""]:
+def head_r2(head: Samples, vectors: Samples, *, fit_intercept: bool = True, split: str = "half") -> Float[Array, ""]:
     """R^2 of the linear map from the rows of a head to the vectors of their clusters, v_(i mod C).
 
     `split` "half": fitted on the first N // 2 rows, scored on the others, as published; both halves then hold the same
@@ -53,17 +61,26 @@ def head_r2(
     Source: Reizinger et al. 2025, tables 2 and 5.
     """
     check_choice("head_r2", "split", split, HEAD_SPLITS)
-    num, num_clusters = np.shape(head)[0], np.shape(vectors)[0]
+    head, vectors = numbers("head_r2", "head", head), numbers("head_r2", "vectors", vectors)
+    shapes = {"head": np.shape(head), "vectors": np.shape(vectors)}
+    if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
+        raise ValueError(f"head_r2: found {named(shapes)}, wanted [N, m] and [C, d], none of them empty")
+    num, num_clusters = shapes["head"][0], shapes["vectors"][0]
     if num < num_clusters:
         raise ValueError(f"head_r2: found {num} rows and {num_clusters} clusters, wanted a row for every cluster")
-    clusters = np.arange(num) % num_clusters
-    rows, truth = as_floats(head, vectors)
-    check_samples("head_r2", head=rows, vectors=truth[clusters])
-    if split == "none":
-        return linear_r2(rows, truth[clusters], fit_intercept=fit_intercept)
     num_fit = num // 2
     if split == "clusters":
-        seen = clusters < num_clusters // 2
-        order = np.argsort(~seen, kind="stable")
-        rows, clusters, num_fit = rows[order], clusters[order], int(seen.sum())
-    return jnp.mean(r2_on_others(rows, truth[clusters], num_fit, fit_intercept=fit_intercept))
+        num_fit = int((np.arange(num) % num_clusters < num_clusters // 2).sum())
+    if split != "none":
+        check_sides("head_r2", num_fit, num)
+    rows, truth = (apart if fit_intercept else unmoved)("head_r2", head=head, vectors=vectors)
+    return _head_r2(rows, truth, None if split == "none" else num_fit, split == "clusters", fit_intercept)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+def _head_r2(rows, truth, num_fit, by_cluster, fit_intercept):
+    clusters = np.arange(rows.shape[0]) % truth.shape[0]
+    if by_cluster:
+        order = np.argsort(clusters >= truth.shape[0] // 2, kind="stable")
+        rows, clusters = rows[order], clusters[order]
+    return fitted_r2(rows, truth[clusters], num_fit, fit_intercept=fit_intercept)

@@ -1,17 +1,24 @@
 """How well a learned precision vector matches the true one."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
-from identax.metrics._matching import Samples, as_floats, correlations, match_by_rank
+from identax.checks import concrete
+from identax.digits import numbers
+from identax.indices import index_list
+from identax.metrics._matching import correlations, match_by_rank
+from identax.metrics._samples import Samples, unmoved
 
 
 def precision_recovery(
     estimated: Samples,
     true: Samples,
     *,
-    assignment: Int[Array | np.ndarray, "..."] | None = None,
+    assignment: Samples | None = None,
 ) -> dict[str, Array]:
     """Relative errors of the estimated precisions, sorted and, given a matching, per latent.
 
@@ -22,23 +29,38 @@ def precision_recovery(
     `matched_max_error`, `matched_mean_error`: the same over matched pairs; `rank_alignment`: Spearman
     correlation between true and matched precisions (0 where either is constant), 1 when every dim carries the
     precision of its own latent. Matching needs m >= n, so no entry is -1.
-    Raises `ValueError` for m < n or an assignment of another shape.
+    Raises `ValueError` for m < n, an assignment of another shape or, where it is known, of anything but dims of the
+    embedding, and precisions that float32 would rob of their digits.
     Source: Rusak et al. 2025 (recovery of Lambda).
     """
-    estimated, true = as_floats(estimated, true)
-    by_rank = jnp.abs(estimated[match_by_rank(estimated, true)] / true - 1)
-    found = {"max_error": jnp.max(by_rank), "mean_error": jnp.mean(by_rank)}
+    estimated, true = (numbers("precision_recovery", *pair) for pair in (("estimated", estimated), ("true", true)))
+    matched = match_by_rank(estimated, true)
+    estimated, true = unmoved("precision_recovery", estimated=estimated, true=true)
+    if true.size == 0:
+        raise ValueError("precision_recovery: found no true precisions, wanted one at least")
     if assignment is None:
-        return found
+        return _errors(estimated, true, matched)
     if np.shape(assignment) != np.shape(true):
         raise ValueError(
             f"precision_recovery: found an assignment of shape {np.shape(assignment)}, wanted {np.shape(true)}"
         )
+    if concrete(assignment) is not None:
+        assignment = index_list("precision_recovery", "assignment", assignment, estimated.shape[0])
+    return {**_errors(estimated, true, matched), **_matched_errors(estimated, true, assignment)}
+
+
+@functools.partial(jax.jit, inline=True)
+def _errors(estimated, true, matched):
+    by_rank = jnp.abs(estimated[matched] / true - 1)
+    return {"max_error": jnp.max(by_rank), "mean_error": jnp.mean(by_rank)}
+
+
+@functools.partial(jax.jit, inline=True)
+def _matched_errors(estimated, true, assignment):
     matched = estimated[assignment]
     error = jnp.abs(matched / true - 1)
     alignment = correlations(true[:, None], matched[:, None], ranked=True)[0, 0]
     return {
-        **found,
         "matched_max_error": jnp.max(error),
         "matched_mean_error": jnp.mean(error),
         "rank_alignment": alignment,

@@ -1,18 +1,20 @@
 """Linear readout: which labels can a linear classifier read off frozen features?"""
 
+import functools
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from identax.checks import check_between
-from identax.metrics._matching import Samples, as_floats
+from identax.digits import centred, numbers
+from identax.metrics._samples import Samples, warn_of_few
 from identax.metrics.scaling import column_statistics
 
-Labels = Int[Array | np.ndarray, "..."]
+Labels = Samples
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -45,10 +47,23 @@ def linear_readout_accuracy(
         raise ValueError(
             f"linear_readout_accuracy: found num_classes={num_classes}, l2={l2}, wanted num_classes >= 2, l2 > 0"
         )
+    on_itself = test_features is features
+    features, labels = _read("training", features, labels)
+    test_features, test_labels = (features, labels) if on_itself else _read("test", test_features, test_labels)
     dim = np.shape(features)[-1] if np.ndim(features) else 0
     for name, x, y in (("training", features, labels), ("test", test_features, test_labels)):
         _check(name, x, y, num_classes, dim)
-    features, test_features = as_floats(features, test_features)
+    if on_itself:
+        warn_of_few("linear_readout_accuracy", features=features)
+    features, test_features = centred(
+        "linear_readout_accuracy", scaled=True, features=features, test_features=test_features
+    )
+    return _accuracy(features, labels, test_features, test_labels, l2, max_steps, num_classes)
+
+
+@functools.partial(jax.jit, static_argnums=6, inline=True)
+def _accuracy(features, labels, test_features, test_labels, l2, max_steps, num_classes):
+    labels, test_labels = labels.astype(jnp.int32), test_labels.astype(jnp.int32)
     x, mean, scale = _standardise(features)
     weights, bias = _fit(x, labels, num_classes, l2, max_steps)
     test = (test_features - mean) / scale * (scale < jnp.inf)
@@ -56,6 +71,14 @@ def linear_readout_accuracy(
     accuracy = jnp.mean((predicted == test_labels).astype(features.dtype))
     finite = jnp.all(jnp.isfinite(features)) & jnp.all(jnp.isfinite(test_features))
     return jnp.where(finite, accuracy, jnp.nan)
+
+
+def _read(name, features, labels):
+    where = "linear_readout_accuracy"
+    features, labels = numbers(where, f"{name} features", features), numbers(where, f"{name} labels", labels)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"{where}: found {name} labels of type {labels.dtype}, wanted integers")
+    return features, labels
 
 
 def _check(name, features, labels, num_classes, dim):
@@ -75,7 +98,7 @@ def _standardise(x: Array) -> tuple[Array, Array, Array]:
     return (x - mean) / scale, mean, scale
 
 
-def _fit(x: Array, labels, num_classes: int, l2, max_steps: int) -> tuple[Array, Array]:
+def _fit(x: Array, labels, num_classes: int, l2, max_steps) -> tuple[Array, Array]:
     """Returns weights [m, K] and bias [K] of the penalised multinomial logistic regression."""
     optimizer = optax.lbfgs()
 

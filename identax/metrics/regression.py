@@ -1,14 +1,18 @@
 """How much of the truth a linear map of the embedding explains."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from identax.checks import check_choice
-from identax.metrics._matching import Samples, as_floats, check_samples, match_by_rank
+from identax.indices import index_list
+from identax.metrics._matching import match_by_rank
+from identax.metrics._samples import Samples, apart, matrices, unmoved, warn_of_few
 from identax.numerics import column_space
 
 SPLITS = ("half",)
@@ -54,12 +58,38 @@ def linear_r2(
     Raises `ValueError` for unequal numbers of samples, N < 2 (with a split N < 4) and an unknown split.
     Source: Zimmermann et al. 2021, section 4 (linear identifiability); scikit-learn's `r2_score`.
     """
-    check_samples("linear_r2", inputs=inputs, targets=targets)
-    inputs, targets = as_floats(inputs, targets)
     if split is not None:
         check_choice("linear_r2", "split", split, SPLITS)
-        r2 = r2_on_others(inputs, targets, targets.shape[0] // 2, fit_intercept=fit_intercept)
-        return r2 if per_dim else jnp.mean(r2)
+    inputs, targets = matrices("linear_r2", inputs=inputs, targets=targets)
+    num_fit = None if split is None else targets.shape[0] // 2
+    if num_fit is not None:
+        check_sides("linear_r2", num_fit, targets.shape[0])
+    fits = inputs.shape[1] + fit_intercept if split is None else 0
+    warn_of_few("linear_r2", fits=fits, inputs=inputs, targets=targets)
+    inputs, targets = _floats("linear_r2", inputs, targets, fit_intercept)
+    return fitted_r2(inputs, targets, num_fit, fit_intercept=fit_intercept, per_dim=per_dim)
+
+
+def _floats(where: str, inputs: Samples, targets: Samples, fit_intercept: bool):
+    """The arrays as floats: only with an intercept R^2 is free of shifts."""
+    return (apart if fit_intercept else unmoved)(where, inputs=inputs, targets=targets)
+
+
+def fitted_r2(inputs, targets, num_fit: int | None = None, *, fit_intercept: bool = True, per_dim: bool = False):
+    """`linear_r2` of floats without checks: fitted on the first `num_fit` samples, or on all."""
+    return _fitted_r2(inputs, targets, num_fit, fit_intercept, per_dim)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+def _fitted_r2(inputs, targets, num_fit, fit_intercept, per_dim):
+    if num_fit is None:
+        r2 = _r2(inputs, targets, fit_intercept)
+    else:
+        r2 = _r2_on_others(inputs, targets, num_fit, fit_intercept)
+    return r2 if per_dim else jnp.mean(r2)
+
+
+def _r2(inputs, targets, fit_intercept):
     centred = _centre(targets)
     if fit_intercept:
         (basis, _), fitted = column_space(_centre(inputs)), centred
@@ -70,8 +100,7 @@ def linear_r2(
     scale = jnp.where(scale > 0, scale, 1.0)
     fitted, centred = fitted / scale, centred / scale
     residual = fitted - jnp.matmul(basis, jnp.matmul(basis.T, fitted, precision=_HIGHEST), precision=_HIGHEST)
-    r2 = jnp.where(all_finite(inputs, targets), _scores(residual, centred), jnp.nan)
-    return r2 if per_dim else jnp.mean(r2)
+    return jnp.where(all_finite(inputs, targets), _scores(residual, centred), jnp.nan)
 
 
 def _scores(residual, centred):
@@ -85,17 +114,14 @@ def all_finite(*arrays: Array) -> Bool[Array, ""]:
     return jnp.stack([jnp.all(jnp.isfinite(array)) for array in arrays]).all()
 
 
-def r2_on_others(
-    inputs: Float[Array, "N m"], targets: Float[Array, "N n"], num_fit: int, *, fit_intercept: bool
-) -> Float[Array, " n"]:
-    """R^2 per target dim of the map fitted on the first `num_fit` samples, on the others: [n].
+def check_sides(where: str, num_fit: int, num: int) -> None:
+    """Raises `ValueError` unless there are at least 2 samples on either side of a split."""
+    if not 2 <= num_fit <= num - 2:
+        raise ValueError(f"{where}: found {num_fit} of {num} samples to fit on, wanted at least 2 on either side")
 
-    Raises `ValueError` unless there are at least 2 samples on either side.
-    """
-    if not 2 <= num_fit <= targets.shape[0] - 2:
-        raise ValueError(
-            f"linear_r2: found {num_fit} of {targets.shape[0]} samples to fit on, wanted at least 2 on either side"
-        )
+
+def _r2_on_others(inputs, targets, num_fit: int, fit_intercept: bool) -> Float[Array, " n"]:
+    """R^2 per target dim of the map fitted on the first `num_fit` samples, on the others: [n]."""
     finite = all_finite(inputs, targets)
     scale = _max_abs(targets)
     targets = targets / jnp.where(scale > 0, scale, 1.0)
@@ -113,7 +139,7 @@ def r2_on_others(
 def block_r2(
     inputs: Samples,
     targets: Samples,
-    blocks: Sequence[Sequence[int]],
+    blocks: Sequence[Any],
     *,
     estimated_precision: Samples | None = None,
     true_precision: Samples | None = None,
@@ -125,29 +151,34 @@ def block_r2(
     from the embedding dims whose estimated precision has the ranks that the block's dims have in the true
     precision; where the map is block-orthogonal the two agree to about 1 %.
     Args: `inputs` [N, m], `targets` [N, n], the precisions [m] and [n]; `blocks`, static indices of target
-    dims, one sequence per block.
-    Raises `ValueError` for empty blocks, indices out of range, one precision without the other, or m < n with
-    precisions.
+    dims or a mask over them, one per block.
+    Raises `ValueError` for empty blocks, indices out of range or that are no integers, one precision without the
+    other, or m < n with precisions.
     Source: Rusak et al. 2025 (content and style R^2).
     """
-    check_samples("block_r2", inputs=inputs, targets=targets)
-    inputs, targets = as_floats(inputs, targets)
-    indices = [_block_indices(block, targets.shape[1]) for block in blocks]
+    restricted = estimated_precision is not None and true_precision is not None
+    inputs, targets = matrices("block_r2", inputs=inputs, targets=targets)
+    indices = tuple(tuple(index_list("block_r2", "block", block, targets.shape[1]).tolist()) for block in blocks)
     if not indices:
         raise ValueError("block_r2: found no blocks, wanted at least one")
     if (estimated_precision is None) != (true_precision is None):
         raise ValueError("block_r2: found one of estimated_precision and true_precision, wanted both or none")
-    if estimated_precision is None or true_precision is None:
-        scores = linear_r2(inputs, targets, fit_intercept=fit_intercept, per_dim=True)
-        return jnp.stack([jnp.mean(scores[index]) for index in indices])
-    matched = inputs[:, match_by_rank(estimated_precision, true_precision)]
-    return jnp.stack(
-        [linear_r2(matched[:, index], targets[:, index], fit_intercept=fit_intercept) for index in indices]
-    )
+    warn_of_few("block_r2", fits=inputs.shape[1] + fit_intercept, inputs=inputs, targets=targets)
+    inputs, targets = _floats("block_r2", inputs, targets, fit_intercept)
+    if not restricted:
+        return _means_of_blocks(inputs, targets, indices, fit_intercept)
+    matched = match_by_rank(estimated_precision, true_precision)
+    return _restricted_blocks(inputs, targets, matched, indices, fit_intercept)
 
 
-def _block_indices(block: Sequence[int], dim: int) -> Int[np.ndarray, " k"]:
-    index = np.asarray(block, dtype=int).reshape(-1)
-    if index.size == 0 or index.min() < 0 or index.max() >= dim:
-        raise ValueError(f"block_r2: found block {list(index)}, wanted indices between 0 and {dim - 1}")
-    return index
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _means_of_blocks(inputs, targets, blocks, fit_intercept):
+    scores = _r2(inputs, targets, fit_intercept)
+    return jnp.stack([jnp.mean(scores[np.array(block)]) for block in blocks])
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
+def _restricted_blocks(inputs, targets, matched, blocks, fit_intercept):
+    chosen = inputs[:, matched]
+    blocks = [np.array(block) for block in blocks]
+    return jnp.stack([jnp.mean(_r2(chosen[:, block], targets[:, block], fit_intercept)) for block in blocks])

@@ -1,11 +1,14 @@
 """Z-scores whose statistics may come from other samples."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.metrics._matching import Samples, as_floats
+from identax.digits import centred, numbers
+from identax.metrics._samples import Samples
 
 
 def column_statistics(x: Float[Array, "N m"]) -> tuple[Float[Array, "1 m"], Float[Array, "1 m"]]:
@@ -28,10 +31,17 @@ def z_score(x: Samples, *, reference: Samples | None = None) -> Float[Array, "N 
     A column that is constant in the reference, up to rounding, becomes 0. Args: `x` [N, m], `reference` [M, m].
     Raises `ValueError` for other shapes or an empty reference.
     """
-    reference = x if reference is None else reference
-    shapes = np.shape(x), np.shape(reference)
+    x = numbers("z_score", "x", x)
+    others = x if reference is None else numbers("z_score", "reference", reference)
+    shapes = np.shape(x), np.shape(others)
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1] or 0 in shapes[1]:
         raise ValueError(f"z_score: found shapes {shapes[0]} and {shapes[1]}, wanted [N, m] and [M, m]")
-    x, reference = as_floats(x, reference)
+    others, x = centred("z_score", scaled=True, reference=others, x=x)
+    return standardised(x, others)
+
+
+@functools.partial(jax.jit, inline=True)
+def standardised(x: Float[Array, "N m"], reference: Float[Array, "M m"]) -> Float[Array, "N m"]:
+    """`z_score` of floats, inside compiled programs."""
     mean, scale = column_statistics(reference)
     return (x - mean) / scale

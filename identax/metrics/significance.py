@@ -1,12 +1,16 @@
 """Is the mean of scores over repeated splits different from chance?"""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice, check_count
-from identax.metrics._matching import Samples, as_floats
+from identax.checks import check_choice, check_count, check_shape
+from identax.digits import centred, float_type, numbers
+from identax.metrics._samples import Samples
 
 
 def standard_error(values: Samples, *, ddof: int = 1, overlap: float | int = 0.0) -> Float[Array, "..."]:
@@ -19,9 +23,15 @@ def standard_error(values: Samples, *, ddof: int = 1, overlap: float | int = 0.0
     for that (Nadeau & Bengio 2003). `ddof` 0 takes the population variance, as Reizinger et al. 2025.
     Raises `ValueError` for R <= ddof and a negative overlap.
     """
-    (values,) = as_floats(values)
+    values = numbers("standard_error", "values", values)
     _check("standard_error", values, overlap, ddof)
-    return _moments(values, ddof)[1] * jnp.sqrt(1 / values.shape[-1] + overlap)
+    (values,) = centred("standard_error", axis=-1, values=values)
+    return _error(values, 1 / values.shape[-1] + overlap, ddof)
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _error(values, share, ddof):
+    return _moments(values, ddof)[1] * jnp.sqrt(share)
 
 
 def one_sample_t_test(
@@ -41,12 +51,21 @@ def one_sample_t_test(
     Source: SciPy's `ttest_1samp` for overlap 0; Nadeau & Bengio 2003 for others.
     """
     check_choice("one_sample_t_test", "alternative", alternative, ("two-sided", "greater", "less"))
-    (values,) = as_floats(values)
+    values, expected = (numbers("one_sample_t_test", *pair) for pair in (("values", values), ("mean", mean)))
     _check("one_sample_t_test", values, overlap, 1)
+    check_shape("one_sample_t_test", "mean", expected, ())
+    # What is taken off the values, exactly, is taken off it too: one number for every row of values.
+    expected = jnp.asarray(expected) if isinstance(values, jax.Array) else expected
+    values, expected = centred("one_sample_t_test", axis=-1, scaled=True, values=values, mean=expected)
+    return _t_test(values, expected, 1 / values.shape[-1] + overlap, alternative)
+
+
+@functools.partial(jax.jit, static_argnums=3, inline=True)
+def _t_test(values, mean, share, alternative):
     degrees = values.shape[-1] - 1
     average, deviation = _moments(values, 1)
-    difference = average - mean
-    error = deviation * jnp.sqrt(1 / values.shape[-1] + overlap)
+    difference = average - jnp.broadcast_to(mean, (*values.shape[:-1], 1))[..., 0]
+    error = deviation * jnp.sqrt(share)
     t = jnp.where(error > 0, difference / jnp.where(error > 0, error, 1.0), jnp.sign(difference) * jnp.inf)
     t = jnp.where((error == 0) & (difference == 0), 0.0, t)
     square = jnp.where(jnp.isinf(t), 0.0, t) ** 2
@@ -62,10 +81,12 @@ def bonferroni(p_values: Samples, num_tests: int | None = None) -> Float[Array, 
 
     Raises `ValueError` for num_tests < 1.
     """
-    (p_values,) = as_floats(p_values)
-    num_tests = p_values.size if num_tests is None else num_tests
-    check_count("bonferroni", "num_tests", num_tests)
-    return jnp.minimum(1.0, num_tests * p_values)
+    p_values = numbers("bonferroni", "p_values", p_values)
+    count = p_values.size if num_tests is None else num_tests
+    if 0 in np.shape(p_values):
+        raise ValueError(f"bonferroni: found p_values of shape {np.shape(p_values)}, wanted one at least")
+    check_count("bonferroni", "num_tests", count)
+    return jnp.minimum(1.0, count * jnp.asarray(p_values, float_type(p_values)))
 
 
 def _moments(values, ddof):
@@ -77,7 +98,7 @@ def _moments(values, ddof):
 
 
 def _check(where, values, overlap, ddof):
-    if values.ndim == 0 or values.shape[-1] <= ddof or overlap < 0:
+    if values.ndim == 0 or 0 in values.shape or values.shape[-1] <= ddof or overlap < 0:
         raise ValueError(
             f"{where}: found values of shape {np.shape(values)} and overlap={overlap}, wanted at least {ddof + 1} "
             "along the last axis and overlap >= 0"

@@ -8,16 +8,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, concrete
-from identax.metrics._matching import Samples, check_samples
+from identax.digits import numbers
+from identax.metrics._samples import Samples, matrices, warn_of_few
 from identax.metrics.regression import all_finite
 
 
-def check_pair(where: str, factors: Samples, estimates: Samples, *, factors_min: int = 1, dims_min: int = 1) -> None:
-    """Raises `ValueError` for other shapes than [N, K] and [N, m], too few columns, NaN, or a constant factor.
+def read_pair(
+    where: str, factors: Samples, estimates: Samples, *, factors_min: int = 1, dims_min: int = 1, few: bool = True
+) -> tuple[Any, Any]:
+    """Returns factors [N, K] and estimates [N, m] as arrays, booleans as integers: levels 0 and 1.
 
-    Values are looked at where they are known, that is outside compiled programs.
+    Raises `ValueError` for other shapes, too few columns, NaN, or a constant factor; warns (`few`) of fewer samples
+    than dims. Values are looked at where they are known, that is outside compiled programs.
     """
-    check_samples(where, factors=factors, estimates=estimates)
+    factors, estimates = (_levels_of_booleans(array) for array in matrices(where, factors=factors, estimates=estimates))
     for name, array, least in (("factors", factors, factors_min), ("estimates", estimates, dims_min)):
         if array.shape[1] < least:
             raise ValueError(f"{where}: found {array.shape[1]} columns of {name}, wanted at least {least}")
@@ -25,6 +29,22 @@ def check_pair(where: str, factors: Samples, estimates: Samples, *, factors_min:
         if known is not None and not np.isfinite(known).all():
             raise ValueError(f"{where}: found {name} with values that are not finite, wanted numbers")
     check_varying(where, factors)
+    if few:
+        warn_of_few(where, stacklevel=4, factors=factors, estimates=estimates)
+    return factors, estimates
+
+
+def read_factors(where: str, factors: Samples) -> Any:
+    """Returns factors [N, K] as `read_pair` does."""
+    factors = _levels_of_booleans(numbers(where, "factors", factors))
+    if factors.ndim != 2 or 0 in factors.shape:
+        raise ValueError(f"{where}: found factors of shape {factors.shape}, wanted [N, K]")
+    check_varying(where, factors)
+    return factors
+
+
+def _levels_of_booleans(array: Any) -> Any:
+    return array.astype(np.int8) if array.dtype == bool else array
 
 
 def check_varying(where: str, factors: Samples) -> None:
@@ -54,13 +74,13 @@ def held_out(
         return factors, estimates
     if test_factors is None or test_estimates is None:
         raise ValueError(f"{where}: found one of test_factors and test_estimates, wanted both or none")
-    check_pair(where, test_factors, test_estimates)
-    if test_factors.shape[1] != factors.shape[1] or test_estimates.shape[1] != estimates.shape[1]:
+    seen, seen_estimates = read_pair(where, test_factors, test_estimates, few=False)
+    if seen.shape[1] != factors.shape[1] or seen_estimates.shape[1] != estimates.shape[1]:
         raise ValueError(
-            f"{where}: found test arrays {test_factors.shape}, {test_estimates.shape} for {factors.shape}, "
+            f"{where}: found test arrays {seen.shape}, {seen_estimates.shape} for {factors.shape}, "
             f"{estimates.shape}, wanted the same columns"
         )
-    return test_factors, test_estimates
+    return seen, seen_estimates
 
 
 def is_discrete(values: Samples) -> bool:
@@ -89,7 +109,9 @@ def factor_levels(where: str, factors: Samples, num_levels: int | None) -> tuple
 
 def only_finite(score: Array, *arrays: Samples) -> Array:
     """Returns the score, NaN where an input is not finite: inside compiled programs nothing can be raised."""
-    return jnp.where(all_finite(*(jnp.asarray(array) for array in arrays)), score, jnp.nan)
+    # Those of the host are looked at there: finite in float64 need not be finite in float32.
+    finite = [np.isfinite(array).all() if isinstance(array, np.ndarray) else all_finite(array) for array in arrays]
+    return jnp.where(jnp.stack([jnp.asarray(one) for one in finite]).all(), score, jnp.nan)
 
 
 def ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:

@@ -9,18 +9,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, check_nonnegative
-from identax.metrics._matching import Samples, as_floats
+from identax.digits import centred, float_type, numbers
+from identax.metrics._samples import Samples
 from identax.metrics.disentanglement._inputs import (
-    check_pair,
     entropy_of_shares,
     held_out,
     host_arrays,
     is_discrete,
     only_finite,
     ratio,
+    read_pair,
 )
 from identax.metrics.regression import least_squares
-from identax.metrics.scaling import z_score
+from identax.metrics.scaling import standardised
 
 PREDICTORS = ("lasso", "ridge", "boosted")
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -38,10 +39,15 @@ def dci_scores(importances: Samples) -> dict[str, Float[Array, ""]]:
     inside compiled programs such entries give NaN.
     Source: Eastwood & Williams 2018, section 2; the mean over factors weighted by gamma: Locatello et al. 2019.
     """
+    importances = numbers("dci_scores", "importances", importances)
     if importances.ndim != 2 or min(importances.shape) < 2:
         raise ValueError(f"dci_scores: found importances of shape {importances.shape}, wanted [m, K] with m, K >= 2")
     check_nonnegative("dci_scores", "importances", importances)
-    (matrix,) = as_floats(importances)
+    return _of_importances(jnp.asarray(importances, float_type(importances)))
+
+
+@functools.partial(jax.jit, inline=True)
+def _of_importances(matrix: Float[Array, "m K"]) -> dict[str, Float[Array, ""]]:
     good = jnp.all(jnp.isfinite(matrix) & (matrix >= 0))
     scores = {"disentanglement": _concentration(matrix), "completeness": _concentration(matrix.T)}
     return {name: jnp.where(good, score, jnp.nan) for name, score in scores.items()}
@@ -82,7 +88,7 @@ def dci(
     2019; scores as in `dci_scores`.
     """
     check_choice("dci", "predictor", predictor, PREDICTORS)
-    check_pair("dci", factors, estimates, factors_min=2, dims_min=2)
+    factors, estimates = read_pair("dci", factors, estimates, factors_min=2, dims_min=2)
     check_nonnegative("dci", "penalty", penalty, ())
     check_count("dci", "num_trees", num_trees)
     check_count("dci", "max_depth", max_depth)
@@ -96,15 +102,18 @@ def dci(
 
 
 def _linear(predictor, penalty, factors, estimates, seen, seen_estimates):
-    return _fit_linear(predictor, penalty, *as_floats(factors, estimates, seen, seen_estimates))
+    dtype = float_type(factors, estimates, seen, seen_estimates)
+    y, seen_y = centred("dci", scaled=True, dtype=dtype, factors=factors, test_factors=seen)
+    x, seen_x = centred("dci", scaled=True, dtype=dtype, estimates=estimates, test_estimates=seen_estimates)
+    return _fit_linear(predictor, penalty, y, x, seen_y, seen_x)
 
 
 @functools.partial(jax.jit, static_argnames="predictor")
 def _fit_linear(predictor, penalty, raw_y, raw_x, raw_seen_y, raw_seen_x):
-    x, y = z_score(raw_x), z_score(raw_y)
+    x, y = standardised(raw_x, raw_x), standardised(raw_y, raw_y)
     weights = lasso(x, y, penalty) if predictor == "lasso" else ridge(x, y, penalty)
-    target = z_score(raw_seen_y, reference=raw_y)
-    predicted = jnp.matmul(z_score(raw_seen_x, reference=raw_x), weights, precision=_HIGHEST)
+    target = standardised(raw_seen_y, raw_y)
+    predicted = jnp.matmul(standardised(raw_seen_x, raw_x), weights, precision=_HIGHEST)
     spread = jnp.sum((target - jnp.mean(target, axis=0, keepdims=True)) ** 2, axis=0)
     r2 = 1 - ratio(jnp.sum((target - predicted) ** 2, axis=0), spread, 1.0)
     inputs = raw_y, raw_x, raw_seen_y, raw_seen_x
@@ -148,6 +157,8 @@ def _boosted(arrays, num_trees, max_depth, seed):
     from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
     factors, estimates, seen, seen_estimates = arrays
+    # Trees see float32.
+    estimates, seen_estimates = centred("dci", dtype=np.float64, estimates=estimates, test_estimates=seen_estimates)
     kind = GradientBoostingClassifier if is_discrete(factors) else GradientBoostingRegressor
     importances, scores = [], []
     for factor, seen_factor in zip(factors.T, seen.T, strict=True):

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from identax.checks import concrete
-from identax.metrics._matching import Samples, as_floats, average_ranks
-from identax.metrics.disentanglement._inputs import check_pair, factor_levels, held_out, is_discrete, only_finite
+from identax.digits import centred
+from identax.metrics._matching import average_ranks
+from identax.metrics._samples import Samples
+from identax.metrics.disentanglement._inputs import factor_levels, held_out, is_discrete, only_finite, read_pair
 from identax.metrics.logistic import logistic_regression
-from identax.metrics.scaling import z_score
+from identax.metrics.scaling import standardised
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -37,7 +39,7 @@ def explicitness(
     Raises `ValueError` for floating factors, shapes that do not fit, constant factors, NaN, one test array alone.
     Source: Ridgeway & Mozer 2018, section 3.
     """
-    check_pair("explicitness", factors, estimates)
+    factors, estimates = read_pair("explicitness", factors, estimates)
     if not is_discrete(factors):
         raise ValueError(f"explicitness: found factors of type {factors.dtype}, wanted integers: levels of a factor")
     seen, seen_z = held_out("explicitness", factors, estimates, test_factors, test_estimates)
@@ -50,13 +52,13 @@ def explicitness(
         both = (jnp if traced else np).concatenate([factors, seen])
         together, num = factor_levels("explicitness", both, num_levels)
         levels, seen_levels = together[: factors.shape[0]], together[factors.shape[0] :]
-    raw, raw_seen = as_floats(estimates, seen_z)
+    raw, raw_seen = centred("explicitness", scaled=True, estimates=estimates, test_estimates=seen_z)
     return _mean_area(raw, levels, raw_seen, seen_levels, num, l2)
 
 
 @functools.partial(jax.jit, static_argnames="num")
 def _mean_area(raw, levels, raw_seen, seen_levels, num, l2):
-    x, seen_x = z_score(raw), z_score(raw_seen, reference=raw)
+    x, seen_x = standardised(raw, raw), standardised(raw_seen, raw)
     positive, seen_positive = _one_versus_rest(levels, num), _one_versus_rest(seen_levels, num)
     areas = jax.vmap(lambda labels, test: _area(x, labels, seen_x, test, l2))(positive, seen_positive)
     both_kinds = jnp.stack([(part.any(axis=1) & ~part.all(axis=1)) for part in (positive, seen_positive)]).all(axis=0)

@@ -7,20 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from identax.checks import check_choice
-from identax.metrics._matching import Samples, as_floats
-from identax.metrics.disentanglement._inputs import check_pair, factor_levels, host_arrays, is_discrete, ratio
+from identax.checks import check_choice, concrete
+from identax.digits import centred, float_type, numbers
+from identax.metrics._samples import Samples, apart
+from identax.metrics.disentanglement._inputs import factor_levels, host_arrays, is_discrete, ratio, read_pair
 from identax.metrics.disentanglement.information import NUM_BINS, discretise, entropies, information_of_levels
-from identax.metrics.regression import linear_r2
+from identax.metrics.regression import fitted_r2
 
 ESTIMATORS = ("neighbours", "histogram")
 _ACTIVE_SHARE = 1 / 20  # of the widest range: what a continuous estimate must cover to count as active
 _MAX_STEPS = 100
 
 
-def info_modularity_compactness(
-    information: Samples, active: Bool[Array | np.ndarray, "..."]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def info_modularity_compactness(information: Samples, active: Samples) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """InfoM and InfoC of normalised informations NMI [K, m] = I(factor; estimate) / H(factor) >= 0.
 
         InfoM = (1/|A| sum_{j in A} max_k NMI_kj / sum_k NMI_kj - 1/K) / (1 - 1/K),    A: the active estimates
@@ -32,12 +31,14 @@ def info_modularity_compactness(
     Raises `ValueError` for other shapes.
     Source: Hsu et al. 2023, section 4 (InfoModularity, InfoCompactness).
     """
+    information = numbers("info_modularity_compactness", "information", information)
+    active = np.asarray(active) if concrete(active) is not None else active
     if information.ndim != 2 or information.shape[0] < 2 or active.shape != information.shape[1:]:
         raise ValueError(
             f"info_modularity_compactness: found information {information.shape} and active {active.shape}, "
             "wanted [K, m] with K >= 2, and [m]"
         )
-    return _modularity_compactness(as_floats(information)[0], jnp.asarray(active))
+    return _modularity_compactness(jnp.asarray(information, float_type(information)), jnp.asarray(active))
 
 
 @jax.jit
@@ -87,11 +88,11 @@ def infomec(
     Source: Hsu et al. 2023, section 4 and appendix; predictive V-information: Xu et al. 2020.
     """
     check_choice("infomec", "estimator", estimator, ESTIMATORS)
-    check_pair("infomec", factors, estimates, factors_min=2)
+    factors, estimates = read_pair("infomec", factors, estimates, factors_min=2)
     truth, found = host_arrays("infomec", factors, estimates)
     if not 1 <= num_neighbours < len(truth):
         raise ValueError(f"infomec: found num_neighbours={num_neighbours}, wanted 1 to {len(truth) - 1}")
-    width = found.max(axis=0) - found.min(axis=0)
+    width = found.max(axis=0).astype(float) - found.min(axis=0).astype(float)
     active = width > (0 if is_discrete(found) else _ACTIVE_SHARE * width.max())
     levels, num_levels = _levels(truth, num_bins)
     if is_discrete(found) or estimator == "histogram":
@@ -104,7 +105,7 @@ def infomec(
     if is_discrete(truth):
         infoe = _logistic_information(np.asarray(levels), _design(found), balanced)
     else:
-        infoe = jax.jit(linear_r2)(_design(found), truth)
+        infoe = fitted_r2(*apart("infomec", estimates=_design(found), factors=truth))
     return {"infom": infom, "infoc": infoc, "infoe": infoe, "nmi": nmi, "active": jnp.asarray(active)}
 
 
@@ -116,8 +117,9 @@ def _design(estimates) -> Float[np.ndarray, "N p"]:
     """Estimates z-scored, or the one-hot levels of each side by side."""
     if is_discrete(estimates):
         return np.concatenate([(column[:, None] == np.unique(column)) for column in estimates.T], axis=1).astype(float)
-    spread = estimates.std(axis=0)
-    return (estimates - estimates.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
+    (moved,) = centred("infomec", dtype=np.float64, estimates=estimates)
+    spread = moved.std(axis=0)
+    return moved / np.where(spread > 0, spread, np.inf)
 
 
 def _neighbours(levels, estimates, num_neighbours, seed) -> Float[Array, "K m"]:

@@ -4,16 +4,19 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from identax.metrics._matching import Samples, as_floats
+from identax.checks import concrete
+from identax.digits import centred, float_type, numbers
+from identax.metrics._samples import Samples
 from identax.metrics.disentanglement._inputs import (
-    check_pair,
-    check_varying,
     entropy_of_shares,
     factor_levels,
     is_discrete,
     only_finite,
+    read_factors,
+    read_pair,
 )
 
 NUM_BINS = 20
@@ -28,9 +31,24 @@ def discretise(x: Samples, num_bins: int = NUM_BINS) -> Int[Array, "N m"]:
     Raises `ValueError` unless `x` is [N, m] and num_bins >= 2.
     Source: Locatello et al. 2019, appendix C (20 bins).
     """
+    x = numbers("discretise", "x", x)
     if x.ndim != 2 or 0 in x.shape or num_bins < 2:
         raise ValueError(f"discretise: found shape {x.shape}, num_bins={num_bins}, wanted [N, m] and num_bins >= 2")
-    return _bins(as_floats(x)[0], num_bins)
+    known = concrete(x)
+    if known is not None and not isinstance(x, jax.Array):
+        return jnp.asarray(_bins_on_host(known, num_bins), jnp.int32)
+    return _bins(centred("discretise", x=x)[0], num_bins)
+
+
+def _bins_on_host(x: np.ndarray, num_bins: int) -> Int[np.ndarray, "N m"]:
+    """`_bins` where the values have all their digits."""
+    eps = float(jnp.finfo(x.dtype).eps) if jnp.issubdtype(x.dtype, jnp.floating) else 0.0
+    (moved,) = centred("discretise", dtype=np.float64, x=x)
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    slack = 4 * np.maximum(eps * np.abs(x.astype(float)).max(axis=0), np.finfo(float).eps * (high - low))
+    edges = (low - slack)[:, None] + ((high - low) / num_bins)[:, None] * np.arange(1, num_bins)
+    columns = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges, moved.T, strict=True)]
+    return np.stack(columns, axis=1)
 
 
 @functools.partial(jax.jit, static_argnames="num_bins")
@@ -57,9 +75,16 @@ def mutual_information(
     levels; inside compiled programs what is not finite gives NaN.
     Source: the plug-in estimator, as in Locatello et al. 2019, appendix C.
     """
-    check_pair("mutual_information", factors, estimates)
-    rows, num_rows = _levels("mutual_information", factors, num_bins, num_levels)
-    dtype = as_floats(factors, estimates)[0].dtype
+    factors, estimates = read_pair("mutual_information", factors, estimates)
+    return information_of_pair("mutual_information", factors, estimates, num_bins, num_levels)
+
+
+def information_of_pair(
+    where: str, factors: Samples, estimates: Samples, num_bins: int, num_levels: int | None
+) -> Float[Array, "K m"]:
+    """`mutual_information` of a pair that is read already."""
+    rows, num_rows = _levels(where, factors, num_bins, num_levels)
+    dtype = float_type(factors, estimates)
     found = information_of_levels(rows, num_rows, discretise(estimates, num_bins), num_bins, dtype)
     return only_finite(found, factors, estimates)
 
@@ -69,18 +94,16 @@ def entropies(factors: Samples, *, num_bins: int = NUM_BINS, num_levels: int | N
 
     Raises `ValueError` as `mutual_information`.
     """
-    if factors.ndim != 2 or 0 in factors.shape:
-        raise ValueError(f"entropies: found factors of shape {factors.shape}, wanted [N, K]")
-    check_varying("entropies", factors)
+    factors = read_factors("entropies", factors)
     levels, num = _levels("entropies", factors, num_bins, num_levels)
-    return only_finite(_entropies(levels, num, as_floats(factors)[0].dtype), factors)
+    return only_finite(_entropies(levels, num, float_type(factors)), factors)
 
 
 def normalised_information(
-    factors: Samples, estimates: Samples, num_bins: int, num_levels: int | None
+    where: str, factors: Samples, estimates: Samples, num_bins: int, num_levels: int | None
 ) -> Float[Array, "K m"]:
     """I_kj / H_k, between 0 and 1; NaN for a factor that is constant."""
-    information = mutual_information(factors, estimates, num_bins=num_bins, num_levels=num_levels)
+    information = information_of_pair(where, factors, estimates, num_bins, num_levels)
     entropy = entropies(factors, num_bins=num_bins, num_levels=num_levels)
     return jnp.where(entropy[:, None] > 0, information / entropy[:, None], jnp.nan)
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num
 
 from identax.checks import check_nonnegative, concrete
+from identax.indices import index_list
 from identax.metrics.disentanglement._inputs import check_varying
 from identax.metrics.readout import linear_readout_accuracy
 from identax.rng import stream
@@ -138,8 +139,13 @@ def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Num[
     shape = np.shape(factors)
     if len(shape) != 2 or shape[0] != 1024:
         raise ValueError(f"{where}: found factors of shape {shape} for 1024 samples, wanted [1024, K]")
-    chosen = np.arange(shape[1]) if factor_indices is None else np.asarray(factor_indices, dtype=int).reshape(-1)
-    if len(set(chosen.tolist())) != len(chosen) or len(chosen) < 2 or chosen.min() < 0 or chosen.max() >= shape[1]:
+    chosen = np.arange(shape[1])
+    if factor_indices is not None:
+        try:
+            chosen = index_list(where, "factor_indices", factor_indices, shape[1])
+        except ValueError as error:
+            raise ValueError(f"{error}, at least two different ones") from None
+    if len(set(chosen.tolist())) != len(chosen) or len(chosen) < 2:
         raise ValueError(f"{where}: found factors {chosen.tolist()} of {shape[1]}, wanted at least two different ones")
     check_varying(where, factors[:, chosen])
     found = jax.eval_shape(represent, stream(key, "check"), factors)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from identax.metrics._matching import Samples
-from identax.metrics.disentanglement._inputs import check_pair, gaps_of_best, only_finite, ratio
-from identax.metrics.disentanglement.information import NUM_BINS, mutual_information, normalised_information
+from identax.metrics._samples import Samples
+from identax.metrics.disentanglement._inputs import gaps_of_best, only_finite, ratio, read_pair
+from identax.metrics.disentanglement.information import NUM_BINS, information_of_pair, normalised_information
 
 
 def mig(
@@ -26,8 +26,8 @@ def mig(
     Raises `ValueError` as `mutual_information`, and for one estimate alone.
     Source: Chen et al. 2018, eq. 6; 20 bins: Locatello et al. 2019, appendix C.
     """
-    check_pair("mig", factors, estimates, dims_min=2)
-    gaps = gaps_of_best(normalised_information(factors, estimates, num_bins, num_levels))
+    factors, estimates = read_pair("mig", factors, estimates, dims_min=2)
+    gaps = gaps_of_best(normalised_information("mig", factors, estimates, num_bins, num_levels))
     return gaps if per_factor else jnp.mean(gaps)
 
 
@@ -42,8 +42,8 @@ def modularity(
     Args as `mutual_information`. Raises `ValueError` as `mutual_information`, and for one factor alone.
     Source: Ridgeway & Mozer 2018, section 3; estimates without information as in Locatello et al. 2019.
     """
-    check_pair("modularity", factors, estimates, factors_min=2)
-    return _modularity(mutual_information(factors, estimates, num_bins=num_bins, num_levels=num_levels))
+    factors, estimates = read_pair("modularity", factors, estimates, factors_min=2)
+    return _modularity(information_of_pair("modularity", factors, estimates, num_bins, num_levels))
 
 
 @jax.jit

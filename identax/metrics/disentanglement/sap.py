@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.metrics._matching import Samples, as_floats, correlations
-from identax.metrics.disentanglement._inputs import check_pair, gaps_of_best, held_out, host_arrays, is_discrete
+from identax.digits import centred
+from identax.metrics._matching import correlations
+from identax.metrics._samples import Samples, apart
+from identax.metrics.disentanglement._inputs import gaps_of_best, held_out, host_arrays, is_discrete, read_pair
 
 KINDS = ("continuous", "discrete")
 
@@ -37,11 +39,11 @@ def sap(
     Source: Kumar et al. 2018, section 3; C = 0.01 and balanced classes: Locatello et al. 2019.
     """
     check_choice("sap", "kind", kind, KINDS)
-    check_pair("sap", factors, estimates, dims_min=2)
+    factors, estimates = read_pair("sap", factors, estimates, dims_min=2)
     if kind == "continuous":
         if test_factors is not None or test_estimates is not None:
             raise ValueError("sap: found test arrays for kind='continuous', wanted them for 'discrete' alone")
-        scores = _squared_correlations(*as_floats(factors, estimates))
+        scores = _squared_correlations(*apart("sap", factors=factors, estimates=estimates))
     else:
         if not is_discrete(factors) or not penalty > 0:
             raise ValueError(
@@ -64,9 +66,10 @@ def _accuracies(arrays, penalty) -> Float[np.ndarray, "K m"]:
     from sklearn.svm import LinearSVC
 
     factors, estimates, seen, seen_estimates = arrays
-    mean, spread = estimates.mean(axis=0), estimates.std(axis=0)
+    x, seen_x = centred("sap", dtype=np.float64, estimates=estimates, test_estimates=seen_estimates)
+    spread = x.std(axis=0)
     spread = np.where(spread > 0, spread, np.inf)  # a constant estimate becomes 0 and tells nothing
-    x, seen_x = (estimates - mean) / spread, (seen_estimates - mean) / spread
+    x, seen_x = x / spread, seen_x / spread
     scores = np.zeros((factors.shape[1], x.shape[1]))
     for k, j in np.ndindex(*scores.shape):
         model = LinearSVC(C=penalty, class_weight="balanced", dual=False)  # pyright: ignore[reportArgumentType]
