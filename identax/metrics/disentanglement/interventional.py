@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, Num
+from jaxtyping import Array, Float, Int, Key
 
 from identax.checks import check_nonnegative, concrete
 from identax.indices import index_list
 from identax.metrics.disentanglement._inputs import check_varying
+from identax.metrics.disentanglement._programs import kept_program
 from identax.metrics.readout import linear_readout_accuracy
 from identax.rng import stream
 
@@ -38,7 +39,8 @@ def beta_vae_score(
     ones; chance is 1 / number of factors. The classifier is `linear_readout_accuracy` (x z-scored, so the scale of the
     estimates does not matter).
     Args: `represent` and `sample_factors` as `Represent` and `SampleFactors` say; `factor_indices`: the factors that
-    are held fixed, all by default. Nothing is kept between calls, and the score may be jitted over `key`.
+    are held fixed, all by default. The program is kept for calls with
+    the same functions (`kept_program`), and the score may be jitted over `key`.
     Raises `ValueError` for sizes < 1, fewer than two factors, factors constant in all of 1024 draws, representations
     of another shape or not finite (inside compiled programs: NaN).
     Source: Higgins et al. 2017, section 3; 64 pairs and numbers of points as in Locatello et al. 2019, appendix C.
@@ -47,19 +49,20 @@ def beta_vae_score(
 
     def point(key):
         which = jax.random.randint(stream(key, "factor"), (), 0, len(chosen))
-        fixed = chosen[which]
+        fixed = jnp.asarray(chosen)[which]
         first, second = (sample_factors(stream(key, name), group_size) for name in ("first", "second"))
         second = second.at[:, fixed].set(first[:, fixed])
         z = [represent(stream(key, f"represent {i}"), part) for i, part in enumerate((first, second))]
         return jnp.mean(jnp.abs(z[0] - z[1]), axis=0), which.astype(jnp.int32)
 
-    @jax.jit
     def score(key):
         x, labels = _points(point, key, num_train, num_eval)
         test = {"test_features": x[num_train:], "test_labels": labels[num_train:]}
         return linear_readout_accuracy(x[:num_train], labels[:num_train], len(chosen), **test, l2=l2)
 
-    return _require_finite("beta_vae_score", score(key))
+    static = "beta_vae_score", num_train, num_eval, group_size, tuple(chosen.tolist())
+    program = kept_program(score, (represent, sample_factors, l2), static)
+    return _require_finite("beta_vae_score", program(key))
 
 
 def factor_vae_score(
@@ -93,13 +96,12 @@ def factor_vae_score(
     def vote(key, deviation, active):
         which = jax.random.randint(stream(key, "factor"), (), 0, len(chosen))
         factors = sample_factors(stream(key, "group"), group_size)
-        fixed = chosen[which]
+        fixed = jnp.asarray(chosen)[which]
         factors = factors.at[:, fixed].set(factors[0, fixed])
         spread = jnp.std(represent(stream(key, "represent"), factors), axis=0, ddof=1)
         relative = jnp.where(active, spread / jnp.where(active, deviation, 1.0), jnp.inf)
         return which, jnp.argmin(relative), jnp.all(jnp.isfinite(spread))
 
-    @jax.jit
     def score(key):
         z = _points(sample, stream(key, "variance"), -(-num_variance // group_size))
         z = z.reshape(-1, z.shape[-1])
@@ -112,7 +114,9 @@ def factor_vae_score(
         accuracy = jnp.where(jnp.any(active), _majority_accuracy(counts[0], counts[1], z.dtype), 0.0)
         return jnp.where(jnp.all(finite) & jnp.all(jnp.isfinite(z)), accuracy, jnp.nan)
 
-    return _require_finite("factor_vae_score", score(key))
+    static = "factor_vae_score", num_train, num_eval, group_size, num_variance, tuple(chosen.tolist())
+    program = kept_program(score, (represent, sample_factors, min_std), static)
+    return _require_finite("factor_vae_score", program(key))
 
 
 def _majority_accuracy(train: Int[Array, "K m"], test: Int[Array, "K m"], dtype) -> Float[Array, ""]:
@@ -131,7 +135,7 @@ def _points(function, key, *nums):
     return jax.lax.map(function, keys, batch_size=min(sum(nums), _POINTS_AT_ONCE))
 
 
-def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Num[Array, " k"]:
+def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Int[np.ndarray, " k"]:
     """Returns the factors to hold fixed."""
     if min(sizes) < 1:
         raise ValueError(f"{where}: found numbers of samples that are too small, wanted points >= 1 and groups >= 2")
@@ -151,7 +155,7 @@ def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Num[
     found = jax.eval_shape(represent, stream(key, "check"), factors)
     if not hasattr(found, "shape") or len(found.shape) != 2 or found.shape[0] != 1024 or found.shape[1] < 1:
         raise ValueError(f"{where}: found representations {found} of 1024 factor vectors, wanted one array [1024, m]")
-    return jnp.asarray(chosen)
+    return chosen
 
 
 def _require_finite(where, score):

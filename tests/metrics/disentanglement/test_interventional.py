@@ -9,6 +9,7 @@ import pytest
 
 from identax.dgp.factors import Factor, FactorGrid
 from identax.metrics import beta_vae_score, factor_vae_score
+from identax.metrics.disentanglement._programs import _kept, kept_program
 from identax.metrics.disentanglement.interventional import _majority_accuracy, _require_finite
 
 SIZES = jnp.array([3, 4, 5, 6])
@@ -109,3 +110,32 @@ def test_what_is_not_finite_is_refused():
         _require_finite("score", jnp.asarray(jnp.nan))
     with pytest.raises(ValueError, match="min_std=-1"):
         FACTOR(KEY, _identity, _sample, min_std=-1)
+
+
+def test_a_program_is_kept_for_the_same_functions_only():
+    """Its key: what functions refer to now. Everything bound anew or changed in place makes another one."""
+    grid = FactorGrid((Factor("shape", (1, 2, 3)), Factor("size", (0, 0.5, 1), (0, 1))))
+    params, box = jnp.ones(2), {"scale": 1.0}
+
+    def represent(key, factors):
+        return factors * params[None, :] * box["scale"]
+
+    def program(*functions):
+        return kept_program(
+            lambda key: represent(key, jnp.ones((2, 2))), functions or (represent, grid.sample_codes), 3
+        )
+
+    first = program()
+    assert program() is first and program(lambda key: 0) is not program(lambda key: 0)
+    np.testing.assert_array_equal(first(KEY), 1.0)
+    box["scale"] = 2.0
+    second = program()
+    assert second is not first
+    np.testing.assert_array_equal(second(KEY), 2.0)
+    params = 3 * jnp.ones(2)
+    np.testing.assert_array_equal(program()(KEY), 6.0)
+    params = np.ones(2)  # may change in place
+    assert program() is not program()
+    for _ in range(20):
+        program(lambda key: 0)
+    assert len(_kept) <= 8
