@@ -145,9 +145,7 @@ def labels_per_cluster(num_labels: int, num_clusters: int) -> Int[np.ndarray, " 
     return np.bincount(np.arange(num_labels) % num_clusters, minlength=num_clusters)
 
 
-def label_prior(
-    num_labels: int, num_clusters: int, imbalance: ArrayLike | None = None
-) -> Float[Array, " C"]:
+def label_prior(num_labels: int, num_clusters: int, imbalance: ArrayLike | None = None) -> Float[Array, " C"]:
     """Returns the probability of every cluster in the world `sphere_clusters`: [C], sums to 1."""
     weights = jnp.asarray(labels_per_cluster(num_labels, num_clusters), float)
     if imbalance is not None:

@@ -26,9 +26,7 @@ class Conditional(abc.ABC):
     spaces: ClassVar[tuple[type, ...]]
     default_space: ClassVar[type]
 
-    def sample(
-        self, key: Key[Array, ""], mean: Float[Array, "N n"], space: Space | None = None
-    ) -> Float[Array, "N n"]:
+    def sample(self, key: Key[Array, ""], mean: Float[Array, "N n"], space: Space | None = None) -> Float[Array, "N n"]:
         """Draws one point around every row of `mean`.
 
         Raises `ValueError` for a space without this law or points of another size.
@@ -74,9 +72,7 @@ class Conditional(abc.ABC):
         space = self.default_space(mean.shape[-1]) if space is None else space
         self.check(space)
         if mean.shape[-1] != space.n:
-            raise ValueError(
-                f"{type(self).__name__}: found points of shape {mean.shape}, wanted [N, n] for {space}"
-            )
+            raise ValueError(f"{type(self).__name__}: found points of shape {mean.shape}, wanted [N, n] for {space}")
         return space
 
 
@@ -127,9 +123,7 @@ class _Additive(Conditional):
 
     def _log_prob(self, value, mean, space):
         if isinstance(space, Sphere):
-            raise ValueError(
-                f"{type(self).__name__}.log_prob: found {space}, wanted Euclidean or Box (no closed form)"
-            )
+            raise ValueError(f"{type(self).__name__}.log_prob: found {space}, wanted Euclidean or Box (no closed form)")
         scale, *shape = self._parameters(mean.dtype)
         scale = jnp.broadcast_to(scale, mean.shape)
         density = self._log_density((value - mean) / scale, *shape) - jnp.log(scale)

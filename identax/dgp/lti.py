@@ -206,9 +206,7 @@ def sample_trajectories(
     return Trajectories(observations, states, controls)
 
 
-def make_pairs(
-    trajectories: Trajectories | ArrayLike, controls: ArrayLike | None = None, *, stride: int = 2
-) -> Pairs:
+def make_pairs(trajectories: Trajectories | ArrayLike, controls: ArrayLike | None = None, *, stride: int = 2) -> Pairs:
     """Cuts trajectories into transitions (y_t, y_{t+1}) with the control u_t that acts between, t = 0, stride, ...
 
     `trajectories`, or observations [E, n, d_y] with `controls` [E, n, d_u]. `stride` 2 gives floor(n/2) pairs per

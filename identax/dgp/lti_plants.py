@@ -1,9 +1,12 @@
 """Two physical plants, sampled in time: a DC motor and a mass on a damped spring."""
 
+from typing import Any
+
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
-from identax.checks import check_positive
+from identax.checks import check_positive, concrete
 from identax.dgp.lti_discretise import zero_order_hold
 from identax.dgp.lti_system import LinearSystem
 
@@ -30,10 +33,11 @@ def dc_motor(
     constants = {"resistance": resistance, "inductance": inductance, "K": K, "J": J, "D": D}
     for name, value in (("dt", dt), *constants.items()):
         check_positive("dc_motor", name, value)
-    resistance, inductance, K, J, D = (jnp.asarray(value, float) for value in constants.values())
-    A = jnp.stack([jnp.stack([-resistance / inductance, K / inductance]), jnp.stack([-K / J, -D / J])])
-    B = jnp.stack([1.0 / inductance, jnp.zeros_like(inductance)])[:, None]
-    return LinearSystem(*zero_order_hold(A, B, dt), jnp.eye(2, dtype=A.dtype))
+    xp, (R, L, k, j, d) = _numbers(constants)
+    A = xp.stack([xp.stack([-R / L, k / L]), xp.stack([-k / j, -d / j])])
+    B = xp.stack([1.0 / L, xp.zeros_like(L)])[:, None]
+    held = zero_order_hold(A, B, dt)
+    return LinearSystem(*held, jnp.eye(2, dtype=held[0].dtype))
 
 
 def spring_mass_damper(
@@ -51,8 +55,16 @@ def spring_mass_damper(
     constants = {"mass": mass, "damping": damping, "stiffness": stiffness}
     for name, value in (("dt", dt), *constants.items()):
         check_positive("spring_mass_damper", name, value)
-    mass, damping, stiffness = (jnp.asarray(value, float) for value in constants.values())
-    zero, one = jnp.zeros_like(mass), jnp.ones_like(mass)
-    A = jnp.stack([jnp.stack([zero, one]), jnp.stack([-stiffness / mass, -damping / mass])])
-    B, C = jnp.stack([zero, 1.0 / mass])[:, None], jnp.stack([one, zero])[None]
-    return LinearSystem(*zero_order_hold(A, B, dt), C)
+    xp, (m, c, k) = _numbers(constants)
+    zero, one = xp.zeros_like(m), xp.ones_like(m)
+    A = xp.stack([xp.stack([zero, one]), xp.stack([-k / m, -c / m])])
+    held = zero_order_hold(A, xp.stack([zero, 1.0 / m])[:, None], dt)
+    return LinearSystem(*held, jnp.eye(1, 2, dtype=held[0].dtype))
+
+
+def _numbers(constants) -> tuple[Any, Any]:
+    """NumPy and the constants in float64 where all are known, JAX and its floats otherwise."""
+    known = [concrete(value) for value in constants.values()]
+    if any(value is None for value in known):
+        return jnp, [jnp.asarray(value, float) for value in constants.values()]
+    return np, [np.asarray(value, np.float64) for value in known]

@@ -59,9 +59,7 @@ def random_invertible_mlp(
 
     def inverse(weights: Sequence[Float[Array, "n n"]], x: Float[Array, "N n"]) -> Float[Array, "N n"]:
         if backward is None:
-            raise ValueError(
-                f"random_invertible_mlp: found activation {activation!r}, wanted an invertible one"
-            )
+            raise ValueError(f"random_invertible_mlp: found activation {activation!r}, wanted an invertible one")
         *hidden, last = weights
         x = jnp.linalg.solve(last, x.T).T
         for weight in reversed(hidden):

@@ -11,9 +11,7 @@ from identax.dgp.spaces import Euclidean
 _NODES, _REACH = 81, 5.0  # sinh(5) is 74 scales to either side; steps of 1/8 scale in the middle
 
 
-def projected_log_prob(
-    law: Conditional, value: Float[Array, "N n"], mean: Float[Array, "N n"]
-) -> Float[Array, " N"]:
+def projected_log_prob(law: Conditional, value: Float[Array, "N n"], mean: Float[Array, "N n"]) -> Float[Array, " N"]:
     """log density on the unit sphere of z+ = m/|m|, m = z + noise: `law` is a Normal, Laplace or GeneralizedNormal.
 
         p(u|z) = int_0^inf r^(n-1) q(r u - z) dr,    q the density of the noise in R^n

@@ -34,9 +34,7 @@ def first_accepted(
     `stop_gradient`. Raises `ValueError` for `num_proposals` or `refill` < 1.
     """
     if num_proposals < 1 or refill < 1:
-        raise ValueError(
-            f"first_accepted: found num_proposals={num_proposals}, refill={refill}, wanted at least 1"
-        )
+        raise ValueError(f"first_accepted: found num_proposals={num_proposals}, refill={refill}, wanted at least 1")
     num_rows = jax.tree.leaves(rows)[0].shape[-1]
     values, accepted = propose(jax.random.fold_in(key, 0), rows, num_proposals)
     chosen, done = _pick(values, accepted)

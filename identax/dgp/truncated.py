@@ -15,16 +15,12 @@ _LOG2 = 0.6931471805599453
 _SQRT_HALF = 0.7071067811865476
 
 
-def truncated_normal(
-    key: Key[Array, ""], low: Float[Array, "*S"], high: Float[Array, "*S"]
-) -> Float[Array, "*S"]:
+def truncated_normal(key: Key[Array, ""], low: Float[Array, "*S"], high: Float[Array, "*S"]) -> Float[Array, "*S"]:
     """Draws from the density prop. to exp(-x^2/2) on [low, high] by the inverse distribution function."""
     return _draw_either_side(key, low, high, _normal_half_log_mass, _normal_half_draw)
 
 
-def truncated_laplace(
-    key: Key[Array, ""], low: Float[Array, "*S"], high: Float[Array, "*S"]
-) -> Float[Array, "*S"]:
+def truncated_laplace(key: Key[Array, ""], low: Float[Array, "*S"], high: Float[Array, "*S"]) -> Float[Array, "*S"]:
     """Draws from the density prop. to exp(-|x|) on [low, high] by the inverse distribution function."""
     return _draw_either_side(key, low, high, _laplace_half_log_mass, _laplace_half_draw)
 

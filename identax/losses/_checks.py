@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from identax.checks import check_between, check_finite, check_shape, concrete
+from identax.digits import numbers
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def as_labels(where: str, name: str, value: Any, num: int) -> Array:
 
     Raises `ValueError` by name unless the type is an integer one and the entries, where they are known, in 0..num-1.
     """
-    array = _as_array(where, name, value)
+    array = numbers(where, name, value)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(f"{where}: found {name} of type {array.dtype}, wanted whole numbers of an integer type")
     check_between(where, name, array, 0, num - 1)
@@ -87,25 +88,11 @@ def check_block_size(where: str, block_size: BlockSize, num: int) -> None:
 
 
 def _as_float(where, name, value):
-    array = _as_array(where, name, value)
-    dtype = array.dtype
-    whole = jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.bool_)
-    if not whole and not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"{where}: found {name} of type {dtype}, wanted real numbers")
+    array = numbers(where, name, value)
     if 0 in array.shape:
         raise ValueError(f"{where}: found an empty batch: {name} of shape {array.shape}, wanted at least one entry")
-    if not isinstance(array, jax.Array) and (whole or dtype.itemsize > 8):
+    if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 8:
+        return jnp.asarray(array)
+    if not isinstance(array, jax.Array):
         array = array.astype(np.float64)  # on the host: integers above 32 bits would wrap on their way
-    return jnp.asarray(array, jnp.result_type(float)) if whole else jnp.asarray(array)
-
-
-def _as_array(where, name, value):
-    """A JAX array as it is; lists, data frames and NumPy arrays as NumPy; a list that holds JAX arrays as JAX."""
-    if isinstance(value, jax.Array | np.ndarray):
-        return value
-    try:
-        if isinstance(value, list | tuple) and any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
-            return jnp.asarray(value)
-        return np.asarray(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{where}: found {name} of type {type(value).__name__}, wanted an array") from None
+    return jnp.asarray(array, jnp.result_type(float))

@@ -1,17 +1,16 @@
 """Quantities of a linear system that do not depend on the coordinates of its state, and the way back from them."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
 from identax.checks import check_count, check_finite, concrete
-
-_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+from identax.digits import float_type, numbers
 
 
 def markov_parameters(
@@ -20,12 +19,13 @@ def markov_parameters(
     """Impulse response G_j = C A^j B for j = 0 .. count - 1: what y_{t+1+j} sees of u_t.
 
     `A` [d_x, d_x], `B` [d_x, d_u], `C` [d_y, d_x]. The same for (S A S^-1, S B, C S^-1) with any invertible S.
-    Raises `ValueError` for shapes that do not fit and count < 1.
+    Raises `ValueError` for shapes that do not fit, complex entries, count < 1, and parameters that are known to leave
+    the range of their type, as those of unstable systems do.
     Source: Rajendran et al. 2024, section 2 (Markov parameters).
     """
-    A, B, C = _system("markov_parameters", A=A, B=B, C=C)
+    dtype, a, b, c = _system("markov_parameters", A=A, B=B, C=C)
     check_count("markov_parameters", "count", count)
-    return _matmul(C, _powers(A, B, count))
+    return _rounded("markov_parameters", "C A^j B", _matmul(c, _powers(a, b, count)), dtype)
 
 
 def transfer_function(
@@ -37,20 +37,35 @@ def transfer_function(
     """H(z) = C (z I - A)^-1 B, the z-transform of y over that of u; z of any shape, real or complex.
 
     `A` [d_x, d_x], `B` [d_x, d_u], `C` [d_y, d_x]. Returns [*z.shape, d_y, d_u]; infinities or NaN at a pole (an
-    eigenvalue of A). The frequency response at f cycles per step is H(exp(2 pi i f)).
+    eigenvalue of A). Known values are computed with in complex128 on the host and rounded at the end. The frequency
+    response at f cycles per step is H(exp(2 pi i f)).
     Raises `ValueError` for shapes that do not fit.
     Source: Rajendran et al. 2024, corollary 11.
     """
-    A, B, C = _system("transfer_function", A=A, B=B, C=C)
+    dtype, a, b, c = _system("transfer_function", A=A, B=B, C=C)
     points = jnp.asarray(z)
-    dtype = jnp.result_type(jnp.complex64, A, points)
-    A, B, C = (matrix.astype(dtype) for matrix in (A, B, C))
-    identity = jnp.eye(A.shape[0], dtype=dtype)
+    dtype = jnp.result_type(jnp.complex64, jnp.zeros((), dtype), points)
+    known, shape = concrete(z), (*points.shape, c.shape[0], b.shape[1])
+    if known is not None and isinstance(a, np.ndarray):
+        with np.errstate(all="ignore"):
+            return jnp.asarray(_known_responses(a, b, c, known.reshape(-1)).reshape(shape).astype(dtype))
+    a, b, c = (jnp.asarray(matrix, dtype) for matrix in (a, b, c))
+    identity = jnp.eye(a.shape[0], dtype=dtype)
 
     def response(point):
-        return _matmul(C, jnp.linalg.solve(point * identity - A, B))
+        return _matmul(c, jnp.linalg.solve(point * identity - a, b))
 
-    return jax.vmap(response)(points.astype(dtype).reshape(-1)).reshape(*points.shape, C.shape[0], B.shape[1])
+    return jax.vmap(response)(points.astype(dtype).reshape(-1)).reshape(shape)
+
+
+def _known_responses(A, B, C, points):
+    differences = points[:, None, None] * np.eye(A.shape[0], dtype=complex) - A
+    try:
+        return C @ np.linalg.solve(differences, np.broadcast_to(B, (len(points), *B.shape)))
+    except np.linalg.LinAlgError:  # a pole among them: NaN there alone
+        if len(points) == 1:
+            return np.full((1, C.shape[0], B.shape[1]), np.nan + 0j)
+        return np.concatenate([_known_responses(A, B, C, points[i : i + 1]) for i in range(len(points))])
 
 
 def controllability(A: ArrayLike | Sequence[Any], B: ArrayLike | Sequence[Any]) -> Float[Array, "d_x columns"]:
@@ -59,8 +74,9 @@ def controllability(A: ArrayLike | Sequence[Any], B: ArrayLike | Sequence[Any]) 
     `A` [d_x, d_x], `B` [d_x, d_u]. Raises `ValueError` for shapes that do not fit.
     Source: Kalman 1963, Mathematical description of linear dynamical systems.
     """
-    A, B = _system("controllability", A=A, B=B)
-    return jnp.moveaxis(_powers(A, B, A.shape[0]), 0, 1).reshape(A.shape[0], -1)
+    dtype, a, b = _system("controllability", A=A, B=B)
+    powers = _powers(a, b, a.shape[0])
+    return _rounded("controllability", "A^j B", powers.swapaxes(0, 1).reshape(a.shape[0], -1), dtype)
 
 
 def observability(A: ArrayLike | Sequence[Any], C: ArrayLike | Sequence[Any]) -> Float[Array, "rows d_x"]:
@@ -69,8 +85,9 @@ def observability(A: ArrayLike | Sequence[Any], C: ArrayLike | Sequence[Any]) ->
     `A` [d_x, d_x], `C` [d_y, d_x]. Raises `ValueError` for shapes that do not fit.
     Source: Kalman 1963, Mathematical description of linear dynamical systems.
     """
-    A, C = _system("observability", A=A, C=C)
-    return jnp.swapaxes(_powers(A.T, C.T, A.shape[0]), 1, 2).reshape(-1, A.shape[0])
+    dtype, a, c = _system("observability", A=A, C=C)
+    found = _powers(a.T, c.T, a.shape[0]).swapaxes(1, 2).reshape(-1, a.shape[0])
+    return _rounded("observability", "C A^j", found, dtype)
 
 
 def ho_kalman(
@@ -89,10 +106,12 @@ def ho_kalman(
     parameters, non-finite ones, and (where concrete) ones whose rank is below the order at rounding accuracy.
     Source: Ho & Kalman 1966; balanced by singular values as Kung 1978 and Oymak & Ozay 2019.
     """
-    markov = jnp.asarray(markov)
-    check_finite("ho_kalman", "markov", markov, ("count", "d_y", "d_u"))
-    markov = markov.astype(jnp.result_type(float, markov))
-    count, num_outputs, num_controls = markov.shape
+    given = numbers("ho_kalman", "markov", markov)
+    check_finite("ho_kalman", "markov", given, ("count", "d_y", "d_u"))
+    dtype, known = float_type(given), concrete(given)
+    xp: Any = jnp if known is None else np
+    values: Any = jnp.asarray(given, dtype) if known is None else known.astype(np.float64)
+    count, num_outputs, num_controls = values.shape
     rows, columns = _blocks(count, rows, columns)
     most = min(rows * num_outputs, columns * num_controls)
     if not 1 <= order <= most:
@@ -100,29 +119,52 @@ def ho_kalman(
             f"ho_kalman: found order {order}, wanted 1 to {most} with {rows} x {columns} blocks of "
             f"{num_outputs} x {num_controls}"
         )
-    index = jnp.arange(rows)[:, None] + jnp.arange(columns)[None, :]
+    index = xp.arange(rows)[:, None] + xp.arange(columns)[None, :]
 
     def hankel(shift):
-        blocks = jnp.moveaxis(markov[index + shift], 2, 1)
+        blocks = xp.moveaxis(values[index + shift], 2, 1)
         return blocks.reshape(rows * num_outputs, columns * num_controls)
 
-    left, values, right = jnp.linalg.svd(hankel(0), full_matrices=False)
-    _check_rank(values, order)
-    left, root, right = left[:, :order], jnp.sqrt(values[:order]), right[:order]
+    left, sizes, right = xp.linalg.svd(hankel(0), full_matrices=False)
+    if known is not None:
+        _check_rank(sizes, order, dtype)
+    left, root, right = left[:, :order], xp.sqrt(sizes[:order]), right[:order]
     inner = _matmul(_matmul(left.T, hankel(1)), right.T)
     A = inner / (root[:, None] * root[None, :])
     B = root[:, None] * right[:, :num_controls]
     C = left[:num_outputs] * root[None, :]
-    return A, B, C
+    return jnp.asarray(A, dtype), jnp.asarray(B, dtype), jnp.asarray(C, dtype)
 
 
-def _powers(A, start, count):
+def _matmul(left, right) -> Any:
+    known = isinstance(left, np.ndarray) and isinstance(right, np.ndarray)
+    return left @ right if known else jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+
+
+def _powers(A, start, count) -> Any:
     """start, A start, ..., A^(count - 1) start, stacked along a new first axis."""
+    if isinstance(A, np.ndarray):
+        found = [start]
+        with np.errstate(all="ignore"):
+            for _ in range(count - 1):
+                found.append(A @ found[-1])
+        return np.stack(found)
 
     def step(current, _):
         return _matmul(A, current), current
 
     return jax.lax.scan(step, start, None, length=count)[1]
+
+
+def _rounded(where, name, found, dtype):
+    """What the host computed, in the type of the matrices; numbers beyond its range are refused."""
+    if isinstance(found, jax.Array):
+        return found
+    if (np.abs(found) > float(jnp.finfo(dtype).max)).any():
+        raise ValueError(
+            f"{where}: found {name} beyond the range of {np.dtype(dtype).name}, wanted a stable A or fewer powers of it"
+        )
+    return jnp.asarray(found, dtype)
 
 
 def _blocks(count, rows, columns):
@@ -138,18 +180,18 @@ def _blocks(count, rows, columns):
     return rows, columns
 
 
-def _check_rank(values, order):
-    known = concrete(values)
-    if known is None:
-        return
-    rank = int((known > len(known) * jnp.finfo(known.dtype).eps * known[0]).sum())
+def _check_rank(values, order, dtype):
+    rank = int((values > len(values) * float(jnp.finfo(dtype).eps) * values[0]).sum())
     if rank < order:
         raise ValueError(f"ho_kalman: found Markov parameters of rank {rank}, wanted at least the order {order}")
 
 
-def _system(where, **matrices):
-    """Returns the matrices as arrays of one floating-point type; `ValueError` unless their shapes fit."""
-    arrays = {name: jnp.asarray(matrix) for name, matrix in matrices.items()}
+def _system(where, **matrices) -> tuple[Any, ...]:
+    """Their common floating-point type, and the matrices: in float64 of NumPy where all are known, in that type of JAX.
+
+    `ValueError` unless their shapes fit.
+    """
+    arrays = {name: numbers(where, name, matrix) for name, matrix in matrices.items()}
     A = arrays["A"]
     if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
         raise ValueError(f"{where}: found A of shape {A.shape}, wanted [d_x, d_x]")
@@ -158,5 +200,8 @@ def _system(where, **matrices):
         if len(shape) != 2 or shape[axis] != A.shape[0] or 0 in shape:
             wanted = f"[{A.shape[0]}, d_u]" if name == "B" else f"[d_y, {A.shape[0]}]"
             raise ValueError(f"{where}: found {name} of shape {shape} for A {A.shape}, wanted {wanted}")
-    dtype = jnp.result_type(float, *arrays.values())
-    return tuple(array.astype(dtype) for array in arrays.values())
+    dtype = float_type(*arrays.values())
+    known = [concrete(array) for array in arrays.values()]
+    if all(matrix is not None for matrix in known):
+        return dtype, *(np.asarray(matrix, np.float64) for matrix in known)
+    return dtype, *(jnp.asarray(array, dtype) for array in arrays.values())

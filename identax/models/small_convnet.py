@@ -51,9 +51,7 @@ class _SmallConvnet(nn.Module):
         return nn.relu(BatchNorm()(x)).astype(param_dtype)
 
 
-def small_convnet(
-    channels: Sequence[int] = (16, 32, 64), *, features: int = 128, compute: str | None = None
-) -> Model:
+def small_convnet(channels: Sequence[int] = (16, 32, 64), *, features: int = 128, compute: str | None = None) -> Model:
     """Small convnet: images [N, H, W, C] -> features [N, `features`], for digits on a CPU.
 
     Per entry of `channels` a 3x3 convolution with stride 2, batch normalisation, ReLU; then all positions through one

@@ -181,9 +181,7 @@ def _run_trials(
     return results
 
 
-def _check_kind(
-    study: Any, num_steps: int, block_size: int | None, batches: Iterable[Any] | None
-) -> None:
+def _check_kind(study: Any, num_steps: int, block_size: int | None, batches: Iterable[Any] | None) -> None:
     """Refuses what makes no sense for a study with steps, or for trials without."""
     if isinstance(study, Study):
         if block_size is not None:

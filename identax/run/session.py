@@ -236,9 +236,7 @@ class Session:
             for sink in self.sinks:
                 sink.write(step, kind, values)
 
-    def _save(
-        self, step: int, state: Any, alive: Any, position: dict[str, Any], *, finished: bool = False
-    ) -> None:
+    def _save(self, step: int, state: Any, alive: Any, position: dict[str, Any], *, finished: bool = False) -> None:
         """Saves the state after `step` steps, when the loader was at `position`."""
         if self.checkpoints is None or self.records is None:
             return

@@ -110,7 +110,7 @@ def test_narrow_labels_count_beyond_their_range(loss):
 def test_labels_that_are_none_are_refused(loss):
     z, head = np.ones(HEAD["embeddings"], np.float32), np.ones((8, 3), np.float32)
     for wrong in (LABELS.astype(float), LABELS > 0, LABELS + 0j):
-        with pytest.raises(ValueError, match=f"found labels of type {wrong.dtype}, wanted whole numbers"):
+        with pytest.raises(ValueError, match=f"found labels of type {wrong.dtype}, wanted"):
             loss(z, head, wrong)
         with pytest.raises(ValueError, match="found labels of type"):
             jax.jit(loss)(z, head, wrong)

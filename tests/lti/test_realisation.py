@@ -141,3 +141,23 @@ def test_systems_of_other_shapes_are_refused():
         controllability(A, B.T)
     with pytest.raises(ValueError, match="found C of shape"):
         observability(A, C[0])
+
+
+def test_known_systems_keep_their_digits_in_float32():
+    """Powers of a matrix far from normal, and a point close to a pole."""
+    A, B, C = [[0.9, 1e4], [0.0, 0.5]], [[1.0], [1e-4]], [[1.0, -1e4]]
+    with jax.enable_x64(True):
+        wanted = [np.asarray(x) for x in (markov_parameters(A, B, C, 30), transfer_function(A, B, C, 0.9 + 1e-9))]
+    found = markov_parameters(A, B, C, 30), transfer_function(A, B, C, 0.9 + 1e-9)
+    assert found[0].dtype == jnp.float32 and found[1].dtype == jnp.complex64
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-7)
+    assert np.isnan(transfer_function([[0.5]], [[1.0]], [[1.0]], [0.5, 2.0])).tolist() == [[[True]], [[False]]]
+
+
+def test_powers_beyond_the_range_are_refused_where_they_are_known():
+    """They were NaN in the components that stay small, too: 0 times infinity."""
+    A = np.diag([2.0, 0.5])
+    assert markov_parameters(A, np.eye(2), np.eye(2), 120)[-1, 0, 0] == 2.0**119
+    with pytest.raises(ValueError, match=r"markov_parameters: found C A\^j B beyond the range of float32"):
+        markov_parameters(A, np.eye(2), np.eye(2), 200)
