@@ -20,10 +20,11 @@ from experiments import program
 if __name__ == "__main__":
     program.listen()  # here, because the imports below take seconds
 
+import contextlib
 import dataclasses
 import shlex
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,10 @@ from identax.recorded import load_outcome
 from identax.report import Outcome, comparison_table
 from identax.report.outcome import EXPERIMENT, read_outcome
 from identax.run import Interrupted, make_mesh
+from identax.run.folder import local_folder
 from identax.run.interrupt import StopRequest
 from identax.run.mesh import agree, exchange
-from identax.run.trackers import TensorBoardSink, WandbSink
+from identax.run.trackers import TensorBoardSink, WandbSink, require_tracker
 from identax.run.trial_records import RECORDS
 
 HELP = ("-h", "--help")
@@ -113,13 +115,17 @@ def _run(arguments: list[str]) -> int:
     module = registry.load(name)
     preset, config, sweep, given = parse_run(name, module, rest)
     options = _start(given.machine)
-    workdir = given.workdir or _fresh_workdir(given.machine, name, preset)
+    if given.tracker is not None:
+        require_tracker(given.tracker)
+    own = None if given.workdir is None else local_folder("run: --workdir", given.workdir)
+    workdir = own or _fresh_workdir(given.machine, name, preset)
     if given.resume:
         agree(lambda: _require_run(workdir))
     options = dataclasses.replace(
         options, workdir=workdir, resume=given.resume, only=given.arm, sinks=_sinks(given.tracker, name, workdir)
     )
-    return _conclude({name: _execute(module, name, preset, options, config=config, sweep=sweep)})
+    with _removed_if_empty([] if own else [workdir]):
+        return _conclude({name: _execute(module, name, preset, options, config=config, sweep=sweep)})
 
 
 def _reproduce(arguments: list[str]) -> int:
@@ -134,15 +140,16 @@ def _reproduce(arguments: list[str]) -> int:
         _say(f"left out: {name} has no preset {given.tier!r}")
     jobs = num_jobs(given.jobs, len(chosen), given.machine)
     workdirs = {name: _fresh_workdir(given.machine, name, given.tier) for name in chosen}
-    if jobs > 1:
-        # Every arm compiles for itself, so those with the most arms take longest: started last, they would run alone.
-        arms = {name: len(module.arms(module.PRESETS[given.tier])) for name, module in chosen.items()}
-        longest_first = {name: workdirs[name] for name in sorted(workdirs, key=lambda name: -arms[name])}
-        refused = run_beside(longest_first, given.tier, given.machine, jobs, _say)
-        done = [name for name in workdirs if name not in refused]
-        outcomes = {name: read_outcome(workdirs[name]) for name in done}
-    else:
-        outcomes, refused = _one_by_one(chosen, given.tier, options, workdirs)
+    with _removed_if_empty(workdirs.values()):
+        if jobs > 1:
+            # Every arm compiles for itself, so those with most arms take longest: started last, they would run alone.
+            arms = {name: len(module.arms(module.PRESETS[given.tier])) for name, module in chosen.items()}
+            longest_first = {name: workdirs[name] for name in sorted(workdirs, key=lambda name: -arms[name])}
+            refused = run_beside(longest_first, given.tier, given.machine, jobs, _say)
+            done = [name for name in workdirs if name not in refused]
+            outcomes = {name: read_outcome(workdirs[name]) for name in done}
+        else:
+            outcomes, refused = _one_by_one(chosen, given.tier, options, workdirs)
     code = _conclude(outcomes) if outcomes else EXIT_BAD_INPUT
     for name, reason in refused.items():
         _say(f"not run: {name}: {reason}", file=sys.stderr)
@@ -187,7 +194,18 @@ def _start(machine: Machine) -> Options:
 
 def _fresh_workdir(machine: Machine, name: str, preset: str) -> Path:
     """A new run directory, the same on every process whatever their clocks say."""
-    return Path(exchange(str(new_workdir(machine.runs_root, name, preset)))[0])
+    return Path(exchange(str(agree(lambda: new_workdir(machine.runs_root, name, preset))))[0])
+
+
+@contextlib.contextmanager
+def _removed_if_empty(workdirs: Iterable[Path]):
+    """New folders of what was refused must not be left behind."""
+    try:
+        yield
+    finally:
+        for workdir in workdirs:
+            with contextlib.suppress(OSError):  # it is not empty
+                workdir.rmdir()
 
 
 def _require_run(workdir: Path) -> None:

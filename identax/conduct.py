@@ -19,6 +19,7 @@ from identax.recorded import PREMISES, load_reports
 from identax.report.outcome import EXPERIMENT, Outcome, summarise
 from identax.run import guard
 from identax.run.environment import describe_environment
+from identax.run.folder import REFUSALS, Lock, local_folder, make_folder
 from identax.run.interrupt import StopRequest
 from identax.run.loader import data_shard
 from identax.run.mesh import TrialMap, agree, make_mesh
@@ -61,6 +62,8 @@ def run_experiment(
     """
     if preset not in module.PRESETS:
         raise ValueError(f"{name}: found preset {preset!r}, wanted one of {sorted(module.PRESETS)}")
+    if options.workdir is not None:
+        options = dataclasses.replace(options, workdir=local_folder("run: --workdir", options.workdir))
     config = module.PRESETS[preset] if config is None else config
     double = getattr(module, "FLOAT64", False) or jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     with jax.enable_x64(double), StopRequest() as stop:
@@ -90,36 +93,46 @@ def _run_arms(
     }
     studies, feeds = agree(lambda: _built(module, arms, options.mesh))
     trials = {arm.name: _trials(module, arm) for arm in arms}
-    agree(lambda: _claim(options, settings, reports))
-    for arm, report in reports.items():
-        say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
-    results: dict[str, Results] = {}
-    for arm in arms:
-        folder = None if options.workdir is None else options.workdir / arm.name
-        # Not earlier: premises and builds are waited for, so that there is a folder to go on in.
-        stop.answer(saved=folder is not None, where=f"before arm {arm.name!r}")
-        with _naming(name, arm):
-            results[arm.name] = run(
-                studies[arm.name],
-                trials[arm.name],
-                batches=feeds.pop(arm.name),
-                num_steps=arm.config.num_steps,
-                log_every=arm.config.log_every,
-                evaluate_every=arm.config.evaluate_every,
-                checkpoint_every=arm.config.checkpoint_every,
-                block_size=None if isinstance(studies[arm.name], Study) else getattr(arm.config, "block_size", None),
-                mesh=options.mesh,
-                trial_map=options.trial_map,
-                workdir=folder,
-                resume=options.resume and folder is not None and folder.exists(),
-                config=dataclasses.asdict(arm.config),
-                sinks=options.sinks(arm.name),
-                progress=options.progress,
-                title=f"{name} / {arm.name}",
-                after=None if arm.after is None else results[arm.after],
-                after_state=arm.after_state,
-            )
-    return summarise(module, settings, config, results, reports, options.workdir)
+    with _claimed(options, settings, reports, [arm.name for arm in arms]) as still_there:
+        for arm, report in reports.items():
+            say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
+        results: dict[str, Results] = {}
+        for arm in arms:
+            # Not earlier: premises and builds are waited for, so that there is a folder to go on in.
+            stop.answer(saved=options.workdir is not None, where=f"before arm {arm.name!r}")
+            agree(still_there)
+            with _naming(name, arm):
+                before = None if arm.after is None else results[arm.after]
+                own = trials[arm.name], feeds.pop(arm.name), before
+                results[arm.name] = _run_arm(name, arm, studies[arm.name], *own, options)
+        agree(still_there)
+        return summarise(module, settings, config, results, reports, options.workdir)
+
+
+def _run_arm(
+    name: str, arm: Arm, study: Any, trials: Trials, batches: Any, before: Results | None, options: Options
+) -> Results:
+    folder = None if options.workdir is None else options.workdir / arm.name
+    return run(
+        study,
+        trials,
+        batches=batches,
+        num_steps=arm.config.num_steps,
+        log_every=arm.config.log_every,
+        evaluate_every=arm.config.evaluate_every,
+        checkpoint_every=arm.config.checkpoint_every,
+        block_size=None if isinstance(study, Study) else getattr(arm.config, "block_size", None),
+        mesh=options.mesh,
+        trial_map=options.trial_map,
+        workdir=folder,
+        resume=options.resume and folder is not None and folder.exists(),
+        config=dataclasses.asdict(arm.config),
+        sinks=options.sinks(arm.name),
+        progress=options.progress,
+        title=f"{name} / {arm.name}",
+        after=before,
+        after_state=arm.after_state,
+    )
 
 
 @contextlib.contextmanager
@@ -133,15 +146,55 @@ def _naming(name: str, arm: Arm) -> Iterator[None]:
         raise ValueError(f"{name}: arm {arm.name!r}, which starts after {arm.after!r}: {error}") from error
 
 
-def _claim(options: Options, settings: dict[str, Any], reports: Mapping[str, Report]) -> None:
-    """Process 0 refuses a run directory of another run and writes what is known before anything is trained."""
-    if options.workdir is None or jax.process_index() != 0:
+@contextlib.contextmanager
+def _claimed(
+    options: Options, settings: dict[str, Any], reports: Mapping[str, Report], arms: Sequence[str]
+) -> Iterator[Callable[[], None]]:
+    """Holds the run directory, which process 0 alone does, and writes what is known before anything is trained.
+
+    Gives a function that raises when the folder is no longer there. What is refused before an arm was begun leaves
+    nothing behind, so that the corrected command may have the folder.
+    """
+    folder, written = options.workdir, False
+    if folder is None:
+        yield lambda: None
         return
-    guard.claim_workdir(options.workdir, settings, resume=options.resume, file=EXPERIMENT)
-    known = load_reports(options.workdir)
-    write_json(options.workdir / PREMISES, known | {arm: _to_save(report) for arm, report in reports.items()})
-    if not (options.workdir / EXPERIMENT).exists():
-        write_json(options.workdir / EXPERIMENT, {"config": settings, "environment": describe_environment()})
+    with contextlib.ExitStack() as held:
+        locks: list[Lock] = []
+
+        def claim():
+            nonlocal written
+            if jax.process_index() == 0:
+                claimed = guard.claimed(folder, settings, resume=options.resume, file=EXPERIMENT)
+                locks.append(held.enter_context(claimed))
+                known = load_reports(folder)
+                write_json(folder / PREMISES, known | {arm: _to_save(report) for arm, report in reports.items()})
+                if not (folder / EXPERIMENT).exists():
+                    write_json(folder / EXPERIMENT, {"config": settings, "environment": describe_environment()})
+                    written = not options.resume
+
+        agree(claim)
+
+        def still_there() -> None:
+            for lock in locks:
+                lock.check()
+
+        try:
+            yield still_there
+        except REFUSALS:
+            if written:
+                _leave(folder, arms)
+            raise
+
+
+def _leave(folder: Path, arms: Sequence[str]) -> None:
+    """Takes back what was written of a run of which no arm was begun."""
+    for arm in arms:
+        with contextlib.suppress(OSError):  # what is not there, or not empty
+            (folder / arm).rmdir()
+    if not any((folder / arm).exists() for arm in arms):
+        for name in (EXPERIMENT, PREMISES):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _to_save(report: Report) -> dict[str, Any]:
@@ -153,9 +206,13 @@ def _to_save(report: Report) -> dict[str, Any]:
 
 
 def new_workdir(root: Path, name: str, preset: str) -> Path:
-    """A fresh folder `root/<name>/<preset>-<UTC time>`."""
+    """A fresh folder `root/<name>/<preset>-<UTC time>`, with a number behind it where another run has that one.
+
+    Process 0 makes it, so that it is nobody else's. Raises `ValueError` where it cannot be made.
+    """
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    return root / name / f"{preset}-{stamp}"
+    wanted = local_folder("run: --runs-root", root) / name / f"{preset}-{stamp}"
+    return make_folder(wanted) if jax.process_index() == 0 else wanted
 
 
 def _chosen_arms(
@@ -202,12 +259,28 @@ def _built(module: ExperimentModule, arms: Sequence[Arm], mesh: Mesh | None) -> 
     shard = data_shard(make_mesh() if mesh is None else mesh)
     make_batches = getattr(module, "batches", lambda config, shard: None)
     for arm in arms:
+        _check_numbers(dataclasses.asdict(arm.config), f"arm {arm.name!r}: config")
         static = dataclasses.replace(arm.config, **dict.fromkeys(module.TRACED, math.nan))
         if repr(static) not in known:
             known[repr(static)] = module.build(static)
         studies[arm.name] = known[repr(static)]
+        if isinstance(studies[arm.name], Study):
+            steps = ("num_steps", "log_every", "evaluate_every", "checkpoint_every")
+            guard.check_run(studies[arm.name], *(getattr(arm.config, field) for field in steps))
         feeds[arm.name] = make_batches(arm.config, shard)
     return studies, feeds
+
+
+def _check_numbers(value: Any, what: str) -> None:
+    """Refuses NaN in a config, which trains nothing."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _check_numbers(entry, f"{what}.{name}")
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            _check_numbers(entry, what)
+    elif isinstance(value, float) and math.isnan(value):
+        raise ValueError(f"{what}: found NaN, wanted a number")
 
 
 def _trials(module: ExperimentModule, arm: Arm) -> Trials:

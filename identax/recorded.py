@@ -10,6 +10,7 @@ from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import ExperimentModule
 from identax.report.outcome import EXPERIMENT, SUMMARY, Outcome, summarise
 from identax.run.arrays import KeptArrays
+from identax.run.folder import local_folder
 from identax.run.guard import CONFIG
 from identax.run.records import AGAIN, naming_damage, read_json
 from identax.run.results import Results
@@ -27,6 +28,7 @@ def load_outcome(
     `load(name)` returns the experiment's module, `make_config(module, values)` its config. Raises `ValueError` when
     the directory holds no finished experiment, and for a file that is damaged or lacks rows, with what to do about it.
     """
+    workdir = local_folder("report", workdir)
     if not (workdir / EXPERIMENT).exists() or not (workdir / SUMMARY).exists():
         raise ValueError(f"report: {workdir} lacks {EXPERIMENT} or {SUMMARY}, wanted the folder of a finished run")
     with naming_damage(workdir / EXPERIMENT, AGAIN):

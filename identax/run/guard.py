@@ -1,7 +1,8 @@
 """What can be refused before anything is compiled, overwritten or lost."""
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import psutil
 from jax.sharding import Mesh
 
 from identax.run.checkpoint import disk_space_needed, free_disk_space
+from identax.run.folder import LEFT_BEHIND, Lock, locked
 from identax.run.mesh import padded_size
 from identax.run.records import AGAIN, naming_damage, read_json
 from identax.study import Study
@@ -19,8 +21,20 @@ from identax.study import Study
 CONFIG = "config.json"
 
 
+def check_run(
+    study: Study, num_steps: int, log_every: int, evaluate_every: int | None, checkpoint_every: int | None
+) -> None:
+    """What can be refused of a study's steps by looking at numbers; raises `ValueError`."""
+    check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
+    check_events(study, num_steps, log_every)
+    check_keep(study, num_steps, evaluate_every)
+
+
 def check_cadences(num_steps: int, log_every: int, **others: int | None) -> None:
     """Every cadence must be a positive multiple of `log_every`; raises `ValueError` otherwise."""
+    for name, value in {"num_steps": num_steps, "log_every": log_every, **others}.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+            raise ValueError(f"run: found {name}={value!r}, wanted an integer")
     if num_steps < 0:
         raise ValueError(f"run: found num_steps={num_steps}, wanted 0 or more")
     if log_every < 1:
@@ -131,18 +145,20 @@ def check_data_axis(study: Study, abstract: Any, batch: Any, mesh: Mesh) -> None
         jax.eval_shape(study.step, one, batch)
 
 
-def claim_workdir(
+@contextlib.contextmanager
+def claimed(
     workdir: Path,
     config: Mapping[str, Any],
     *,
     resume: bool,
     file: str = CONFIG,
     differs: Callable[[], Iterable[str]] = tuple,
-) -> None:
-    """Makes sure `workdir` may be written for `config`; writes nothing but the folder itself.
+) -> Iterator[Lock]:
+    """Holds `workdir`, which may be written for `config`; writes nothing but the folder itself and its lock.
 
     Raises `ValueError` when it exists and `resume` is not set, when its config differs (the fields are
-    listed, and what `differs()` says beside them), or when it or its config cannot be written.
+    listed, and what `differs()` says beside them), when it or its config cannot be written, or when another process
+    writes there.
     """
     try:
         wanted = json.loads(json.dumps(config, sort_keys=True))
@@ -150,18 +166,21 @@ def claim_workdir(
         raise ValueError(
             f"run: found a config that JSON cannot hold ({error}); wanted numbers, texts, lists and dicts"
         ) from error
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / ".write-test"
-        probe.write_text("x")
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(f"run: cannot write to workdir {workdir}: {error.strerror}") from error
-    if not (workdir / file).exists():
-        others = sorted(path.name for path in workdir.iterdir())
-        if others and not resume:
-            raise ValueError(f"run: workdir {workdir} is not empty (found {others[:3]}); wanted a new or empty folder")
-        return
+    with locked(workdir) as lock:
+        if (workdir / file).exists():
+            _check_same_run(workdir, wanted, file, differs, resume=resume)
+        else:
+            others = sorted({path.name for path in workdir.iterdir()} - LEFT_BEHIND)
+            if others and not resume:
+                raise ValueError(
+                    f"run: workdir {workdir} is not empty (found {others[:3]}); wanted a new or empty folder"
+                )
+        yield lock
+
+
+def _check_same_run(
+    workdir: Path, wanted: Any, file: str, differs: Callable[[], Iterable[str]], *, resume: bool
+) -> None:
     with naming_damage(workdir / file, AGAIN):
         found = read_json(workdir / file)["config"]
         if not isinstance(found, dict):

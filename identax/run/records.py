@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class Records:
     def __init__(self, path: Path | None, *, last_step: int | None = None, write: bool = True) -> None:
         found = [] if path is None or last_step is None else read_intact(path).rows
         self.rows: list[Row] = [row for row in found if last_step is None or row["step"] <= last_step]
-        self.digest, self._file = "", None
+        self.digest, self._path, self._file = "", path, None
         if path is not None and write:
             temporary = path.with_name(path.name + ".tmp")
             with temporary.open("w") as file:
@@ -161,9 +161,13 @@ class Records:
             self._file = path.open("a")
 
     def append(self, row: Row) -> None:
-        """Adds one row; it is in the operating system's hands when this returns."""
+        """Adds one row; it is in the operating system's hands when this returns.
+
+        Raises `OSError` when the file, or its folder, was deleted, moved or replaced.
+        """
         self.rows.append(row)
         if self._file is not None:
+            check_same_file(self._file, self._path)
             self._file.write(self._line(row))
             self._file.flush()
 
@@ -175,13 +179,24 @@ class Records:
     def sync(self) -> None:
         """Forces the rows to disk; a checkpoint is committed only after this."""
         if self._file is not None:
+            check_same_file(self._file, self._path)
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
         if self._file is not None:
-            self.sync()
+            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
+
+
+def check_same_file(file: IO, path: Path | None) -> None:
+    """Raises `OSError` when `path` is no longer the open file: what is written there would be lost without a word."""
+    try:
+        same = path is not None and os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise OSError(f"run: {path} was deleted, moved or replaced while the run wrote there")
 
 
 def history(rows: Iterable[Row], kind: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:

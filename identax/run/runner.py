@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from identax.run import guard, phases
 from identax.run.blocks import TrialSession, find_done, make_blocks
 from identax.run.checkpoint import Checkpoints
 from identax.run.environment import avoid_cpu_hang, describe_environment, enable_compilation_cache
+from identax.run.folder import REFUSALS, local_folder
 from identax.run.interrupt import StopRequest
 from identax.run.loader import Feed
 from identax.run.mesh import TrialMap, agree, exchange, make_mesh, padded_size, place
@@ -23,8 +24,9 @@ from identax.run.program import Programs, abstract_state
 from identax.run.progress import Progress
 from identax.run.records import write_json
 from identax.run.results import Results
-from identax.run.saved import CHECKPOINTS, newest
+from identax.run.saved import CHECKPOINTS, RECORDS, holds_work, newest
 from identax.run.session import Cadence, Session, padding
+from identax.run.trials_file import FILE as TRIALS
 from identax.run.trials_file import describe_trials, differences, write_trials
 from identax.study import HostTrial, Study, Trials
 
@@ -80,7 +82,10 @@ def run(
         raise ValueError(f"run: found trial_map={trial_map!r}, wanted 'vmap' or 'map'")
     if len(trials) == 0:
         raise ValueError("run: found 0 trials, wanted at least 1")
+    if keep_checkpoints < 1:
+        raise ValueError(f"run: found keep_checkpoints={keep_checkpoints}, wanted at least 1")
     _check_kind(study, num_steps, block_size, batches)
+    workdir = None if workdir is None else local_folder("run: workdir", workdir).resolve()
     avoid_cpu_hang()
     enable_compilation_cache()
     mesh = make_mesh() if mesh is None else mesh
@@ -90,9 +95,7 @@ def run(
             after, after_state,
         )  # fmt: skip
     cadence = Cadence(log_every, evaluate_every, checkpoint_every)
-    guard.check_cadences(num_steps, log_every, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
-    guard.check_events(study, num_steps, log_every)
-    guard.check_keep(study, num_steps, evaluate_every)
+    guard.check_run(study, num_steps, log_every, evaluate_every, checkpoint_every)
     placed = _place(trials, mesh)
     feed = Feed(None if batches is None else iter(batches), mesh)
     before, failed_before = _before(after, after_state, trials, mesh)
@@ -108,21 +111,21 @@ def run(
     }
     settings |= phases.fingerprint(after, after_state)
     check_disk = functools.partial(guard.check_disk, abstract=abstract, keep=keep_checkpoints)
-    folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
-    checkpoints = None if folder is None else Checkpoints(folder / CHECKPOINTS, keep=keep_checkpoints)
-    found = _newest(checkpoints, folder) if resume else None
-    start_step = 0 if found is None else found[0]
-    with Progress(num_steps, title=title, enabled=progress, start_step=start_step) as display, StopRequest() as stop:
-        programs = Programs(study, mesh, trial_map, display.phase, num_steps=num_steps)
-        session = Session(
-            programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, list(sinks), display, before,
-            failed_before,
-        )  # fmt: skip
-        try:
-            results = session.run(num_steps, stop, found)
-        finally:
-            session.close()
-        stop.answer(num_steps, saved=folder is not None)  # a signal in the last chunk
+    with _opened(workdir, settings, trials, check_disk, resume=resume) as folder:
+        checkpoints = None if folder is None else Checkpoints(folder / CHECKPOINTS, keep=keep_checkpoints)
+        found = _newest(checkpoints, folder) if resume else None
+        begin = 0 if found is None else found[0]
+        with Progress(num_steps, title=title, enabled=progress, start_step=begin) as display, StopRequest() as stop:
+            programs = Programs(study, mesh, trial_map, display.phase, num_steps=num_steps)
+            session = Session(
+                programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, list(sinks), display,
+                before, failed_before,
+            )  # fmt: skip
+            try:
+                results = session.run(num_steps, stop, found)
+            finally:
+                session.close()
+            stop.answer(num_steps, saved=folder is not None)  # a signal in the last chunk
     return results
 
 
@@ -147,7 +150,7 @@ def _run_trials(
     block_size: int | None,
     mesh: Mesh,
     trial_map: TrialMap,
-    workdir: str | Path | None,
+    workdir: Path | None,
     resume: bool,
     config: Mapping[str, Any],
     sinks: list[Any],
@@ -157,7 +160,7 @@ def _run_trials(
     after_state: phases.Which,
 ) -> Results:
     """`run` for trials without steps."""
-    found = find_done(None if workdir is None else Path(workdir).resolve()) if resume else None
+    found = find_done(workdir) if resume else None
     done = 0 if found is None else found["done"]
     blocks = None
     if done < len(trials):
@@ -170,8 +173,8 @@ def _run_trials(
             blocks.check_disk(folder)
 
     settings = {"config": dict(config), "num_steps": 0} | phases.fingerprint(after, after_state)
-    folder = _open_workdir(workdir, settings, trials, check_disk, resume=resume)
     with (
+        _opened(workdir, settings, trials, check_disk, resume=resume) as folder,
         Progress(len(trials), title=title, enabled=progress, start_step=done, unit="trial") as display,
         StopRequest() as stop,
         contextlib.closing(TrialSession(blocks, trials, folder, found, sinks, display)) as session,
@@ -197,32 +200,47 @@ def _check_kind(study: Any, num_steps: int, block_size: int | None, batches: Ite
         raise ValueError(f"run: found block_size={block_size}, wanted at least 1")
 
 
-def _open_workdir(
-    workdir: str | Path | None,
+@contextlib.contextmanager
+def _opened(
+    folder: Path | None,
     settings: dict[str, Any],
     trials: Trials,
     check_disk: Callable[[Path], None],
     *,
     resume: bool,
-) -> Path | None:
-    """Claims the run directory and writes `trials.npz` and `config.json`, unless they are there already."""
-    if workdir is None:
+) -> Iterator[Path | None]:
+    """Holds the run directory and writes `trials.npz` and `config.json`, unless they are there already.
+
+    What is refused before a row was written leaves no config behind, so that the corrected run may have the folder.
+    """
+    if folder is None:
         if resume:
             raise ValueError("run: found resume without a workdir, wanted the folder of the run to continue")
-        return None
-    folder = Path(workdir).resolve()
+        yield None
+        return
+    written = False
+    with contextlib.ExitStack() as held:
 
-    def claim():
-        if jax.process_index() == 0:  # alone: the others would find what it just wrote
-            guard.claim_workdir(folder, settings, resume=resume, differs=lambda: differences(folder, trials))
-            check_disk(folder)
-            if not (folder / guard.CONFIG).exists():
-                write_trials(folder, trials)  # first: a folder with a config has everything
-                recorded = {"config": settings, "trials": describe_trials(trials)}
-                write_json(folder / guard.CONFIG, {**recorded, "environment": describe_environment()})
+        def claim():
+            nonlocal written
+            if jax.process_index() == 0:  # alone: the others would find what it just wrote
+                different = functools.partial(differences, folder, trials)
+                held.enter_context(guard.claimed(folder, settings, resume=resume, differs=different))
+                check_disk(folder)
+                if not (folder / guard.CONFIG).exists():
+                    write_trials(folder, trials)  # first: a folder with a config has everything
+                    recorded = {"config": settings, "trials": describe_trials(trials)}
+                    write_json(folder / guard.CONFIG, {**recorded, "environment": describe_environment()})
+                    written = True
 
-    agree(claim)
-    return folder
+        agree(claim)
+        try:
+            yield folder
+        except REFUSALS:
+            if written and not holds_work(folder):
+                for name in (guard.CONFIG, TRIALS, RECORDS):
+                    (folder / name).unlink(missing_ok=True)
+            raise
 
 
 def _newest(checkpoints: Checkpoints | None, folder: Path | None) -> tuple[int, dict[str, Any]] | None:

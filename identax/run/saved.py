@@ -12,6 +12,13 @@ CHECKPOINTS, ARRAYS, SAVED = "checkpoints", "arrays", "saved.json"
 """what a run writes beside its config; `saved.json` says how far it was saved, so that a loss is seen"""
 
 
+def holds_work(folder: Path) -> bool:
+    """Whether anything was recorded there, a row or more."""
+    rows = folder / RECORDS
+    others = (CHECKPOINTS, ARRAYS, SAVED, BLOCKS)
+    return (rows.exists() and rows.stat().st_size > 0) or any((folder / name).exists() for name in others)
+
+
 def note_saved(folder: Path, step: int, rows: int, digest: str, *, finished: bool) -> None:
     """Writes `saved.json`, after the checkpoint that it speaks of."""
     write_json(folder / SAVED, {"step": step, "rows": rows, "digest": digest, "finished": finished})

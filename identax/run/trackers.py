@@ -4,12 +4,12 @@ import importlib
 import os
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, SupportsInt, runtime_checkable
 
 import numpy as np
 
+from identax.run.folder import local_folder
 from identax.run.progress import mean_sd
 
 
@@ -68,7 +68,8 @@ class TensorBoardSink(_GuardedSink):
     def __init__(self, directory: str | os.PathLike, *, max_trials: int = 16, start_step: int | None = None):
         super().__init__()
         self._module = _require("tensorboardX")
-        self._directory, self._max_trials, self._start_step = Path(directory), max_trials, start_step
+        self._directory = local_folder("TensorBoardSink", directory)
+        self._max_trials, self._start_step = max_trials, start_step
         self._writers: dict[str, Any] = {}
 
     def _write(self, step: int, phase: str, metrics: Mapping[str, Any]) -> None:
@@ -118,7 +119,7 @@ class WandbSink(_GuardedSink):
             project=project,
             name=name,
             config=None if config is None else dict(config),
-            dir=None if directory is None else str(directory),
+            dir=None if directory is None else str(local_folder("WandbSink", directory)),
             **options,
         )
         self._run.define_metric("*", step_metric="step")
@@ -134,6 +135,11 @@ class WandbSink(_GuardedSink):
 
     def _close(self) -> None:
         self._run.finish()
+
+
+def require_tracker(name: str) -> None:
+    """Raises `ImportError` where the package of the tracker "tensorboard" or "wandb" is not installed."""
+    _require({"tensorboard": "tensorboardX", "wandb": "wandb"}[name])
 
 
 def _columns(phase: str, metrics: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
-from identax.run.records import Row, make_row, write_json
+from identax.run.records import Row, check_same_file, make_row, write_json
 from identax.run.values import flat_metrics, is_weighted
 
 RECORDS, BLOCKS = "records.jsonl", "blocks.json"
@@ -109,6 +109,7 @@ class TrialRecords:
         if self._folder is not None:
             line = (json.dumps(row, allow_nan=False) + "\n").encode()
             file = self._opened(self._folder)
+            check_same_file(file, self._folder / RECORDS)
             file.write(line)
             file.flush()
             self._digest.update(line)
@@ -117,7 +118,9 @@ class TrialRecords:
     def commit(self, **more: Any) -> None:
         """Forces the rows to disk, then says in `blocks.json` that they are done, beside `more`."""
         if self._folder is not None:
-            os.fsync(self._opened(self._folder).fileno())
+            file = self._opened(self._folder)
+            check_same_file(file, self._folder / RECORDS)
+            os.fsync(file.fileno())
             done = {"done": len(self.rows), "bytes": self._bytes, "sha256": self._digest.hexdigest()}
             write_json(self._folder / BLOCKS, done | more)
 

@@ -1,6 +1,7 @@
 """What is refused before anything is compiled, overwritten or lost."""
 
 import json
+from pathlib import Path
 
 import jax
 import pytest
@@ -44,6 +45,10 @@ def test_the_fixture_works():
         ({"evaluate_every": 7}, "found evaluate_every=7, wanted a positive multiple of log_every=5"),
         ({"checkpoint_every": 12}, "found checkpoint_every=12"),
         ({"evaluate_every": 0}, "found evaluate_every=0"),
+        ({"checkpoint_every": True}, "found checkpoint_every=True, wanted an integer"),
+        ({"workdir": "gs://bucket/run"}, "run: workdir: found 'gs://bucket/run', wanted a folder of a file system of"),
+        ({"workdir": Path("s3://b/x")}, "run: workdir: found 's3:/b/x'"),
+        ({"workdir": "~nobody-of-this-name/run"}, "run: workdir: found '~nobody-of-this-name/run'"),
         ({"trials": TRIALS[:0]}, "found 0 trials"),
         ({"trial_map": "pmap"}, "found trial_map='pmap'"),
         ({"resume": True}, "resume without a workdir"),
@@ -55,8 +60,9 @@ def test_nonsense_is_refused(options, message):
 
 
 def test_checkpoints_kept_must_be_positive(tmp_path):
-    with pytest.raises(ValueError, match="keep=0"):
+    with pytest.raises(ValueError, match="keep_checkpoints=0"):
         train(tmp_path / "run", keep_checkpoints=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_sampled_batch_must_divide_over_the_data_axis():
