@@ -9,8 +9,8 @@
     python -m experiments run aninfonce/synthetic --config.dim 8 --arm bimodal
 
 Exit codes: 0 done (and in band), 1 a row is out of band or every trial of an arm failed, 2 bad input (of `reproduce`:
-or something could not be run), 70 an error that nobody foresaw, 75 interrupted and saved, 130 or 143 ended at once by
-a second Ctrl-C or SIGTERM. `--debug` shows the traceback of an error.
+or something could not be run), 70 an error that nobody foresaw, 75 interrupted and saved, 76 another process died, 130
+or 143 ended at once by a second Ctrl-C or SIGTERM. `--debug` shows the traceback of an error.
 """
 
 import sys
@@ -23,6 +23,7 @@ if __name__ == "__main__":
 import contextlib
 import dataclasses
 import shlex
+import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ from identax.conduct import Options, new_workdir, run_experiment
 from identax.recorded import load_outcome
 from identax.report import Outcome, comparison_table
 from identax.report.outcome import EXPERIMENT, read_outcome
-from identax.run import Interrupted, make_mesh
+from identax.run import Interrupted, make_mesh, peers
 from identax.run.folder import local_folder
 from identax.run.interrupt import StopRequest
 from identax.run.mesh import agree, exchange
@@ -71,18 +72,38 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         registry.require("command", command, list(commands))
         with StopRequest(at_once=program.at_once()):
-            return commands[command](rest)
+            code = commands[command](rest)
+        peers.finished()
+        return code
     except Interrupted as stopped:
         _say(str(stopped), file=sys.stderr)
+        peers.finished()
         return int(stopped.code or 0)
     except KeyboardInterrupt as second:
         print(f"ended at once: {second}", file=sys.stderr)
         return EXIT_AT_ONCE
     except Exception as error:
-        if debug:
+        distributed = jax.distributed.is_initialized()
+        if distributed:
+            peers.failed(f"{type(error).__name__}: {error}")
+        if debug and not distributed:
             raise
         print(f"error: {_in_a_line(error)}", file=sys.stderr)
+        if distributed:  # JAX would wait for the others before it ends, and they for this process
+            if debug:
+                traceback.print_exc()
+            program.end(_code_of(error))
         return _code_of(error)
+
+
+def _end_with_the_others(text: str) -> None:
+    print(f"error: {text}; what was saved is intact, continue all processes with --resume", file=sys.stderr)
+    program.end(peers.EXIT_PEER)
+
+
+def _end_by_jax() -> None:
+    time.sleep(1.0)  # whoever watches the others knows more
+    _end_with_the_others("JAX lost another process, or the first one")
 
 
 def _code_of(error: Exception) -> int:
@@ -186,6 +207,8 @@ def _start(machine: Machine) -> Options:
         jax.distributed.initialize()
         with StopRequest() as stop:
             stop.listen()  # the service that tells of preemptions takes SIGTERM
+        peers.watch(_end_with_the_others)
+        program.on_abort(_end_by_jax)
     # A documented choice, so that no backend's default decides it.
     jax.config.update("jax_default_matmul_precision", machine.precision)
     mesh = make_mesh(data=machine.data_devices)

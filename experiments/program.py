@@ -5,6 +5,8 @@ Python's handlers wait for the main thread, which may be in the compiler for min
 anything is imported, and a thread hears of them at once (`signal.set_wakeup_fd`).
 """
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from experiments.streams import open_all
 
@@ -25,6 +27,7 @@ TWICE = 0.05
 children: set[subprocess.Popen] = set()
 """processes of this one that a second signal ends too"""
 _listening = False
+_aborting: Any = None  # kept alive: C code calls it
 
 
 def listen() -> None:
@@ -32,6 +35,9 @@ def listen() -> None:
     global _listening
     _listening = True
     open_all()
+    if "--distributed" in sys.argv:  # read when JAX is imported; 4: its C++ code prints nothing, fatal errors included
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's default, which its children inherit
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "4"
     for number in SIGNALS:
         signal.signal(number, _before_the_start)
     reading, writing = os.pipe()
@@ -50,6 +56,27 @@ def finish(code: int) -> NoReturn:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
+
+
+def on_abort(act: Callable[[], None]) -> None:
+    """Calls `act()`, which has to end the process, where C++ code aborts it: JAX does when its heartbeat finds nobody.
+
+    Python's own handlers run too late for that. Called from the thread that aborts.
+    """
+    global _aborting
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
+    _aborting = kind(lambda number: act())
+    take = ctypes.CDLL(None).signal
+    take.argtypes, take.restype = [ctypes.c_int, kind], ctypes.c_void_p
+    take(signal.SIGABRT, _aborting)
+
+
+def end(code: int) -> NoReturn:
+    """Ends the process from any thread, without waiting for anybody."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _before_the_start(number: int, frame: FrameType | None) -> None:
@@ -81,7 +108,5 @@ def _end_at_once(number: int) -> None:
 
 
 def _last_words(text: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.write(2, f"{text}\n".encode())
-    except OSError:
-        pass

@@ -1,5 +1,6 @@
 """The one place that knows devices: the ("trial", "data") mesh and how a function is mapped over trials."""
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -122,16 +123,24 @@ def exchange(text: str) -> list[str]:
     return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
 
 
+def _builtin(error: Exception) -> type:
+    """The nearest built-in kind of an `OSError`, which every process has; of a `ValueError` itself."""
+    if isinstance(error, ValueError):
+        return ValueError
+    return next(kind for kind in type(error).__mro__ if getattr(builtins, kind.__name__, None) is kind)
+
+
 def agree(check: Callable[[], T]) -> T:
-    """Runs `check()` on every process; a `ValueError` of one is raised by all, so that none waits for it in vain."""
+    """Runs `check()` on every process; a `ValueError` or `OSError` of one is raised by all, so that none waits."""
     if jax.process_count() == 1:
         return check()
-    result, fault = None, ""
+    result, fault = None, None
     try:
         result = check()
-    except ValueError as error:
-        fault = str(error)
-    faults = [text for text in exchange(fault) if text]
+    except (ValueError, OSError) as error:
+        fault = error
+    said = "" if fault is None else f"{_builtin(fault).__name__}\n{fault}"
+    faults = [text.split("\n", 1) for text in exchange(said) if text]
     if faults:
-        raise ValueError(faults[0])
+        raise getattr(builtins, faults[0][0])(faults[0][1]) from fault
     return result  # pyright: ignore[reportReturnType]
