@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -121,10 +122,46 @@ def test_every_experiment_is_in_the_readme_and_every_exit_code_on_its_page():
     assert all(f"\n| {code} |" in running for code in (0, 1, 2, 75))
 
 
+def _example(page: str, number: int) -> str:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)[number]
+
+
+def _run_example(page: str, number: int, **replaced: str) -> dict:
+    scope, text = {}, _example(page, number)
+    for old, new in replaced.items():
+        assert text.count(f"{old}=") == 1
+        text = re.sub(rf"{old}=\w+", f"{old}={new}", text)
+    exec(compile(text, page, "exec"), scope)
+    return scope
+
+
 def test_the_example_of_the_readme_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    scope = {}
-    exec(compile(example, "README.md", "exec"), scope)
-    r2 = scope["results"].final("R2")
+    r2 = _run_example("README.md", 0)["results"].final("R2")
     assert r2.shape == (8,)
     assert np.isfinite(r2).all()
+
+
+def test_the_readme_s_example_of_own_data_is_short_and_learns():
+    assert len([line for line in _example("README.md", 1).splitlines() if line.strip()]) <= 12
+    results = _run_example("README.md", 1, num_steps="20")["results"]
+    assert np.isfinite(results.final("MCC")).all()
+    assert (results.final("R2") > results.evaluation["R2"][:, 0]).all()
+
+
+@pytest.mark.slow
+def test_the_readme_s_example_of_own_data_recovers_the_latents():
+    results = _run_example("README.md", 1)["results"]
+    assert (results.final("MCC") > 0.99).all() and (results.final("R2") > 0.99).all()
+
+
+def test_the_examples_of_own_data_run():
+    results = _run_example("docs/own_data.md", 0)["results"]
+    assert (results.final("R2") > results.evaluation["R2"][:, 0]).all()
+    study = _run_example("docs/own_data.md", 1)["study"]
+    batch = {"x": np.zeros((8, 12, 12, 1), np.float32)}
+
+    def trained(key, batch):
+        state, metrics = study.step(study.init(key, {}), batch)
+        return {**metrics, **study.evaluate(state, key)}
+
+    assert jax.eval_shape(trained, jax.random.key(0), batch).keys() == {"loss", "spread"}

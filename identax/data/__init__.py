@@ -1,5 +1,6 @@
-"""Real data: small packaged sets, tensorflow-datasets sources, and batches out of them."""
+"""Real data: your own arrays, small packaged sets, tensorflow-datasets sources, and batches out of them."""
 
+from identax.data.array_source import ArraySource, arrays
 from identax.data.batches import epoch_indices, take
 from identax.data.digits import Digits, load_digits
 from identax.data.dislib import DISLIB_SETS, DislibTable, Splits, dislib_table, random_splits
@@ -15,6 +16,7 @@ from identax.data.three_d_ident import ThreeDIdent, ThreeDIdentPairs, hyperspher
 __all__ = [
     "DISLIB_SETS",
     "PROXIES",
+    "ArraySource",
     "Digits",
     "DislibSource",
     "DislibTable",
@@ -25,6 +27,7 @@ __all__ = [
     "Splits",
     "ThreeDIdent",
     "ThreeDIdentPairs",
+    "arrays",
     "dislib_command",
     "dislib_source",
     "dislib_table",

@@ -3,11 +3,14 @@
 import functools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+
+from identax.data._checks import integer
+from identax.data.array_source import arrays
 
 _ENDLESS = 2**40  # batches
 _locks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # of sources that are read, by their id
@@ -61,14 +64,14 @@ class Batches(Iterator[Any]):
 
 
 def epoch_batches(
-    source: Source,
+    source: Any,
     *,
-    batch_size: int,
-    seed: int,
+    batch_size: Any,  # integers all, refused by name where they are not
+    seed: Any,
     shuffle: bool = True,
-    shard: tuple[int, int] = (0, 1),
-    num_threads: int = 4,
-    buffer_size: int = 8,
+    shard: Any = (0, 1),
+    num_threads: Any = 4,
+    buffer_size: Any = 8,
 ) -> Batches:
     """Endless batches: pytrees of NumPy arrays [batch_size / count, ...], every epoch in a fresh order.
 
@@ -84,15 +87,19 @@ def epoch_batches(
     of images and reading of files then run beside each other, Python code does not. `get_state()` and `set_state()`
     make it resumable at once at any batch.
 
+    A tuple or dict of arrays, an array or a table is taken as `arrays(source)`: its first axis counts the examples. A
+    list is a list of examples.
+
     Raises `ValueError` unless 1 <= batch_size <= len(source), `count` divides it, 0 <= index < count and
-    0 <= seed < 2**32.
+    0 <= seed < 2**32, all of them integers.
     What `source[i]` raises is raised by `next`.
     """
     import grain  # half a second that only users of a pipeline pay
 
+    source = _as_source(source)
     num = len(source)
-    index, count = shard
-    _check(num, batch_size, seed, shard)
+    _check(num, batch_size, seed, shard, num_threads, buffer_size)
+    batch_size, seed, (index, count) = int(batch_size), int(seed), shard  # of NumPy's types, which JSON does not know
     own, per_epoch = batch_size // count, num // batch_size
     copies = isinstance(source, _Stacking)  # _stacked has copied already
     read_batch = source.read_batch if isinstance(source, _Stacking) else functools.partial(_stacked, source)
@@ -144,14 +151,43 @@ def _stacked(source: Any, indices: np.ndarray) -> Any:
     return jax.tree.unflatten(treedef, rows)
 
 
-def _check(num: int, batch_size: int, seed: int, shard: tuple[int, int]) -> None:
-    index, count = shard
-    if not 1 <= batch_size <= num:
-        raise ValueError(f"epoch_batches: found batch_size={batch_size}, wanted 1 to {num}, the number of examples")
+def _as_source(source: Any) -> Source:
+    table = hasattr(source, "iloc")
+    if not isinstance(source, tuple | Mapping | np.ndarray | jax.Array) and not table:
+        if not isinstance(source, Source):
+            raise ValueError(
+                f"epoch_batches: found {type(source).__name__}, wanted arrays(x=..., ...), a list of examples or "
+                "another source with len(source) and source[i]"
+            )
+        return source
+    made = arrays(source)
+    if isinstance(source, tuple) and len(jax.tree.leaves(made.tree)) > len(made):
+        raise ValueError(
+            f"epoch_batches: found a tuple of {len(source)} entries, {len(made)} rows in each, wanted a list of "
+            "examples, or arrays(...) for arrays whose first axis counts the examples"
+        )
+    return made
+
+
+def _check(num: int, batch_size: Any, seed: Any, shard: Any, num_threads: Any, buffer_size: Any) -> None:
+    where = "epoch_batches"
+    if not isinstance(shard, tuple | list) or len(shard) != 2:
+        raise ValueError(f"epoch_batches: found shard={shard!r}, wanted (index, count)")
+    index, count = (integer(where, "shard", number) for number in shard)
+    if not num:
+        raise ValueError("epoch_batches: found a source of no examples, wanted at least 1")
+    if not 1 <= integer(where, "batch_size", batch_size) <= num:
+        raise ValueError(
+            f"epoch_batches: found batch_size={batch_size}, wanted 1 to {num}, the number of examples "
+            "(of arrays whose first axis counts the examples, make a source: arrays(...))"
+        )
     if count < 1 or not 0 <= index < count or batch_size % count:
         raise ValueError(
             f"epoch_batches: found shard={shard} of batch_size={batch_size}, "
             "wanted 0 <= index < count and count to divide it"
         )
-    if not 0 <= seed < 2**32:
+    if not 0 <= integer(where, "seed", seed) < 2**32:
         raise ValueError(f"epoch_batches: found seed={seed}, wanted 0 <= seed < 2**32")
+    for name, number, least in (("num_threads", num_threads, 0), ("buffer_size", buffer_size, 1)):
+        if integer(where, name, number) < least:
+            raise ValueError(f"epoch_batches: found {name}={number}, wanted at least {least}")

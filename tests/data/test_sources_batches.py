@@ -1,5 +1,6 @@
 """Batches out of a source: epochs, order, shards, positions, failures."""
 
+import json
 import threading
 import time
 
@@ -211,8 +212,27 @@ def test_a_damaged_record_is_an_error_of_its_batch(tmp_path):
         ({"shard": (2, 2)}, r"found shard=\(2, 2\)"),
         ({"shard": (0, 0)}, r"found shard=\(0, 0\)"),
         ({"seed": -1}, "found seed=-1, wanted 0 <= seed"),
+        ({"batch_size": 2.5}, "found batch_size=2.5, wanted an integer"),
+        ({"batch_size": True}, "found batch_size=True, wanted an integer"),
+        ({"batch_size": None}, "found batch_size=None, wanted an integer"),
+        ({"seed": 0.5}, "found seed=0.5, wanted an integer"),
+        ({"seed": 2**32}, "found seed=4294967296, wanted 0 <= seed"),
+        ({"shard": 0}, r"found shard=0, wanted \(index, count\)"),
+        ({"shard": (0.0, 1)}, "found shard=0.0, wanted an integer"),
+        ({"num_threads": -1}, "found num_threads=-1, wanted at least 0"),
+        ({"buffer_size": 0}, "found buffer_size=0, wanted at least 1"),
     ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         epoch_batches(Numbers(12), **{"batch_size": 4, "seed": 0, **options})
+
+
+def test_a_source_of_no_examples_is_refused():
+    with pytest.raises(ValueError, match="found a source of no examples"):
+        epoch_batches([], batch_size=1, seed=0)
+
+
+def test_positions_of_numpy_s_numbers_are_json():
+    state = epoch_batches(Numbers(12), batch_size=np.int64(4), seed=np.uint32(3)).get_state()
+    assert json.loads(json.dumps(state)) == state and state["batch_size"] == 4

@@ -1,0 +1,47 @@
+"""What the sources refuse: sizes, indices and masks."""
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def name_of(path: Any) -> str:
+    """The name of an array in a tree: x, pair.0; "the array" where it stands alone."""
+    return jax.tree_util.keystr(path, simple=True, separator=".") or "the array"
+
+
+def integer(where: str, name: str, value: Any) -> int:
+    """`value` as an int; raises `ValueError` for what is none: booleans, floats, arrays of several, None."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__") or np.ndim(value):
+        raise ValueError(f"{where}: found {name}={value!r}, wanted an integer")
+    return operator.index(value)
+
+
+def whole(where: str, name: str, value: Any, low: int, high: int, otherwise: str = "") -> int:
+    """`value` as an int; raises `ValueError` unless it is an integer with low <= value <= high (booleans are none)."""
+    more = f" {otherwise}" if otherwise else ""
+    fits = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__") and not np.ndim(value)
+    number: Any = value
+    if not fits or not low <= operator.index(number) <= high:
+        raise ValueError(f"{where}: found {name}={value!r}, wanted an integer from {low} to {high}{more}")
+    return operator.index(number)
+
+
+def rows_of(where: str, rows: Any, num: int) -> np.ndarray:
+    """Row numbers out of different indices 0 ... num - 1 or a boolean mask [num]; raises `ValueError` for any other."""
+    found = np.asarray(rows)
+    if found.dtype == bool and found.shape == (num,):
+        found = np.flatnonzero(found)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: found rows of {found.dtype} {found.shape}, wanted integers [M] or a boolean mask ({num},)"
+        )
+    if not len(found):
+        raise ValueError(f"{where}: found no rows, wanted at least one")
+    if found.min() < 0 or found.max() >= num:
+        raise ValueError(f"{where}: found rows from {found.min()} to {found.max()}, wanted 0 to {num - 1}")
+    if len(np.unique(found)) < len(found):
+        raise ValueError(f"{where}: found {len(found) - len(np.unique(found))} rows twice, wanted different ones")
+    return found.astype(np.int64)
