@@ -1,6 +1,8 @@
 """What the sources refuse: sizes, indices and masks."""
 
 import operator
+import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +12,11 @@ import numpy as np
 def name_of(path: Any) -> str:
     """The name of an array in a tree: x, pair.0; "the array" where it stands alone."""
     return jax.tree_util.keystr(path, simple=True, separator=".") or "the array"
+
+
+def home_expanded(path: str | Path) -> str:
+    """A path whose leading ~ is the home directory."""
+    return os.path.expanduser(path)
 
 
 def integer(where: str, name: str, value: Any) -> int:

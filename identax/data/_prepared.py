@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from identax.data._checks import home_expanded
+
 READ_ERRORS = (RuntimeError, UnidentifiedImageError, OSError, SyntaxError, ValueError)
 """What ArrayRecord, protobuf and Pillow raise on bytes that are not what was written."""
 
@@ -25,7 +27,7 @@ def opened(name: str, data_dir: str | Path | None, command: str, missing: Callab
     try:
         if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", name):  # name/config:version
             raise tfds.core.DatasetNotFoundError
-        builder: Any = builder_from_files(name, data_dir=None if data_dir is None else str(data_dir))
+        builder: Any = builder_from_files(name, data_dir=None if data_dir is None else home_expanded(data_dir))
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(missing()) from error
     except (ValueError, KeyError, ParseError) as error:

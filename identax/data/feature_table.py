@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from identax.data._checks import home_expanded
+
 
 def load_features(path: str | Path, file_names: Sequence[str] | np.ndarray) -> np.ndarray:
     """Reads the features of the named images out of an `.npz` file: [len(file_names), m], in that order.
@@ -16,7 +18,7 @@ def load_features(path: str | Path, file_names: Sequence[str] | np.ndarray) -> n
     Raises `ValueError` for a missing or damaged file, another number of rows than names, an image that is there twice,
     named images that are not there, no columns, and features that are not finite.
     """
-    path = Path(path)
+    path = Path(home_expanded(path))
     names, features = _read(path)
     if features.ndim != 2 or names.ndim != 1 or len(features) != len(names) or features.shape[1] == 0:
         what = f"features of shape {features.shape} with file_names of shape {names.shape}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from identax.checks import check_choice
+from identax.data._checks import home_expanded
 
 FACTORS = (
     "multiple_objects", "background", "color", "brighter", "darker", "style", "larger", "smaller", "object_blocking",
@@ -51,7 +52,7 @@ def load_imagenet_x(
     """
     check_choice("load_imagenet_x", "selection", selection, ("top", "multi"))
     check_choice("load_imagenet_x", "partition", partition, ("val", "train"))
-    folder = _installed() if folder is None else Path(folder)
+    folder = _installed() if folder is None else Path(home_expanded(folder))
     path = _existing(folder / f"imagenet_x_{partition}_{selection}_factor.jsonl")
     rows = _rows(path)
     repeated, count = Counter(row["file_name"] for row in rows).most_common(1)[0]

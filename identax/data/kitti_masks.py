@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from identax.checks import check_count
+from identax.data._checks import home_expanded
 from identax.dgp.base import Sample
 
 _FILE = "kitti_peds_v2.pickle"
@@ -45,7 +46,7 @@ def load_kitti_masks(path: str | Path) -> KittiMasks:
     where its content is not a list of 64 x 64 binary sequences with three latents a frame.
     Source: Klindt et al. 2021; Zimmermann et al. 2021.
     """
-    path = Path(path)
+    path = Path(home_expanded(path))
     path = path / _FILE if path.is_dir() else path
     if not path.exists():
         raise ValueError(f"load_kitti_masks: found no file {path}; run: {_FETCH.format(path=path)}")

@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 from scipy.stats import vonmises_fisher
 
 from identax.checks import check_choice
+from identax.data._checks import home_expanded
 from identax.dgp.base import Sample
 
 MEAN = (0.3292, 0.3278, 0.3215)
@@ -37,7 +38,7 @@ class ThreeDIdent:
     """
 
     def __init__(self, root: str | Path, *, side: int = 224) -> None:
-        self.root, self.side = Path(root), side
+        self.root, self.side = Path(home_expanded(root)), side
         file = self.root / "raw_latents.npy"
         if not file.exists() or not (self.root / "images").is_dir():
             raise ValueError(f"ThreeDIdent: found no raw_latents.npy and images/ in {self.root}; run: {_FETCH}")
