@@ -41,6 +41,19 @@ def warn_of_few(where: str, *, fits: int = 0, stacklevel: int = 3, **arrays: Any
     )
 
 
+def warn_of_unmatched(where: str, latents: Any, estimates: Any, *, stacklevel: int = 3) -> None:
+    """Warns of unequal numbers of latents and estimates, where values are known: some are left out of the mean."""
+    num_latents, num_estimates = np.shape(latents)[-1], np.shape(estimates)[-1]
+    if num_latents == num_estimates or concrete(latents) is None or concrete(estimates) is None:
+        return
+    left = "latents are never scored" if num_latents > num_estimates else "best estimates are picked"
+    warnings.warn(
+        f"{where}: found {num_latents} latents and {num_estimates} estimates: the mean is over "
+        f"{min(num_latents, num_estimates)} pairs, {left}; wanted as many of either (padded_mcc scores spare dims)",
+        stacklevel=stacklevel,
+    )
+
+
 def check_samples(where: str, **arrays: Samples) -> None:
     """Raises `ValueError` unless all arrays are [N, ...] with one N >= 2 and at least one dim."""
     shapes = {name: np.shape(array) for name, array in arrays.items()}

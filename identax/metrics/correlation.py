@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from identax.checks import check_choice
 from identax.metrics._matching import best_assignment, correlations, match_by_rank, matched_mean
-from identax.metrics._samples import Samples, apart, matrices, warn_of_few
+from identax.metrics._samples import Samples, apart, matrices, warn_of_few, warn_of_unmatched
 
 _METHODS = ("pearson", "spearman")
 
@@ -37,7 +37,7 @@ def mcc(
     """Mean correlation coefficient under the best one-to-one matching of latents and estimates.
 
     max over matchings pi of mean_i |corr(latents_i, estimates_pi(i))|, latents [N, n], estimates [N, m]; the
-    mean is over the min(n, m) matched pairs.
+    mean is over the min(n, m) matched pairs (a warning says so where n and m differ and values are known).
     Invariant to permutation, sign and scale of the estimates; `"spearman"` (ranks, ties averaged) also to
     strictly monotone maps of every dim. A constant dim has correlation 0; non-finite input gives NaN.
     `return_assignment`: also the matched estimate of every latent, [n] int, -1 where a latent stays unmatched.
@@ -48,6 +48,7 @@ def mcc(
     check_choice("mcc", "method", method, _METHODS)
     latents, estimates = matrices("mcc", latents=latents, estimates=estimates)
     warn_of_few("mcc", latents=latents, estimates=estimates)
+    warn_of_unmatched("mcc", latents, estimates)
     ranked = method == "spearman"
     latents, estimates = apart("mcc", ranked=ranked, latents=latents, estimates=estimates)
     score, assignment = best_match(latents, estimates, ranked=ranked)

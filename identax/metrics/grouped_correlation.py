@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count
 from identax.digits import numbers
-from identax.metrics._samples import Samples, apart, named
+from identax.metrics._samples import Samples, apart, named, warn_of_unmatched
 from identax.metrics.correlation import best_match
 
 
@@ -22,6 +22,7 @@ def within_mcc(latents: Samples, estimates: Samples) -> Float[Array, ""]:
     """
     latents, estimates = (numbers("within_mcc", *pair) for pair in (("latents", latents), ("estimates", estimates)))
     _check("within_mcc", latents, estimates)
+    warn_of_unmatched("within_mcc", latents, estimates)
     return _within(*apart("within_mcc", axis=1, latents=latents, estimates=estimates))
 
 
@@ -115,4 +116,5 @@ def _batches(where, latents, estimates, batch_size):
         raise ValueError(f"{where}: found {found}, wanted [N, n] and [N, m], none of them empty")
     if not 2 <= batch_size <= shapes[0][0]:
         raise ValueError(f"{where}: found batch_size={batch_size}, wanted 2 <= size <= {shapes[0][0]}")
+    warn_of_unmatched(where, latents, estimates, stacklevel=4)
     return apart(where, latents=latents, estimates=estimates)

@@ -7,13 +7,14 @@ import pytest
 
 from identax import metrics
 from identax.indices import index_list
+from identax.metrics._samples import warn_of_few
 from tests.metrics.calls import samples
 
 S = samples(0)
 
 
 def test_the_cases_that_float32_got_wrong():
-    noise = np.random.default_rng(0).normal(size=(500, 5))
+    noise = np.random.default_rng(0).normal(size=(400, 5))
     right = metrics.linear_r2(noise[:, :3], noise[:, 3:])
     np.testing.assert_allclose(metrics.linear_r2(noise[:, :3], 1e8 + noise[:, 3:]), right, atol=1e-5)
     assert right < 0.02
@@ -64,19 +65,24 @@ def test_masks_are_masks():
     np.testing.assert_array_equal(index_list("f", "chosen", [True, False, True], 3), [0, 2])
 
 
-def test_few_samples_are_a_warning_outside_compiled_programs():
-    wide = np.random.default_rng(0).normal(size=(4, 5))
-    with pytest.warns(UserWarning, match=r"linear_r2: found inputs of shape \(4, 5\).*R\^2 = 1 says nothing"):
-        assert metrics.linear_r2(wide, wide[:, ::-1]) > 0.99
-    with pytest.warns(UserWarning, match=r"block_r2.*4 samples of up to 3 dims"):
-        metrics.block_r2(wide[:, :3], wide[:, 2:], [[0]])
-    with pytest.warns(UserWarning, match=r"mcc: found latents of shape \(4, 5\).*\[dims, samples\]\?"):
-        metrics.mcc(wide, wide)
-    with pytest.warns(UserWarning, match="sap"):
-        metrics.sap(wide, wide)
-    with pytest.warns(UserWarning, match="linear_readout_accuracy"):
-        metrics.linear_readout_accuracy(wide, np.array([0, 1, 0, 1]), 2)
-    # Compiled, or enough of them: nothing is said (warnings are errors here).
-    jax.jit(metrics.linear_r2)(wide, wide)
-    metrics.mcc(wide.T, wide.T)
-    metrics.linear_r2(S.x, S.z)
+@pytest.mark.parametrize(
+    "call, wanted",
+    [
+        (lambda x: metrics.linear_r2(x, x), r"linear_r2: found inputs of shape \(4, 5\).*R\^2 = 1 says nothing"),
+        (lambda x: metrics.block_r2(x[:, :3], x[:, :1], [[0]]), r"block_r2.*4 samples of up to 3 dims.*says nothing"),
+        (lambda x: metrics.mcc(x, x), r"mcc: found latents of shape \(4, 5\).*\[dims, samples\]\?"),
+        (lambda x: metrics.padded_mcc(jax.random.key(0), x[:, :1], x), "padded_mcc.*high by chance"),
+        (lambda x: metrics.sap(x, x), "sap: found factors of shape"),
+        (lambda x: metrics.linear_readout_accuracy(x, np.array([0, 1, 0, 1]), 2), "linear_readout_accuracy"),
+        (lambda x: metrics.mcc(S.z, S.x), "mcc: found 2 latents and 3 estimates: the mean is over 2 pairs"),
+        (lambda x: metrics.epoch_mcc(S.x, S.z, 30), "epoch_mcc: found 3 latents and 2 estimates.*never scored"),
+    ],
+)
+def test_few_samples_or_unequal_numbers_of_dims_are_a_warning(call, wanted):
+    with pytest.raises(UserWarning, match=wanted):  # warnings are errors here, so that nothing is compiled
+        call(np.random.default_rng(0).normal(size=(4, 5)))
+
+
+def test_no_warning_inside_compiled_programs_or_with_enough_samples():
+    jax.eval_shape(lambda x: (metrics.linear_r2(x, x), metrics.mcc(x, x[:, :2])), jnp.ones((4, 5)))
+    warn_of_few("f", fits=4, x=np.ones((5, 4)))

@@ -59,7 +59,8 @@ def test_split_r2_in_float32_and_of_collapsed_or_broken_embeddings():
     mean_only = r2_score(z[N // 2 :], np.tile(z[: N // 2].mean(axis=0), (N - N // 2, 1)))
     np.testing.assert_allclose(got[1], mean_only, atol=1e-5)  # slightly negative: a mean of other samples
     assert np.isnan(got[2])
-    assert linear_r2(trials[0], jnp.ones_like(z32), split="half") == 1.0
+    for constant, score in (("zero", 0.0), ("exact", 1.0)):
+        assert linear_r2(trials[0], jnp.ones_like(z32), split="half", constant=constant) == score
 
 
 def test_split_r2_sees_overfitting_that_the_score_on_all_samples_hides(x64):

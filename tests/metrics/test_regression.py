@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from identax.metrics import block_r2, linear_r2
 
 N, DIM = 300, 4
-_r2 = jax.jit(linear_r2, static_argnames=("fit_intercept", "per_dim"))
+_r2 = jax.jit(linear_r2, static_argnames=("fit_intercept", "per_dim", "constant"))
 
 
 def _data(seed=0):
@@ -97,12 +97,15 @@ def test_directions_of_the_size_of_rounding_explain_nothing(x64):
     assert _r2(jnp.asarray(collapsed, jnp.float32), jnp.asarray(z, jnp.float32)) == 0.0
 
 
-def test_constant_targets_follow_the_convention_of_scikit_learn():
+def test_a_constant_target_scores_zero_unless_exact_predictions_are_to_count():
     z, h = _data()
     z[:, 1], z[:, 2] = 0.1, 0.0
     z, h = jnp.asarray(z, jnp.float32), jnp.asarray(h, jnp.float32)
-    np.testing.assert_array_equal(_r2(h, z, per_dim=True)[1:3], [1.0, 1.0])
-    np.testing.assert_array_equal(_r2(h, z, fit_intercept=False, per_dim=True)[1:3], [0.0, 1.0])
+    np.testing.assert_array_equal(_r2(h, z, per_dim=True)[1:3], [0.0, 0.0])
+    np.testing.assert_array_equal(_r2(h, z, per_dim=True, constant="exact")[1:3], [1.0, 1.0])
+    np.testing.assert_array_equal(_r2(h, z, fit_intercept=False, per_dim=True, constant="exact")[1:3], [0.0, 1.0])
+    np.testing.assert_array_equal(linear_r2(h, z, split="half", per_dim=True)[1:3], [0.0, 0.0])
+    np.testing.assert_array_equal(block_r2(h, z, [[1]], constant="exact"), [1.0])
 
 
 def test_vmap_over_trials_and_one_broken_trial_stays_alone():
@@ -145,6 +148,7 @@ def test_block_r2_restricted_to_dims_of_the_same_rank_tells_block_rotations_from
     [
         (lambda z: linear_r2(z, z[:3]), "one number of samples"),
         (lambda z: linear_r2(z[:1], z[:1]), "at least 2"),
+        (lambda z: linear_r2(z, z, constant="one"), "constant='one'"),
         (lambda z: linear_r2(z[:, :0], z), "dims >= 1"),
         (lambda z: block_r2(z, z, []), "no blocks"),
         (lambda z: block_r2(z, z, [(0,), ()]), "wanted indices between 0 and 3"),

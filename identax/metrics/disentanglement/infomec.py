@@ -67,7 +67,7 @@ def infomec(
     estimator: str = "neighbours",
     num_bins: int = NUM_BINS,
     num_neighbours: int = 10,
-    balanced: bool = False,
+    balanced: bool = True,
     seed: int = 0,
 ) -> dict[str, Array]:
     """InfoM, InfoC and InfoE of a representation: `infom`, `infoc`, `infoe`, and `nmi` [K, m], `active` [m].
@@ -78,9 +78,9 @@ def infomec(
     ties with). Active are estimates that cover more than 1/20 of the widest range, or more than one level.
     `infoe`: mean over factors of the linear predictive information, 1 - H(factor | estimates) / H(factor), over all
     estimates. Integer factors: H(. | .) is the mean log loss of an unpenalised multinomial logistic regression (100
-    steps of L-BFGS: on separable levels it has no optimum), on one-hot levels if the estimates are integers; with
-    `balanced` fitted with balanced classes, as published, and H(factor) = log of the number of levels. Floating
-    factors: Gaussians of one variance, hence R^2 of the linear map.
+    steps of L-BFGS: on separable levels it has no optimum), on one-hot levels if the estimates are integers; fitted
+    with balanced classes, as published, and H(factor) = log of the number of levels; with `balanced` False with the
+    classes as they occur, and their entropy. Floating factors: Gaussians of one variance, hence R^2 of the linear map.
     To be called outside compiled programs, on known values: scikit-learn fits, and the published estimator is its own.
     Args: `factors` [N, K], K >= 2, `estimates` [N, m].
     Raises `ValueError` for an unknown estimator, shapes that do not fit, constant factors, NaN, num_neighbours < 1, and
