@@ -65,11 +65,12 @@ def centred(where: str, *, axis: int = 0, scaled: bool = False, dtype: Any = Non
     first = next(iter(values.values()))
     if np.ndim(first) == 0 or 0 in np.shape(first):
         return [jnp.asarray(value, dtype) for value in values.values()]
-    pivot = first[(slice(None),) * (axis % first.ndim) + (slice(0, 1),)]
-    if concrete(first) is not None and not all(isinstance(value, jax.Array) for value in values.values()):
-        return _centred_on_host(where, values, np.asarray(pivot), axis, scaled, dtype)
-    if jnp.issubdtype(first.dtype, jnp.floating):
+    on_device = all(isinstance(value, jax.Array) for value in values.values())
+    if (concrete(first) is None or on_device) and jnp.issubdtype(first.dtype, jnp.floating):
         return [kept(where, name, value, dtype) for name, value in values.items()]
+    pivot = first[(slice(None),) * (axis % first.ndim) + (slice(0, 1),)]
+    if concrete(first) is not None and not on_device:
+        return _centred_on_host(where, values, np.asarray(pivot), axis, scaled, dtype)
     return [
         _less(value, pivot, dtype) if isinstance(value, jax.Array) else kept(where, name, value, dtype) - pivot
         for name, value in values.items()
@@ -95,6 +96,18 @@ def _centred_on_host(where: str, values: dict[str, Any], pivot: np.ndarray, axis
                 part = moved if value is first else _less_exactly(value, pivot) - mean
                 found.append(_cast(where, name, np.ldexp(part, -exponent), dtype))
     return found
+
+
+def within_range(value: Any, *others: Any) -> tuple[Any, ...]:
+    """Arrays of the host over a power of two, that of the first one's largest entry: for results free of their scale.
+
+    What is JAX's, or has an entry that is not finite, stays as it is.
+    """
+    arrays = value, *others
+    if not all(isinstance(array, np.ndarray) for array in arrays) or not np.isfinite(value).all() or not value.any():
+        return arrays
+    scale = np.ldexp(1.0, -int(np.frexp(np.abs(value).max())[1]) // 2)  # in two steps: 2^1074 is no float
+    return tuple(array * scale * scale for array in arrays)
 
 
 def _eps(dtype: Any) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from identax.checks import check_count, concrete
+from identax.digits import within_range
 from identax.metrics._matching import best_assignment
 
 Systems = Any
@@ -27,7 +28,7 @@ def amari_distance(product: Systems) -> Float[Array, ""]:
     shape = np.shape(product)
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"amari_distance: found a matrix {shape}, wanted a square one")
-    return _amari(product)
+    return _amari(*within_range(product))
 
 
 @functools.partial(jax.jit, inline=True)
@@ -55,7 +56,8 @@ def relative_error(found: Systems, true: Systems) -> Float[Array, ""]:
     if isinstance(found, np.ndarray) or isinstance(true, np.ndarray):
         known = concrete(found), concrete(true)
         if known[0] is not None and known[1] is not None:
-            return _quotient_of_norms(known[0] - known[1], known[1])
+            true, difference = within_range(known[1], known[0] - known[1])
+            return _quotient_of_norms(difference, true)
     return _quotient_of_norms(jnp.asarray(found) - jnp.asarray(true), jnp.asarray(true))
 
 
@@ -77,7 +79,7 @@ def transfer_function_error(found: Systems, true: Systems) -> Float[Array, ""]:
         raise ValueError(
             f"transfer_function_error: found shapes {np.shape(found)} and {np.shape(true)}, wanted equal [Z, d_y, d_u]"
         )
-    return _matched_error(found, true)
+    return _matched_error(*within_range(found), *within_range(true))
 
 
 @functools.partial(jax.jit, inline=True)

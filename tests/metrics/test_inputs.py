@@ -58,6 +58,19 @@ def test_refusals_name_the_argument(call, wanted):
         call()
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_the_range_of_float32_is_no_limit_where_scale_does_not_matter(scale):
+    near = metrics.amari_distance(S.square), metrics.relative_error(S.square, S.square[::-1])
+    far = metrics.amari_distance(scale * S.square), metrics.relative_error(scale * S.square, scale * S.square[::-1])
+    np.testing.assert_allclose(far, near, rtol=1e-5)
+    wanted = metrics.transfer_function_error(S.response, S.response[::-1])
+    got = metrics.transfer_function_error(scale * S.response, S.response[::-1])
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    scores = [metrics.dci_scores(S.probabilities * size)["completeness"] for size in (1.0, scale)]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5)
+    np.testing.assert_allclose(metrics.linear_r2(scale * S.x, S.z), metrics.linear_r2(S.x, S.z), rtol=1e-5)
+
+
 def test_masks_are_masks():
     scores = metrics.linear_r2(S.x, S.z, per_dim=True)
     for mask in ([False, True], np.array([False, True]), jnp.array([False, True]), [1], np.array([1], np.uint8)):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, check_nonnegative
-from identax.digits import centred, float_type, numbers
+from identax.digits import centred, float_type, numbers, within_range
 from identax.metrics._samples import Samples
 from identax.metrics.disentanglement._inputs import (
     entropy_of_shares,
@@ -43,7 +43,9 @@ def dci_scores(importances: Samples) -> dict[str, Float[Array, ""]]:
     if importances.ndim != 2 or min(importances.shape) < 2:
         raise ValueError(f"dci_scores: found importances of shape {importances.shape}, wanted [m, K] with m, K >= 2")
     check_nonnegative("dci_scores", "importances", importances)
-    return _of_importances(jnp.asarray(importances, float_type(importances)))
+    dtype = float_type(importances)
+    (matrix,) = within_range(importances)
+    return _of_importances(jnp.asarray(matrix, dtype))
 
 
 @functools.partial(jax.jit, inline=True)
