@@ -7,7 +7,7 @@ comma := ,
 # -n 2: two pytest workers; more processes than cores only slow XLA down
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test test-all lint bench soak clean
+.PHONY: demo test test-all lint bench soak soak-hangs clean
 
 demo: $(VENV)/.run
 	$(BIN)/python -m experiments reproduce --tier quick aninfonce/synthetic aninfonce/decoder
@@ -25,7 +25,11 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# kills and signals; the hang of the CPU backend
 soak: $(VENV)/.run
+	$(BIN)/python -m benchmarks.kills $(ARGS)
+
+soak-hangs: $(VENV)/.run
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean:

@@ -1,9 +1,9 @@
 """Does the CPU backend hang? `python -m benchmarks.soak`: many starts of the programs of `benchmarks.hanging`, counted.
 
-    make soak                                        300 starts of each program, with the flag, nothing beside
-    make soak ARGS="--load 2"                        the same beside two processes that keep a core busy each
-    make soak ARGS="--flag without --starts 20"      how often the same programs stop without the flag
-    make soak ARGS="--python /path/to/python3.12"    with another interpreter, which needs JAX only
+    make soak-hangs                                        300 starts of each program, with the flag, nothing beside
+    make soak-hangs ARGS="--load 2"                        the same beside two processes that keep a core busy each
+    make soak-hangs ARGS="--flag without --starts 20"      how often the same programs stop without the flag
+    make soak-hangs ARGS="--python /path/to/python3.12"    with another interpreter, which needs JAX only
 
 A start is a process forked from one that has imported JAX and started no backend: it reads XLA_FLAGS, starts the
 backend with its threads, compiles (the first of a program) or loads what the first compiled, and calls. It is hung when

@@ -187,8 +187,8 @@ def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, workdirs
             own = dataclasses.replace(options, workdir=workdirs[name])
             outcomes[name] = _execute(module, name, tier, own)
         except Exception as error:  # a data set that is not there must not cost the others their table
-            if len(chosen) == 1:
-                raise
+            if len(chosen) == 1 or (jax.process_count() > 1 and not isinstance(error, ValueError)):
+                raise  # the other processes do not know of it
             kind = str if _code_of(error) == EXIT_BAD_INPUT else Crashed
             refused[name] = kind(_in_a_line(error))
     return outcomes, refused
