@@ -1,6 +1,9 @@
 """Conditional independence of jointly Gaussian variables: partial correlations and Fisher's z."""
 
 import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +13,16 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import concrete
+from identax.digits import centred, float_type, numbers
+
+# Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
+if TYPE_CHECKING:
+    Data = ArrayLike | Sequence[Any]
+else:
+    Data = object
 
 
-def partial_correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike | None = None) -> Float[Array, "..."]:
+def partial_correlation(x: Data, y: Data, given: Data | None = None) -> Float[Array, "..."]:
     """Correlation of every column of x with every column of y after regression of both on `given`.
 
         r_ij = corr(x_i - E^[x_i | given], y_j - E^[y_j | given]),    E^: least squares with an intercept,
@@ -23,30 +33,41 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike | None = No
     independent sample. Returns [p, q], without the axis of an argument of shape [N]. Columns of `given` may depend
     on each other; NaN for a column that is constant given `given`, to rounding. Compiles, maps over batches and is
     differentiable; columns are orthogonalised one by one (modified Gram-Schmidt), so nothing is inverted.
-    Raises `ValueError` for other shapes, unequal N and N < 2.
+    Arrays of the host are centred in float64 before they become float32, so that offsets cost no digits.
+    Raises `ValueError` for other shapes, complex entries, unequal N and N < 2.
     Source: Fisher 1924 (the distribution of the partial correlation coefficient).
     """
-    dtype = jnp.result_type(float, *(value for value in (x, y, given) if value is not None))
     shapes = [np.shape(value) for value in (x, y, given) if value is not None]
     if any(len(shape) not in (1, 2) or shape[0] != shapes[0][0] or shape[0] < 2 for shape in shapes):
         raise ValueError(
             f"partial_correlation: found shapes {shapes}, wanted x [N, p], y [N, q] and given [N, k] with N >= 2"
         )
-    num = shapes[0][0]
-    columns = [jnp.asarray(value, dtype).reshape(num, -1) for value in (x, y)]
-    extra = jnp.zeros((num, 0), dtype) if given is None else jnp.asarray(given, dtype).reshape(num, -1)
-    sizes = (columns[0].shape[1], columns[1].shape[1], extra.shape[1])
-    work = jnp.concatenate([*columns, extra], axis=1)
+    arrays = {name: value for name, value in (("x", x), ("y", y), ("given", given)) if value is not None}
+    values = {name: numbers("partial_correlation", name, value) for name, value in arrays.items()}
+    dtype = float_type(*values.values())
+    moved = [
+        centred("partial_correlation", scaled=True, dtype=dtype, **{name: value})[0] for name, value in values.items()
+    ]
+    found = _correlations(*(jnp.asarray(part).reshape(shapes[0][0], -1) for part in moved))
+    return found.reshape(shapes[0][1:] + shapes[1][1:])
+
+
+@partial(jax.jit, inline=True)
+def _correlations(x, y, extra=None):
+    num, dtype = x.shape[0], x.dtype
+    extra = jnp.zeros((num, 0), dtype) if extra is None else extra
+    sizes = (x.shape[1], y.shape[1], extra.shape[1])
+    work = jnp.concatenate([x, y, extra], axis=1)
     work = _residuals(_standardised(work), sizes[0] + sizes[1], sizes[2])
     norms = _norms(work)
     varies = norms > _rounding(num, dtype)
     work = jnp.where(varies[None, :], work / jnp.where(varies, norms, 1.0)[None, :], jnp.nan)
     left, right = work[:, : sizes[0]], work[:, sizes[0] :]
     found = jnp.matmul(left.T, right, precision=jax.lax.Precision.HIGHEST)
-    return jnp.clip(found, -1.0, 1.0).reshape(shapes[0][1:] + shapes[1][1:])
+    return jnp.clip(found, -1.0, 1.0)
 
 
-def fisher_z_test(correlation: ArrayLike, num_samples: int, num_given: int = 0) -> Float[Array, "..."]:
+def fisher_z_test(correlation: Data, num_samples: int, num_given: int = 0) -> Float[Array, "..."]:
     """Two-sided p-values of "this (partial) correlation is zero", elementwise, for Gaussian samples.
 
         z = sqrt(N - k - 3) artanh(r),    p = 2 (1 - Phi(|z|)) = erfc(|z| / sqrt 2)
@@ -61,11 +82,11 @@ def fisher_z_test(correlation: ArrayLike, num_samples: int, num_given: int = 0) 
             f"fisher_z_test: found num_samples={num_samples}, num_given={num_given}, wanted num_given >= 0 and at "
             "least 4 samples more"
         )
-    known = concrete(correlation)
+    given = numbers("fisher_z_test", "correlation", correlation)
+    known = concrete(given)
     if known is not None and (np.abs(known) > 1).any():
         raise ValueError(f"fisher_z_test: found a correlation of {np.abs(known).max()}, wanted them in [-1, 1]")
-    correlation = jnp.asarray(correlation, jnp.result_type(float, correlation))
-    z = jnp.arctanh(jnp.abs(correlation))
+    z = jnp.arctanh(jnp.abs(jnp.asarray(given, float_type(given))))
     return erfc(z * math.sqrt((num_samples - num_given - 3) / 2))
 
 

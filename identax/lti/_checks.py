@@ -1,15 +1,26 @@
 """Arrays that fit together: pairs, controls of every sample, the matrices and covariances of a state-space model."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from identax.checks import check_finite, check_nonnegative, check_positive, concrete
+from identax.digits import kept
+
+# Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
+if TYPE_CHECKING:
+    Data = ArrayLike | Sequence[Any]
+else:
+    Data = object
 
 
 def checked_pairs(where: str, pairs):
     """Returns the pairs as an array; raises `ValueError` unless they are [N, 2, d_y], finite where concrete."""
     check_finite(where, "pairs", pairs, ("N", 2, "d_y"))
-    return jnp.asarray(pairs)
+    return jnp.asarray(kept(where, "pairs", pairs))
 
 
 def per_sample(where: str, name: str, values, count: int, dim: int, *, positive: bool = False):
@@ -23,7 +34,8 @@ def per_sample(where: str, name: str, values, count: int, dim: int, *, positive:
 
 def system_matrices(where: str, observations, A, B, C):
     """Observations [T, d_y] and A, B, C as arrays of one floating-point type; `ValueError` unless they fit."""
-    y, A, B, C = (jnp.asarray(values) for values in (observations, A, B, C))
+    y = jnp.asarray(kept(where, "observations", observations))
+    A, B, C = (jnp.asarray(values) for values in (A, B, C))
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f"{where}: found observations of shape {y.shape}, wanted one trajectory [T, d_y]")
     num_states = A.shape[0] if A.ndim == 2 else 0

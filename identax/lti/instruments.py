@@ -2,13 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_finite, check_shape
+from identax.digits import centred
+from identax.lti._checks import Data
 
 
-def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[Array, "d_y d_y"]:
+def instrumental_regression(observations: Data, *, lags: int = 1) -> Float[Array, "d_y d_y"]:
     """F of s_{t+1} = F s_t + G u_t from y_t = s_t + white noise, by two-stage least squares.
 
         F = (Y+ Z^T)(Z Z^T)^-1 (Z Y^T) [(Y Z^T)(Z Z^T)^-1 (Z Y^T)]^-1,  one lag: F = (Y+ Z^T)(Y Z^T)^-1
@@ -24,23 +25,23 @@ def instrumental_regression(observations: ArrayLike, *, lags: int = 1) -> Float[
     Source: two-stage least squares, Soderstrom & Stoica 1983, Instrumental variable methods for system
     identification; for controls that are not observed, the past stands in for them.
     """
-    y = jnp.asarray(observations)
-    check_shape("instrumental_regression", "observations", y, ("E", "T", "d_y"))
+    check_shape("instrumental_regression", "observations", observations, ("E", "T", "d_y"))
+    (y,) = centred("instrumental_regression", axis=1, observations=observations)
     if lags < 1 or y.shape[1] < lags + 2:
         raise ValueError(
             f"instrumental_regression: found lags={lags} with trajectories of {y.shape[1]} observations, wanted "
             "lags >= 1 and at least lags + 2 observations"
         )
     check_finite("instrumental_regression", "observations", y)
-    y = y.astype(jnp.result_type(float, y))
+    y = jnp.asarray(y)
     last = y.shape[1] - 1
 
-    def centred(start):
+    def window(start):
         part = y[:, start : start + last - lags]
         return part - part.mean(axis=1, keepdims=True)
 
-    after, now = centred(lags + 1), centred(lags)
-    instruments = jnp.concatenate([centred(lags - k) for k in range(1, lags + 1)], axis=2)
+    after, now = window(lags + 1), window(lags)
+    instruments = jnp.concatenate([window(lags - k) for k in range(1, lags + 1)], axis=2)
     scale = jnp.sqrt((instruments**2).mean(axis=(0, 1), keepdims=True))
     instruments = instruments / jnp.where(scale > 0, scale, 1.0)
     to_after, to_now = _moment(after, instruments), _moment(now, instruments)

@@ -4,15 +4,12 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.lti._checks import checked_pairs, per_sample
+from identax.lti._checks import Data, checked_pairs, per_sample
 
 
-def published_loglik(
-    unmixing: ArrayLike, pairs: ArrayLike, means: ArrayLike, variances: ArrayLike
-) -> Float[Array, " N"]:
+def published_loglik(unmixing: Data, pairs: Data, means: Data, variances: Data) -> Float[Array, " N"]:
     """Gaussian log-density of the reconstructed control u = W z, one value per pair; the published objective.
 
     -1/2 sum_i (w_i z - mu_i)^2 / sigma2_i - 1/2 sum_i log(2 pi sigma2_i), with z = [y_t, y_{t+1}].
@@ -27,9 +24,7 @@ def published_loglik(
     return -0.5 * ((control - means) ** 2 / variances + jnp.log(2 * math.pi * variances)).sum(axis=1)
 
 
-def conditional_loglik(
-    unmixing: ArrayLike, pairs: ArrayLike, means: ArrayLike, variances: ArrayLike
-) -> Float[Array, " N"]:
+def conditional_loglik(unmixing: Data, pairs: Data, means: Data, variances: Data) -> Float[Array, " N"]:
     """log p(y_{t+1} | y_t) by the change of variables u = W_0 y_t + W_1 y_{t+1}, one value per pair.
 
     `published_loglik` + log|det W_1|, with `unmixing` W = [W_0, W_1] [d_y, 2 d_y]. At the true system

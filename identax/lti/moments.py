@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from identax.checks import check_shape
+from identax.digits import float_type, numbers
+from identax.lti._checks import Data
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +36,22 @@ class Moments:
         return self.mean.shape[-1] // 2
 
 
-def pair_moments(pairs: Float[Array | np.ndarray, "E P 2 d"]) -> Moments:
-    """Moments of as many pairs in every environment."""
-    z = jnp.asarray(pairs).reshape(*pairs.shape[:2], -1)
+def pair_moments(pairs: Data) -> Moments:
+    """Moments of as many pairs [E, P, 2, d_y] in every environment.
+
+    Arrays of the host are averaged there in float64, whatever their offset. Raises `ValueError` for another shape and
+    complex entries.
+    """
+    given = numbers("pair_moments", "pairs", pairs)
+    check_shape("pair_moments", "pairs", given, ("E", "P", 2, "d"))
+    dtype = float_type(given)
+    if isinstance(given, np.ndarray):
+        z = given.reshape(*given.shape[:2], -1).astype(np.float64)
+        mean = z.mean(axis=1)
+        centred = z - mean[:, None, :]
+        covariance = np.swapaxes(centred, 1, 2) @ centred / z.shape[1]
+        return Moments(*(jnp.asarray(part, dtype) for part in (np.full(len(z), 1 / len(z)), mean, covariance)))
+    z = given.reshape(*given.shape[:2], -1).astype(dtype)
     mean = z.mean(axis=1)
     centred = z - mean[:, None, :]
     covariance = jnp.einsum("epi,epj->eij", centred, centred, precision=jax.lax.Precision.HIGHEST) / z.shape[1]

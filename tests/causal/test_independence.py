@@ -124,3 +124,21 @@ def test_p_values_are_uniform_under_conditional_independence(num):
 def test_bad_input(call, part):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+def test_offsets_of_the_host_cost_no_digits():
+    """Seconds since 1970 and integers: float32 keeps 128 s of the one and nothing of the other's spread."""
+    rng = np.random.default_rng(3)
+    x, y, given = rng.normal(size=(300, 1)), rng.normal(size=300), rng.normal(size=(300, 2))
+    y = y + given @ [1.0, -0.5]
+    wanted = partial_correlation(x, y, given)
+    np.testing.assert_allclose(partial_correlation(1e9 + 3 * x, 1e9 + y, 1e8 + given), wanted, atol=1e-5)
+    steps = np.arange(300)
+    assert partial_correlation(10**12 + steps, 10**10 - steps) == -1.0
+    assert np.isnan(partial_correlation(np.full(300, 1e9 + 0.1), y))
+    for args in ((x + 1j, y), (x, y + 0j), (x, y, given + 0j)):
+        with pytest.raises(ValueError, match="of type complex128"):
+            partial_correlation(*args)
+    with pytest.raises(ValueError, match="correlation of type complex"):
+        fisher_z_test([0.1 + 0j], 20)
+    np.testing.assert_allclose(fisher_z_test([0, 1], 20), [1.0, 0.0])
