@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -247,6 +248,7 @@ def _product(left, right):
     return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
 
 
+@partial(jax.jit, inline=True)
 def _radius(A):
     A = jax.lax.stop_gradient(A)
     squarings = jnp.finfo(A.dtype).nmant + 8
@@ -266,6 +268,7 @@ def _radius(A):
     return largest * jnp.exp(log_radius)
 
 
+@partial(jax.jit, inline=True)
 def _scan(A, start, pushes):
     def step(x, push):
         following = _product(A, x) + push
@@ -275,6 +278,7 @@ def _scan(A, start, pushes):
     return jnp.concatenate([start[None], states])
 
 
+@partial(jax.jit, inline=True)
 def _associative(A, start, pushes):
     """Prefixes of the affine maps x -> M x + v; the first map sends everything to x_0."""
     steps = jnp.broadcast_to(A, (pushes.shape[0] + 1, *A.shape))

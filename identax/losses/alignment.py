@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, check_positive, concrete
-from identax.eager import compiled
 from identax.losses._checks import Embeddings, Scalar, as_floats, as_number, check_pairs
 from identax.losses.similarity import lp_similarity
 
@@ -46,7 +45,7 @@ def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2
     return _uniformity(float(known), None, *rows)
 
 
-@partial(compiled, static=(0,))
+@partial(jax.jit, static_argnums=0, inline=True)
 def _uniformity(known, p, z, others):
     logits = lp_similarity(p if known is None else known, 1.0).matrix(z, others)
     return jax.nn.logsumexp(logits, axis=0) - float(np.log(z.shape[0]))

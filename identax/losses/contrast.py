@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_nonnegative, concrete
-from identax.eager import compiled
 from identax.losses import blocked, dense
 from identax.losses._checks import (
     BlockSize,
@@ -90,7 +89,7 @@ def weight(where: str, contrast: Contrast) -> Any:
     return None if concrete(beta) == 0 else as_number(where, "reweighting", beta)
 
 
-@partial(compiled, static=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _per_anchor(make, contrast, operands, embeddings, reweighting):
     similarity = make(*operands)
     z, z_pos = embeddings[:2]

@@ -11,7 +11,6 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from identax.checks import check_positive, concrete
-from identax.eager import compiled
 from identax.losses._checks import (
     BlockSize,
     Embeddings,
@@ -57,7 +56,7 @@ def softmax_cross_entropy(
     return _dense(None if block_size is None else int(block_size), bool(normalize_rows), *operands)
 
 
-@partial(compiled, static=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _dense(block_size, normalize_rows, scaled, head, labels):
     if normalize_rows:
         head = _projected(head)

@@ -1,5 +1,6 @@
 """Identification in two closed-form steps: regression on the past, joint diagonalisation of the residuals."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -102,6 +103,7 @@ def match_rows(
     return rows, jnp.exp(0.5 * mean)
 
 
+@partial(jax.jit, inline=True)
 def closed_form_unmixing(
     moments: Moments,
     means: Float[Array | np.ndarray, "E k"],

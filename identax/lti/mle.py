@@ -1,5 +1,6 @@
 """Maximum of the conditional likelihood, from moments: exact updates of one row after the other, or L-BFGS."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -48,6 +49,11 @@ def fit_conditional(
     Source: likelihood of Rajendran et al. 2024 with its Jacobian; row-wise maximisation after Ono 2011.
     """
     check_choice("fit_conditional", "solver", solver, SOLVERS)
+    return _fit(solver, moments, means, variances, start, max_iterations, tolerance)
+
+
+@partial(jax.jit, static_argnums=0, inline=True)
+def _fit(solver, moments, means, variances, start, max_iterations, tolerance):
     # In coordinates [whitened y_t, controls of the start] the H_i are well conditioned even where C B is not.
     start, means, variances = map(jnp.asarray, (start, means, variances))
     dim, past = start.shape[0], start.shape[1] - start.shape[0]

@@ -1,17 +1,18 @@
 """Where the published objective ends: a weighted least-squares fit of the known means."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.lti._checks import checked_pairs, per_sample
+from identax.lti._checks import Data, checked_pairs, per_sample
 from identax.lti.moments import Moments
 from identax.numerics import psd_eigh
 
 
-def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Float[Array, "d_u p"]:
+def wls_unmixing(pairs: Data, means: Data, variances: Data) -> Float[Array, "d_u p"]:
     """The maximum of the published objective: w_i = H_i^-1 b_i, H_i = E[z z^T / sigma2_i], b_i = E[mu_i z / sigma2_i].
 
     That is, each row regresses the known mean of its control on z = [y_t, y_{t+1}] with weights 1 / sigma2_i; zero
@@ -32,6 +33,11 @@ def wls_unmixing(pairs: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Fl
     variances = per_sample("wls_unmixing", "variances", variances, pairs.shape[0], dim, positive=True)
     z = pairs.reshape(pairs.shape[0], -1)
 
+    return _weighted_fits(z, means, variances)
+
+
+@partial(jax.jit, inline=True)
+def _weighted_fits(z, means, variances):
     def row(pair):
         mean, weight = pair[0], jax.lax.rsqrt(pair[1])
         return jnp.linalg.lstsq(weight[:, None] * z, weight * mean)[0]

@@ -1,5 +1,7 @@
 """The published training: clipped stochastic gradient descent on mini-batches of pairs, an epoch at a time."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from identax.rng import permutation
 
 
+@partial(jax.jit, static_argnums=(1, 2), inline=True)
 def orthonormal_rows(key: Key[Array, ""], rows: int, dim: int) -> Float[Array, "rows dim"]:
     """W with W W^T = I, uniformly (Haar) distributed: Gaussian rows, made orthonormal one after the other.
 
@@ -66,9 +69,14 @@ def published_epoch(
     Raises `ValueError` for batch_size outside 1..N.
     Source: Rajendran et al. 2024's code: batches of 64, rate 1e-3, norm 0.5, 4,000 epochs (motor: 8, 1e-2, 50).
     """
+    if not 1 <= batch_size <= z.shape[0]:
+        raise ValueError(f"published_epoch: found batch_size={batch_size}, wanted 1 .. {z.shape[0]} pairs")
+    return _epoch(batch_size, key, unmixing, z, means, variances, learning_rate, max_norm)
+
+
+@partial(jax.jit, static_argnums=0, inline=True)
+def _epoch(batch_size, key, unmixing, z, means, variances, learning_rate, max_norm):
     num, dim, num_controls = z.shape[0], z.shape[1], unmixing.shape[0]
-    if not 1 <= batch_size <= num:
-        raise ValueError(f"published_epoch: found batch_size={batch_size}, wanted 1 .. {num} pairs")
     together = jnp.concatenate([z, means, 1 / variances], axis=1)[permutation(key, num)]
     num_full = num // batch_size
 

@@ -1,5 +1,7 @@
 """Eigenvectors of many small positive semi-definite matrices by one-sided Jacobi rotations."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jaxtyping import Array, Float
 _SWEEPS = 10  # over all pairs of columns; convergence is quadratic
 
 
+@partial(jax.jit, inline=True)
 def psd_eigh(matrices: Float[Array | np.ndarray, "B n n"]) -> tuple[Float[Array, "B n"], Float[Array, "B n n"]]:
     """Eigenvalues, ascending, and eigenvectors (as columns) of symmetric positive semi-definite matrices.
 
