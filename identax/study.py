@@ -183,7 +183,7 @@ def gradient_study(
     * `evaluate(state, key) -> metrics`
     * `events`, `keep`, `keep_at`, `best`: see `Study`
 
-    The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it.
+    The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it, which has another name.
 
     The transformation's `update(updates, state, params, *, ...)` gets those of the following that its signature names,
     or all of them if it ends in `**extra_args` (as `optax.chain` and most of optax do, which hand them on to every
@@ -194,7 +194,8 @@ def gradient_study(
     * `grad_fn(params, i)`: the gradient of that; `i`, which `optax.contrib.sam` counts, changes nothing
     * `key`: this step's random stream "optimizer", so a transformation needs no key in its state
 
-    Raises `ValueError`, when a trial is first traced, for an `update` that requires any other name.
+    Raises `ValueError`, when a trial is first traced, for an `update` that requires any other name, for a metric called
+    `loss`, which would hide that the loss diverges, and for complex losses.
     """
 
     def init_state(key, hparams, *before):
@@ -212,9 +213,13 @@ def gradient_study(
 
         def objective(params):
             per_example, aux = loss(params, state, batch, stream(key, "loss"))
+            if jnp.iscomplexobj(per_example):
+                raise ValueError(f"gradient_study: found a loss of dtype {per_example.dtype}, wanted real values")
             return per_example.mean(), aux
 
         (value, (model_state, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        if any(str(name).split("/")[0] == "loss" for name in metrics):
+            raise ValueError("gradient_study: found a metric called 'loss', which is what is minimised; rename it")
         transformation = optimizer(state.hparams)
         extra = _extra_arguments(transformation, objective, value, grads, key)
         updates, opt_state = transformation.update(grads, state.opt_state, state.params, **extra)

@@ -165,6 +165,19 @@ def test_a_step_is_one_gradient_step_on_the_mean(getkey):
     assert after.step == 1 and after.model_state == 1.0
 
 
+@pytest.mark.parametrize("metrics", [{"loss": 0.0}, {"a": 1.0, "loss": {"left": 0.0}}, {"loss/left": 0.0}])
+def test_a_metric_that_would_hide_the_loss_is_refused(metrics, getkey):
+    study = _study(loss=lambda params, *_: (jnp.full(8, jnp.nan) * params["mean"].sum(), (0.0, metrics)))
+    with pytest.raises(ValueError, match="found a metric called 'loss', which is what is minimised"):
+        jax.eval_shape(study.step, study.init(getkey(), HPARAMS), None)
+
+
+def test_a_complex_loss_is_refused(getkey):
+    study = _study(loss=lambda params, *_: (params["mean"] * 1j, (0.0, {})))
+    with pytest.raises(ValueError, match="found a loss of dtype complex64, wanted real values"):
+        jax.eval_shape(study.step, study.init(getkey(), HPARAMS), None)
+
+
 def test_the_trials_key_never_advances_and_steps_differ(getkey):
     key, study = getkey(), _study()
     step = jax.jit(study.step)

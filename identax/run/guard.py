@@ -16,6 +16,7 @@ from identax.run.checkpoint import disk_space_needed, free_disk_space
 from identax.run.folder import LEFT_BEHIND, Lock, locked
 from identax.run.mesh import padded_size
 from identax.run.records import AGAIN, naming_damage, read_json
+from identax.run.values import flat_metrics, is_weighted
 from identax.study import Study
 
 CONFIG = "config.json"
@@ -139,10 +140,18 @@ def check_batch(batch: Any, mesh: Mesh) -> None:
 
 
 def check_data_axis(study: Study, abstract: Any, batch: Any, mesh: Mesh) -> None:
-    """Traces one step under the mesh, so that a sampled batch that does not divide is refused now."""
+    """Traces one step under the mesh, so that a sampled batch that does not divide is refused now.
+
+    So are metrics that rows cannot hold, and a `loss` that is no single number: whether it is finite says which trials
+    have failed.
+    """
     one = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), abstract)
     with jax.set_mesh(mesh):
-        jax.eval_shape(study.step, one, batch)
+        _, metrics = jax.eval_shape(study.step, one, batch)
+    loss = flat_metrics(metrics, "step").get("loss")
+    if loss is not None and (is_weighted(loss) or np.shape(loss)):
+        found = "a pair (sum, weight)" if is_weighted(loss) else f"shape {np.shape(loss)}"
+        raise ValueError(f"step: metric 'loss': found {found}, wanted one number, which tells when a trial diverges")
 
 
 @contextlib.contextmanager

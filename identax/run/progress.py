@@ -218,6 +218,8 @@ def mean_sd(values: Any) -> tuple[float, float, int]:
 
     One finite entry has the sd 0; none give (NaN, NaN, 0).
     """
+    if np.iscomplexobj(values):
+        raise ValueError("mean_sd: found complex values, wanted real ones")
     values = np.asarray(values, dtype=np.float64)
     good = values[np.isfinite(values)]
     if not len(good):

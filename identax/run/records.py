@@ -21,16 +21,18 @@ Row = dict[str, Any]
 def make_row(kind: str, step: int, metrics: Mapping[str, np.ndarray]) -> Row:
     """One row: `{"kind": "train" | "eval", "step": s, "metrics": {name: values [T, ...]}}`.
 
-    Values that are not finite become null, because JSON has no NaN.
+    Values that are not finite become null, because JSON has no NaN. Raises `ValueError` for complex values.
     """
     return {
         "kind": kind,
         "step": int(step),
-        "metrics": {name: _to_json(np.asarray(values)) for name, values in sorted(metrics.items())},
+        "metrics": {name: _to_json(name, np.asarray(values)) for name, values in sorted(metrics.items())},
     }
 
 
-def _to_json(values: np.ndarray) -> Any:
+def _to_json(name: str, values: np.ndarray) -> Any:
+    if np.iscomplexobj(values):
+        raise ValueError(f"metric {name!r}: found {values.dtype}, wanted real values")
     if values.dtype.kind not in "biuf":  # bfloat16 and its like
         values = values.astype(float)
     return np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()

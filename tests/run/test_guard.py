@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from regression import contrastive_study, regression_study
 
@@ -183,4 +184,19 @@ def test_not_a_number_in_a_config_is_what_it_was(tmp_path):
 def test_a_config_whose_keys_cannot_be_ordered_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="a config that JSON cannot hold"):
         train(tmp_path / "run", config={"a": 1, 2: 3})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ((1.0, 2.0), r"metric 'loss': found a pair \(sum, weight\), wanted one number"),
+        (np.zeros(3), r"metric 'loss': found shape \(3,\), wanted one number"),
+        (1j, "metric 'loss': found complex64, wanted real values"),
+    ],
+)
+def test_a_loss_is_one_number(tmp_path, loss, message):
+    study = STUDY._replace(step=lambda state, batch: (STUDY.step(state, batch)[0], {"loss": loss}))
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", study=study)
     assert not (tmp_path / "run").exists()

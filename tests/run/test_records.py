@@ -57,6 +57,11 @@ def test_every_kind_of_number_is_recorded(dtype):
     assert json.loads(json.dumps(row))["metrics"]["m"] == [0, 1]
 
 
+def test_an_imaginary_part_is_refused():
+    with pytest.raises(ValueError, match="metric 'spectrum': found complex128, wanted real values"):
+        make_row("eval", 1, {"spectrum": np.array([1 + 2j])})
+
+
 def test_an_unfinished_last_line_is_left_out(tmp_path):
     path = _written(tmp_path / "r.jsonl")
     whole = path.read_bytes()
