@@ -35,7 +35,8 @@ class Checkpoints:
         """Steps that have a folder, newest first, complete or not."""
         if not self._directory.exists():
             return []
-        return sorted((int(p.name) for p in self._directory.iterdir() if p.name.isdigit()), reverse=True)
+        found = [path for path in self._directory.iterdir() if path.name.isdecimal() and path.is_dir()]
+        return sorted((int(path.name) for path in found), reverse=True)
 
     def any_complete(self) -> bool:
         """Whether one was ever saved to the end, damaged since or not."""
@@ -94,7 +95,7 @@ class Checkpoints:
             wanted, extra, own = manifest["sha256"], manifest["extra"], manifest["own_sha256"]
         except FileNotFoundError:
             return "it was not saved to the end", {}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError, OSError):
             return f"{_MANIFEST} is damaged", {}
         if own != _seal(step, extra, wanted):
             return f"{_MANIFEST} is damaged", {}

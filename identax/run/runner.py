@@ -24,7 +24,7 @@ from identax.run.program import Programs, abstract_state
 from identax.run.progress import Progress
 from identax.run.records import write_json
 from identax.run.results import Results
-from identax.run.saved import CHECKPOINTS, RECORDS, holds_work, newest
+from identax.run.saved import CHECKPOINTS, RECORDS, begin_over, holds_work, newest
 from identax.run.session import Cadence, Session, padding
 from identax.run.trials_file import FILE as TRIALS
 from identax.run.trials_file import describe_trials, differences, write_trials
@@ -227,6 +227,8 @@ def _opened(
                 different = functools.partial(differences, folder, trials)
                 held.enter_context(guard.claimed(folder, settings, resume=resume, differs=different))
                 check_disk(folder)
+                if resume and "cadence" not in settings:  # trials without steps
+                    begin_over(folder)
                 if not (folder / guard.CONFIG).exists():
                     write_trials(folder, trials)  # first: a folder with a config has everything
                     recorded = {"config": settings, "trials": describe_trials(trials)}

@@ -45,9 +45,19 @@ def newest(folder: Path, checkpoints: Checkpoints) -> tuple[int, dict[str, Any]]
                 "the beginning"
             )
     elif was_saved or checkpoints.any_complete():
-        place = _set_aside(folder)
-        warnings.warn(f"{folder} starts over; what it had is in {place.name}/", RuntimeWarning, stacklevel=2)
+        _warn_of(_set_aside(folder))
     return None
+
+
+def begin_over(folder: Path) -> None:
+    """Sets aside the rows of trials without steps of which `blocks.json` is gone."""
+    if not (folder / BLOCKS).exists() and read_intact(folder / RECORDS).rows:
+        _warn_of(_set_aside(folder))
+
+
+def _warn_of(place: Path) -> None:
+    text = f"{place.parent} starts over; what it had is in {place.name}/"
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def _fault(read: Intact, step: int, extra: dict[str, Any]) -> str | None:

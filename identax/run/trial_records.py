@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
-from identax.run.records import Row, check_same_file, make_row, write_json
+from identax.run.records import Row, check_same_file, make_row, read_json, write_json
 from identax.run.values import flat_metrics, is_weighted
 
 RECORDS, BLOCKS = "records.jsonl", "blocks.json"
@@ -72,9 +72,13 @@ def read_done(folder: Path) -> dict[str, Any] | None:
         return None
     again = f"put back the file that the run wrote, or delete {BLOCKS} to compute every trial again"
     try:
-        found = json.loads((folder / BLOCKS).read_text())
-        done, size, digest = int(found["done"]), int(found["bytes"]), found["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+        found = read_json(folder / BLOCKS)
+        done, size, digest = found["done"], found["bytes"], found["sha256"]
+        names = found["arrays"]
+        whole = all(type(number) is int and number >= 0 for number in (done, size, found["block_size"]))
+        if not whole or not (names is None or (isinstance(names, list) and all(type(name) is str for name in names))):
+            raise ValueError("wanted whole numbers, and names of arrays")
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"run: {folder / BLOCKS} is damaged; {again}") from error
     rows = _beginning(folder, size)
     if len(rows) != size or hashlib.sha256(rows).hexdigest() != digest or rows.count(b"\n") != done:

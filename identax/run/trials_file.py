@@ -50,7 +50,7 @@ def read_trials(folder: Path, *, wrap_keys: bool = True) -> Trials:
         digest = recorded["trials"]["sha256"]
     flat = _read(folder)
     if _digest(flat) != digest:
-        raise ValueError(f"run: {folder / FILE} is not the file that {CONFIG} speaks of; wanted the run's own")
+        raise ValueError(f"run: {folder / FILE} is not the file that {CONFIG} speaks of; {AGAIN}")
     keys = flat["keys"]
     if wrap_keys:
         keys = jax.random.wrap_key_data(jnp.asarray(keys), impl=str(flat["key_impl"]))
@@ -60,11 +60,15 @@ def read_trials(folder: Path, *, wrap_keys: bool = True) -> Trials:
 def differences(folder: Path, trials: Trials) -> list[str]:
     """How `trials` differ from those of the run directory, a text for each part that does.
 
-    None for a run of before `trials.npz`, whose `config.json` says it. Raises `ValueError` like `read_trials`.
+    None for a run of before `trials.npz`, whose `config.json` says it. A lost `trials.npz` is written again if these
+    are the trials that `config.json` speaks of. Raises `ValueError` like `read_trials`.
     """
     with naming_damage(folder / CONFIG, AGAIN):
-        if "trials" not in read_json(folder / CONFIG):
+        recorded = read_json(folder / CONFIG)
+        if "trials" not in recorded:
             return []
+    if not (folder / FILE).exists() and recorded["trials"] == describe_trials(trials):
+        write_trials(folder, trials)
     there, here = _flat(read_trials(folder)), _flat(trials)
     if len(there["seeds"]) != len(here["seeds"]):
         return [f"trials: there {len(there['seeds'])}, here {len(here['seeds'])}", *_other_kinds(there, here)]
@@ -144,9 +148,9 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
         with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
-        raise ValueError(f"run: {folder / FILE} is missing, wanted what the run wrote there") from error
+        raise ValueError(f"run: {folder / FILE} is missing; {AGAIN}") from error
     except Exception as error:  # zipfile, zlib, NumPy and the file system each have their own
-        raise ValueError(f"run: {folder / FILE} is damaged ({error}), wanted what the run wrote there") from error
+        raise ValueError(f"run: {folder / FILE} is damaged ({error}); {AGAIN}") from error
 
 
 def _digest(flat: Mapping[str, np.ndarray]) -> str:

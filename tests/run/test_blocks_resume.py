@@ -155,6 +155,9 @@ def stopped(tmp_path):
     return tmp_path / "run"
 
 
+SET_ASIDE = "starts over; what it had is in set-aside-1/"
+
+
 def _flip(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1
@@ -172,9 +175,10 @@ def _edit_done(path):
         ("records.jsonl", lambda path: path.write_bytes(path.read_bytes()[:-5]), "the first 8 rows of"),
         ("records.jsonl", lambda path: path.unlink(), "the first 8 rows of"),
         ("blocks.json", lambda path: path.write_text("{"), "blocks.json is damaged"),
+        ("blocks.json", lambda path: path.write_text('{"done": 8, "bytes": 9}'), "blocks.json is damaged"),
         ("blocks.json", _edit_done, "the first 6 rows of"),
     ],
-    ids=["flipped", "truncated", "missing", "no json", "edited"],
+    ids=["flipped", "truncated", "missing", "no json", "half", "edited"],
 )
 def test_damaged_records_are_refused_and_say_what_to_do(stopped, whole, file, damage, message):
     damage(stopped / file)
@@ -186,7 +190,18 @@ def test_damaged_records_are_refused_and_say_what_to_do(stopped, whole, file, da
     assert before == {path.name: path.read_bytes() for path in stopped.iterdir() if path.is_file()}
     (stopped / "blocks.json").unlink()
     np.save(stopped / "arrays/draws@0.npy", np.ones((2, 3)))  # of code that has changed
-    same_results(go(host_trial(), workdir=stopped, resume=True), whole["host"])
+    had_rows = "records.jsonl" in before
+    with pytest.warns(RuntimeWarning, match=SET_ASIDE) if had_rows else contextlib.nullcontext():
+        found = go(host_trial(), workdir=stopped, resume=True)
+    same_results(found, whole["host"])
+
+
+def test_rows_that_no_block_covers_are_not_erased(stopped, whole):
+    (stopped / "blocks.json").unlink()
+    before = (stopped / "records.jsonl").read_bytes()
+    with pytest.warns(RuntimeWarning, match=SET_ASIDE):
+        same_results(go(host_trial(), workdir=stopped, resume=True), whole["host"])
+    assert (stopped / "set-aside-1/records.jsonl").read_bytes() == before
 
 
 def test_rows_behind_the_last_block_are_cut(stopped, whole):

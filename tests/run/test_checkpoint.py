@@ -95,6 +95,10 @@ def _truncate_the_manifest(folder):
     path.write_text(path.read_text()[:-40])
 
 
+def _nest_the_manifest(folder):
+    (folder / "manifest.json").write_text("[" * 100_000)
+
+
 def _alter_the_manifest(folder):
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -115,6 +119,7 @@ def _replace_by_another(folder):
         (_lose_a_file, "is missing or damaged"),
         (_lose_the_manifest, "not saved to the end"),
         (_truncate_the_manifest, "manifest.json is damaged"),
+        (_nest_the_manifest, "manifest.json is damaged"),
         (_alter_the_manifest, "manifest.json is damaged"),
         (_replace_by_another, "manifest.json is damaged"),
     ],

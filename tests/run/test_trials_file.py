@@ -90,15 +90,24 @@ def test_damage_is_named(folder, damage):
     path = folder / "trials.npz"
     if damage == "missing":
         path.unlink()
+        with pytest.raises(ValueError, match="is missing; put it back, or delete it and run with --resume"):
+            differences(folder, Trials.grid(4))
     elif damage == "another":
         write_trials(folder, Trials.grid(4))
     else:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 4
         path.write_bytes(bytes(data if damage == "flipped" else data[:-30]))
-    for look in (lambda: read_trials(folder), lambda: differences(folder, TRIALS)):
+    looks = [lambda: read_trials(folder)] + [lambda: differences(folder, TRIALS)] * (damage != "missing")
+    for look in looks:
         with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is (missing|damaged|not the file)"):
             look()
+
+
+def test_lost_trials_are_written_again_if_they_are_the_same(folder):
+    (folder / "trials.npz").unlink()
+    assert differences(folder, TRIALS) == []
+    assert read_trials(folder).seeds.tolist() == TRIALS.seeds.tolist()
 
 
 def test_runs_of_before_have_them_in_their_config(tmp_path):
