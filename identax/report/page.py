@@ -20,6 +20,8 @@ SEED, FAILED_AT = "seed", "failed at step"
 MOST_FAILED = 0.2
 """share of a row's trials that may fail: bands are judged on the others, which say nothing if they are few"""
 
+_RULE = f"A row of which more than {MOST_FAILED:.0%} of the trials failed is out of band."
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -260,7 +262,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
     ]
     return html.section(
         "Paper against ours",
-        html.cards_table(rows) + "<p class=key>Ours: mean ± sample sd over n trials.</p>",
+        html.cards_table(rows) + f"<p class=key>Ours: mean ± sample sd over n trials. {_RULE}</p>",
     )
 
 
