@@ -19,7 +19,7 @@ import jax
 
 from experiments import program
 from experiments.cli import Machine
-from identax.run.interrupt import Interrupted, StopRequest
+from identax.run.interrupt import EXIT_INTERRUPTED, Interrupted, StopRequest
 
 COMMAND = (sys.executable, "-m", "experiments")
 BAD_INPUT = 2
@@ -132,4 +132,7 @@ def _run_one(name, workdir: Path, tier, machine: Machine, running, stopped, say,
     code = process.returncode
     if code in (0, 1):
         return None
-    return last.removeprefix("error: ") if code == BAD_INPUT else Crashed(f"ended with code {code}: {last} (see {log})")
+    if code == BAD_INPUT:
+        return last.removeprefix("error: ")
+    kind = str if code == EXIT_INTERRUPTED else Crashed  # somebody else stopped it, which is no crash
+    return kind(f"ended with code {code}: {last} (see {log})")

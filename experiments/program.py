@@ -21,8 +21,9 @@ from experiments.streams import open_all
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXIT_INTERRUPTED = 75  # that of identax.run.interrupt, which is not imported yet
-TWICE = 0.05
-"""seconds within which a second signal is the first one again: `timeout` sends it to the process and to its group"""
+TWICE = 0.2
+"""seconds within which a second signal is the first one again: `timeout` sends it to the process and to its group; less
+than that is what a loaded machine takes to hear both"""
 
 children: set[subprocess.Popen] = set()
 """processes of this one that a second signal ends too"""

@@ -72,6 +72,7 @@ def test_a_process_that_dies_is_named_with_its_last_words(monkeypatch, tmp_path,
     pretend(monkeypatch, f"import sys; print('out of memory'); sys.exit({code})")
     found = parallel.run_beside({"a/b": tmp_path / "w"}, "quick", Machine(), 2, lambda text: None)
     assert found == {"a/b": f"ended with code {code}: out of memory (see {tmp_path / 'w.log'})"}
+    assert isinstance(found["a/b"], parallel.Crashed) is (code == 9)
 
 
 def test_processes_run_beside_each_other_and_get_the_machine_s_options(monkeypatch, tmp_path):

@@ -156,7 +156,7 @@ line.build = build
         pass
     child.send_signal(number)
     child.send_signal(number)  # as `timeout` does; they are one
-    time.sleep(0.3)
+    time.sleep(0.6)
     assert child.poll() is None
     began = time.monotonic()
     child.send_signal(number)
