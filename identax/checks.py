@@ -5,7 +5,8 @@ program is being traced or other hosts hold them, pass: only their shapes are lo
 """
 
 import difflib
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -31,10 +32,31 @@ def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> N
         raise ValueError(f"{where}: found {name}={value!r}, wanted one of {list(choices)}; did you mean {near[0]!r}?")
 
 
-def check_count(where: str, name: str, value: int, least: int = 1) -> None:
-    """Raises `ValueError` for a number below `least`."""
+def is_integer(value: Any) -> bool:
+    """Whether this is one integer, of Python, NumPy or JAX; booleans and floats are none, nor what is traced."""
+    if isinstance(value, bool | np.bool_):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check_count(where: str, name: str, value: Any, least: int = 1) -> None:
+    """Raises `ValueError` for what is no integer (2.5, True, NaN) and for a number below `least`."""
+    if not is_integer(value):
+        raise ValueError(f"{where}: found {name}={value!r}, wanted an integer of at least {least}")
     if value < least:
         raise ValueError(f"{where}: found {name}={value}, wanted at least {least}")
+
+
+def sizes_of(where: str, name: str, sizes: Any) -> tuple[int, ...]:
+    """`sizes` as integers; raises `ValueError` for none at all, and for other than integers of 1 and more."""
+    found = tuple(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes) else sizes
+    if not isinstance(found, tuple) or not found or not all(is_integer(size) and size >= 1 for size in found):
+        raise ValueError(f"{where}: found {name}={found!r}, wanted one or more positive integers")
+    return tuple(operator.index(size) for size in found)
 
 
 def check_shape(where: str, name: str, value: Any, shape: Shape) -> None:

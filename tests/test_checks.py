@@ -14,6 +14,7 @@ from identax.checks import (
     check_positive,
     check_shape,
     concrete,
+    sizes_of,
 )
 
 
@@ -23,6 +24,21 @@ from identax.checks import (
         (check_choice, ("sphree", ("box", "sphere")), r"found x='sphree', wanted one of .*; did you mean 'sphere'"),
         (check_count, (0,), "found x=0, wanted at least 1"),
         (check_count, (1, 2), "found x=1, wanted at least 2"),
+        (check_count, (2.5,), "found x=2.5, wanted an integer of at least 1"),
+        (check_count, (2.0, 2), "found x=2.0, wanted an integer of at least 2"),
+        (check_count, (True,), "found x=True, wanted an integer"),
+        (check_count, (np.bool_(True),), "found x=.*True.*, wanted an integer"),
+        (check_count, (float("nan"),), "found x=nan, wanted an integer"),
+        (check_count, (None,), "found x=None, wanted an integer"),
+        (check_count, ("3",), "found x='3', wanted an integer"),
+        (check_count, (3 + 0j,), "found x=.*3.*, wanted an integer"),
+        (check_count, (np.array([3]),), "found x=array.*, wanted an integer"),
+        (sizes_of, ((),), r"found x=\(\), wanted one or more positive integers"),
+        (sizes_of, ((4, 2.5),), r"found x=\(4, 2.5\), wanted one or more positive integers"),
+        (sizes_of, ((4, True),), r"found x=\(4, True\)"),
+        (sizes_of, ([4, 0],), r"found x=\(4, 0\)"),
+        (sizes_of, ("32",), "found x='32'"),
+        (sizes_of, (32,), "found x=32"),
         (check_shape, (np.ones((2, 3)), ("N", 2)), r"found x of shape \(2, 3\), wanted \[N, 2\] with N >= 1"),
         (check_shape, (np.ones((0, 2)), ("N", 2)), r"shape \(0, 2\)"),
         (check_shape, (np.ones(2), ()), r"found x of shape \(2,\), wanted a scalar"),
@@ -65,3 +81,9 @@ def test_unknown_values_pass_but_their_shapes_are_known():
 
     np.testing.assert_array_equal(traced(-jnp.ones(2)), -1)
     np.testing.assert_array_equal(concrete(jnp.arange(3)), [0, 1, 2])
+
+
+def test_integers_of_every_kind_are_counts():
+    for one in (3, np.int64(3), np.uint8(3), np.array(3), jnp.array(3)):
+        check_count("f", "x", one, 3)
+        assert sizes_of("f", "x", [one, 1]) == (3, 1)

@@ -18,7 +18,7 @@ from identax.augment.base import (
     check_range,
 )
 from identax.augment.base import parameter_dtype as _dtype
-from identax.checks import check_between
+from identax.checks import check_between, is_integer
 from identax.rng import stream
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -68,7 +68,7 @@ def resized_crop(
 
 
 def random_resized_crop(
-    size: int | tuple[int, int],
+    size: Any,
     *,
     scale: Sequence[Number] = (0.2, 1.0),
     ratio: Sequence[Number] = (3 / 4, 4 / 3),
@@ -84,8 +84,8 @@ def random_resized_crop(
     tiny = float(np.finfo(np.float32).tiny)
     check_range("random_resized_crop", "scale", scale, tiny, 1)
     check_range("random_resized_crop", "ratio", ratio, tiny)
-    out = (size, size) if isinstance(size, int) else size
-    if len(out) != 2 or min(out) < 1:
+    out: Any = (size, size) if is_integer(size) else size
+    if not isinstance(out, tuple | list) or len(out) != 2 or not all(is_integer(side) and side >= 1 for side in out):
         raise ValueError(f"random_resized_crop: found size={size}, wanted one or two positive integers")
 
     def draw(key, image):
@@ -117,7 +117,7 @@ def random_resized_crop(
         tall, wide = _extent(parameters["crop_scale"], parameters["crop_aspect"], height, width)
         y = parameters["crop_y"] * height - tall / 2
         x = parameters["crop_x"] * width - wide / 2
-        return resized_crop(image, y, x, tall, wide, size=out)
+        return resized_crop(image, y, x, tall, wide, size=tuple(out))
 
     return Augmentation("crop", draw, apply)
 

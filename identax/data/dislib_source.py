@@ -10,6 +10,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from identax.checks import check_choice
+from identax.data._checks import rows_of
 from identax.data._prepared import READ_ERRORS, check_files, damaged, decoded, opened
 from identax.data.dislib import CODINGS, PIXELS, DislibTable, dislib_table
 from identax.data.dislib_prepare import dislib_command
@@ -61,8 +62,12 @@ class DislibSource:
         target = labels[:, self.table.grid.position(self.table.target)]
         return {"image": self.table.scale_pixels(images, pixels=self.pixels), "codes": labels, "label": target}
 
-    def part(self, indices: Int[np.ndarray, " M"]) -> "DislibSource":
-        """The examples `indices` alone, such as one of `random_splits`."""
+    def part(self, indices: Any) -> "DislibSource":
+        """The examples `indices` alone, such as one of `random_splits`, or those that a boolean mask [N] marks.
+
+        Raises `ValueError` for indices that are no integers, twice there or outside 0 ... N - 1.
+        """
+        indices = rows_of("DislibSource.part", indices, self.num_examples)
         return dataclasses.replace(self, num_examples=len(indices), read=lambda chosen: self.read(indices[chosen]))
 
     def in_memory(self, *, grid_order: bool = False) -> "DislibSource":

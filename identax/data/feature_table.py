@@ -18,6 +18,8 @@ def load_features(path: str | Path, file_names: Sequence[str] | np.ndarray) -> n
     Raises `ValueError` for a missing or damaged file, another number of rows than names, an image that is there twice,
     named images that are not there, no columns, and features that are not finite.
     """
+    if isinstance(file_names, str):
+        raise ValueError(f"load_features: found the text {file_names!r} as file_names, wanted a list of texts")
     path = Path(home_expanded(path))
     names, features = _read(path)
     if features.ndim != 2 or names.ndim != 1 or len(features) != len(names) or features.shape[1] == 0:

@@ -78,7 +78,7 @@ class KittiPairs:
 
     parallel = True  # for epoch_batches
 
-    def __init__(self, data: KittiMasks, *, max_delta_t: int = 1) -> None:
+    def __init__(self, data: KittiMasks, *, max_delta_t: Any = 1) -> None:
         check_count("KittiPairs", "max_delta_t", max_delta_t)
         lengths = np.array([len(sequence) for sequence in data.masks])
         self._max_delta_t = max_delta_t

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
+from identax.data._checks import integer
 from identax.data._prepared import READ_ERRORS, check_files, damaged, decoded, opened, square
 from identax.data.digits import load_digits
 
@@ -72,7 +73,7 @@ class ImageSource:
 
 
 def image_source(
-    name: str, split: str = "train", *, data_dir: str | Path | None = None, size: int | None = None
+    name: str, split: str = "train", *, data_dir: str | Path | None = None, size: Any = None
 ) -> ImageSource:
     """Opens a split of an image data set without reading it.
 
@@ -88,7 +89,7 @@ def image_source(
     Raises `ValueError` for an unknown set or split, for one that is not prepared (with the commands that prepare it),
     for missing or truncated files, and for features that are not one uint8 image and one class label.
     """
-    if size is not None and size < 1:
+    if size is not None and integer("image_source", "size", size) < 1:
         raise ValueError(f"image_source: found size={size}, wanted at least 1 pixel")
     if name == "digits":
         return _digits(split, size)

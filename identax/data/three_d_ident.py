@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from scipy.spatial import KDTree
 from scipy.stats import vonmises_fisher
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.data._checks import home_expanded
 from identax.dgp.base import Sample
 
@@ -79,7 +79,8 @@ class ThreeDIdentPairs:
     deviation for "normal"), truncated to the box by redrawing coordinates; sphere-coded angles follow von Mises-Fisher
     with kappa = 1/sigma. Pair i is drawn from (`seed`, i) alone, so there are `num_pairs` different ones.
     An example is `Sample(latents=(z, z_pos), observations=(x, x_pos))`, images [side, side, 3].
-    Raises `ValueError` for an unknown conditional, sigma <= 0, num_pairs < 1 or fewer than two renderings.
+    Raises `ValueError` for an unknown conditional, sigma <= 0 or infinite, num_pairs < 1, a seed < 0 and fewer than two
+    renderings.
     Source: Zimmermann et al. 2021, 3DIdent (code; there pairs never repeat).
     """
 
@@ -90,15 +91,17 @@ class ThreeDIdentPairs:
         data: ThreeDIdent,
         *,
         conditional: str = "normal",
-        sigma: float = 0.1,
-        num_pairs: int = 1_000_000,
-        seed: int = 0,
+        sigma: Any = 0.1,
+        num_pairs: Any = 1_000_000,
+        seed: Any = 0,
     ) -> None:
         check_choice("ThreeDIdentPairs", "conditional", conditional, CONDITIONALS)
-        if not sigma > 0 or num_pairs < 1 or len(data) < 2:
+        for name, number in (("num_pairs", num_pairs), ("seed", seed)):
+            check_count("ThreeDIdentPairs", name, number, 0)
+        if not 0 < sigma < np.inf or num_pairs < 1 or len(data) < 2:
             raise ValueError(
                 f"ThreeDIdentPairs: found sigma={sigma}, num_pairs={num_pairs} and {len(data)} renderings,"
-                " wanted sigma > 0, at least 1 pair and at least 2 renderings"
+                " wanted finite sigma > 0, at least 1 pair and at least 2 renderings"
             )
         self._data, self._conditional, self._sigma = data, conditional, sigma
         self._num_pairs, self._seed = num_pairs, seed

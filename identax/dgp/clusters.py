@@ -9,12 +9,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
-from identax.checks import check_between, check_count, check_nonnegative, check_positive, concrete
+from identax.checks import check_between, check_count, check_nonnegative, check_positive, concrete, is_integer
 from identax.dgp.base import DGP, Sample, pytree_params
 from identax.dgp.conditionals import Conditional, Uniform
 from identax.dgp.mixings import Mixing
 from identax.dgp.spaces import Sphere
 from identax.dgp.truncated import laplace_log_mass, truncated_laplace
+from identax.digits import numbers
 from identax.rng import stream
 
 
@@ -98,6 +99,9 @@ def sphere_clusters(
     truncated Laplace whose box misses a centre. Source: Reizinger et al. 2025, theorem 1 and code.
     """
     num_labels = num_clusters if num_labels is None else num_labels
+    for name, count in (("dim", dim), ("num_clusters", num_clusters), ("num_labels", num_labels)):
+        if not is_integer(count):
+            raise ValueError(f"sphere_clusters: found {name}={count!r}, wanted an integer")
     if dim < 2 or num_clusters < 1 or num_labels < num_clusters:
         raise ValueError(
             f"sphere_clusters: found dim={dim}, num_clusters={num_clusters}, num_labels={num_labels}, "
@@ -135,13 +139,16 @@ def sphere_clusters(
     return DGP(init, sample)
 
 
-def cluster_of(labels: Int[Array, "..."], num_clusters: int) -> Int[Array, "..."]:
-    """Returns the cluster of every label: i mod C."""
-    return labels % num_clusters
+def cluster_of(labels: Any, num_clusters: int) -> Int[Array, "..."]:
+    """Returns the cluster of every label [...]: i mod C, as int32 or wider. Raises `ValueError` as `label_noise`."""
+    check_count("cluster_of", "num_clusters", num_clusters)
+    return _wide("cluster_of", labels) % num_clusters
 
 
 def labels_per_cluster(num_labels: int, num_clusters: int) -> Int[np.ndarray, " C"]:
     """Returns how many of N labels belong to each of the C clusters: N/C for all where C divides N."""
+    check_count("labels_per_cluster", "num_clusters", num_clusters)
+    check_count("labels_per_cluster", "num_labels", num_labels)
     return np.bincount(np.arange(num_labels) % num_clusters, minlength=num_clusters)
 
 
@@ -153,22 +160,22 @@ def label_prior(num_labels: int, num_clusters: int, imbalance: ArrayLike | None 
     return weights / weights.sum()
 
 
-def label_noise(
-    key: Key[Array, ""], labels: Int[Array, " n"], probability: ArrayLike, num_labels: int
-) -> Int[Array, " n"]:
-    """Replaces every label, with `probability`, by one drawn uniformly from all `num_labels` (itself included).
+def label_noise(key: Key[Array, ""], labels: Any, probability: ArrayLike, num_labels: int) -> Int[Array, " n"]:
+    """Replaces every label [n], with `probability`, by one drawn uniformly from all `num_labels` (itself included).
 
-    Raises `ValueError` for a probability known to be outside [0, 1] or num_labels < 1.
+    Labels of narrow types become int32, which holds all `num_labels`. Raises `ValueError` for a probability known to
+    be outside [0, 1], num_labels < 1, and labels that are no integers.
     Source: Reizinger et al. 2025, figure 6.
     """
     check_between("label_noise", "probability", probability, 0, 1)
     check_count("label_noise", "num_labels", num_labels)
+    labels = _wide("label_noise", labels)
     drawn = jax.random.randint(stream(key, "replacement"), labels.shape, 0, num_labels, labels.dtype)
     return jnp.where(_chosen(key, labels, probability), drawn, labels)
 
 
 def swap_labels(
-    key: Key[Array, ""], labels: Int[Array, " n"], probability: ArrayLike, num_labels: int, num_clusters: int
+    key: Key[Array, ""], labels: Any, probability: ArrayLike, num_labels: int, num_clusters: int
 ) -> Int[Array, " n"]:
     """Exchanges labels between clusters 2k and 2k + 1: with `probability` a label i becomes its partner i +- 1.
 
@@ -177,6 +184,9 @@ def swap_labels(
     label of all) stays. Raises `ValueError` as `label_noise` does, and for N < C or C < 2.
     """
     check_between("swap_labels", "probability", probability, 0, 1)
+    check_count("swap_labels", "num_clusters", num_clusters)
+    check_count("swap_labels", "num_labels", num_labels)
+    labels = _wide("swap_labels", labels)
     if not 2 <= num_clusters <= num_labels:
         raise ValueError(
             f"swap_labels: found num_clusters={num_clusters}, num_labels={num_labels}, wanted 2 <= clusters <= labels"
@@ -185,12 +195,21 @@ def swap_labels(
     return jnp.where(_chosen(key, labels, probability), partner, labels)
 
 
-def swap_partner(labels: Int[Array, " n"], num_labels: int, num_clusters: int) -> Int[Array, " n"]:
+def swap_partner(labels: Any, num_labels: int, num_clusters: int) -> Int[Array, " n"]:
     """Returns the label that `swap_labels` exchanges every label with; itself where there is none."""
+    labels = _wide("swap_partner", labels)
     cluster = cluster_of(labels, num_clusters)
     step = jnp.where(cluster % 2 == 0, 1, -1).astype(labels.dtype)
     has_one = (cluster + step < num_clusters) & (labels + step < num_labels)
     return jnp.where(has_one, labels + step, labels)
+
+
+def _wide(where, labels):
+    """Labels as int32 or wider: in a narrower type their remainders and sums would wrap."""
+    labels = numbers(where, "labels", labels)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"{where}: found labels of type {labels.dtype}, wanted integers")
+    return jnp.asarray(labels, jnp.promote_types(jax.dtypes.canonicalize_dtype(labels.dtype), jnp.int32))
 
 
 def _chosen(key, labels, probability):

@@ -14,6 +14,7 @@ from identax.checks import check_positive, concrete
 from identax.dgp import truncated
 from identax.dgp.base import pytree_params
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
+from identax.digits import numbers
 
 
 class Conditional(abc.ABC):
@@ -26,20 +27,21 @@ class Conditional(abc.ABC):
     spaces: ClassVar[tuple[type, ...]]
     default_space: ClassVar[type]
 
-    def sample(self, key: Key[Array, ""], mean: Float[Array, "N n"], space: Space | None = None) -> Float[Array, "N n"]:
+    def sample(self, key: Key[Array, ""], mean: Any, space: Space | None = None) -> Float[Array, "N n"]:
         """Draws one point around every row of `mean`.
 
-        Raises `ValueError` for a space without this law or points of another size.
+        Integers are points like any other. Raises `ValueError` for a space without this law, points of another size
+        and what is no real number.
         """
+        mean = self._points("mean", mean)
         return self._sample(key, mean, self._resolve(mean, space))
 
-    def log_prob(
-        self, value: Float[Array, "N n"], mean: Float[Array, "N n"], space: Space | None = None
-    ) -> Float[Array, " N"]:
+    def log_prob(self, value: Any, mean: Any, space: Space | None = None) -> Float[Array, " N"]:
         """Returns log p(value | mean), up to a constant where the law's docstring says so.
 
         Raises `ValueError` as `sample` does, and where the law has no closed-form density.
         """
+        value, mean = self._points("value", value), self._points("mean", mean)
         space = self._resolve(mean, space)
         if value.shape != mean.shape:
             raise ValueError(
@@ -65,6 +67,11 @@ class Conditional(abc.ABC):
         if not isinstance(space, self.spaces):
             wanted = " or ".join(kind.__name__ for kind in self.spaces)
             raise ValueError(f"{type(self).__name__}: found the space {space}, wanted a {wanted}")
+
+    def _points(self, name, value) -> Array:
+        """As floats: a law's parameters take the type of its points, and an integer scale would be another one."""
+        value = numbers(type(self).__name__, name, value)
+        return jnp.asarray(value, None if jnp.issubdtype(value.dtype, jnp.floating) else float)
 
     def _resolve(self, mean, space) -> Any:
         if mean.ndim != 2:

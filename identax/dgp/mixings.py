@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_choice, check_count
+from identax.checks import check_choice, check_count, is_integer
 from identax.rng import stream
 
 _CHUNK = 1000  # matrices judged at once; bounds memory only
@@ -41,6 +41,9 @@ def random_invertible_mlp(
     smaller than num_layers. Source: Zimmermann et al. 2021 and Rusak et al. 2025, code.
     """
     check_choice("random_invertible_mlp", "activation", activation, tuple(_ACTIVATIONS))
+    for name, count in (("n", n), ("num_layers", num_layers), ("pool_size", pool_size)):
+        if not is_integer(count):
+            raise ValueError(f"random_invertible_mlp: found {name}={count!r}, wanted an integer")
     if n < 1 or num_layers < 1 or pool_size < num_layers:
         raise ValueError(
             f"random_invertible_mlp: found n={n}, num_layers={num_layers}, pool_size={pool_size},"

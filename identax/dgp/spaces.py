@@ -50,11 +50,13 @@ class Sphere:
 
     def uniform(self, key: Key[Array, ""], num: int) -> Float[Array, "num n"]:
         """Draws `num` points uniformly: radius * g/|g| with g ~ N(0, I_n)."""
+        check_count("Sphere.uniform", "num", num)
         normals, _ = normals_and_uniforms(key, self.n, 0, num, jnp.result_type(float))
         return self.project(normals.T)
 
     def project(self, x: Float[Array, "N n"]) -> Float[Array, "N n"]:
         """Returns radius * x/|x| (the zero vector stays zero, with a finite gradient)."""
+        x = jnp.asarray(x, None if jnp.issubdtype(x.dtype, jnp.inexact) else float)
         squared = jnp.square(x).sum(axis=-1, keepdims=True)
         safe = jnp.where(squared > jnp.finfo(x.dtype).tiny, squared, 1)
         return x * (self.radius * jax.lax.rsqrt(safe))
@@ -89,6 +91,7 @@ class Box:
 
     def uniform(self, key: Key[Array, ""], num: int) -> Float[Array, "num n"]:
         """Draws `num` points uniformly, coordinate by coordinate."""
+        check_count("Box.uniform", "num", num)
         return jax.random.uniform(key, (self.n, num), minval=self.low, maxval=self.high).T
 
     def project(self, x: Float[Array, "N n"]) -> Float[Array, "N n"]:

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from identax.checks import check_count
+
 
 def by_chunk(fn: Callable[..., Any], images: Any, chunk: int, *each: Any) -> Any:
     """Applies `fn(*each of the chunk, images)` to `chunk` images at a time: never all activations at once.
@@ -15,6 +17,7 @@ def by_chunk(fn: Callable[..., Any], images: Any, chunk: int, *each: Any) -> Any
     gradients keep all activations, `micro_batched` does not.
     Raises `ValueError` unless `chunk` divides N.
     """
+    check_count("by_chunk", "chunk", chunk)
     num = np.shape(images)[0]
     if chunk < 1 or num % chunk:
         raise ValueError(f"by_chunk: found N={num} examples, wanted a multiple of chunk={chunk}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count, is_integer, sizes_of
 from identax.models.base import Model, from_linen
 from identax.models.layers import HE_FAN_IN
 from identax.models.mlp import HEADS, output_head
@@ -44,7 +44,9 @@ def convnet(
     Raises `ValueError` for other than four positive widths, dim < 1, an unknown head, or other images.
     Source: Zimmermann et al. 2021, KITTI Masks (code).
     """
-    channels = tuple(int(width) for width in channels)
+    channels = sizes_of("convnet", "channels", channels)
+    for size, number in {"features": features, "dim": dim}.items():
+        check_count("convnet", size, number)
     if len(channels) != 4 or min(*channels, features, dim) < 1:
         raise ValueError(
             f"convnet: found channels={channels}, features={features}, dim={dim},"
@@ -78,7 +80,7 @@ def block_heads(blocks: Sequence[tuple[int, str]]) -> Model:
     Source: Zimmermann et al. 2021, 3DIdent (code).
     """
     blocks = tuple(blocks)
-    if not blocks or min(size for size, _ in blocks) < 1:
+    if not blocks or not all(is_integer(size) and size >= 1 for size, _ in blocks):
         raise ValueError(f"block_heads: found blocks={blocks}, wanted one or more (size >= 1, head)")
     for _, head in blocks:
         check_choice("block_heads", "head", head, HEADS)

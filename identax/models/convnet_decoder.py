@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from identax.checks import check_count, sizes_of
 from identax.models.base import Model, from_linen
 from identax.models.layers import HE_FAN_IN
 
@@ -37,7 +38,9 @@ def convnet_decoder(*, channels: Sequence[int] = (32, 32, 64, 64), features: int
     Raises `ValueError` for other than four positive channels, features or out_channels < 1, or other codes.
     Source: ours, after Klindt et al. 2021 (whose decoder also mirrors the encoder).
     """
-    channels = tuple(int(width) for width in channels)
+    channels = sizes_of("convnet_decoder", "channels", channels)
+    for size, number in {"features": features, "out_channels": out_channels}.items():
+        check_count("convnet_decoder", size, number)
     if len(channels) != 4 or min(*channels, features, out_channels) < 1:
         raise ValueError(
             f"convnet_decoder: found channels={channels}, features={features}, out_channels={out_channels},"

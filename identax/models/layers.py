@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_real
 
 DTYPES = ("float32", "bfloat16")
 HE_FAN_IN = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -17,6 +17,12 @@ def compute_dtype(where: str, compute: str | None) -> Any:
         return None
     check_choice(where, "compute", compute, DTYPES)
     return jnp.dtype(compute)
+
+
+def real_input(where: str, x: Any) -> Any:
+    """The input as floats: integers and booleans as JAX's default float. Raises `ValueError` for complex numbers."""
+    check_real(where, "input", x)
+    return jnp.asarray(x, None if jnp.issubdtype(x.dtype, jnp.floating) else float)
 
 
 def types_of(x: Any, dtype: Any) -> tuple[Any, Any]:

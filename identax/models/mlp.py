@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice
+from identax.checks import check_choice, sizes_of
 from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
+from identax.models.layers import real_input
 
 HEADS = ("none", "sphere", "learnable_sphere", "box", "learnable_box")
 _ACTIVATIONS: dict[str, Callable] = {
@@ -66,6 +67,7 @@ class _MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x):
+        x = real_input("mlp", x)
         for number, width in enumerate(self.widths):
             x = nn.Dense(
                 width,
@@ -82,7 +84,7 @@ class _MLP(nn.Module):
 
 
 def mlp(
-    widths: Sequence[int],
+    widths: Any,
     *,
     activation: str = "leaky_relu",
     head: str = "none",
@@ -96,12 +98,11 @@ def mlp(
     r, b trainable from 1 (Zimmermann et al. 2021). `activate_last` puts an activation behind the last layer too, for
     a backbone whose features go on into another model. `batch_norm` puts a `BatchNorm` before every activation, with
     PyTorch's running statistics (momentum 0.1 in its terms, unbiased variance): the model's `state`, used unless
-    `train` (Reizinger et al. 2025). The input [N, d] may have any dtype; parameters follow it.
-    Raises `ValueError` for no or non-positive widths and for an unknown activation or head.
+    `train` (Reizinger et al. 2025). The input [N, d] may have any real dtype; parameters follow
+    it, those of integers JAX's default float.
+    Raises `ValueError` for no or non-positive widths, an unknown activation or head, and complex input.
     """
-    widths = tuple(int(width) for width in widths)
-    if not widths or min(widths) < 1:
-        raise ValueError(f"mlp: found widths={widths}, wanted one or more positive integers")
+    widths = sizes_of("mlp", "widths", widths)
     check_choice("mlp", "activation", activation, tuple(_ACTIVATIONS))
     check_choice("mlp", "head", head, HEADS)
     return from_linen(_MLP(widths, activation, head, activate_last, batch_norm))

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from identax.checks import check_count
 from identax.models.base import from_flax
 from identax.rng import step_key
 
@@ -127,8 +128,7 @@ def _behind(resets: Any, leaf: Any) -> Any:
 
 
 def _check_features(where: str, features: int) -> None:
-    if features < 1:
-        raise ValueError(f"{where}: found features={features}, wanted at least 1")
+    check_count(where, "features", features)
 
 
 def _check_input(x: Any, axes: int, wanted: str) -> None:

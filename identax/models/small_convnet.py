@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from identax.checks import check_count, sizes_of
 from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.layers import HE_FAN_IN, compute_dtype, types_of
@@ -59,10 +60,7 @@ def small_convnet(channels: Sequence[int] = (16, 32, 64), *, features: int = 128
     `compute` as in `resnet18`. Raises `ValueError` for no or non-positive widths, an unknown type, and for other than
     float images [N, H, W, C].
     """
-    channels = tuple(int(width) for width in channels)
-    if not channels or min(*channels, features) < 1:
-        raise ValueError(
-            f"small_convnet: found channels={channels}, features={features}, wanted one or more positive integers"
-        )
+    channels = sizes_of("small_convnet", "channels", channels)
+    check_count("small_convnet", "features", features)
     dtype = compute_dtype("small_convnet", compute)
     return images_only("small_convnet", from_linen(_SmallConvnet(channels, features, dtype)))

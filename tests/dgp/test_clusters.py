@@ -177,3 +177,29 @@ def test_swaps_exchange_the_clusters_of_a_pair(assert_mean):
 def test_bad_input_is_named(build, found):
     with pytest.raises(ValueError, match=found):
         build()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16, jnp.uint8])
+def test_labels_of_narrow_types_are_the_numbers_they_were(getkey, kind):
+    # In uint8 the 1,000 labels and 300 clusters would be others: 1000 mod 256, 300 mod 256.
+    labels = np.arange(100, 128)
+    given = kind(labels) if kind is not jnp.uint8 else jnp.asarray(labels, jnp.uint8)
+    key = getkey()
+    np.testing.assert_array_equal(cluster_of(given, 300), labels % 300)
+    np.testing.assert_array_equal(swap_labels(key, given, 1.0, 1000, 300), swap_labels(key, labels, 1.0, 1000, 300))
+    noisy = label_noise(key, given, 1.0, 1000)
+    np.testing.assert_array_equal(noisy, label_noise(key, labels, 1.0, 1000))
+    assert noisy.dtype == jnp.int32 and noisy.max() > 255
+
+
+@pytest.mark.parametrize("labels", [np.ones(3), np.ones(3, bool), ["a", "b"], np.ones(3, complex)], ids=str)
+def test_labels_that_are_no_integers_are_refused(getkey, labels):
+    for call in (
+        lambda: cluster_of(labels, 2),
+        lambda: label_noise(getkey(), labels, 0.5, 2),
+        lambda: swap_labels(getkey(), labels, 0.5, 2, 2),
+    ):
+        with pytest.raises(ValueError, match=r"found labels of type .*, wanted (integers|real numbers)"):
+            call()
+    with pytest.raises(ValueError, match="cluster_of: found num_clusters=0, wanted at least 1"):
+        cluster_of(np.arange(3), 0)

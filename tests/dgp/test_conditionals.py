@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from identax.dgp import Box, Euclidean, GeneralizedNormal, Laplace, Normal, Sphere, Uniform
+from identax.dgp import Box, Euclidean, GeneralizedNormal, Laplace, Normal, Sphere, Uniform, VonMisesFisher
 from identax.dgp.truncated import truncated_generalized_normal, truncated_laplace, truncated_normal
 
 LAWS = [
@@ -172,3 +172,23 @@ def test_uniform_and_marginals_around_a_centre(getkey):
 def test_bad_input_is_named(build, found):
     with pytest.raises(ValueError, match=found):
         build()
+
+
+LAWS_OF_INTEGERS = {"uniform": Uniform(), "normal": Normal(0.3), "vMF": VonMisesFisher(0.3)}
+
+
+@pytest.mark.parametrize("law", LAWS_OF_INTEGERS)
+def test_integers_are_points_like_any_other(getkey, law):
+    # A scale of 0.3 that took their type would be 0.
+    law, key, corners = LAWS_OF_INTEGERS[law], getkey(), np.eye(3, dtype=int)
+    sample = jax.jit(law.sample)
+    wanted = sample(key, jnp.eye(3))
+    for given in (corners, jnp.asarray(corners, jnp.int8)):
+        found = sample(key, given)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+        assert found.dtype == wanted.dtype
+    if not isinstance(law, VonMisesFisher):  # a rejection sampler: a second to compile
+        np.testing.assert_allclose(law.sample(key, corners.tolist()), wanted, atol=1e-6)
+    np.testing.assert_array_equal(law.log_prob(corners, corners[::-1]), law.log_prob(jnp.eye(3), jnp.eye(3)[::-1]))
+    with pytest.raises(ValueError, match=r"found mean of type complex.*, wanted real numbers"):
+        law.sample(key, jnp.eye(3) + 0j)

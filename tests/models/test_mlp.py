@@ -116,3 +116,20 @@ def test_parameter_counts_of_the_published_encoders(getkey):
     variables = features.init(getkey(), jnp.zeros((1, 3)))
     assert "BatchNorm_1" in variables["params"]
     assert features.apply(variables, jnp.ones((2, 3)))[0].min() >= 0
+
+
+@pytest.mark.parametrize("widths", [(4, 2.5), (4, True), "42", 4, (), (4, 0), (4, None)], ids=str)
+def test_widths_are_whole_numbers(widths):
+    with pytest.raises(ValueError, match=r"mlp: found widths=.*, wanted one or more positive integers"):
+        mlp(widths)
+
+
+def test_integers_are_inputs_like_any_other(getkey):
+    model, key, x = mlp((4, 2), head="sphere"), getkey(), np.array([[0, 1, 250], [3, 4, 5]])
+    wanted = model.init(key, jnp.asarray(x, float))
+    for given in (jnp.asarray(x, jnp.uint8), jnp.asarray(x)):
+        jax.tree.map(np.testing.assert_array_equal, model.init(key, given), wanted)
+        found = model.apply(wanted, given)[0]
+        np.testing.assert_array_equal(found, model.apply(wanted, jnp.asarray(x, float))[0])
+    with pytest.raises(ValueError, match=r"mlp: found input of type complex.*, wanted real numbers"):
+        model.init(key, jnp.ones((2, 3), complex))
