@@ -7,7 +7,7 @@ comma := ,
 # -n 2: two pytest workers; more processes than cores only slow XLA down
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test test-all lint bench soak soak-hangs clean
+.PHONY: demo test test-all lint bench soak soak-hangs soak-kills clean
 
 demo: $(VENV)/.run
 	$(BIN)/python -m experiments reproduce --tier quick aninfonce/synthetic aninfonce/decoder
@@ -26,7 +26,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # kills and signals; the hang of the CPU backend
-soak: $(VENV)/.run
+soak: soak-hangs soak-kills
+
+soak-kills: $(VENV)/.run
 	$(BIN)/python -m benchmarks.kills $(ARGS)
 
 soak-hangs: $(VENV)/.run

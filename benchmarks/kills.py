@@ -1,8 +1,8 @@
 """Does a run survive? `python -m benchmarks.kills`: kills and signals at random moments, each resumed and compared.
 
-    make soak                                      200 kills and 200 signals of csi/simulation, made small
-    make soak ARGS="--kills 20 --signals 0"        fewer
-    make soak ARGS="--run csi/regimes --preset smoke --arm C1"     another experiment, in words of the command line
+    make soak-kills                                      200 kills and 200 signals of csi/simulation, made small
+    make soak-kills ARGS="--kills 20 --signals 0"        fewer
+    make soak-kills ARGS="--run csi/regimes --preset smoke --arm C1"     another experiment, in words of the command line
 
 A run is hit at a random moment: any ("any"), after an arm's folder appeared ("compile"), after a checkpoint's did
 ("checkpoint"), or after the last arm ("page"). Then it is resumed, hit up to twice more, and resumed until it is done.
