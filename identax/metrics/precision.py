@@ -44,7 +44,10 @@ def precision_recovery(
         raise ValueError(
             f"precision_recovery: found an assignment of shape {np.shape(assignment)}, wanted {np.shape(true)}"
         )
-    if concrete(assignment) is not None:
+    known = concrete(assignment)
+    if known is not None:
+        if known.dtype == bool:  # one dim per latent is no mask over dims
+            raise ValueError("precision_recovery: found assignment of type bool, wanted integers")
         assignment = index_list("precision_recovery", "assignment", assignment, estimated.shape[0])
     return {**_errors(estimated, true, matched), **_matched_errors(estimated, true, assignment)}
 

@@ -47,6 +47,7 @@ def test_the_cases_that_float32_got_wrong():
         (lambda: metrics.logistic_regression(S.x, S.labels * 1.0), "labels of type float64"),
         (lambda: metrics.precision_recovery(S.precision, S.precision, assignment=[0, 1, 3]), "between 0 and 2"),
         (lambda: metrics.precision_recovery(S.precision, S.precision, assignment=[0.0, 1.0, 2.0]), "wanted integers"),
+        (lambda: metrics.precision_recovery([1, 2], [1, 2], assignment=[True, False]), "of type bool, wanted integers"),
         (lambda: metrics.block_r2(S.x, S.z, [[0.7, 1.2]]), r"block_r2: found block \[0.7, 1.2\], wanted integers"),
         (lambda: metrics.block_r2(S.x, S.z, [[True, False, True]]), r"mask block of shape \(3,\), wanted \[2\]"),
         (lambda: metrics.block_r2(S.x, S.z, [[True, 1]]), "wanted integers"),
