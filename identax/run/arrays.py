@@ -1,5 +1,6 @@
 """Arrays that a run keeps beside its metrics: NumPy files with the trials leading, or memory without a folder."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ class KeptArrays:
         self._folder = folder
         self._memory: dict[str, dict[int, np.ndarray]] = {}
         self._open: dict[Path, np.memmap] = {}
+        self._digests: dict[Path, str | None] = {}  # of whole arrays that this object wrote; None: not known yet
 
     def write(self, step: int, arrays: Mapping[str, Any]) -> None:
         """Keeps `{name: [T, ...]}` after `step` steps. Raises `ValueError` for names and dtypes no file can have."""
@@ -42,6 +44,7 @@ class KeptArrays:
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(temporary, path)
+                self._digests[path] = None
 
     def write_rows(self, step: int, total: int, first: int, rows: Mapping[str, Any]) -> None:
         """Keeps `{name: [B, ...]}` as the trials first ... first + B - 1 of `total`.
@@ -72,6 +75,14 @@ class KeptArrays:
         for place in self._open.values():
             place.flush()
 
+    def digests(self, *, everything: bool = False) -> dict[str, str]:
+        """SHA-256 of the files that `write` wrote, by name; or of all, for arrays whose last rows are written."""
+        if everything and self._folder is not None:
+            self._digests |= {path: None for _, _, path in self._files()}
+        for path in [path for path, known in self._digests.items() if known is None]:
+            self._digests[path] = digest_of(path)
+        return {path.name: str(known) for path, known in self._digests.items()}
+
     def load(self) -> dict[str, dict[int, np.ndarray]]:
         """Everything that is kept, `{name: {step: [T, ...]}}`; files are mapped, not read.
 
@@ -94,6 +105,7 @@ class KeptArrays:
             for _, later, path in self._files():
                 if later > step:
                     self._open.pop(path, None)
+                    self._digests.pop(path, None)
                     path.unlink()
 
     def _place(
@@ -133,6 +145,12 @@ class KeptArrays:
             if step.isdecimal():
                 found.append((unquote(quoted), int(step), path))
         return sorted(found)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype, first: int) -> None:

@@ -82,8 +82,9 @@ class TrialSession:
                 outcomes.append(outcome)
             self._tell_failures(done, outcomes)
             self.kept.flush()
-            self.records.commit(block_size=blocks.size, arrays=self.names)
             done += count
+            sealed = self.kept.digests(everything=True) if done == total else {}
+            self.records.commit(block_size=blocks.size, arrays=self.names, sealed=sealed)
         compiling = 0.0 if blocks is None else blocks.compile_seconds
         results = Results.from_rows(
             self.records.rows,

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from identax.run.arrays import digest_of
 from identax.run.checkpoint import Checkpoints
 from identax.run.records import Intact, Row, naming_damage, read_intact, read_json, read_rows, write_json
 from identax.run.trial_records import BLOCKS, RECORDS, read_done
@@ -19,9 +20,25 @@ def holds_work(folder: Path) -> bool:
     return (rows.exists() and rows.stat().st_size > 0) or any((folder / name).exists() for name in others)
 
 
-def note_saved(folder: Path, step: int, rows: int, digest: str, *, finished: bool) -> None:
-    """Writes `saved.json`, after the checkpoint that it speaks of."""
-    write_json(folder / SAVED, {"step": step, "rows": rows, "digest": digest, "finished": finished})
+def note_saved(folder: Path, step: int, extra: dict[str, Any], arrays: dict[str, str], *, finished: bool) -> None:
+    """Writes `saved.json`, after the checkpoint that it speaks of; `arrays` are digests of newly kept ones."""
+    try:
+        before = {str(name): str(digest) for name, digest in read_json(folder / SAVED)["arrays"].items()}
+    except (OSError, ValueError, LookupError, AttributeError):
+        before = {}  # a run that has just begun, or was begun by an earlier version
+    still = {name: digest for name, digest in before.items() if (folder / ARRAYS / name).exists()}
+    saved = {"step": step, "rows": extra["rows"], "digest": extra["digest"], "finished": finished}
+    write_json(folder / SAVED, saved | {"arrays": still | arrays})
+
+
+def _check_arrays(folder: Path, digests: dict[str, str]) -> None:
+    for name, digest in digests.items():
+        path = folder / ARRAYS / name
+        if not path.exists() or digest_of(path) != digest:
+            raise ValueError(
+                f"report: {path} is missing or not as the run wrote it; put it back, or delete {folder} and run with "
+                "--resume, which computes this arm again"
+            )
 
 
 def newest(folder: Path, checkpoints: Checkpoints) -> tuple[int, dict[str, Any]] | None:
@@ -93,6 +110,7 @@ def finished_rows(folder: Path, num_steps: int, total: int, stopped: tuple[Any, 
     again = "put the file back, or run with --resume"
     if any(row["kind"] == "trial" for row in rows) or (folder / BLOCKS).exists():
         done = read_done(folder)
+        _check_arrays(folder, (done or {}).get("sealed", {}))
         there = [row for row in rows if row["kind"] == "trial"][: None if done is None else done["done"]]
         if len(there) != total:
             raise ValueError(f"report: {folder / RECORDS} has {len(there)} of {total} trials; {again}")
@@ -115,6 +133,8 @@ def _check_end(folder: Path, num_steps: int, stopped: tuple[Any, Any] | None, ag
         with naming_damage(folder / SAVED, "delete it"):
             saved = read_json(folder / SAVED)
             wanted, digest, finished = int(saved["rows"]), str(saved["digest"]), bool(saved["finished"])
+            arrays = dict(saved.get("arrays", {}))
+        _check_arrays(folder, arrays)
         if len(rows) < wanted or (wanted and digests[wanted - 1] != digest):
             raise ValueError(
                 f"report: {folder / RECORDS} has {len(rows)} rows, wanted the {wanted} that were saved; {again}"

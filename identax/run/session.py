@@ -254,7 +254,7 @@ class Session:
         with self.display.during(SAVING):
             self.checkpoints.save(step, tree, extra)
             if self.folder is not None and jax.process_index() == 0:
-                note_saved(self.folder, step, extra["rows"], extra["digest"], finished=finished)
+                note_saved(self.folder, step, extra, self.kept.digests(), finished=finished)
 
     def _waited(self) -> dict[str, float]:
         return {WAITED: self.feed.waited} if self.feed.active else {}

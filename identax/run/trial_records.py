@@ -76,6 +76,7 @@ def read_done(folder: Path) -> dict[str, Any] | None:
         done, size, digest = found["done"], found["bytes"], found["sha256"]
         names = found["arrays"]
         whole = all(type(number) is int and number >= 0 for number in (done, size, found["block_size"]))
+        whole = whole and isinstance(found.setdefault("sealed", {}), dict)
         if not whole or not (names is None or (isinstance(names, list) and all(type(name) is str for name in names))):
             raise ValueError("wanted whole numbers, and names of arrays")
     except (ValueError, KeyError, TypeError, OSError) as error:

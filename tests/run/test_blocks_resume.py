@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from identax.run import Interrupted
 from identax.run.host_trials import HostBlocks
 from identax.run.program import Programs
 from identax.run.records import read_rows
+from identax.run.saved import finished_rows
 from identax.study import HostTrial, Trials
 
 
@@ -214,6 +216,21 @@ def test_a_lost_array_is_refused(stopped):
     (stopped / "arrays/draws@0.npy").unlink()
     with pytest.raises(ValueError, match="lacks the kept array 'draws'"):
         go(host_trial(), workdir=stopped, resume=True)
+
+
+@pytest.mark.parametrize("kind", ["compiled", "host"])
+def test_what_was_changed_in_a_finished_run_is_found(whole, kind, tmp_path):
+    folder = shutil.copytree(whole[kind].workdir, tmp_path / "run")
+    assert finished_rows(folder, 0, TOTAL) == read_rows(folder / "records.jsonl")
+    path = folder / "arrays/draws@0.npy"
+    intact = path.read_bytes()
+    path.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"draws@0.npy is missing or not as the run wrote it"):
+        finished_rows(folder, 0, TOTAL)
+    path.write_bytes(intact)
+    _flip(folder / "records.jsonl")
+    with pytest.raises(ValueError, match=r"records.jsonl"):
+        finished_rows(folder, 0, TOTAL)
 
 
 # --- failures

@@ -1,6 +1,7 @@
 """Kept arrays, best states, early stopping, weighted and nested metrics: whole, resumed, on one device or eight."""
 
 import os
+import shutil
 import signal
 
 import jax
@@ -11,6 +12,7 @@ from regression import same_rows, same_trees
 
 from identax.rng import stream
 from identax.run import Interrupted, make_mesh, run
+from identax.run.saved import finished_rows
 from identax.run.values import flat_metrics, ratio
 from identax.study import Best, State, Study, Trials
 
@@ -184,3 +186,13 @@ def test_what_cannot_be_kept_or_best_is_refused_before_training():
         go(walk(Best("x", "min", patience=0)))
     with pytest.raises(ValueError, match="found no metric 'y'"):
         go(walk(Best("y", "min")))
+
+
+def test_a_kept_array_that_was_changed_is_found(whole, tmp_path):
+    folder = shutil.copytree(whole.workdir, tmp_path / "run")
+    rows = finished_rows(folder, OPTIONS["num_steps"], len(whole.trials))  # ended early, as saved.json knows
+    assert max(row["step"] for row in rows) == 20
+    path = folder / "arrays/count@20.npy"
+    np.save(path, np.load(path) + 1)
+    with pytest.raises(ValueError, match=r"count@20.npy is missing or not as the run wrote it; put it back, or delete"):
+        finished_rows(folder, OPTIONS["num_steps"], len(whole.trials))
