@@ -212,20 +212,25 @@ def _opened(
     """Holds the run directory and writes `trials.npz` and `config.json`, unless they are there already.
 
     What is refused before a row was written leaves no config behind, so that the corrected run may have the folder.
+    Raises `OSError` where the folder is deleted or moved meanwhile.
     """
     if folder is None:
         if resume:
             raise ValueError("run: found resume without a workdir, wanted the folder of the run to continue")
         yield None
         return
-    written = False
+    written, locks = False, []
     with contextlib.ExitStack() as held:
+
+        def still_there():
+            for lock in locks:
+                lock.check()
 
         def claim():
             nonlocal written
             if jax.process_index() == 0:  # alone: the others would find what it just wrote
                 different = functools.partial(differences, folder, trials)
-                held.enter_context(guard.claimed(folder, settings, resume=resume, differs=different))
+                locks.append(held.enter_context(guard.claimed(folder, settings, resume=resume, differs=different)))
                 check_disk(folder)
                 if resume and "cadence" not in settings:  # trials without steps
                     begin_over(folder)
@@ -238,11 +243,13 @@ def _opened(
         agree(claim)
         try:
             yield folder
-        except REFUSALS:
-            if written and not holds_work(folder):
+        except Exception as error:
+            still_there()  # says more than what a library makes of a folder that is gone
+            if written and isinstance(error, REFUSALS) and not holds_work(folder):
                 for name in (guard.CONFIG, TRIALS, RECORDS):
                     (folder / name).unlink(missing_ok=True)
             raise
+        agree(still_there)
 
 
 def _newest(checkpoints: Checkpoints | None, folder: Path | None) -> tuple[int, dict[str, Any]] | None:

@@ -10,8 +10,10 @@ import pytest
 from regression import regression_study
 
 from identax.run import make_mesh, run
+from identax.run.checkpoint import Checkpoints
 from identax.run.folder import LEFT_BEHIND, local_folder, locked, make_folder
 from identax.run.program import Programs
+from identax.run.session import Session
 from identax.study import Trials
 
 TRIALS = Trials.grid(2, learning_rate=0.1)
@@ -51,6 +53,7 @@ def test_a_locked_folder_says_who_writes_there(tmp_path):
 _HOLDER = """
 import os, sys, time
 from pathlib import Path
+from identax.run.checkpoint import Checkpoints
 from identax.run.folder import locked
 with locked(Path(sys.argv[1])):
     child = os.fork()  # it outlives its parent, as a worker may
@@ -100,21 +103,42 @@ def test_a_run_that_was_refused_leaves_the_folder_to_the_corrected_one(tmp_path,
         train(tmp_path, config={"rate": 2.0}, resume=True)
 
 
-@pytest.mark.parametrize("how", ["deleted", "moved", "emptied"])
-def test_a_folder_that_goes_while_it_is_written_ends_the_run(tmp_path, how):
+@pytest.mark.parametrize("how", ["deleted", "moved", "emptied", "deleted while it saved"])
+def test_a_folder_that_goes_while_it_is_written_ends_the_run(tmp_path, how, monkeypatch):
+    folder, save = tmp_path / "run", Checkpoints.save
+
     class Remove:
         def write(self, step, kind, metrics):
             if (step, kind) == (2, "train"):
                 if how == "moved":
-                    (tmp_path / "run").rename(tmp_path / "elsewhere")
+                    folder.rename(tmp_path / "elsewhere")
                 elif how == "deleted":
-                    shutil.rmtree(tmp_path / "run")
-                else:
-                    (tmp_path / "run/records.jsonl").unlink()
+                    shutil.rmtree(folder)
+                elif how == "emptied":
+                    (folder / "records.jsonl").unlink()
 
         def close(self):
             pass
 
-    with pytest.raises(OSError, match=r"records.jsonl was deleted, moved or replaced while the run wrote there"):
-        train(tmp_path / "run", num_steps=8, sinks=[Remove()])
-    assert how == "emptied" or not (tmp_path / "run").exists()
+    def gone(self, *args):
+        save(self, *args)
+        shutil.rmtree(folder)
+
+    if how == "deleted while it saved":
+        monkeypatch.setattr(Checkpoints, "save", gone)
+    with pytest.raises(OSError, match=r"run(/records.jsonl)? was deleted"):
+        train(folder, num_steps=8, sinks=[Remove()])
+    assert how == "emptied" or not folder.exists()
+
+
+def test_a_folder_that_went_after_the_last_save_ends_the_run(tmp_path, monkeypatch):
+    run_session = Session.run
+
+    def gone(self, *args):
+        found = run_session(self, *args)
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        return found
+
+    monkeypatch.setattr(Session, "run", gone)
+    with pytest.raises(OSError, match="run was deleted or moved while a run wrote there"):
+        train(tmp_path / "run")
