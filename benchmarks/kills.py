@@ -46,19 +46,22 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Soak:
     """The uninterrupted run, how long it takes, and what was counted."""
 
-    def __init__(self, words: list[str], folder: Path, limit: float, seed: int) -> None:
-        self.words, self.folder, self.limit = ["run", *words, "--no-progress"], folder, limit
-        self.random, self.counts, self.moments = random.Random(seed), Counter(), Counter()
+    def __init__(self, words: list[str], folder: Path, given: argparse.Namespace) -> None:
+        self.aims, self.limit = given.aims, given.limit
+        self.words, self.folder = ["run", *words, "--no-progress"], folder
+        self.random, self.counts, self.moments = random.Random(given.seed), Counter(), Counter()
         self.faults: list[str] = []
         self.slowest = 0.0  # from a signal to the end
+        self.last: set[Path] = set()  # what is there when nothing is left but the page
         for _ in range(2):  # the first fills the compilation cache
             shutil.rmtree(folder / "whole", ignore_errors=True)
             begin = time.monotonic()
             process = self._start(folder / "whole", real=False)
-            self._wait(lambda: _arms_done(folder / "whole"), process, begin)
+            self._wait(lambda: self._arms_done(folder / "whole"), process, begin)
             drawn = time.monotonic()
             code = self._end(process)
             self.seconds, self.page = time.monotonic() - begin, time.monotonic() - drawn
+            self.last = _ends_of_arms(folder / "whole")
             if code not in (0, 1):  # 1: out of band, which a run this small may be
                 raise SystemExit(f"the run that nobody hit ended with {code}; see {folder / 'whole.log'}")
         self.code = code
@@ -67,14 +70,14 @@ class Soak:
         """One run, hit at least once, resumed until it is done, compared."""
         folder = self.folder / f"{kind}-{number}"
         for attempt in range(100):
-            aim = AIMS[(number + attempt) % len(AIMS)]
+            aim = self.aims[(number + attempt) % len(self.aims)]
             real = kind == "signal" and number % REAL_EVERY == 0
             what = signal.SIGKILL if kind == "kill" else self.random.choice(SIGNALS)
             wanted = attempt < self.random.randint(1, MOST_HITS)
             process = self._start(folder, real=real)
             if wanted:
                 self._take_aim(aim, folder, process)
-                moment = _moment(folder)
+                moment = "drawing" if self._arms_done(folder) else _moment(folder)
                 sent = time.monotonic()
                 process.hit(what)
             code = self._end(process)
@@ -103,11 +106,14 @@ class Soak:
         there, share = {
             "compile": (lambda: any(folder.glob("*/config.json")), 0.5 * self.seconds),
             "checkpoint": (lambda: len(_checkpoints(folder)) > known, 0.05),
-            "page": (lambda: _arms_done(folder), self.page),
+            "page": (lambda: self._arms_done(folder), self.page),
         }[aim]
         self._wait(there, process, begin)
         since = time.monotonic()
         self._wait(lambda: time.monotonic() - since > draw * share, process, begin)
+
+    def _arms_done(self, folder: Path) -> bool:
+        return self.last <= _ends_of_arms(folder) if self.last else _is_drawn(folder)
 
     def _wait(self, until: Callable[[], bool], process: "_Process", begin: float) -> None:
         while not until() and process.code() is None and time.monotonic() - begin < self.limit:
@@ -216,8 +222,13 @@ def _checkpoints(folder: Path) -> list[Path]:
     return list(folder.glob("*/checkpoints/*/"))
 
 
-def _arms_done(folder: Path) -> bool:
-    """Whether nothing is left but the page."""
+def _ends_of_arms(folder: Path) -> set[Path]:
+    """What each arm wrote last: its complete checkpoints, or its blocks."""
+    found = (*folder.glob("*/checkpoints/*/manifest.json"), *folder.glob("*/blocks.json"))
+    return {path.relative_to(folder) for path in found}
+
+
+def _is_drawn(folder: Path) -> bool:
     return (folder / "figures").exists() or (folder / "summary.json").exists()
 
 
@@ -225,8 +236,8 @@ def _moment(folder: Path) -> str:
     """What a run was about, as far as its folder tells."""
     if not (folder / "experiment.json").exists():
         return "before the folder"
-    if (folder / "summary.json").exists() or _arms_done(folder):
-        return "drawing"
+    if _is_drawn(folder):
+        return "writing the page"
     if any(not (path / "manifest.json").exists() for path in _checkpoints(folder)):
         return "saving"
     rows = [path for path in folder.glob("*/records.jsonl") if path.stat().st_size]
@@ -242,6 +253,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=200, help="at least so many SIGKILLs")
     parser.add_argument("--signals", type=int, default=200, help="at least so many SIGTERMs and SIGINTs")
     parser.add_argument("--minutes", type=float, default=24 * 60.0, help="no further run is begun after so many")
+    parser.add_argument("--aims", nargs="+", choices=AIMS, default=AIMS)
     parser.add_argument("--limit", type=float, default=600.0, help="seconds for one process")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--out", type=Path, default=Path("runs/kills"), help="folder of the result files")
@@ -253,7 +265,7 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault(CACHE_VARIABLE, str(Path(temporary) / "cache"))
         folder = given.out / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         folder.mkdir(parents=True)
-        soak = Soak(given.run, folder.resolve(), given.limit, given.seed)
+        soak = Soak(given.run, folder.resolve(), given)
         print(f"uninterrupted: {soak.seconds:.1f} s, of them {soak.page:.1f} s for the page", flush=True)
         wanted, end = {"kill": given.kills, "signal": given.signals}, time.monotonic() + 60 * given.minutes
         number = 0

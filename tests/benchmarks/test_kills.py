@@ -50,7 +50,7 @@ def test_anything_else_is(pair, name, spoil):
 
 def test_the_folder_tells_the_moment(pair, tmp_path):
     folder = pair[0]
-    assert _moment(tmp_path / "nowhere") == "before the folder" and _moment(folder) == "drawing"
+    assert _moment(tmp_path / "nowhere") == "before the folder" and _moment(folder) == "writing the page"
     (folder / "summary.json").unlink()
     assert _moment(folder) == "training"
     (folder / "arm/checkpoints/10").mkdir(parents=True)
