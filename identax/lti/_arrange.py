@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax.checks import check_finite, check_positive
+from identax.checks import check_finite, check_positive, check_real
 from identax.lti.moments import Moments, unequal_moments
 
 _moments = jax.jit(unequal_moments, static_argnums=2)
@@ -77,6 +77,9 @@ def arrange(where: str, observations, environments, variances, means, stride: in
 
     Raises `ValueError`, as `identify_lti` says.
     """
+    for name, value in (("observations", observations), ("variances", variances), ("means", means)):
+        if value is not None:
+            check_real(where, name, value)
     y, labels = np.asarray(observations, float), np.asarray(environments)
     variances = np.asarray(variances, float)
     means = np.zeros_like(variances) if means is None else np.asarray(means, float)

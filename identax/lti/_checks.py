@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from identax.checks import check_finite, check_nonnegative, check_positive, concrete
-from identax.digits import kept
+from identax.digits import float_type, kept, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ def per_sample(where: str, name: str, values, count: int, dim: int, *, positive:
     if shape not in ((dim,), (count, dim)):
         raise ValueError(f"{where}: found {name} of shape {shape}, wanted [{count}, {dim}] or [{dim}]")
     (check_positive if positive else check_finite)(where, name, values)
-    return jnp.broadcast_to(jnp.asarray(values).reshape(-1, dim), (count, dim))
+    given = numbers(where, name, values)
+    return jnp.broadcast_to(jnp.asarray(given, float_type(given)).reshape(-1, dim), (count, dim))
 
 
 def system_matrices(where: str, observations, A, B, C):
     """Observations [T, d_y] and A, B, C as arrays of one floating-point type; `ValueError` unless they fit."""
     y = jnp.asarray(kept(where, "observations", observations))
-    A, B, C = (jnp.asarray(values) for values in (A, B, C))
+    A, B, C = (jnp.asarray(numbers(where, name, values)) for name, values in (("A", A), ("B", B), ("C", C)))
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f"{where}: found observations of shape {y.shape}, wanted one trajectory [T, d_y]")
     num_states = A.shape[0] if A.ndim == 2 else 0
@@ -53,14 +54,14 @@ def system_matrices(where: str, observations, A, B, C):
 
 def shaped(where: str, name: str, values, shape, dtype):
     """Values as a finite array of that shape."""
-    array = jnp.asarray(values, dtype)
+    array = jnp.asarray(numbers(where, name, values), dtype)
     check_finite(where, name, array, shape)
     return array
 
 
 def covariance_matrix(where: str, name: str, values, dim: int, dtype):
     """One variance, [dim] variances or a [dim, dim] covariance as a matrix."""
-    array = jnp.asarray(values, dtype)
+    array = jnp.asarray(numbers(where, name, values), dtype)
     if array.ndim < 2:
         if array.shape not in ((), (dim,)):
             raise ValueError(f"{where}: found {name} of shape {array.shape}, wanted (), ({dim},) or ({dim}, {dim})")

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 from jax.typing import ArrayLike
 
-from identax.checks import check_choice, check_finite, check_positive
+from identax.checks import check_choice, check_finite, check_positive, check_real
 from identax.dgp.lti_system import Environments, check_environments
 from identax.lti._kalman_steps import StateSpace, loglik_of_settled
 
@@ -62,6 +62,7 @@ def fit_kalman(
     start without a likelihood.
     Source: Rajendran et al. 2024 for the model; Kalman 1960 for its likelihood; Nocedal 1980 for L-BFGS.
     """
+    check_real("fit_kalman", "observations", observations)
     y = np.asarray(observations, float)
     F, G, noise = _checked(y, environments, start, initial)
     if max_iterations < 1 or not tolerance > 0:
@@ -201,6 +202,8 @@ def _checked(y, environments, start, initial):
         )
     if len(start) != 3:
         raise ValueError(f"fit_kalman: found a start of {len(start)} parts, wanted (F, G, noise variance)")
+    for name, part in zip(("F", "G", "noise variance"), start, strict=True):
+        check_real("fit_kalman", name, part)
     F, G, noise = (np.asarray(part, float) for part in start)
     dim = y.shape[2]
     if F.shape != (dim, dim) or G.shape != (dim, count) or noise.shape not in ((), (dim,)):

@@ -8,6 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from identax.digits import float_type, numbers
 from identax.rng import permutation
 
 
@@ -71,7 +72,9 @@ def published_epoch(
     """
     if not 1 <= batch_size <= z.shape[0]:
         raise ValueError(f"published_epoch: found batch_size={batch_size}, wanted 1 .. {z.shape[0]} pairs")
-    return _epoch(batch_size, key, unmixing, z, means, variances, learning_rate, max_norm)
+    given = numbers("published_epoch", "unmixing", unmixing)
+    start = jnp.asarray(given, float_type(given))
+    return _epoch(batch_size, key, start, z, means, variances, learning_rate, max_norm)
 
 
 @partial(jax.jit, static_argnums=0, inline=True)
