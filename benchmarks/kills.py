@@ -2,7 +2,7 @@
 
     make soak-kills                                      200 kills and 200 signals of csi/simulation, made small
     make soak-kills ARGS="--kills 20 --signals 0"        fewer
-    make soak-kills ARGS="--run csi/regimes --preset smoke --arm C1"     another experiment, in words of the command line
+    make soak-kills ARGS="--run csi/regimes --preset smoke"    another experiment, in its words
 
 A run is hit at a random moment: any ("any"), after an arm's folder appeared ("compile"), after a checkpoint's did
 ("checkpoint"), or after the last arm ("page"). Then it is resumed, hit up to twice more, and resumed until it is done.
