@@ -42,6 +42,7 @@ class ShellProjectedNormal(Conditional):
     precision: ArrayLike
     threshold: ArrayLike = 0.1
 
+    by_rejection = True
     spaces = (Sphere,)
     default_space = Sphere
 
@@ -110,6 +111,7 @@ class FisherBingham(Conditional):
 
     precision: ArrayLike
 
+    by_rejection = True
     spaces = (Sphere,)
     default_space = Sphere
 

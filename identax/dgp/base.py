@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -72,3 +73,20 @@ def positive_parameter(
         raise ValueError(f"{where}: found no {name}, wanted one, here or as init(key, {name}=...)")
     check_positive(where, name, value, shape)
     return jnp.asarray(value, float)
+
+
+def compiled(function: Callable[..., T], *, static: tuple[int, ...] = ()) -> Callable[..., T]:
+    """`function` of positional arguments, compiled once per shape where none is traced: for what holds a loop.
+
+    Outside `jit` a loop whose body is a new function compiles at every call, and hundreds of such programs fill the
+    memory maps of a process. Where an argument is traced the operations go into the caller's program as they are.
+    `static`: the numbers of arguments that are no arrays, hashable.
+    """
+    program = jax.jit(function, static_argnums=static)
+
+    def call(*arguments):
+        arrays = [argument for number, argument in enumerate(arguments) if number not in static]
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arrays))
+        return (function if traced else program)(*arguments)
+
+    return call

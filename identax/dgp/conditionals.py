@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_positive, concrete
 from identax.dgp import truncated
-from identax.dgp.base import pytree_params
+from identax.dgp.base import compiled, pytree_params
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.digits import numbers
 
@@ -26,6 +26,7 @@ class Conditional(abc.ABC):
 
     spaces: ClassVar[tuple[type, ...]]
     default_space: ClassVar[type]
+    by_rejection: ClassVar[bool] = False  # draws in a loop, which outside jit is to be compiled once per shape
 
     def sample(self, key: Key[Array, ""], mean: Any, space: Space | None = None) -> Float[Array, "N n"]:
         """Draws one point around every row of `mean`.
@@ -34,7 +35,10 @@ class Conditional(abc.ABC):
         and what is no real number.
         """
         mean = self._points("mean", mean)
-        return self._sample(key, mean, self._resolve(mean, space))
+        space = self._resolve(mean, space)
+        if self.by_rejection and _hashable(space):
+            return _drawn(self, key, mean, space)
+        return self._sample(key, mean, space)
 
     def log_prob(self, value: Any, mean: Any, space: Space | None = None) -> Float[Array, " N"]:
         """Returns log p(value | mean), up to a constant where the law's docstring says so.
@@ -81,6 +85,21 @@ class Conditional(abc.ABC):
         if mean.shape[-1] != space.n:
             raise ValueError(f"{type(self).__name__}: found points of shape {mean.shape}, wanted [N, n] for {space}")
         return space
+
+
+def _hashable(space: Any) -> bool:
+    try:
+        hash(space)
+    except TypeError:  # a radius that is an array
+        return False
+    return True
+
+
+def _sampled(law: Any, key: Any, mean: Any, space: Any) -> Array:
+    return law._sample(key, mean, space)
+
+
+_drawn = compiled(_sampled, static=(3,))
 
 
 @pytree_params
@@ -209,6 +228,8 @@ class GeneralizedNormal(_Additive):
 
     p: ArrayLike
     scale: ArrayLike = 1.0
+
+    by_rejection = True  # on a box
 
     def __post_init__(self):
         check_positive("GeneralizedNormal", "p", self.p)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_choice, check_count, is_integer
+from identax.dgp.base import compiled
 from identax.rng import stream
 
 _CHUNK = 1000  # matrices judged at once; bounds memory only
@@ -52,7 +53,7 @@ def random_invertible_mlp(
     forward, backward = _ACTIVATIONS[activation]
 
     def init(key: Key[Array, ""]) -> tuple[Float[Array, "n n"], ...]:
-        return tuple(_best_conditioned(stream(key, "mixing"), n, num_layers, pool_size))
+        return tuple(_best_of(stream(key, "mixing"), n, num_layers, pool_size))
 
     def apply(weights: Sequence[Float[Array, "n n"]], z: Float[Array, "N n"]) -> Float[Array, "N n"]:
         *hidden, last = weights
@@ -116,6 +117,9 @@ def _best_conditioned(key, n, count, pool_size):
     conditions = jax.lax.map(chunk, starts).ravel()[:pool_size]
     _, best = jax.lax.top_k(-conditions, count)
     return jax.vmap(draw)(best)
+
+
+_best_of = compiled(_best_conditioned, static=(1, 2, 3))  # a loop that notebooks would compile at every call
 
 
 def condition_numbers(matrices: Float[Array, "B n n"]) -> Float[Array, " B"]:

@@ -26,6 +26,7 @@ class VonMisesFisher(Conditional):
 
     kappa: ArrayLike
 
+    by_rejection = True
     spaces = (Sphere,)
     default_space = Sphere
 
