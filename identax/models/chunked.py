@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from identax.checks import check_count
+from identax.checks import is_integer
 
 
 def by_chunk(fn: Callable[..., Any], images: Any, chunk: int, *each: Any) -> Any:
@@ -17,9 +17,8 @@ def by_chunk(fn: Callable[..., Any], images: Any, chunk: int, *each: Any) -> Any
     gradients keep all activations, `micro_batched` does not.
     Raises `ValueError` unless `chunk` divides N.
     """
-    check_count("by_chunk", "chunk", chunk)
     num = np.shape(images)[0]
-    if chunk < 1 or num % chunk:
+    if not is_integer(chunk) or chunk < 1 or num % chunk:
         raise ValueError(f"by_chunk: found N={num} examples, wanted a multiple of chunk={chunk}")
     parts = images.reshape(-1, chunk, *images.shape[1:])
     found = jax.lax.map(lambda part: fn(*part), (*each, parts))
