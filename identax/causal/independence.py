@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import concrete
-from identax.digits import centred, float_type, numbers
+from identax.inputs import centred, float_type, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
 if TYPE_CHECKING:

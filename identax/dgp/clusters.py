@@ -15,7 +15,7 @@ from identax.dgp.conditionals import Conditional, Uniform
 from identax.dgp.mixings import Mixing
 from identax.dgp.spaces import Sphere
 from identax.dgp.truncated import laplace_log_mass, truncated_laplace
-from identax.digits import numbers
+from identax.inputs import numbers
 from identax.rng import stream
 
 

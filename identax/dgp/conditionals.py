@@ -14,7 +14,7 @@ from identax.checks import check_positive, concrete
 from identax.dgp import truncated
 from identax.dgp.base import compiled, pytree_params
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
-from identax.digits import numbers
+from identax.inputs import numbers
 
 
 class Conditional(abc.ABC):

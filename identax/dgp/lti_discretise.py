@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_finite, check_positive, concrete
-from identax.digits import float_type, numbers
+from identax.inputs import float_type, numbers
 
 _DOUBLINGS = 130  # 2^128 is beyond float32
 _TERMS = {np.dtype(np.float64): 16}

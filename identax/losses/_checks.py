@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from identax.checks import check_between, check_finite, check_shape, concrete
-from identax.digits import numbers
+from identax.inputs import numbers
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from identax.checks import check_finite, check_nonnegative, check_positive, concrete
-from identax.digits import float_type, kept, numbers
+from identax.inputs import float_type, kept, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_finite, check_shape
-from identax.digits import centred
+from identax.inputs import centred
 from identax.lti._checks import Data
 
 

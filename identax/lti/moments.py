@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_shape
-from identax.digits import float_type, numbers
+from identax.inputs import float_type, numbers
 from identax.lti._checks import Data
 
 

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
 from identax.checks import check_count, check_finite, concrete
-from identax.digits import float_type, numbers
+from identax.inputs import float_type, numbers
 
 
 def markov_parameters(

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.digits import float_type, numbers
+from identax.inputs import float_type, numbers
 from identax.rng import permutation
 
 

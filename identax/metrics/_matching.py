@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from identax.digits import numbers, ranks
+from identax.inputs import numbers, ranks
 from identax.metrics._samples import Samples
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from identax.checks import concrete
-from identax.digits import centred, float_type, kept, numbers, ranks
+from identax.inputs import centred, float_type, kept, numbers, ranks
 
 # Not narrower: arrays of NumPy and JAX, lists and pandas' tables are read, all else is refused by its name.
 Samples = Any

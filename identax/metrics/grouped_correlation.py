@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count
-from identax.digits import numbers
+from identax.inputs import numbers
 from identax.metrics._samples import Samples, apart, named, warn_of_unmatched
 from identax.metrics.correlation import best_match
 

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.digits import numbers
+from identax.inputs import numbers
 from identax.metrics._samples import Samples, apart, matrices, named, unmoved, warn_of_few
 from identax.metrics.regression import all_finite, check_sides, fitted_r2, least_squares
 

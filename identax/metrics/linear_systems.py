@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from identax.checks import check_count, concrete
-from identax.digits import within_range
+from identax.inputs import within_range
 from identax.metrics._matching import best_assignment
 
 Systems = Any

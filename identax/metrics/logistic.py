@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from identax.checks import check_positive, concrete
-from identax.digits import kept, numbers
+from identax.inputs import kept, numbers
 from identax.metrics._samples import Samples
 
 _HIGHEST = jax.lax.Precision.HIGHEST

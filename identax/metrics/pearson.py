@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.digits import numbers
+from identax.inputs import numbers
 from identax.metrics._matching import correlations
 from identax.metrics._samples import Samples, apart, matrices, unmoved, warn_of_few
 from identax.metrics.regression import least_squares

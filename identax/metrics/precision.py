@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array
 
 from identax.checks import concrete
-from identax.digits import numbers
 from identax.indices import index_list
+from identax.inputs import numbers
 from identax.metrics._matching import correlations, match_by_rank
 from identax.metrics._samples import Samples, unmoved
 

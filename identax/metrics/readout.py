@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from identax.checks import check_between
-from identax.digits import centred, numbers
+from identax.inputs import centred, numbers
 from identax.metrics._samples import Samples, warn_of_few
 from identax.metrics.scaling import column_statistics
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.digits import centred, numbers
+from identax.inputs import centred, numbers
 from identax.metrics._samples import Samples
 
 

@@ -9,7 +9,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, check_shape
-from identax.digits import centred, float_type, numbers
+from identax.inputs import centred, float_type, numbers
 from identax.metrics._samples import Samples
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, concrete
-from identax.digits import numbers
+from identax.inputs import numbers
 from identax.metrics._samples import Samples, matrices, warn_of_few
 from identax.metrics.regression import all_finite
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, check_nonnegative
-from identax.digits import centred, float_type, numbers, within_range
+from identax.inputs import centred, float_type, numbers, within_range
 from identax.metrics._samples import Samples
 from identax.metrics.disentanglement._inputs import (
     entropy_of_shares,

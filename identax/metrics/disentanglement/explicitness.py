@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from identax.checks import concrete
-from identax.digits import centred
+from identax.inputs import centred
 from identax.metrics._matching import average_ranks
 from identax.metrics._samples import Samples
 from identax.metrics.disentanglement._inputs import factor_levels, held_out, is_discrete, only_finite, read_pair

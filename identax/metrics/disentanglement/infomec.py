@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from identax.checks import check_choice, concrete
-from identax.digits import centred, float_type, numbers
+from identax.inputs import centred, float_type, numbers
 from identax.metrics._samples import Samples, apart
 from identax.metrics.disentanglement._inputs import factor_levels, host_arrays, is_discrete, ratio, read_pair
 from identax.metrics.disentanglement.information import NUM_BINS, discretise, entropies, information_of_levels

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from identax.checks import concrete
-from identax.digits import centred, float_type, numbers
+from identax.inputs import centred, float_type, numbers
 from identax.metrics._samples import Samples
 from identax.metrics.disentanglement._inputs import (
     entropy_of_shares,

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.digits import centred
+from identax.inputs import centred
 from identax.metrics._matching import correlations
 from identax.metrics._samples import Samples, apart
 from identax.metrics.disentanglement._inputs import gaps_of_best, held_out, host_arrays, is_discrete, read_pair

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identax.digits import centred, float_type, kept, numbers, ranks
+from identax.inputs import centred, float_type, kept, numbers, ranks
 
 SMALL = np.array([[0.0, 1.0], [1.0, -2.0], [2.5, 4.0], [0.5, 1.0]])
 
