@@ -116,7 +116,8 @@ def _in_a_line(error: Exception) -> str:
     if _code_of(error) == EXIT_BAD_INPUT:
         return text
     short = text if len(text) <= 300 else f"{text[:300]}..."
-    return f"{type(error).__name__}: {short} (--debug shows where; what was saved is intact)"
+    saved = "" if isinstance(error, OSError) else "; what was saved is intact"  # a folder may be gone, or its disk
+    return f"{type(error).__name__}: {short} (--debug shows where{saved})"
 
 
 def _list(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from identax.assumptions.lti import excitation_report
 from identax.checks import check_choice
+from identax.columns import whole_number
 from identax.dgp.lti_system import Environments, LinearSystem
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
 from identax.lti._arrange import Arranged, arrange
@@ -89,7 +90,9 @@ def identify_lti(
     Source: model of Rajendran et al. 2024; the estimators' own sources stand at their functions.
     """
     check_choice("identify_lti", "method", method, METHODS)
-    if restarts < 0 or (restarts and method != "conditional"):
+    restarts = whole_number("identify_lti: restarts", restarts, 0, 2**31)
+    seed = whole_number("identify_lti: seed", seed, 0, 2**63)
+    if restarts and method != "conditional":
         raise ValueError(f"identify_lti: found {restarts=} with {method=}, wanted 0 or more, of 'conditional' alone")
     given = arrange("identify_lti", observations, environments, variances, means, stride)
     with jax.enable_x64(True):
