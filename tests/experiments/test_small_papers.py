@@ -1,7 +1,9 @@
 """Four small papers stand for those to come: everything they need is in the core, and nothing of the core changes."""
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +73,7 @@ def test_two_phases_with_a_sweep_over_the_second(run_paper, advances, tmp_path):
     assert not (tmp_path / "swept/scratch").exists()
 
 
-def test_a_phase_is_resumed_and_another_one_before_it_refused(run_paper, advances, tmp_path, capsys):
+def test_a_phase_is_resumed_and_another_one_before_it_refused(run_paper, advances, monkeypatch, tmp_path, capsys):
     assert run_paper("finetune", "whole", "--arm", "finetune") == 0
     for stop_at in (3, 21):  # in the first phase, and in the second
         advances.clear()
@@ -82,9 +84,13 @@ def test_a_phase_is_resumed_and_another_one_before_it_refused(run_paper, advance
         assert run_paper("finetune", f"cut {stop_at}", "--arm", "finetune", "--resume") == 0
         assert rows_of(tmp_path / f"cut {stop_at}") == rows_of(tmp_path / "whole")
     capsys.readouterr()
-    # Another pre-training under the same later arm: nothing is continued from it.
-    records = tmp_path / "whole/pretrain/records.jsonl"
-    records.write_text(records.read_text().replace('"error": [0.', '"error": [0.1'))
+    # Another pre-training, by changed code, under the same later arm: nothing is continued from it.
+    shutil.rmtree(tmp_path / "whole/pretrain")
+    module = registry.load(f"{PAPER}/finetune")
+    build = module.build
+    monkeypatch.setattr(
+        module, "build", lambda c: build(dataclasses.replace(c, batch_size=16) if c.phase == "pretrain" else c)
+    )
     assert run_paper("finetune", "whole", "--arm", "finetune", "--resume") == 2
     shown = capsys.readouterr().err
     assert "arm 'finetune', which starts after 'pretrain'" in shown and "after.sha256" in shown
