@@ -157,6 +157,7 @@ def test_the_readme_s_example_of_own_data_recovers_the_latents():
     assert (results.final("MCC") > 0.99).all() and (results.final("R2") > 0.99).all()
 
 
+@pytest.mark.slow
 def test_the_examples_of_own_data_run():
     results = _run_example("docs/own_data.md", 0)["results"]
     assert (results.final("R2") > results.evaluation["R2"][:, 0]).all()

@@ -22,6 +22,7 @@ def test_it_measures_every_source_alone_and_feeding_steps():
     assert callable(catalogue.function(catalogue.FULL["input-pipeline"]))
 
 
+@pytest.mark.slow
 def test_a_slow_source_shows_as_waiting():
     digits = image_source("digits")
 

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 _STARTS = """
 import subprocess, sys, time
 from benchmarks.soak import Limits, start
@@ -24,6 +26,7 @@ for program in (lambda: None, hang, spin, lambda: 1 / 0):
 """
 
 
+@pytest.mark.slow
 def test_starts_end_as_done_hung_late_or_failed():
     done = subprocess.run([sys.executable, "-c", _STARTS], capture_output=True, text=True, timeout=60)
     first, pid, *others = done.stdout.split()

@@ -19,7 +19,7 @@ def gallery():
     return module
 
 
-@pytest.mark.parametrize("name", ["sprites.png", "scenes.png"])
+@pytest.mark.parametrize("name", ["sprites.png", pytest.param("scenes.png", marks=pytest.mark.slow)])
 def test_a_gallery_is_drawn_as_it_is_kept(gallery, name):
     file = FOLDER / name
     assert file.stat().st_size < 100_000

@@ -83,6 +83,7 @@ def test_distances_have_unit_slope_at_the_outline(x64, shape):
     assert 0.9 < np.quantile(slope, 0.01) and np.quantile(slope, 0.99) < 1.1
 
 
+@pytest.mark.slow
 def test_the_jacobian_is_that_of_finite_differences(x64):
     for shape in (1.0, 2.0, 3.0):
         at = np.array([1, shape, 0.77, 0.4321, 0.512, 0.387])

@@ -23,6 +23,7 @@ def _products(z, other):
     return np.asarray(z) * np.asarray(other)
 
 
+@pytest.mark.slow
 def test_negatives_scatter_around_their_own_anchor(assert_mean):
     dgp = pairs_with_negatives(3, mixing=identity(), num_negatives=5, precision=LAMBDA, negative_precision=HARD)
     truth = dgp.init(jax.random.key(0))

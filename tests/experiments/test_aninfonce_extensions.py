@@ -62,6 +62,7 @@ def test_references_are_quantities_of_the_quick_preset(name):
     assert {reference.quantity for reference in module.REFERENCES} <= set(measured)
 
 
+@pytest.mark.slow
 def test_dims_without_a_precision_are_not_in_the_loss():
     config = dataclasses.replace(dimensions.arms(dimensions.PRESETS["smoke"])[2].config, pool_size=8, num_evaluate=16)
     assert config.weighed_dims == config.dim == 3 and config.embedding_dim == 4

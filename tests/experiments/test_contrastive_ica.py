@@ -12,9 +12,10 @@ from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module, arm",
-    [(table1, "sphere, vMF 10"), pytest.param(table2, "Laplace, box L1", marks=pytest.mark.slow)],
+    [(table1, "sphere, vMF 10"), (table2, "Laplace, box L1")],
 )
 def test_smoke(module, arm, tmp_path):
     options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=(arm,))

@@ -78,6 +78,7 @@ def test_the_loss_of_a_step_is_that_of_its_pairs():
     assert step(state, same)[1]["loss"] < wanted - 1e-4  # nothing is nearer to an anchor than itself
 
 
+@pytest.mark.slow
 def test_slow_vae_learns_to_reconstruct():
     config = dataclasses.replace(SMOKE[kitti], objective="slow_vae", channels=(4, 4, 4, 4), batch_size=8)
     study = kitti.build(config)

@@ -52,6 +52,7 @@ def _shapes(arm):
     return jax.eval_shape(study.evaluate, jax.eval_shape(study.init, key, hparams), key)
 
 
+@pytest.mark.slow
 def test_rows_of_one_shape_are_one_program_and_pair_their_worlds(tmp_path):
     outcome, said = _run(tables, "csi/tables", tmp_path, "supervised, default", "supervised, kappa 50")
     assert "kappa=50" in said and "kappa=10" in said

@@ -66,6 +66,7 @@ def test_all_seeds_see_the_one_generator(outcome):
     assert len(outcome.results["generator"].trials) == 1
 
 
+@pytest.mark.slow
 def test_pixels_are_read_out_as_least_squares_would():
     config = dataclasses.replace(SMOKE, objective="pixels", num_evaluate=2048)
     hparams = {"high": 25.0, "low": 5.0}
@@ -89,6 +90,7 @@ def test_pixels_are_read_out_as_least_squares_would():
     assert found["R2"] >= found["R2 of principal components"] - 0.01
 
 
+@pytest.mark.slow
 def test_premises_tell_the_losses_apart():
     reports = decoder.premises(decoder.PRESETS["quick"])
     assert reports["aninfonce"].covered and not reports["infonce"].covered

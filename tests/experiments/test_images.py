@@ -81,6 +81,7 @@ def test_ridge_on_held_out_samples_agrees_with_scikit_learn(x64, getkey):
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_readouts_find_what_features_hold_and_nothing_else(getkey):
     """One layer holds the brightness that was drawn, the other only the class."""
 

@@ -22,8 +22,8 @@ _SLOW = ("published_training", *SAME_TRIAL)
 @pytest.mark.parametrize(
     "name, only",
     [
-        ("table1", ("d 2, random",)),
-        ("dc_motor", ()),
+        pytest.param("table1", ("d 2, random",), marks=pytest.mark.slow),
+        pytest.param("dc_motor", (), marks=pytest.mark.slow),  # tests/experiments/test_recorded_reports.py runs it too
         pytest.param("table1", ("d 2, maximal, published seeds",), marks=pytest.mark.slow),
         *(pytest.param(name, (), marks=pytest.mark.slow) for name in _SLOW),
     ],

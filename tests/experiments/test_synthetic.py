@@ -25,6 +25,7 @@ def smoke(tmp_path_factory):
     return outcome, folder, "\n".join(said)
 
 
+@pytest.mark.slow
 def test_one_arm_runs_and_drops_the_spare_dim(tmp_path):
     options = Options(workdir=tmp_path, mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=("bimodal",))
     outcome = run_experiment(synthetic, "aninfonce/synthetic", "smoke", options=options)

@@ -61,7 +61,8 @@ def _error(found, wanted):
     return np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
 
 
-@pytest.mark.parametrize("noise", [pytest.param(0.2, marks=pytest.mark.slow), np.array([0.05, 0.3])])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.2, np.array([0.05, 0.3])])
 def test_the_optimum_has_the_likelihood_ratio_of_a_maximum(x64, noise):
     y, environments = _square(1000)
     start = (0.8 * ROTATED[0], 1.3 * ROTATED[1], noise)

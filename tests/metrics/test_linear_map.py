@@ -95,6 +95,7 @@ def test_singular_value_error_of_a_scaled_rotation_and_of_a_linear_map(x64):
     np.testing.assert_allclose(_error(tiny, jnp.asarray(z, jnp.float32), target=None), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_head_r2_by_the_published_split_and_by_clusters_that_were_not_seen(x64):
     rng, vectors = np.random.default_rng(0), _vectors(20)
     clusters = np.arange(90) % 20  # 20 does not divide 90
