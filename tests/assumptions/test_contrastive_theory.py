@@ -48,6 +48,7 @@ def _shell_pairs(precision, threshold=0.1):
     return sample
 
 
+@pytest.mark.slow
 def test_oracle_precision_lies_in_the_measured_band():
     # Without an encoder the optimum is biased by the sampler only: up by 1.5-2.5 % at 25, by 3-5 % at 5.
     true = np.repeat([25.0, 5.0], 5)

@@ -16,6 +16,8 @@ from benchmarks.timing import Measurement, alternate, excess
 from identax.losses import aninfonce
 from identax.rng import step_key, stream
 
+pytestmark = pytest.mark.slow
+
 
 def _check(found, rows):
     assert set(rows) <= set(found["timings"])

@@ -12,6 +12,8 @@ from benchmarks import discrimination
 from benchmarks.discrimination import CONFIGS, cases
 from identax.rng import step_key, stream
 
+pytestmark = pytest.mark.slow
+
 TINY = dataclasses.replace(CONFIGS["smoke"], pool_size=10, hidden=(4,))
 
 

@@ -8,6 +8,8 @@ import pytest
 from benchmarks import images
 from identax.models import small_convnet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("what", "options", "rows"),

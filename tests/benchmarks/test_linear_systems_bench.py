@@ -12,6 +12,8 @@ from experiments.lti.worlds import flat_pairs
 from identax.lti.sgd import orthonormal_rows, published_epoch
 from identax.rng import permutation
 
+pytestmark = pytest.mark.slow
+
 
 def _check(found):
     for timing in found["timings"].values():

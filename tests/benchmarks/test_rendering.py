@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from benchmarks import catalogue, rendering
+
+pytestmark = pytest.mark.slow
 
 
 def test_it_measures_every_world():

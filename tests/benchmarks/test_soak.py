@@ -35,6 +35,7 @@ def test_starts_end_as_done_hung_late_or_failed():
     assert not _runs(int(pid))
 
 
+@pytest.mark.slow
 def test_counts_and_settings_are_written(tmp_path):
     words = "--starts 2 --flag without --programs one_each --devices 2".split()
     command = [sys.executable, "-m", "benchmarks.soak", *words, "--out", str(tmp_path)]

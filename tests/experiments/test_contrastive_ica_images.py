@@ -24,7 +24,7 @@ def started(study, module, seed=0):
 
 @pytest.mark.parametrize(
     ("module", "only"),
-    [(kitti, ("SlowVAE, 1 frame",)), (three_d_ident, ("Normal, sphere",))],
+    [(kitti, ("SlowVAE, 1 frame",)), pytest.param(three_d_ident, ("Normal, sphere",), marks=pytest.mark.slow)],
 )
 def test_smoke(module, only, tmp_path):
     options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False, only=only)

@@ -32,6 +32,7 @@ def smoke(tmp_path_factory):
     return run_experiment(simulation, "csi/simulation", "smoke", options=options, say=said.append), "\n".join(said)
 
 
+@pytest.mark.slow
 def test_both_arms_run_and_are_reported(smoke):
     outcome, said = smoke
     assert list(outcome.results) == ["supervised", "diet"]
@@ -47,6 +48,7 @@ def test_both_arms_run_and_are_reported(smoke):
         assert (difference > 0).all()
 
 
+@pytest.mark.slow
 def test_the_predicted_bayes_loss_of_instances_is_that_of_classes_and_the_log_of_n_over_c(smoke):
     _, said = smoke
     by_class, by_instance = (float(line.split()[2]) for line in said.splitlines() if line.strip().startswith("Bayes"))

@@ -41,6 +41,7 @@ def test_smoke(name, only):
             assert np.all((values >= 0) & (values <= 1 + 1e-9) | np.isnan(values)), quantity
 
 
+@pytest.mark.slow
 def test_references_name_quantities_that_are_measured():
     for name in NAMES:
         module = registry.load(f"lti/{name}")

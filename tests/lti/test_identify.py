@@ -26,7 +26,10 @@ def _observed(seed=0, n=3000, d=2, num_controls=2, variances=None, zero=False, n
     return y, np.repeat(np.arange(len(variances)), n), variances, means, F, G
 
 
-@pytest.mark.parametrize(("method", "tolerance"), [("conditional", 0.05), ("closed_form", 0.1), ("instrumental", 0.2)])
+@pytest.mark.parametrize(
+    ("method", "tolerance"),
+    [pytest.param("conditional", 0.05, marks=pytest.mark.slow), ("closed_form", 0.1), ("instrumental", 0.2)],
+)
 @pytest.mark.parametrize("stride", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_system_comes_back(method, tolerance, stride):
     y, labels, variances, means, F, G = _observed()
@@ -48,6 +51,7 @@ def test_standard_errors_are_the_spread_of_the_errors():
     assert 0.6 < np.std(scores) < 1.4  # 48 numbers, correlated within a system
 
 
+@pytest.mark.slow
 def test_fewer_controls_than_observations():
     y, labels, variances, means, F, G = _observed(num_controls=1)
     found = identify_lti(y, labels, variances, means)
