@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from identax.checks import is_integer
+
 
 def whole_number(what: str, value: Any, low: int, high: int) -> int:
     """`value` as an int; raises `ValueError` unless it is an integer with low <= value < high (booleans are none)."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value < high:
+    if not is_integer(value) or not low <= value < high:
         raise ValueError(f"{what}: found {value!r}, wanted an integer from {low} to {high - 1}")
     return operator.index(value)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from identax.checks import check_between, check_finite, check_shape, concrete
+from identax.checks import check_between, check_finite, check_shape, concrete, is_integer
 from identax.inputs import numbers
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
@@ -80,8 +80,7 @@ def check_block_size(where: str, block_size: BlockSize, num: int) -> None:
     """Raises `ValueError` unless `block_size` is None or a whole number in 1 .. `num`."""
     if block_size is None:
         return
-    whole = isinstance(block_size, int | np.integer) and not isinstance(block_size, bool)
-    if not whole or not 1 <= block_size <= num:
+    if not is_integer(block_size) or not 1 <= block_size <= num:
         raise ValueError(
             f"{where}: found block_size={block_size!r}, wanted None or a whole number from 1 to the {num} rows at hand"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from identax.assumptions.lti import excitation_report
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.columns import whole_number
 from identax.dgp.lti_system import Environments, LinearSystem
 from identax.lti import closed_form, instruments, kalman_fit, mle, published
@@ -90,7 +90,7 @@ def identify_lti(
     Source: model of Rajendran et al. 2024; the estimators' own sources stand at their functions.
     """
     check_choice("identify_lti", "method", method, METHODS)
-    restarts = whole_number("identify_lti: restarts", restarts, 0, 2**31)
+    check_count("identify_lti", "restarts", restarts, 0)
     seed = whole_number("identify_lti: seed", seed, 0, 2**63)
     if restarts and method != "conditional":
         raise ValueError(f"identify_lti: found {restarts=} with {method=}, wanted 0 or more, of 'conditional' alone")

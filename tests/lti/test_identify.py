@@ -130,7 +130,7 @@ def test_bad_input_is_refused():
         identify_lti(y, labels, variances, means, method="magic")
     with pytest.raises(ValueError, match="found restarts=2 with method='closed_form'"):
         identify_lti(y, labels, variances, means, method="closed_form", restarts=2)
-    with pytest.raises(ValueError, match="restarts: found -1"):
+    with pytest.raises(ValueError, match="found restarts=-1"):
         identify_lti(y, labels, variances, means, restarts=-1)
     with pytest.raises(ValueError, match="integers"):
         identify_lti(y, labels.astype(float), variances, means)
