@@ -4,7 +4,27 @@ from identax.losses.alignment import alignment, alignment_uniformity, uniformity
 from identax.losses.contrast import SCHEMES
 from identax.losses.contrastive import aninfonce, infonce, lp_infonce
 from identax.losses.discrimination import project_rows, sharded_softmax_cross_entropy, softmax_cross_entropy
-from identax.losses.elbo import bernoulli_nll, gaussian_kl, negative_elbo
+from identax.losses.elbo import (
+    Elbo,
+    analytic_kl,
+    bernoulli_nll,
+    elbo,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    importance_weighted_bound,
+    mle_precision,
+    negative_elbo,
+    sampled_kl,
+)
+from identax.losses.priors import (
+    Prior,
+    beta_prior,
+    gaussian_prior,
+    laplace_prior,
+    learned_beta_prior,
+    logistic_prior,
+    uniform_prior,
+)
 from identax.losses.sharded import sharded
 from identax.losses.slow_vae import (
     cross_entropy_to_laplace,
@@ -16,24 +36,38 @@ from identax.losses.supervised import ensemble, jacobian_determinant, r2_loss
 
 __all__ = [
     "SCHEMES",
+    "Elbo",
+    "Prior",
     "alignment",
     "alignment_uniformity",
+    "analytic_kl",
     "aninfonce",
     "bernoulli_nll",
+    "beta_prior",
     "cross_entropy_to_laplace",
     "cross_entropy_to_normal",
+    "elbo",
     "ensemble",
     "gaussian_kl",
+    "gaussian_log_likelihood",
+    "gaussian_prior",
+    "importance_weighted_bound",
     "infonce",
     "jacobian_determinant",
+    "laplace_prior",
+    "learned_beta_prior",
+    "logistic_prior",
     "lp_infonce",
+    "mle_precision",
     "negative_elbo",
     "normal_entropy",
     "project_rows",
     "r2_loss",
+    "sampled_kl",
     "sharded",
     "sharded_softmax_cross_entropy",
     "slow_vae",
     "softmax_cross_entropy",
+    "uniform_prior",
     "uniformity",
 ]

@@ -50,9 +50,7 @@ def test_formulas(image):
     pixels = np.asarray(image)
     luma = pixels @ LUMA
     np.testing.assert_allclose(adjust_brightness(image, 1.7), np.clip(1.7 * pixels, 0, 1), atol=1e-12)
-    np.testing.assert_allclose(
-        adjust_contrast(image, 0.4), np.clip(0.4 * pixels + 0.6 * luma.mean(), 0, 1), atol=1e-12
-    )
+    np.testing.assert_allclose(adjust_contrast(image, 0.4), np.clip(0.4 * pixels + 0.6 * luma.mean(), 0, 1), atol=1e-12)
     wanted = np.clip(1.5 * pixels - 0.5 * luma[..., None], 0, 1)
     np.testing.assert_allclose(adjust_saturation(image, 1.5), wanted, atol=1e-12)
     np.testing.assert_allclose(grayscale(image), np.repeat(luma[..., None], 3, axis=-1), atol=1e-12)

@@ -29,25 +29,36 @@ def _slow(reconstruction, *others, **options):
 FRAMES = {"reconstruction": (N,), "means": (N, DIM), "means ": (N, DIM), "log_variances": (N, DIM), " ": (N, DIM)}
 ELBO = {"logits": (N, 5), "targets": (N, 5)}
 
+NORMAL = losses.gaussian_prior(2)
+POSTERIOR = {"u": (N, DIM), "mean": (N, DIM), "log_variance": (N, DIM)}
+FIT = {"x": (N, 5), "reconstruction": (N, 5)}
+DRAWS = {"log_likelihood": (DIM, N), "kl": (DIM, N)}
+
 CALLS = {
     "alignment": (losses.alignment, ROWS),
     "alignment_uniformity": (lambda z, z_pos: losses.alignment_uniformity(z, z_pos, alpha=1, p=3), ROWS),
+    "analytic_kl": (lambda m, v: losses.analytic_kl(m, v, prior=NORMAL), GAUSSIAN),
     "aninfonce": (losses.aninfonce, ROWS | {"precision": (DIM,)}),
     "bernoulli_nll": (losses.bernoulli_nll, ELBO),
     "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
     "cross_entropy_to_normal": (losses.cross_entropy_to_normal, GAUSSIAN),
+    "elbo": (lambda *arrays: losses.elbo(*arrays, prior=NORMAL, precision=2, beta=3).value, FIT | POSTERIOR),
     "ensemble": (lambda first, second: losses.ensemble([first, second], [1, 2]), {"losses": (N,), "other": (N,)}),
     "gaussian_kl": (losses.gaussian_kl, GAUSSIAN),
+    "gaussian_log_likelihood": (lambda *arrays: losses.gaussian_log_likelihood(*arrays, precision=2), FIT),
+    "importance_weighted_bound": (losses.importance_weighted_bound, DRAWS),
     "infonce": (lambda z, z_pos: infonce(z, z_pos, temperature=2, reweighting=1), ROWS),
     "infonce, negatives": (lambda z, z_pos, n: infonce(z, z_pos, negatives=n), ROWS | {"negatives": (N, 2, DIM)}),
     "infonce, blocks": (lambda z, z_pos: infonce(z, z_pos, block_size=2), ROWS),
     "jacobian_determinant": (lambda z: losses.jacobian_determinant(_squares, z), {"z": (N, DIM)}),
     "lp_infonce": (lambda z, z_pos: lp_infonce(z, z_pos, p=1), ROWS),
     "lp_infonce, p array": (lambda z, z_pos: lp_infonce(z, z_pos, p=jnp.asarray(1.5), scheme="one_view"), ROWS),
+    "mle_precision": (losses.mle_precision, FIT),
     "negative_elbo": (lambda *arrays: losses.negative_elbo(*arrays, beta=2), ELBO | GAUSSIAN),
     "normal_entropy": (losses.normal_entropy, {"log_variance": (N, DIM)}),
     "project_rows": (losses.project_rows, {"head": (N, DIM)}),
     "r2_loss": (losses.r2_loss, {"prediction": (N, DIM), "target": (N, DIM)}),
+    "sampled_kl": (lambda *arrays: losses.sampled_kl(*arrays, prior=losses.beta_prior(2, 3)), POSTERIOR),
     "sharded": (lambda z, z_pos: sharded(lp_infonce, _mesh())(z, z_pos, p=1), ROWS),
     "sharded_softmax_cross_entropy": (
         lambda z, w: losses.sharded_softmax_cross_entropy(z, w, LABELS, mesh=_mesh(), beta=2, block_size=1),
@@ -58,7 +69,8 @@ CALLS = {
     "softmax_cross_entropy, blocks": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, block_size=3), HEAD),
     "uniformity": (lambda z: losses.uniformity(z, p=1), {"z": (N, DIM)}),
 }
-NOT_FUNCTIONS = {"SCHEMES"}
+PRIORS = {name for name in losses.__all__ if name.endswith("_prior")}  # tests/losses/test_priors.py
+NOT_FUNCTIONS = {"SCHEMES", "Elbo", "Prior"} | PRIORS
 
 
 def arrays_of(name, seed, high=4):

@@ -121,9 +121,7 @@ def build(config):
         rate = state.hparams["learning_rate"]
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         place, moves, earned, memory = jax.lax.stop_gradient(carry)
-        state = AgentState(
-            state.step + 1, state.key, params, opt_state, state.hparams, place, moves, earned, memory
-        )
+        state = AgentState(state.step + 1, state.key, params, opt_state, state.hparams, place, moves, earned, memory)
         return state, {"loss": value, "episode": {"return": (ended[0].sum(), ended[1].sum())}}
 
     def evaluate(state, key):

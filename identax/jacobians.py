@@ -1,0 +1,45 @@
+"""Jacobians of maps with few inputs, by forward mode: as many directional derivatives as inputs, whatever comes out."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from identax.checks import check_count
+from identax.inputs import numbers
+
+_BYTES = 2**26  # of the Jacobians of one chunk
+
+
+def jacobian(function: Callable[[Array], Array], z: Any, *, chunk_size: Any = None) -> Float[Array, "N *shape d"]:
+    """df/dz of every example: [N, ..., d] of `function: z [N, d] -> [N, ...]`, which maps each row apart.
+
+    d Jacobian-vector products of the whole batch at once; a reverse pass for each output would be as many as there are
+    pixels. `chunk_size` examples at a time, by default as many as 64 MiB of Jacobians hold: intermediate values are as
+    many. Rows must not depend on each other (no batch normalisation in training): that is not checked.
+    To be called inside `jit` where it is called more than once: `function` is a new one to JAX at every call.
+    Raises `ValueError` unless z is [N, d], for a `function` that keeps no leading axis N and for chunk_size < 1.
+    """
+    z = jnp.asarray(numbers("jacobian", "z", z))
+    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    if z.ndim != 2 or 0 in z.shape:
+        raise ValueError(f"jacobian: found z of shape {z.shape}, wanted [N, d] with N, d >= 1")
+    shaped = jax.eval_shape(function, z)
+    if not hasattr(shaped, "shape") or not shaped.shape or shaped.shape[0] != len(z):
+        raise ValueError(f"jacobian: found function(z) of {shaped} for z of shape {z.shape}, wanted [N, ...]")
+    if chunk_size is None:
+        chunk_size = max(1, _BYTES // (math.prod(shaped.shape[1:]) * z.shape[1] * shaped.dtype.itemsize))
+    check_count("jacobian", "chunk_size", chunk_size)
+    if chunk_size >= len(z):
+        return _whole(function, z)
+    return jax.lax.map(lambda row: _whole(function, row[None])[0], z, batch_size=chunk_size)
+
+
+def _whole(function, z):
+    def along(direction):
+        return jax.jvp(function, (z,), (jnp.broadcast_to(direction, z.shape),))[1]
+
+    return jax.vmap(along, out_axes=-1)(jnp.eye(z.shape[1], dtype=z.dtype)[:, None, :])
