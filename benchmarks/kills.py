@@ -5,7 +5,8 @@
     make soak-kills ARGS="--run csi/regimes --preset smoke"    another experiment, in its words
 
 A run is hit at a random moment: any ("any"), after an arm's folder appeared ("compile"), after a checkpoint's did
-("checkpoint"), or after the last arm ("page"). Then it is resumed, hit up to twice more, and resumed until it is done.
+("checkpoint"), or after the last arm ("page"). Then it is resumed, hit up to `--most-hits` times in all, and resumed
+until it is done.
 Rows, trials, kept arrays and the numbers of `summary.json` must be those of the run that nobody hit, byte for byte. A
 signal must end the process with 75, or 0 if it was done. Processes are forked from one that has imported everything and
 started no backend; every fifth that gets a signal is a new one instead, which is hit while it imports too.
@@ -37,7 +38,6 @@ from identax.run import environment
 from identax.run.environment import CACHE_VARIABLE
 
 AIMS = ("any", "compile", "checkpoint", "page")
-MOST_HITS = 3  # of one run, before it may go on to its end
 REAL_EVERY = 5
 SMALL = "csi/simulation --preset smoke --config.num-steps 40 --config.evaluate-every 10 --config.checkpoint-every 10"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -47,7 +47,7 @@ class Soak:
     """The uninterrupted run, how long it takes, and what was counted."""
 
     def __init__(self, words: list[str], folder: Path, given: argparse.Namespace) -> None:
-        self.aims, self.limit = given.aims, given.limit
+        self.aims, self.limit, self.most_hits = given.aims, given.limit, given.most_hits
         self.words, self.folder = ["run", *words, "--no-progress"], folder
         self.random, self.counts, self.moments = random.Random(given.seed), Counter(), Counter()
         self.faults: list[str] = []
@@ -73,7 +73,7 @@ class Soak:
             aim = self.aims[(number + attempt) % len(self.aims)]
             real = kind == "signal" and number % REAL_EVERY == 0
             what = signal.SIGKILL if kind == "kill" else self.random.choice(SIGNALS)
-            wanted = attempt < self.random.randint(1, MOST_HITS)
+            wanted = attempt < self.random.randint(1, self.most_hits)
             process = self._start(folder, real=real)
             if wanted:
                 self._take_aim(aim, folder, process)
@@ -253,6 +253,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=200, help="at least so many SIGKILLs")
     parser.add_argument("--signals", type=int, default=200, help="at least so many SIGTERMs and SIGINTs")
     parser.add_argument("--minutes", type=float, default=24 * 60.0, help="no further run is begun after so many")
+    parser.add_argument("--most-hits", type=int, default=3, help="of one run, before it may go on to its end")
     parser.add_argument("--aims", nargs="+", choices=AIMS, default=AIMS)
     parser.add_argument("--limit", type=float, default=600.0, help="seconds for one process")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
