@@ -1,0 +1,175 @@
+"""What the experiments of this paper share: one autoencoder on one world, trained by the ELBO, and what is measured.
+
+One batch: sources s of the world, x = f(s) without noise, u ~ q(u|x), z = squash(u), the decoder's mean at z. Minimised
+is -ELBO with decoder precision gamma^2, which is traced: a grid of precisions and seeds is one program.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from identax.assumptions import asymptotic_variance
+from identax.data import epoch_indices
+from identax.dgp import DGP
+from identax.experiment import RunConfig
+from identax.jacobians import jacobian
+from identax.losses import Prior, elbo, gaussian_prior, laplace_prior, logistic_prior, uniform_prior
+from identax.metrics import batch_mcc, c_ima, dead_dims, mcc, mean_jacobian_c_ima
+from identax.models import Autoencoder, autoencode, decoder_function, init_autoencoder, mlp_autoencoder, reconstruct_mean
+from identax.rng import stream
+from identax.study import State, Study, gradient_study
+from identax.transforms import cosine
+
+TRACED = ("precision", "beta", "learning_rate")
+"""Numeric fields of `VaeConfig` that become traced hyper-parameters: sweeping them never recompiles."""
+PRIORS: dict[str, Callable[[], Prior]] = {
+    "uniform": uniform_prior,
+    "logistic": logistic_prior,
+    "gaussian": gaussian_prior,
+    "laplace": laplace_prior,
+}
+SHOWN = 512
+"""evaluated latents that are kept for scatter plots"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VaeConfig(RunConfig):
+    """One autoencoder on one world. The defaults are the authors' (their code)."""
+
+    dim: int = 3
+    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "gaussian"
+    """of z; for "uniform" z = sigmoid(u)"""
+    num_layers: int = 2
+    """linear maps of the encoder, and of the decoder"""
+    width: int = 10
+    """hidden units, in multiples of dim"""
+    precision: float = 1e4
+    """of the decoder: gamma^2 = 1 / decoder variance"""
+    beta: float = 1.0
+    """weight of the KL term; 1 in the paper"""
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    """"cosine": constant for half of the steps, then a half cosine to 0"""
+    batch_size: int = 64
+    num_examples: int | None = 42_000
+    """size of the training set, drawn once; None: every batch is fresh"""
+    num_steps: int = 262_800
+    log_every: int = 657
+    evaluate_every: int = 3285
+    checkpoint_every: int = 26_280
+    num_evaluate: int = 12_000
+    """fresh samples at every evaluation"""
+    num_seeds: int = 20
+
+
+class Parts(NamedTuple):
+    """What `vae_study` composes: the world, encoder and decoder, and the prior of a trial's parameters."""
+
+    dgp: DGP
+    model: Autoencoder
+    prior: Callable[[Any], Prior]
+
+
+def synthetic_parts(config: VaeConfig, dgp: DGP) -> Parts:
+    """MLPs as the authors' (Xavier-uniform weights, leaky ReLU of slope 0.2) and a prior without parameters."""
+    hidden = (config.width * config.dim,) * (config.num_layers - 1)
+    model = mlp_autoencoder(config.dim, config.dim, hidden=hidden, kernel_init="xavier_uniform", slope=0.2)
+    return Parts(dgp, model, lambda params: PRIORS[config.prior]())
+
+
+def vae_study(
+    config: VaeConfig, parts: Parts, *, extra: Callable[[State, Any, Any], dict[str, Any]] = lambda state, drawn, z: {}
+) -> Study:
+    """The study of one configuration: Adam on -ELBO, one draw of u per example.
+
+    `extra(state, drawn, z)` are further metrics of an evaluation, of its sample and the codes z = squash(mean).
+    """
+
+    def init(key, hparams):
+        truth = {"world": parts.dgp.init(stream(key, "truth"))}
+        if config.num_examples is not None:
+            drawn = parts.dgp.sample(truth["world"], stream(key, "train"), config.num_examples)
+            truth["train"] = drawn.observations
+        example = jax.eval_shape(lambda: parts.dgp.sample(truth["world"], key, 1).observations)
+        made = init_autoencoder(parts.model, stream(key, "model"), jnp.zeros(example.shape, example.dtype))
+        return truth, made["params"], made["state"]
+
+    def sample(state, key):
+        if config.num_examples is None:
+            return parts.dgp.sample(state.truth["world"], key, config.batch_size).observations
+        sizes = {"num_examples": config.num_examples, "batch_size": config.batch_size}
+        return state.truth["train"][epoch_indices(stream(state.key, "epochs"), state.step, **sizes)]
+
+    def loss(params, state, batch, key):
+        inputs = {"params": params, "state": state.model_state}
+        prior = parts.prior(params)
+        found, model_state = autoencode(parts.model, inputs, batch, key, prior=prior, train=True)
+        bound = _bound(batch, found, prior, state.hparams)
+        return -bound.value, (model_state, {"KL": bound.kl.mean()})
+
+    def optimizer(hparams):
+        rate = hparams["learning_rate"]
+        return optax.adam(rate if config.schedule == "constant" else cosine(rate, config.num_steps, 0.5))
+
+    def evaluate(state, key):
+        drawn = parts.dgp.sample(state.truth["world"], stream(key, "sample"), config.num_evaluate)
+        found, z = measured(parts, state, drawn, stream(key, "posterior"))
+        return found | extra(state, drawn, z)
+
+    def keep(state, key):
+        drawn = parts.dgp.sample(state.truth["world"], key, SHOWN)
+        found = reconstruct_mean(parts.model, variables(state), drawn.observations, prior=parts.prior(state.params))
+        return {
+            "latents": drawn.latents, "observations": drawn.observations, "codes": found.z,
+            "reconstructions": found.reconstruction,
+        }  # fmt: skip
+
+    return gradient_study(
+        init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, keep=keep
+    )
+
+
+def variables(state: State) -> dict[str, Any]:
+    """Variables of encoder and decoder in a state of `vae_study`."""
+    return {"params": state.params, "state": state.model_state}
+
+
+def measured(parts: Parts, state: State, drawn: Any, key: Any) -> tuple[dict[str, Any], Any]:
+    """Metrics of an evaluation on one sample of the world, and the codes z = squash(mean) of its observations.
+
+    The oracle of self-consistency stands beside what the encoder gives: sigma^2 against the variance that the decoder's
+    Jacobian predicts.
+    """
+    prior, decode = parts.prior(state.params), decoder_function(parts.model, variables(state))
+    x, latents = drawn.observations, drawn.latents
+    found, _ = autoencode(parts.model, variables(state), x, key, prior=prior)
+    means = reconstruct_mean(parts.model, variables(state), x, prior=prior)
+    bound = _bound(x, found, prior, {**state.hparams, "beta": 1.0})
+    slopes, at_mean = jacobian(decode, found.z), jacobian(decode, means.z)
+    predicted = asymptotic_variance(at_mean, means.u, prior=prior, precision=state.hparams["precision"])
+    ratio = (found.log_variance - jnp.log(predicted)) / jnp.log(10.0)
+    variance = jnp.exp(found.log_variance)
+    return {
+        "-ELBO": -bound.value.mean(),
+        "KL": bound.kl.mean(),
+        "log likelihood": bound.log_likelihood.mean(),
+        "MCC": mcc(latents, means.z),
+        "MCC, sampled batches": batch_mcc(latents, found.z, batch_size=64),
+        "c_IMA": c_ima(slopes).mean(),
+        "c_IMA of mean Jacobians": mean_jacobian_c_ima(slopes),
+        "MSE of x": jnp.square(x - means.reconstruction).mean(),
+        "variance": variance.mean(),
+        "log10 variance": jnp.log10(variance.mean(axis=0)).mean(),
+        "log10 variance over predicted": ratio.mean(),
+        "sd of log10 variance over predicted": ratio.std(),
+        "dead dims": dead_dims(variance, prior=prior),
+    }, means.z
+
+
+def _bound(x, found, prior, hparams):
+    options = {"precision": hparams["precision"], "beta": hparams["beta"]}
+    return elbo(x, found.reconstruction, found.u, found.mean, found.log_variance, prior=prior, **options)
