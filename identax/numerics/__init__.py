@@ -1,4 +1,4 @@
-"""The two factorisations that are not left to `jnp.linalg`, each for a reason.
+"""The factorisations that are not left to `jnp.linalg`, each for a reason.
 
 * `column_space`, under every linear R2 and least-squares map. Notebooks call these without `identax.run`, often mapped
   over trials and several in one program. With jaxlib older than 0.11.2 that is what can stop for ever on a CPU: two
@@ -6,9 +6,12 @@
   (`docs/reliability.md`). It also reveals the rank, which `jnp.linalg.qr` does not.
 * `psd_eigh`, under the closed forms of linear systems. In float32 `jnp.linalg.eigh` has 5 times the error in the
   smallest eigenvalue and, from condition numbers of 1e5 on, finds negative ones, whose inverse roots are NaN.
+* `column_shares`, the diagonal of R under the contrasts and penalties of decoder Jacobians: batches of thousands in
+  every training step, where LAPACK's may wait for ever (above), and where columns depend the derivative of a QR is NaN.
 """
 
+from identax.numerics.column_shares import column_shares
 from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh
 
-__all__ = ["column_space", "psd_eigh"]
+__all__ = ["column_shares", "column_space", "psd_eigh"]
