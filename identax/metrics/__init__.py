@@ -14,6 +14,7 @@ from identax.metrics.disentanglement import (
     sap,
 )
 from identax.metrics.grouped_correlation import batch_mcc, chance_mcc, epoch_mcc, within_mcc
+from identax.metrics.ima import c_ima, column_norms, conformal_contrast, mean_jacobian_c_ima
 from identax.metrics.linear_map import head_r2, singular_value_error
 from identax.metrics.linear_systems import (
     amari_distance,
@@ -28,6 +29,7 @@ from identax.metrics.precision import precision_recovery
 from identax.metrics.readout import linear_readout_accuracy
 from identax.metrics.regression import block_r2, linear_r2
 from identax.metrics.scaling import z_score
+from identax.metrics.self_consistency import dead_dims, self_consistency
 from identax.metrics.significance import bonferroni, one_sample_t_test, standard_error
 
 __all__ = [
@@ -40,10 +42,14 @@ __all__ = [
     "beta_vae_score",
     "block_r2",
     "bonferroni",
+    "c_ima",
     "chance_mcc",
+    "column_norms",
     "compiled_pearson_readout",
+    "conformal_contrast",
     "dci",
     "dci_scores",
+    "dead_dims",
     "epoch_mcc",
     "explicitness",
     "factor_vae_score",
@@ -54,6 +60,7 @@ __all__ = [
     "linear_readout_accuracy",
     "logistic_regression",
     "mcc",
+    "mean_jacobian_c_ima",
     "mig",
     "modularity",
     "one_sample_t_test",
@@ -63,6 +70,7 @@ __all__ = [
     "rank_matched_mcc",
     "relative_error",
     "sap",
+    "self_consistency",
     "singular_value_error",
     "standard_error",
     "transfer_function_error",

@@ -16,7 +16,7 @@ Systems = Any
 """arrays or nested lists, complex ones too"""
 
 
-def amari_distance(product: Systems) -> Float[Array, ""]:
+def amari_distance(product: Systems, *, squared: bool = False) -> Float[Array, ""]:
     """How far a matrix is from a scaled permutation: 0 for one, at most 1.
 
     (sum_i (sum_j a_ij / max_j a_ij - 1) + sum_j (sum_i a_ij / max_i a_ij - 1)) / (2 d (d - 1)), a_ij = |product_ij|.
@@ -28,18 +28,20 @@ def amari_distance(product: Systems) -> Float[Array, ""]:
     shape = np.shape(product)
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"amari_distance: found a matrix {shape}, wanted a square one")
-    return _amari(*within_range(product))
+    return _amari(*within_range(product), squared)
 
 
-@functools.partial(jax.jit, inline=True)
-def _amari(product):
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _amari(product, squared):
     dim = product.shape[0]
     sizes = jnp.abs(product)
+    if squared:
+        sizes = (sizes / sizes.max()) ** 2
     if dim == 1:
         return jnp.zeros((), sizes.dtype)
     rows = (sizes.sum(axis=1) / sizes.max(axis=1) - 1).sum()
     columns = (sizes.sum(axis=0) / sizes.max(axis=0) - 1).sum()
-    return (rows + columns) / (2 * dim * (dim - 1))
+    return (rows + columns) / (2 * dim if squared else 2 * dim * (dim - 1))
 
 
 def relative_error(found: Systems, true: Systems) -> Float[Array, ""]:

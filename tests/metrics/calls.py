@@ -103,12 +103,18 @@ OTHERS = {
     "balanced_split": lambda s: metrics.balanced_split(KEY, s.labels),
     "beta_vae_score": lambda s: metrics.beta_vae_score(KEY, _represent, _draw, **_SIZES),
     "bonferroni": lambda s: metrics.bonferroni(s.probabilities),
+    "c_ima": lambda s: metrics.c_ima(s.square),
     "chance_mcc": lambda s: metrics.chance_mcc(KEY, 2, 8, num_draws=4),
+    "column_norms": lambda s: metrics.column_norms(s.square),
+    "conformal_contrast": lambda s: metrics.conformal_contrast(s.square, side="columns"),
     "dci_scores": lambda s: metrics.dci_scores(s.probabilities),
+    "dead_dims": lambda s: metrics.dead_dims(s.probabilities, threshold=0.5),
     "factor_vae_score": lambda s: metrics.factor_vae_score(KEY, _represent, _draw, **_SIZES, num_variance=16),
     "frequency_grid": lambda s: metrics.frequency_grid(7),
+    "mean_jacobian_c_ima": lambda s: metrics.mean_jacobian_c_ima(_three(s.square), batch_size=2),
     "pearson_readout": lambda s: metrics.pearson_readout(s.x, s.z),
     "relative_error": lambda s: metrics.relative_error(s.square, s.square[::-1]),
+    "self_consistency": lambda s: metrics.self_consistency(s.probabilities, s.probabilities[::-1], s.z, s.y),
     "transfer_function_error": lambda s: metrics.transfer_function_error(s.response, s.response[::-1]),
 }
 CALLS = {**SHIFTED, **REFUSED, **OTHERS}
@@ -116,6 +122,10 @@ CALLS = {**SHIFTED, **REFUSED, **OTHERS}
 
 def _environments(samples):
     return [samples[:20], samples[20:40], samples[40:]]
+
+
+def _three(square):
+    return np.asarray(square)[None] + np.arange(3)[:, None, None]
 
 
 def _precisions(s):
