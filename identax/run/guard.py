@@ -78,16 +78,20 @@ def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) 
     """Estimate of the bytes one device needs, from shapes alone (rather too low than too high).
 
     The state counts three times for the trials placed there (before, after, and the update between; once more where
-    the best one is kept), plus the largest array that one step makes, once per trial that runs at the same time.
+    the best one is kept), plus the largest array that one step makes over the devices of the data axis, or that
+    `evaluate` or `keep` makes on one (the Jacobians of an evaluation set, say), once per trial that runs at the same
+    time.
     """
     states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
     trials = jax.tree.leaves(abstract)[0].shape[0]
     one = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), abstract)
-    largest = largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr)
+    largest = largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr) // mesh.shape["data"]
+    for function in filter(None, (study.evaluate, study.keep)):
+        largest = max(largest, largest_array(jax.make_jaxpr(function)(one, one.key).jaxpr))
     per_device = padded_size(trials, mesh) // mesh.shape["trial"]
     at_once = per_device if how == "vmap" else 1
     copies = 3 if study.best is None else 4
-    return copies * states // mesh.shape["trial"] + at_once * largest // mesh.shape["data"]
+    return copies * states // mesh.shape["trial"] + at_once * largest
 
 
 def largest_array(jaxpr: Any) -> int:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from regression import contrastive_study, regression_study
@@ -92,6 +93,24 @@ def test_memory_grows_with_trials_and_with_the_step():
     assert _needed(64, how="map") < _needed(64)
     # 2N x 2N similarities, 4 bytes each, twice per device of four.
     assert _needed(8, study=contrastive_study(batch=512)) >= 2 * (2 * 512) ** 2
+
+
+@pytest.mark.parametrize("part", ["evaluate", "keep"])
+def test_memory_covers_what_evaluations_make(part, monkeypatch, tmp_path):
+    """800 x 800 floats that are summed at once: nothing that a step makes or a row holds is as large."""
+
+    def pairwise(state, key):
+        points = jax.random.normal(key, (800, 1))
+        return {"spread": jnp.square(points - points.T).sum()}
+
+    study = STUDY._replace(**{part: pairwise})
+    for how, at_once in (("vmap", 2), ("map", 1)):
+        grown = _needed(8, how=how, study=study) - _needed(8, how=how)
+        assert 0.9 * at_once * 4 * 800**2 < grown <= at_once * 4 * 800**2
+    assert _needed(8, mesh=make_mesh(data=8), study=study) > 8 * 4 * 800**2  # not over the data axis
+    monkeypatch.setattr(guard, "bytes_available", lambda mesh: 10**6)
+    with pytest.raises(ValueError, match=r"run: 4 trials need at least .* GiB per device"):
+        train(tmp_path / "run", study=study)
 
 
 def test_memory_of_this_machine_is_known():
