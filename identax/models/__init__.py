@@ -1,21 +1,27 @@
 """Models as `Model(init, apply)`; the only package that imports flax."""
 
 from identax.models.autoencoder import (
+    Autoencoded,
     Autoencoder,
     Reconstruction,
+    autoencode,
+    decoder_function,
     init_autoencoder,
     mlp_autoencoder,
     posterior,
     reconstruct,
+    reconstruct_mean,
 )
 from identax.models.base import Model, from_flax, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.cached_gradient import cached_gradient, micro_batched, micro_batched_model
 from identax.models.canonical import Canonical, canonical_coordinates, fit_linear_layer
 from identax.models.chunked import by_chunk
+from identax.models.conv_autoencoder import conv_autoencoder
 from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
 from identax.models.mlp import HEADS, mlp, normalize, uniform_fan_in
+from identax.models.prior_net import prior_net, raw_parameters
 from identax.models.projector import projector
 from identax.models.recurrent import Recurrent, gru, lstm, scan_over_time
 from identax.models.resnet import resnet18, resnet50
@@ -23,18 +29,22 @@ from identax.models.small_convnet import small_convnet
 
 __all__ = [
     "HEADS",
+    "Autoencoded",
     "Autoencoder",
     "BatchNorm",
     "Canonical",
     "Model",
     "Reconstruction",
     "Recurrent",
+    "autoencode",
     "block_heads",
     "by_chunk",
     "cached_gradient",
     "canonical_coordinates",
+    "conv_autoencoder",
     "convnet",
     "convnet_decoder",
+    "decoder_function",
     "fit_linear_layer",
     "from_flax",
     "from_linen",
@@ -47,8 +57,11 @@ __all__ = [
     "mlp_autoencoder",
     "normalize",
     "posterior",
+    "prior_net",
     "projector",
+    "raw_parameters",
     "reconstruct",
+    "reconstruct_mean",
     "resnet18",
     "resnet50",
     "scan_over_time",

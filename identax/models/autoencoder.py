@@ -1,6 +1,6 @@
 """Variational autoencoders: an encoder to a normal posterior and a decoder, and one pass through both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from identax.losses.elbo import sample_gaussian
+from identax.losses.priors import Prior
 from identax.models.base import Model
 from identax.models.mlp import mlp
 from identax.rng import stream
@@ -28,14 +29,34 @@ class Reconstruction(NamedTuple):
     log_variance: Any
 
 
+class Autoencoded(NamedTuple):
+    """One draw u [N, n] of q(u|x) = N(`mean`, diag exp(`log_variance`)), z = squash(u) and its `reconstruction`."""
+
+    reconstruction: Any
+    z: Any
+    u: Any
+    mean: Any
+    log_variance: Any
+
+
 def mlp_autoencoder(
-    n: int, pixels: int, *, hidden: Sequence[int] = (256, 128), activation: str = "leaky_relu"
+    n: int,
+    pixels: int,
+    *,
+    hidden: Sequence[int] = (256, 128),
+    activation: str = "leaky_relu",
+    kernel_init: str = "uniform_fan_in",
+    slope: float | None = None,
 ) -> Autoencoder:
-    """MLPs pixels -> hidden -> 2n and, mirrored, n -> reversed hidden -> pixels. Raises `ValueError` for n < 1."""
+    """MLPs pixels -> hidden -> 2n and, mirrored, n -> reversed hidden -> pixels; options as in `mlp`.
+
+    The VAEs of Reizinger et al. 2022 with L linear maps: hidden (10 n,) * (L - 1) or (20 n,) * (L - 1),
+    kernel_init "xavier_uniform", slope 0.2. Raises `ValueError` for n < 1, pixels < 1 and as `mlp`.
+    """
     if n < 1 or pixels < 1:
         raise ValueError(f"mlp_autoencoder: found n={n}, pixels={pixels}, wanted at least 1 of each")
-    encoder = mlp((*hidden, 2 * n), activation=activation)
-    return Autoencoder(encoder, mlp((*reversed(tuple(hidden)), pixels), activation=activation))
+    hidden, options = tuple(hidden), {"activation": activation, "kernel_init": kernel_init, "slope": slope}
+    return Autoencoder(mlp((*hidden, 2 * n), **options), mlp((*reversed(hidden), pixels), **options))
 
 
 def init_autoencoder(model: Autoencoder, key: Key[Array, ""], example: Any) -> dict[str, Any]:
@@ -68,6 +89,36 @@ def reconstruct(
     z = sample_gaussian(key, mean, log_variance)
     logits, decoder = model.decoder.apply(_of(variables, "decoder"), z, train=train)
     return Reconstruction(logits, mean, log_variance), {"encoder": encoder, "decoder": decoder}
+
+
+def autoencode(
+    model: Autoencoder, variables: Mapping[str, Any], x: Any, key: Key[Array, ""], *, prior: Prior, train: bool = False
+) -> tuple[Autoencoded, Any]:
+    """One draw u ~ q(u|x) for each example, z = prior.squash(u) decoded; and the new state of both models.
+
+    What the parts are for: `elbo`, which takes the densities of u. Everything is differentiable in the variables.
+    Source: Reizinger et al. 2022, code (uniform and Beta priors see sigmoid(u), others u).
+    """
+    (mean, log_variance), encoder = posterior(model, variables, x, train=train)
+    u = sample_gaussian(key, mean, log_variance)
+    z = prior.squash(u)
+    reconstruction, decoder = model.decoder.apply(_of(variables, "decoder"), z, train=train)
+    return Autoencoded(reconstruction, z, u, mean, log_variance), {"encoder": encoder, "decoder": decoder}
+
+
+def reconstruct_mean(model: Autoencoder, variables: Mapping[str, Any], x: Any, *, prior: Prior) -> Autoencoded:
+    """As `autoencode`, at u = mean, without a draw: codes z = squash(mean) and reconstructions to be judged."""
+    (mean, log_variance), _ = posterior(model, variables, x)
+    z = prior.squash(mean)
+    reconstruction, _ = model.decoder.apply(_of(variables, "decoder"), z)
+    return Autoencoded(reconstruction, z, mean, mean, log_variance)
+
+
+def decoder_function(
+    model: Autoencoder, variables: Mapping[str, Any]
+) -> Callable[[Float[Array, "N n"]], Float[Array, "N ..."]]:
+    """The decoder as a function of z alone, as Jacobians and oracles take it."""
+    return lambda z: model.decoder.apply(_of(variables, "decoder"), z)[0]
 
 
 def _of(variables, name):

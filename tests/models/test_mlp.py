@@ -7,6 +7,9 @@ import pytest
 
 from identax.models import mlp, normalize
 
+# First row of the first kernel and bias of the second layer of mlp([3, 2]) for jax.random.key(7), before `kernel_init`.
+DRAWN = [-0.66120124, 0.01576629, -0.06542843], [-0.20786007, 0.04292565]
+
 
 def test_parameters_start_uniform_in_fan_in(getkey):
     model = mlp([400, 5])
@@ -31,6 +34,39 @@ def test_matches_the_formula(x64, getkey):
     output, _ = model.apply(variables, x)
     assert output.dtype == jnp.float64
     np.testing.assert_allclose(output, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "smooth_leaky_relu"])
+def test_slope_is_that_of_either_leaky_relu(x64, activation):
+    """Slope a at -inf, 1 at +inf; the smooth one passes (1 - a) log 2 at 0."""
+    model = mlp([1, 1], activation=activation, slope=0.2)
+    one = {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
+    variables = {"params": {"Dense_0": one, "Dense_1": one}, "state": {}}
+
+    def value(x):
+        return model.apply(variables, jnp.reshape(x, (1, 1)))[0][0, 0]
+
+    slopes = jax.vmap(jax.grad(value))(jnp.array([-40.0, 40.0]))
+    np.testing.assert_allclose(slopes, [0.2, 1.0], rtol=1e-12)
+    np.testing.assert_allclose(value(-40.0), -8.0, rtol=1e-12)
+    np.testing.assert_allclose(value(0.0), 0.8 * np.log(2) if activation == "smooth_leaky_relu" else 0.0, atol=1e-15)
+
+
+def test_xavier_uniform_weights_and_biases_uniform_in_fan_in(getkey):
+    params = mlp([400, 5], kernel_init="xavier_uniform").init(getkey(), jnp.zeros((1, 100)))["params"]
+    kernel, bias = params["Dense_0"]["kernel"], params["Dense_0"]["bias"]
+    bound = np.sqrt(6 / 500)
+    assert 0.99 * bound < np.abs(kernel).max() <= bound and abs(kernel.std() - bound / 3**0.5) < 0.001
+    assert 0.097 < np.abs(bias).max() <= 0.1
+    plain = mlp([400, 5]).init(getkey(), jnp.zeros((1, 100)))["params"]["Dense_0"]["kernel"]
+    assert np.abs(plain).max() <= 0.1 < np.abs(kernel).max()
+
+
+def test_the_default_start_draws_what_it_drew():
+    """Callers from before there was a choice: their keys give their numbers."""
+    params = mlp([3, 2]).init(jax.random.key(7), jnp.zeros((1, 2)))["params"]
+    np.testing.assert_allclose(params["Dense_0"]["kernel"][0], DRAWN[0], atol=1e-6)
+    np.testing.assert_allclose(params["Dense_1"]["bias"], DRAWN[1], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +103,9 @@ def test_normalize_survives_a_zero_row():
         (dict(widths=[3, 0]), "widths"),
         (dict(widths=[3], head="spher"), "did you mean 'sphere'"),
         (dict(widths=[3], activation="leaky_rely"), "did you mean 'leaky_relu'"),
+        (dict(widths=[3], kernel_init="xavier"), "did you mean 'xavier_uniform'"),
+        (dict(widths=[3], activation="relu", slope=0.2), "found slope=0.2 for 'relu'"),
+        (dict(widths=[3], slope=1.5), "found slope=1.5, wanted a number from 0 to 1"),
     ],
 )
 def test_bad_input(arguments, message):
