@@ -11,7 +11,7 @@ from identax.models.mlp import mlp
 
 
 def prior_net(n: int, *, num_layers: int = 2, factor: int = 4) -> Model:
-    """An MLP from the constant 1 to the 2n raw parameters of a prior: `num_layers` linear maps, factor * n hidden units.
+    """An MLP from the constant 1 to 2n raw parameters of a prior: `num_layers` linear maps, factor * n hidden units.
 
     As its input never changes, it is a free vector of 2n numbers that is learned through an MLP, which sets where it
     starts and how fast Adam moves it. Xavier-uniform weights, leaky ReLU with slope 0.2. See `raw_parameters`.
