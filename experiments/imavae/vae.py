@@ -18,8 +18,15 @@ from identax.dgp import DGP
 from identax.experiment import RunConfig
 from identax.jacobians import jacobian
 from identax.losses import Prior, elbo, gaussian_prior, laplace_prior, logistic_prior, uniform_prior
-from identax.metrics import batch_mcc, c_ima, dead_dims, mcc, mean_jacobian_c_ima
-from identax.models import Autoencoder, autoencode, decoder_function, init_autoencoder, mlp_autoencoder, reconstruct_mean
+from identax.metrics import c_ima, dead_dims, epoch_mcc, mcc, mean_jacobian_c_ima, self_consistency
+from identax.models import (
+    Autoencoder,
+    autoencode,
+    decoder_function,
+    init_autoencoder,
+    mlp_autoencoder,
+    reconstruct_mean,
+)
 from identax.rng import stream
 from identax.study import State, Study, gradient_study
 from identax.transforms import cosine
@@ -32,6 +39,10 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "gaussian": gaussian_prior,
     "laplace": laplace_prior,
 }
+BATCH = 64
+"""samples of the mini-batches whose MCC the paper averages"""
+DEAD = {"uniform": 1.0, "logistic": 1.0, "beta": 1.0, "gaussian": 0.5, "laplace": 0.5}
+"""posterior variance above which a dim of u carries nothing, by prior"""
 SHOWN = 512
 """evaluated latents that are kept for scatter plots"""
 
@@ -128,9 +139,7 @@ def vae_study(
             "reconstructions": found.reconstruction,
         }  # fmt: skip
 
-    return gradient_study(
-        init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, keep=keep
-    )
+    return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, keep=keep)
 
 
 def variables(state: State) -> dict[str, Any]:
@@ -151,22 +160,22 @@ def measured(parts: Parts, state: State, drawn: Any, key: Any) -> tuple[dict[str
     bound = _bound(x, found, prior, {**state.hparams, "beta": 1.0})
     slopes, at_mean = jacobian(decode, found.z), jacobian(decode, means.z)
     predicted = asymptotic_variance(at_mean, means.u, prior=prior, precision=state.hparams["precision"])
-    ratio = (found.log_variance - jnp.log(predicted)) / jnp.log(10.0)
     variance = jnp.exp(found.log_variance)
+    consistent = self_consistency(variance, predicted, x, means.reconstruction)
     return {
         "-ELBO": -bound.value.mean(),
         "KL": bound.kl.mean(),
         "log likelihood": bound.log_likelihood.mean(),
         "MCC": mcc(latents, means.z),
-        "MCC, sampled batches": batch_mcc(latents, found.z, batch_size=64),
+        "MCC, sampled batches": epoch_mcc(latents, found.z, min(BATCH, len(x))),
         "c_IMA": c_ima(slopes).mean(),
         "c_IMA of mean Jacobians": mean_jacobian_c_ima(slopes),
-        "MSE of x": jnp.square(x - means.reconstruction).mean(),
+        "MSE of x": consistent["mse"],
         "variance": variance.mean(),
         "log10 variance": jnp.log10(variance.mean(axis=0)).mean(),
-        "log10 variance over predicted": ratio.mean(),
-        "sd of log10 variance over predicted": ratio.std(),
-        "dead dims": dead_dims(variance, prior=prior),
+        "log10 variance over predicted": consistent["log10_ratio"],
+        "sd of log10 variance over predicted": consistent["log10_ratio_sd"],
+        "dead dims": dead_dims(variance, threshold=DEAD[prior.name]),
     }, means.z
 
 
