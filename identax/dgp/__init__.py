@@ -12,9 +12,11 @@ from identax.dgp.clusters import (
     swap_labels,
 )
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
+from identax.dgp.coupling import affine_coupling
 from identax.dgp.decoders import decoder_mixing
 from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.image_world import ImageWorld
+from identax.dgp.linear_maps import rows_at_cosine, unit_column_linear, unit_determinant_linear
 from identax.dgp.lti import (
     Pairs,
     Trajectories,
@@ -38,7 +40,9 @@ from identax.dgp.lti_environments import (
 )
 from identax.dgp.lti_plants import dc_motor, spring_mass_damper
 from identax.dgp.lti_system import Environments, LinearSystem, variability_matrix
-from identax.dgp.mixings import Mixing, identity, orthogonal, random_invertible_mlp
+from identax.dgp.mixed_sources import latent_log_likelihood, log_likelihood, mixed_sources, observe, recover
+from identax.dgp.mixings import Mixing, compose, identity, orthogonal, random_invertible_mlp, with_weights
+from identax.dgp.moebius import MoebiusWeights, moebius, reference_moebius
 from identax.dgp.pairs import (
     anisotropic_pairs,
     bimodal_precision,
@@ -48,6 +52,8 @@ from identax.dgp.pairs import (
 )
 from identax.dgp.projected import projected_log_prob
 from identax.dgp.scenes import SCENE_GRID, SCENE_SHAPES, scenes
+from identax.dgp.smooth_mlp import monotone_rotation, smooth_mlp, triangular_mlp
+from identax.dgp.sources import Sources, beta_sources, gaussian_sources, laplace_sources, uniform_sources
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.dgp.spherical import VonMisesFisher
 from identax.dgp.sprites import SPRITE_GRID, SPRITE_SHAPES, sprites
@@ -73,50 +79,72 @@ __all__ = [
     "Laplace",
     "LinearSystem",
     "Mixing",
+    "MoebiusWeights",
     "Normal",
     "Pairs",
     "Sample",
     "ShellProjectedNormal",
+    "Sources",
     "Space",
     "Sphere",
     "Trajectories",
     "TruncatedLaplace",
     "Uniform",
     "VonMisesFisher",
+    "affine_coupling",
     "amplitudes",
     "anisotropic_pairs",
+    "beta_sources",
     "bimodal_precision",
     "bounded_environments",
     "check_stable",
     "cluster_of",
+    "compose",
     "contrastive_anchors",
     "contrastive_pairs",
     "dc_motor",
     "decoder_mixing",
     "designed_environments",
     "ensemble_pairs",
+    "gaussian_sources",
     "identity",
     "label_noise",
     "label_prior",
+    "laplace_sources",
+    "latent_log_likelihood",
     "linear_precision",
+    "log_likelihood",
     "make_pairs",
     "maximal_environments",
+    "mixed_sources",
+    "moebius",
+    "monotone_rotation",
+    "observe",
     "orthogonal",
     "pairs_with_negatives",
     "projected_log_prob",
     "random_environments",
     "random_invertible_mlp",
     "random_system",
+    "recover",
+    "reference_moebius",
+    "rows_at_cosine",
     "sample_controls",
     "sample_trajectories",
     "scenes",
     "simulate",
+    "smooth_mlp",
     "spectral_radius",
     "sphere_clusters",
     "spring_mass_damper",
     "sprites",
     "state_bound",
     "swap_labels",
+    "triangular_mlp",
+    "uniform_sources",
+    "unit_column_linear",
+    "unit_determinant_linear",
     "variability_matrix",
+    "with_weights",
     "zero_order_hold",
 ]

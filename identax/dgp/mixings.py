@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_choice, check_count, is_integer
 from identax.dgp.base import compiled
+from identax.dgp.smooth import inverse_smooth_leaky_relu, smooth_leaky_relu
 from identax.rng import stream
 
 _CHUNK = 1000  # matrices judged at once; bounds memory only
@@ -18,12 +19,42 @@ class Mixing(NamedTuple):
     """A mixing as pure functions of its weights.
 
     `init(key) -> weights`; `apply(weights, z [N, n]) -> x [N, m]`; `inverse(weights, x) -> z`, which raises
-    `ValueError` where no inverse exists.
+    `ValueError` where no inverse exists. `log_det(weights, z) -> [N]`: log |det dx/dz| at z, None where it is not
+    known in closed form.
     """
 
     init: Callable[[Key[Array, ""]], Any]
     apply: Callable[[Any, Array], Array]
     inverse: Callable[[Any, Array], Array]
+    log_det: Callable[[Any, Array], Array] | None = None
+
+
+def compose(outer: Mixing, inner: Mixing) -> Mixing:
+    """x = outer(inner(z)), with weights {"inner", "outer"}; log-determinants add up where both are known."""
+
+    def init(key: Key[Array, ""]) -> dict[str, Any]:
+        return {"inner": inner.init(stream(key, "inner")), "outer": outer.init(stream(key, "outer"))}
+
+    def apply(weights: Any, z: Any) -> Array:
+        return outer.apply(weights["outer"], inner.apply(weights["inner"], z))
+
+    def inverse(weights: Any, x: Any) -> Array:
+        return inner.inverse(weights["inner"], outer.inverse(weights["outer"], x))
+
+    if inner.log_det is None or outer.log_det is None:
+        return Mixing(init, apply, inverse)
+    inner_log_det, outer_log_det = inner.log_det, outer.log_det
+
+    def log_det(weights: Any, z: Any) -> Array:
+        between = inner.apply(weights["inner"], z)
+        return inner_log_det(weights["inner"], z) + outer_log_det(weights["outer"], between)
+
+    return Mixing(init, apply, inverse, log_det)
+
+
+def with_weights(mixing: Mixing, weights: Any) -> Mixing:
+    """The mixing whose `init` gives these weights whatever its key: one known world for all trials."""
+    return mixing._replace(init=lambda key: jax.tree.map(jnp.asarray, weights))
 
 
 def random_invertible_mlp(
@@ -70,7 +101,15 @@ def random_invertible_mlp(
             x = jnp.linalg.solve(weight, backward(x).T).T
         return x
 
-    return Mixing(init, apply, inverse)
+    def log_det(weights: Sequence[Float[Array, "n n"]], z: Float[Array, "N n"]) -> Float[Array, " N"]:
+        *hidden, last = weights
+        total = jnp.zeros(z.shape[:1], z.dtype)
+        for weight in hidden:
+            z, slope = jax.jvp(forward, (z @ weight.T,), (jnp.ones_like(z),))
+            total = total + jnp.log(slope).sum(axis=1) + jnp.linalg.slogdet(weight)[1]
+        return total + jnp.linalg.slogdet(last)[1]
+
+    return Mixing(init, apply, inverse, log_det)
 
 
 def inverse_softplus(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -88,12 +127,16 @@ def orthogonal(n: int) -> Mixing:
     def init(key: Key[Array, ""]) -> Float[Array, "n n"]:
         return jax.random.orthogonal(stream(key, "mixing"), n)
 
-    return Mixing(init, lambda weight, z: z @ weight.T, lambda weight, x: x @ weight)
+    return Mixing(init, lambda weight, z: z @ weight.T, lambda weight, x: x @ weight, lambda weight, z: _no_change(z))
 
 
 def identity() -> Mixing:
     """x = z, without weights."""
-    return Mixing(lambda key: (), lambda weights, z: z, lambda weights, x: x)
+    return Mixing(lambda key: (), lambda weights, z: z, lambda weights, x: x, lambda weights, z: _no_change(z))
+
+
+def _no_change(z):
+    return jnp.zeros(z.shape[:1], z.dtype)
 
 
 def column_normalized(key: Key[Array, ""], n: int) -> Float[Array, "n n"]:
@@ -128,18 +171,6 @@ def condition_numbers(matrices: Float[Array, "B n n"]) -> Float[Array, " B"]:
     return sizes[:, 0] / sizes[:, -1]
 
 
-def _smooth_leaky_relu(x):
-    return 0.2 * x + 0.8 * jax.nn.softplus(x)
-
-
-def _smooth_leaky_relu_inverse(y):
-    """Newton from the leaky-ReLU inverse, which lies right of the root of this convex increasing function."""
-    x = _leaky_relu_inverse(y)
-    for _ in range(7):
-        x = x - (_smooth_leaky_relu(x) - y) / (0.2 + 0.8 * jax.nn.sigmoid(x))
-    return x
-
-
 def _leaky_relu_inverse(y):
     return jnp.where(y >= 0, y, y / 0.2)
 
@@ -152,6 +183,6 @@ _ACTIVATIONS: dict[str, tuple[Callable, Callable | None]] = {
     "leaky_relu": (lambda x: jax.nn.leaky_relu(x, 0.2), _leaky_relu_inverse),
     "relu": (jax.nn.relu, None),
     "elu": (jax.nn.elu, _elu_inverse),
-    "smooth_leaky_relu": (_smooth_leaky_relu, _smooth_leaky_relu_inverse),
+    "smooth_leaky_relu": (smooth_leaky_relu, inverse_smooth_leaky_relu),
     "softplus": (jax.nn.softplus, inverse_softplus),
 }
