@@ -16,6 +16,7 @@ from identax.losses.elbo import (
     negative_elbo,
     sampled_kl,
 )
+from identax.losses.jacobian_penalties import c_ima_penalty, jacobian_l1, jacobian_l2, orojar, orojar_estimate
 from identax.losses.priors import (
     Prior,
     beta_prior,
@@ -44,6 +45,7 @@ __all__ = [
     "aninfonce",
     "bernoulli_nll",
     "beta_prior",
+    "c_ima_penalty",
     "cross_entropy_to_laplace",
     "cross_entropy_to_normal",
     "elbo",
@@ -54,6 +56,8 @@ __all__ = [
     "importance_weighted_bound",
     "infonce",
     "jacobian_determinant",
+    "jacobian_l1",
+    "jacobian_l2",
     "laplace_prior",
     "learned_beta_prior",
     "logistic_prior",
@@ -61,6 +65,8 @@ __all__ = [
     "mle_precision",
     "negative_elbo",
     "normal_entropy",
+    "orojar",
+    "orojar_estimate",
     "project_rows",
     "r2_loss",
     "sampled_kl",

@@ -10,8 +10,8 @@
   every training step, where LAPACK's may wait for ever (above), and where columns depend the derivative of a QR is NaN.
 """
 
-from identax.numerics.column_shares import column_shares
+from identax.numerics.column_shares import column_shares, unit_columns
 from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh
 
-__all__ = ["column_shares", "column_space", "psd_eigh"]
+__all__ = ["column_shares", "column_space", "psd_eigh", "unit_columns"]

@@ -23,7 +23,7 @@ def column_shares(
     """
     num = matrices.shape[-1]
     threshold = 4 * num * float(jnp.finfo(matrices.dtype).eps)
-    norms, units = _unit_columns(matrices)
+    norms, units = unit_columns(matrices)
     shares, basis = [], []
     for k in range(num):
         column = units[..., k]
@@ -35,14 +35,17 @@ def column_shares(
         squared = jnp.sum(column * column, axis=-1)
         spent = squared <= threshold**2  # comparisons that let NaN through, so that it is seen
         size = jnp.sqrt(jnp.where(spent, 1.0, squared))
-        above = jax.lax.stop_gradient(jnp.maximum(size - 1.0, 0.0))  # rounding; the derivative stays
+        # Above 1, or not 1 in the first, is rounding; the derivative stays.
+        above = jax.lax.stop_gradient(jnp.maximum(size - 1.0, 0.0 if basis else size - 1.0))
         share = jnp.where(spent, 0.0, size - above)
         shares.append(jnp.where(norms[..., k] == 0, 1.0, share))
         basis.append(jnp.where(spent[..., None], 0.0, column / size[..., None]))
     return norms, jnp.stack(shares, axis=-1)
 
 
-def _unit_columns(matrices):
+def unit_columns(
+    matrices: Float[Array, "*batch D d"],
+) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch D d"]]:
     """Norms of the columns and the columns over them, zero columns as they are; squares leave no float's range."""
     scale = jax.lax.stop_gradient(jnp.max(jnp.abs(matrices), axis=-2, keepdims=True))
     scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)

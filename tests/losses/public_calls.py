@@ -22,6 +22,10 @@ def _squares(row):
     return row * row
 
 
+def _products(z):
+    return z * z[:, :1]
+
+
 def _slow(reconstruction, *others, **options):
     return losses.slow_vae(reconstruction, others[:2], others[2:], **options)
 
@@ -29,6 +33,7 @@ def _slow(reconstruction, *others, **options):
 FRAMES = {"reconstruction": (N,), "means": (N, DIM), "means ": (N, DIM), "log_variances": (N, DIM), " ": (N, DIM)}
 ELBO = {"logits": (N, 5), "targets": (N, 5)}
 
+JACOBIANS = {"jacobian": (N, 4, DIM)}
 NORMAL = losses.gaussian_prior(2)
 POSTERIOR = {"u": (N, DIM), "mean": (N, DIM), "log_variance": (N, DIM)}
 FIT = {"x": (N, 5), "reconstruction": (N, 5)}
@@ -40,6 +45,7 @@ CALLS = {
     "analytic_kl": (lambda m, v: losses.analytic_kl(m, v, prior=NORMAL), GAUSSIAN),
     "aninfonce": (losses.aninfonce, ROWS | {"precision": (DIM,)}),
     "bernoulli_nll": (losses.bernoulli_nll, ELBO),
+    "c_ima_penalty": (losses.c_ima_penalty, JACOBIANS),
     "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
     "cross_entropy_to_normal": (losses.cross_entropy_to_normal, GAUSSIAN),
     "elbo": (lambda *arrays: losses.elbo(*arrays, prior=NORMAL, precision=2, beta=3).value, FIT | POSTERIOR),
@@ -51,11 +57,19 @@ CALLS = {
     "infonce, negatives": (lambda z, z_pos, n: infonce(z, z_pos, negatives=n), ROWS | {"negatives": (N, 2, DIM)}),
     "infonce, blocks": (lambda z, z_pos: infonce(z, z_pos, block_size=2), ROWS),
     "jacobian_determinant": (lambda z: losses.jacobian_determinant(_squares, z), {"z": (N, DIM)}),
+    "jacobian_l1": (losses.jacobian_l1, JACOBIANS),
+    "jacobian_l2": (losses.jacobian_l2, JACOBIANS),
     "lp_infonce": (lambda z, z_pos: lp_infonce(z, z_pos, p=1), ROWS),
     "lp_infonce, p array": (lambda z, z_pos: lp_infonce(z, z_pos, p=jnp.asarray(1.5), scheme="one_view"), ROWS),
     "mle_precision": (losses.mle_precision, FIT),
     "negative_elbo": (lambda *arrays: losses.negative_elbo(*arrays, beta=2), ELBO | GAUSSIAN),
     "normal_entropy": (losses.normal_entropy, {"log_variance": (N, DIM)}),
+    "orojar": (losses.orojar, JACOBIANS),
+    "orojar, normalised": (lambda j: losses.orojar(j, normalize=True), JACOBIANS),
+    "orojar_estimate": (
+        lambda z: losses.orojar_estimate(_products, z, jax.random.key(0), num_draws=5),
+        {"z": (N, DIM)},
+    ),
     "project_rows": (losses.project_rows, {"head": (N, DIM)}),
     "r2_loss": (losses.r2_loss, {"prediction": (N, DIM), "target": (N, DIM)}),
     "sampled_kl": (lambda *arrays: losses.sampled_kl(*arrays, prior=losses.beta_prior(2, 3)), POSTERIOR),
