@@ -2,7 +2,7 @@
 
 Reizinger et al., "Embrace the Gap: VAEs Perform Independent Mechanism Analysis", NeurIPS 2022, Moebius sweep.
 A Moebius map has orthogonal columns everywhere; sources are uniform, the prior is uniform through a sigmoid. Below a
-threshold in gamma^2 the autoencoder collapses, which the arm "oracle" predicts for this world.
+threshold in gamma^2 the autoencoder collapses, which is predicted for this world before training.
 
     python -m experiments run imavae/moebius --preset quick
 """
@@ -12,7 +12,7 @@ from typing import Literal
 
 from experiments.imavae import moebius_claims as claims
 from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
-from identax.dgp import DGP, mixed_sources, moebius, reference_moebius, uniform_sources
+from experiments.imavae.worlds import moebius_world
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -26,8 +26,6 @@ class Config(VaeConfig):
     mixing: Literal["reference", "random"] = "reference"
     """"reference": the one mixing of the published sweep, dim 3, so that seeds differ in networks and noise alone;
     "random": another one for each seed"""
-    oracle: bool = False
-    """of the arm that trains nothing: what the optimum of this world is"""
     precisions: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
 
 
@@ -63,18 +61,7 @@ measure = claims.measure
 figures = claims.figures
 
 
-def world(config: Config) -> DGP:
-    """Uniform sources through a Moebius map; a random one is centred by the mean of 60,000 draws."""
-    sources = uniform_sources(config.dim)
-    if config.mixing == "random":
-        return mixed_sources(moebius(config.dim), sources, center=60_000)
-    if config.dim != 3:
-        raise ValueError(f"moebius: found dim={config.dim} for the reference mixing, wanted 3, or mixing='random'")
-    dgp = mixed_sources(moebius(3), sources)
-    return dgp._replace(init=lambda key: {**dgp.init(key), "mixing": reference_moebius()})
-
-
 def build(config: Config) -> Study:
-    """The autoencoder on this world, or the oracle of one trial."""
-    dgp = world(config)
-    return claims.oracle(config, dgp) if config.oracle else vae_study(config, synthetic_parts(config, dgp))
+    """The autoencoder on this world."""
+    dgp = moebius_world(config.dim, config.mixing).dgp
+    return vae_study(config, synthetic_parts(config, dgp))

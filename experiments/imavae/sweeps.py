@@ -1,7 +1,6 @@
 """From results to one value per seed at every precision, and the figures that all sweeps over gamma^2 share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ def at_precision(precision: float) -> str:
 
 
 def chosen(result: Results, mask: np.ndarray, name: str) -> np.ndarray:
-    """A metric [T] at the evaluation with the smallest -ELBO of each trial: the published choice, which sees no truth."""
+    """A metric [T] at each trial's evaluation of smallest -ELBO: the published choice, which sees no truth."""
     scores, values = result.evaluation["-ELBO"][mask], result.evaluation[name][mask]
     best = np.argmin(np.where(np.isfinite(scores), scores, np.inf), axis=1)
     found = np.take_along_axis(values, best[:, None], axis=1)[:, 0]

@@ -12,13 +12,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from identax.assumptions import asymptotic_variance
-from identax.data import epoch_indices
+from identax.assumptions.ima import variance_of
 from identax.dgp import DGP
 from identax.experiment import RunConfig
 from identax.jacobians import jacobian
 from identax.losses import Prior, elbo, gaussian_prior, laplace_prior, logistic_prior, uniform_prior
-from identax.metrics import c_ima, dead_dims, epoch_mcc, mcc, mean_jacobian_c_ima, self_consistency
+from identax.metrics import c_ima, column_norms, dead_dims, epoch_mcc, mcc, mean_jacobian_c_ima, self_consistency
 from identax.models import (
     Autoencoder,
     autoencode,
@@ -67,7 +66,8 @@ class VaeConfig(RunConfig):
     """"cosine": constant for half of the steps, then a half cosine to 0"""
     batch_size: int = 64
     num_examples: int | None = 42_000
-    """size of the training set, drawn once; None: every batch is fresh"""
+    """size of the training set, drawn once, from which batches are drawn with replacement (the authors walk through it
+    epoch by epoch); None: every batch is fresh"""
     num_steps: int = 262_800
     log_every: int = 657
     evaluate_every: int = 3285
@@ -112,8 +112,7 @@ def vae_study(
     def sample(state, key):
         if config.num_examples is None:
             return parts.dgp.sample(state.truth["world"], key, config.batch_size).observations
-        sizes = {"num_examples": config.num_examples, "batch_size": config.batch_size}
-        return state.truth["train"][epoch_indices(stream(state.key, "epochs"), state.step, **sizes)]
+        return state.truth["train"][jax.random.randint(key, (config.batch_size,), 0, config.num_examples)]
 
     def loss(params, state, batch, key):
         inputs = {"params": params, "state": state.model_state}
@@ -159,7 +158,7 @@ def measured(parts: Parts, state: State, drawn: Any, key: Any) -> tuple[dict[str
     means = reconstruct_mean(parts.model, variables(state), x, prior=prior)
     bound = _bound(x, found, prior, {**state.hparams, "beta": 1.0})
     slopes, at_mean = jacobian(decode, found.z), jacobian(decode, means.z)
-    predicted = asymptotic_variance(at_mean, means.u, prior=prior, precision=state.hparams["precision"])
+    predicted = variance_of(column_norms(at_mean), means.u, prior, state.hparams["precision"])
     variance = jnp.exp(found.log_variance)
     consistent = self_consistency(variance, predicted, x, means.reconstruction)
     return {

@@ -1,0 +1,81 @@
+"""Experiments on VAEs: a whole smoke run, the choice of an evaluation, trials that do not disturb each other."""
+
+import dataclasses
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.imavae import moebius, self_consistency, sweeps
+from experiments.imavae.vae import TRACED
+from identax.conduct import Options, run_experiment
+from identax.run import make_mesh, run
+from identax.study import Trials
+
+SMOKE = moebius.PRESETS["smoke"]
+
+
+def _run(trials, config=SMOKE):
+    mesh = make_mesh(devices=jax.devices()[:1])
+    return run(moebius.build(config), trials, num_steps=20, log_every=10, evaluate_every=20, mesh=mesh, progress=False)
+
+
+def _grid(**values):
+    return Trials.grid(1, **{name: getattr(SMOKE, name) for name in TRACED} | values)
+
+
+def test_no_trial_of_a_grid_touches_another():
+    """Precisions from 1 to 1e6 beside a rate that diverges and one that saturates every sigmoid."""
+    rates = [1e-3, 1e3, 1e30]
+    whole = _run(_grid(precision=[1.0, 1e3, 1e6], learning_rate=rates))
+    good = np.isclose(np.asarray(whole.trials.hparams["learning_rate"]), 1e-3)
+    alone = _run(_grid(precision=[1.0, 1e3, 1e6], learning_rate=[1e-3]))
+    assert (whole.failed_at[good] == 0).all() and (whole.failed_at[~good] > 0).any()
+    for name, values in alone.evaluation.items():
+        assert np.isfinite(values).all(), name
+        np.testing.assert_allclose(whole.evaluation[name][good], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_precision_and_weight_of_the_divergence_are_wired_in():
+    base, other, weighed = (
+        _run(_grid(**values)).train["loss"] for values in ({}, {"precision": 10.0}, {"beta": 3.0})
+    )
+    assert np.isfinite(base).all() and (base != other).all() and (base != weighed).all()
+
+
+def test_a_training_set_is_drawn_once_and_only_from_it_batches_come():
+    config = dataclasses.replace(SMOKE, num_examples=4, batch_size=64)
+    study = moebius.build(config)
+    trial = _grid()[0]
+    state = study.init(trial.keys[0], jax.tree.map(lambda leaf: leaf[0], trial.hparams))
+    assert state.truth["train"].shape == (4, 3)
+    fresh = moebius.build(SMOKE).init(trial.keys[0], jax.tree.map(lambda leaf: leaf[0], trial.hparams))
+    assert "train" not in fresh.truth
+
+
+def test_the_evaluation_of_smallest_bound_is_chosen_and_failed_trials_are_nan():
+    result = types.SimpleNamespace(
+        evaluation={"-ELBO": np.array([[3.0, 1.0, 2.0], [1.0, np.nan, np.nan]]), "MCC": np.array([[0.1, 0.2, 0.3]] * 2)},
+        failed_at=np.array([0, 7]),
+    )
+    found = sweeps.chosen(result, np.ones(2, bool), "MCC")
+    assert found[0] == 0.2 and np.isnan(found[1])
+
+
+@pytest.mark.parametrize("module", [moebius, self_consistency], ids=["moebius", "self_consistency"])
+@pytest.mark.slow
+def test_smoke_runs_to_a_report(module, tmp_path):
+    name = module.__name__.removeprefix("experiments.").replace(".", "/")
+    options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    outcome = run_experiment(module, name, "smoke", options=options)
+    assert outcome.report.exists() and not outcome.lost
+    measured = set(outcome.measured)
+    asked = {row.quantity for row in module.REFERENCES}
+    swept = {f"gamma^2 {p:.3g}" for p in module.PRESETS["smoke"].precisions}
+    assert any(any(part in quantity for part in swept) for quantity in asked & measured)
+
+
+def test_the_reference_mixing_has_three_dims():
+    with pytest.raises(ValueError, match="dim=4 for the reference mixing"):
+        moebius.build(dataclasses.replace(SMOKE, dim=4))
