@@ -36,6 +36,7 @@ from rich.table import Table
 
 from experiments import registry
 from experiments.cli import Machine, Reproduce, check_options, make_config, options_of, parse_run
+from experiments.faults import EXIT_BAD_INPUT, EXIT_SOFTWARE, code_of, in_a_line
 from experiments.parallel import Crashed, num_jobs, run_beside
 from experiments.streams import steady_streams
 from identax.conduct import Options, new_workdir, run_experiment
@@ -50,9 +51,7 @@ from identax.run.trackers import TensorBoardSink, WandbSink, require_tracker
 from identax.run.trial_records import RECORDS
 
 HELP = ("-h", "--help")
-EXIT_BAD_INPUT, EXIT_SOFTWARE, EXIT_AT_ONCE = 2, 70, 130
-OURS = (ValueError, ImportError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
-"""errors that say what was found and what was wanted; with PermissionError they are bad input"""
+EXIT_AT_ONCE = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,12 +87,12 @@ def _main(arguments: Sequence[str] | None) -> int:
             peers.failed(f"{type(error).__name__}: {error}")
         if debug and not distributed:
             raise
-        print(f"error: {_in_a_line(error)}", file=sys.stderr)
+        print(f"error: {in_a_line(error)}", file=sys.stderr)
         if distributed:  # JAX would wait for the others before it ends, and they for this process
             if debug:
                 traceback.print_exc()
-            program.end(_code_of(error))
-        return _code_of(error)
+            program.end(code_of(error))
+        return code_of(error)
 
 
 def _end_with_the_others(text: str) -> None:
@@ -104,20 +103,6 @@ def _end_with_the_others(text: str) -> None:
 def _end_by_jax() -> None:
     time.sleep(1.0)  # whoever watches the others knows more
     _end_with_the_others("JAX lost another process, or the first one")
-
-
-def _code_of(error: Exception) -> int:
-    return EXIT_BAD_INPUT if isinstance(error, (*OURS, PermissionError)) else EXIT_SOFTWARE
-
-
-def _in_a_line(error: Exception) -> str:
-    """What it says; of what nobody foresaw, also its kind, and how to see where it came from."""
-    text = " ".join(str(error).split())
-    if _code_of(error) == EXIT_BAD_INPUT:
-        return text
-    short = text if len(text) <= 300 else f"{text[:300]}..."
-    saved = "" if isinstance(error, OSError) else "; what was saved is intact"  # a folder may be gone, or its disk
-    return f"{type(error).__name__}: {short} (--debug shows where{saved})"
 
 
 def _list(arguments: list[str]) -> int:
@@ -190,8 +175,8 @@ def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, workdirs
         except Exception as error:  # a data set that is not there must not cost the others their table
             if len(chosen) == 1 or (jax.process_count() > 1 and not isinstance(error, ValueError)):
                 raise  # the other processes do not know of it
-            kind = str if _code_of(error) == EXIT_BAD_INPUT else Crashed
-            refused[name] = kind(_in_a_line(error))
+            kind = str if code_of(error) == EXIT_BAD_INPUT else Crashed
+            refused[name] = kind(in_a_line(error))
     return outcomes, refused
 
 
@@ -205,7 +190,7 @@ def _report(arguments: list[str]) -> int:
 def _start(machine: Machine) -> Options:
     """Joins the other processes, fixes the precision and builds the mesh: the first access to any device."""
     if machine.distributed:
-        jax.distributed.initialize()
+        _join()
         with StopRequest() as stop:
             stop.listen()  # the service that tells of preemptions takes SIGTERM
         peers.watch(_end_with_the_others)
@@ -214,6 +199,13 @@ def _start(machine: Machine) -> Options:
     jax.config.update("jax_default_matmul_precision", machine.precision)
     mesh = make_mesh(data=machine.data_devices)
     return Options(mesh=mesh, trial_map=machine.trial_map, progress=None if machine.progress else False)
+
+
+def _join() -> None:
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:
+        raise ValueError(f"run: found --distributed where JAX does not find the other processes: {error}") from error
 
 
 def _fresh_workdir(machine: Machine, name: str, preset: str) -> Path:
@@ -296,5 +288,5 @@ if __name__ == "__main__":
     except Exception as error:  # --debug
         with steady_streams():
             traceback.print_exc()
-        code = _code_of(error)
+        code = code_of(error)
     program.finish(code)

@@ -24,6 +24,7 @@ from identax.run.interrupt import StopRequest
 from identax.run.loader import data_shard
 from identax.run.mesh import TrialMap, agree, make_mesh
 from identax.run.records import write_json
+from identax.run.refusals import is_refusal
 from identax.run.results import Results
 from identax.run.runner import run
 from identax.study import Study, Trials
@@ -141,7 +142,7 @@ def _naming(name: str, arm: Arm) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if arm.after is None:
+        if arm.after is None or not is_refusal(error):
             raise
         raise ValueError(f"{name}: arm {arm.name!r}, which starts after {arm.after!r}: {error}") from error
 

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from identax.run.refusals import Unforeseen, is_refusal
+
 if TYPE_CHECKING:
     TrialMap = Literal["vmap", "map"]
 else:
@@ -123,10 +125,10 @@ def exchange(text: str) -> list[str]:
     return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
 
 
-def _builtin(error: Exception) -> type:
-    """The nearest built-in kind of an `OSError`, which every process has; of a `ValueError` itself."""
+def _common(error: Exception) -> type:
+    """The nearest built-in kind of an `OSError`, which every process has; of a `ValueError` whether it refuses."""
     if isinstance(error, ValueError):
-        return ValueError
+        return ValueError if is_refusal(error) else Unforeseen
     return next(kind for kind in type(error).__mro__ if getattr(builtins, kind.__name__, None) is kind)
 
 
@@ -139,8 +141,9 @@ def agree(check: Callable[[], T]) -> T:
         result = check()
     except (ValueError, OSError) as error:
         fault = error
-    said = "" if fault is None else f"{_builtin(fault).__name__}\n{fault}"
+    said = "" if fault is None else f"{_common(fault).__name__}\n{fault}"
     faults = [text.split("\n", 1) for text in exchange(said) if text]
     if faults:
-        raise getattr(builtins, faults[0][0])(faults[0][1]) from fault
+        kind = getattr(builtins, faults[0][0], Unforeseen)
+        raise kind(faults[0][1]) from fault
     return result  # pyright: ignore[reportReturnType]

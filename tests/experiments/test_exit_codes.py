@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -38,6 +39,16 @@ def test_an_error_is_one_line_and_a_code_of_its_own(line, run_line, error, code,
     assert told.startswith(said) and told.count("\n") == 1 and len(told) < 420
     with pytest.raises(type(error)):
         run_line("--debug")
+
+
+@pytest.mark.parametrize(
+    "act", [lambda: np.zeros(2) @ np.zeros(3), lambda: jax.numpy.ones(3).reshape(2), lambda: int("x")]
+)
+def test_an_error_of_a_library_is_none_of_ours(line, run_line, act, monkeypatch, capsys):
+    monkeypatch.setattr(line, "measure", lambda config, results: {"first: error": act()})
+    assert run_line("--arm", "first") == 70
+    told = capsys.readouterr().err
+    assert told.count("error: ") == 1 and "--debug shows where" in told
 
 
 def test_one_experiment_that_crashes_does_not_cost_the_others_theirs(line, monkeypatch, capsys):
