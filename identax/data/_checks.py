@@ -38,17 +38,25 @@ def whole(where: str, name: str, value: Any, low: int, high: int, otherwise: str
 
 def rows_of(where: str, rows: Any, num: int) -> np.ndarray:
     """Row numbers out of different indices 0 ... num - 1 or a boolean mask [num]; raises `ValueError` for any other."""
-    found = np.asarray(rows)
-    if found.dtype == bool and found.shape == (num,):
-        found = np.flatnonzero(found)
-    if found.ndim != 1 or found.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: found rows of {found.dtype} {found.shape}, wanted integers [M] or a boolean mask ({num},)"
-        )
+    found = indices_of(where, rows, num, "rows")
     if not len(found):
         raise ValueError(f"{where}: found no rows, wanted at least one")
-    if found.min() < 0 or found.max() >= num:
-        raise ValueError(f"{where}: found rows from {found.min()} to {found.max()}, wanted 0 to {num - 1}")
     if len(np.unique(found)) < len(found):
         raise ValueError(f"{where}: found {len(found) - len(np.unique(found))} rows twice, wanted different ones")
+    return found
+
+
+def indices_of(where: str, indices: Any, num: int, name: str = "indices") -> np.ndarray:
+    """Indices 0 ... num - 1 [B], or those that a boolean mask [num] marks; raises `ValueError` for any other."""
+    found = np.asarray(indices)
+    if found.dtype == bool and found.shape == (num,):
+        found = np.flatnonzero(found)
+    if found.shape == (0,):
+        found = found.astype(np.int64)  # of an empty list
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: found {name} of {found.dtype} {found.shape}, wanted integers [M] or a boolean mask ({num},)"
+        )
+    if len(found) and (found.min() < 0 or found.max() >= num):
+        raise ValueError(f"{where}: found {name} from {found.min()} to {found.max()}, wanted 0 to {num - 1}")
     return found.astype(np.int64)

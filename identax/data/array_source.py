@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax.data._checks import name_of, rows_of, whole
+from identax.data._checks import indices_of, name_of, rows_of, whole
 from identax.data._columns import as_leaf
 from identax.data.batches import epoch_indices, take
 
@@ -40,8 +40,9 @@ class ArraySource:
         ]
         return f"ArraySource({len(self)} examples of {', '.join(parts)})"
 
-    def read_batch(self, indices: np.ndarray, /) -> Any:
-        """The examples `indices` [B], stacked, as NumPy arrays."""
+    def read_batch(self, indices: Any, /) -> Any:
+        """The examples `indices` [B], stacked, as NumPy arrays; raises `ValueError` for such as are not there."""
+        indices = indices_of("ArraySource.read_batch", indices, len(self))
         chosen = indices if self.rows is None else self.rows[indices]
         return jax.tree.map(lambda leaf: np.asarray(leaf[chosen]), self.tree)
 

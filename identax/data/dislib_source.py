@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 from PIL import Image
 
 from identax.checks import check_choice
-from identax.data._checks import rows_of
+from identax.data._checks import indices_of, rows_of
 from identax.data._prepared import READ_ERRORS, check_files, damaged, decoded, opened
 from identax.data.dislib import CODINGS, PIXELS, DislibTable, dislib_table
 from identax.data.dislib_prepare import dislib_command
@@ -55,8 +54,9 @@ class DislibSource:
             raise IndexError(f"{self.table.name}: found index {index}, wanted 0 ... {self.num_examples - 1}")
         return {name: leaf[0] for name, leaf in self.read_batch(np.array([index])).items()}
 
-    def read_batch(self, indices: Int[np.ndarray, " B"]) -> dict[str, np.ndarray]:
-        """Examples of many indices at once."""
+    def read_batch(self, indices: Any) -> dict[str, np.ndarray]:
+        """Examples of many indices at once; raises `ValueError` as `part` does, but they may repeat."""
+        indices = indices_of(f"{self.table.name}: read_batch", indices, self.num_examples)
         images, codes = self.read(indices)
         labels = self.table.label_codes(codes, coding=self.coding).astype(np.int32)
         target = labels[:, self.table.grid.position(self.table.target)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from identax.checks import check_count
-from identax.data._checks import home_expanded
+from identax.data._checks import home_expanded, indices_of
 from identax.dgp.base import Sample
 
 _FILE = "kitti_peds_v2.pickle"
@@ -99,8 +99,9 @@ class KittiPairs:
         batch = self.read_batch(np.array([index]))
         return Sample(*(tuple(leaf[0] for leaf in pair) for pair in (batch.latents, batch.observations)))
 
-    def read_batch(self, indices: np.ndarray, /) -> Sample:
-        """The pairs `indices` [B], stacked."""
+    def read_batch(self, indices: Any, /) -> Sample:
+        """The pairs `indices` [B], stacked; raises `ValueError` for such as are not there."""
+        indices = indices_of("KittiPairs.read_batch", indices, len(self))
         first = self._starts[indices // self._max_delta_t]
         second = np.minimum(first + 1 + indices % self._max_delta_t, self._last[first])
         frames = tuple(self._frames[at][..., None].astype(np.float32) for at in (first, second))

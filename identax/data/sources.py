@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 from PIL import Image
 
-from identax.data._checks import integer
+from identax.data._checks import indices_of, integer
 from identax.data._prepared import READ_ERRORS, check_files, damaged, decoded, opened, square
 from identax.data.digits import load_digits
 
@@ -54,8 +53,12 @@ class ImageSource:
             raise IndexError(f"{self.name}: found index {index}, wanted 0 ... {self.num_examples - 1}")
         return {name: leaf[0] for name, leaf in self.read_batch(np.array([index])).items()}
 
-    def read_batch(self, indices: Int[np.ndarray, " B"]) -> dict[str, np.ndarray]:
-        """Examples of many indices at once, {"image": [B, H, W, C], "label": [B]}."""
+    def read_batch(self, indices: Any) -> dict[str, np.ndarray]:
+        """Examples of many indices [B] at once, {"image": [B, H, W, C], "label": [B]}; a mask takes what it marks.
+
+        Raises `ValueError` for indices that are no integers or outside 0 ... N - 1.
+        """
+        indices = indices_of(f"{self.name}: read_batch", indices, self.num_examples)
         images, labels = self.read(indices)
         bad = (labels < 0) | (labels >= self.num_classes)
         if bad.any():

@@ -13,6 +13,7 @@ from scipy.stats import vonmises_fisher
 from identax.checks import check_choice, check_count
 from identax.data._checks import home_expanded
 from identax.dgp.base import Sample
+from identax.inputs import float_type, numbers
 
 MEAN = (0.3292, 0.3278, 0.3215)
 STD = (0.0778, 0.0776, 0.0771)
@@ -157,15 +158,16 @@ class ThreeDIdentPairs:
         return random.gamma(1 / 3, size=count) ** (1 / 3) * random.choice([-1, 1], size=count)
 
 
-def hyperspherical_angles(points: Float[Array | np.ndarray, "*batch m"]) -> Float[Array, "*batch k"]:
+def hyperspherical_angles(points: Any) -> Float[Array, "*batch k"]:
     """Angles [..., m-1] in [0, 2 pi] of points on the unit sphere in R^m, as 3DIdent's renderer uses them.
 
         phi_i = 2 arccos(x_i / |(x_i, ..., x_m)|) for i < m-1,    phi_{m-1} = atan2(x_m, x_{m-1}) mod 2 pi
 
     (the usual hyperspherical coordinates, all but the last doubled). An angle whose remaining vector is 0 is 0.
-    Raises `ValueError` for m < 2. Source: Zimmermann et al. 2021, 3DIdent (code).
+    Raises `ValueError` for m < 2 and complex points. Source: Zimmermann et al. 2021, 3DIdent (code).
     """
-    x = jnp.asarray(points)
+    x = numbers("hyperspherical_angles", "points", points)
+    x = jnp.asarray(x, float_type(x))
     if x.ndim < 1 or x.shape[-1] < 2:
         raise ValueError(f"hyperspherical_angles: found points of shape {x.shape}, wanted [..., m] with m >= 2")
     rest = jnp.sqrt(jnp.flip(jnp.cumsum(jnp.flip(jnp.square(x), -1), axis=-1), -1))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_choice, check_count, is_integer
+from identax.dgp._checks import points
 from identax.dgp.base import compiled
 from identax.dgp.smooth import inverse_smooth_leaky_relu, smooth_leaky_relu
 from identax.rng import stream
@@ -86,16 +87,18 @@ def random_invertible_mlp(
     def init(key: Key[Array, ""]) -> tuple[Float[Array, "n n"], ...]:
         return tuple(_best_of(stream(key, "mixing"), n, num_layers, pool_size))
 
-    def apply(weights: Sequence[Float[Array, "n n"]], z: Float[Array, "N n"]) -> Float[Array, "N n"]:
+    def apply(weights: Sequence[Float[Array, "n n"]], z: Any) -> Float[Array, "N n"]:
         *hidden, last = weights
+        z = points("random_invertible_mlp", "z", z, n)
         for weight in hidden:
             z = forward(z @ weight.T)
         return z @ last.T
 
-    def inverse(weights: Sequence[Float[Array, "n n"]], x: Float[Array, "N n"]) -> Float[Array, "N n"]:
+    def inverse(weights: Sequence[Float[Array, "n n"]], x: Any) -> Float[Array, "N n"]:
         if backward is None:
             raise ValueError(f"random_invertible_mlp: found activation {activation!r}, wanted an invertible one")
         *hidden, last = weights
+        x = points("random_invertible_mlp", "x", x, n)
         x = jnp.linalg.solve(last, x.T).T
         for weight in reversed(hidden):
             x = jnp.linalg.solve(weight, backward(x).T).T
@@ -127,7 +130,12 @@ def orthogonal(n: int) -> Mixing:
     def init(key: Key[Array, ""]) -> Float[Array, "n n"]:
         return jax.random.orthogonal(stream(key, "mixing"), n)
 
-    return Mixing(init, lambda weight, z: z @ weight.T, lambda weight, x: x @ weight, lambda weight, z: _no_change(z))
+    return Mixing(
+        init,
+        lambda weight, z: points("orthogonal", "z", z, n) @ weight.T,
+        lambda weight, x: points("orthogonal", "x", x, n) @ weight,
+        lambda weight, z: _no_change(z),
+    )
 
 
 def identity() -> Mixing:

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from identax.checks import check_finite
+from identax.inputs import float_type, numbers
 from identax.lti._checks import Data, checked_pairs, per_sample
 
 
@@ -32,19 +34,26 @@ def conditional_loglik(unmixing: Data, pairs: Data, means: Data, variances: Data
     Raises `ValueError` as `published_loglik`, and unless d_u = d_y.
     Source: Rajendran et al. 2024, proof B.1 (change of variables); the term is absent from its objective.
     """
-    rows, columns = np.shape(unmixing)
-    if columns != 2 * rows:
+    shape = np.shape(unmixing)
+    if len(shape) != 2 or shape[1] != 2 * shape[0]:
         raise ValueError(
-            f"conditional_loglik: found unmixing {np.shape(unmixing)}, wanted [d, 2 d]: with d_u < d_y the density "
+            f"conditional_loglik: found unmixing {shape}, wanted [d, 2 d]: with d_u < d_y the density "
             "lives on the range of the residual, see identify_lti"
         )
-    _, logdet = jnp.linalg.slogdet(jnp.asarray(unmixing)[:, rows:])
+    unmixing = _matrix("conditional_loglik", unmixing)
+    _, logdet = jnp.linalg.slogdet(unmixing[:, shape[0] :])
     return published_loglik(unmixing, pairs, means, variances) + logdet
+
+
+def _matrix(where, unmixing):
+    unmixing = numbers(where, "unmixing", unmixing)
+    check_finite(where, "unmixing", unmixing)
+    return jnp.asarray(unmixing, float_type(unmixing))
 
 
 def _checked(where, unmixing, pairs, means, variances):
     pairs = checked_pairs(where, pairs)
-    unmixing = jnp.asarray(unmixing)
+    unmixing = _matrix(where, unmixing)
     if unmixing.ndim != 2 or unmixing.shape[1] != 2 * pairs.shape[2]:
         raise ValueError(
             f"{where}: found unmixing {unmixing.shape} for pairs {pairs.shape}, wanted [d_u, {2 * pairs.shape[2]}]"

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from identax.checks import check_between, check_choice, sizes_of
+from identax.checks import check_between, check_choice, check_count, sizes_of
 from identax.models.base import Model, from_linen
 from identax.models.batch_norm import BatchNorm
 from identax.models.layers import real_input
@@ -28,12 +28,15 @@ _ACTIVATIONS: dict[str, Callable] = {
 }
 
 
-def uniform_fan_in(key: Any, shape: Sequence[int], dtype: Any = jnp.float32, *, fan_in: int | None = None) -> Array:
+def uniform_fan_in(key: Any, shape: Sequence[int], dtype: Any = jnp.float32, *, fan_in: Any = None) -> Array:
     """Draws U(-1/sqrt(fan_in), 1/sqrt(fan_in)); `fan_in` defaults to the first axis of a kernel [in, out].
 
     The authors' encoders start like this, weights and biases alike; other starts have other early plateaus.
+    Raises `ValueError` for a fan-in below 1.
     """
-    bound = 1 / (shape[0] if fan_in is None else fan_in) ** 0.5
+    fan_in = fan_in if fan_in is not None else shape[0] if len(shape) else 0
+    check_count("uniform_fan_in", "fan_in", fan_in)
+    bound = 1 / fan_in**0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 

@@ -139,8 +139,8 @@ def check_batch(batch: Any, mesh: Mesh) -> None:
         name = jax.tree_util.keystr(path) or "batch"
         if np.ndim(leaf) == 0 or (data and leaf.shape[0] % data):
             raise ValueError(f"run: {name} has shape {np.shape(leaf)}, wanted a leading axis divisible by data={data}")
-        if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
-            raise ValueError(f"run: {name} holds {int((~np.isfinite(leaf)).sum())} values that are not finite")
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and (wrong := int((~np.isfinite(leaf)).sum())):
+            raise ValueError(f"run: {name} holds {wrong} values that are not finite")
 
 
 def check_data_axis(study: Study, abstract: Any, batch: Any, mesh: Mesh) -> None:

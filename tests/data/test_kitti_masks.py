@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from identax.data import KittiPairs, epoch_batches, load_kitti_masks
+from identax.data.kitti_masks import KittiMasks
 
 LENGTHS = (3, 1, 5)
 
@@ -132,3 +133,11 @@ def test_pairs_need_two_frames_and_a_step(tmp_path):
         KittiPairs(data)
     with pytest.raises(ValueError, match="max_delta_t=0"):
         KittiPairs(load_kitti_masks(write(tmp_path, content())), max_delta_t=0)
+
+
+@pytest.mark.parametrize("indices", [[-1], [10**6], [0.5]])
+def test_pairs_that_are_not_there_are_refused(indices):
+    masks = np.zeros((3, 64, 64), np.uint8)
+    pairs = KittiPairs(KittiMasks((masks,), (np.zeros((3, 3), np.float32),)))
+    with pytest.raises(ValueError, match=r"KittiPairs\.read_batch: found indices"):
+        pairs.read_batch(indices)

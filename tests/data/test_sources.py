@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.tiny_images import prepare, tiny_image
-from identax.data import image_source, load_digits
+from identax.data import arrays, image_source, load_digits
 from identax.data.sources import IMAGE_SETS
 
 SHAPE = (8, 8, 3)
@@ -310,3 +310,22 @@ def test_a_set_without_random_access_is_refused(broken):
 def test_a_side_that_is_not_positive_is_refused(tiny):
     with pytest.raises(ValueError, match="found size=0, wanted at least 1 pixel"):
         opened(tiny, size=0)
+
+
+@pytest.mark.parametrize(
+    "indices", [[-1], [4000], [0.0], [True], 3, np.array([[1]]), ["a"], np.array([2**63], np.uint64)], ids=repr
+)
+def test_indices_that_are_not_there_are_refused(indices):
+    digits = image_source("digits")
+    sources = digits, digits.in_memory(), arrays(np.arange(4000.0))
+    for source in sources:
+        with pytest.raises(ValueError, match="read_batch: found indices"):
+            source.read_batch(indices)
+
+
+def test_masks_and_lists_are_indices():
+    digits = image_source("digits")
+    mask = np.arange(4000) == 7
+    for given in (mask, [7], np.array([7], np.uint16)):
+        np.testing.assert_array_equal(digits.read_batch(given)["image"][0], digits[7]["image"])
+    assert digits.read_batch([])["label"].shape == (0,)

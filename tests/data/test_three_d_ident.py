@@ -148,3 +148,9 @@ def test_bad_pairs_are_refused(root):
         ThreeDIdentPairs(data, sigma=0.0)
     with pytest.raises(IndexError, match="wanted 0 to 4"):
         ThreeDIdentPairs(data, num_pairs=5)[5]
+
+
+def test_complex_points_have_no_angles():
+    with pytest.raises(ValueError, match="hyperspherical_angles: found points of type complex"):
+        hyperspherical_angles(np.ones((2, 3)) * 1j)
+    np.testing.assert_allclose(hyperspherical_angles([[1, 0], [0, 1]])[:, 0], [0, np.pi / 2], rtol=1e-6)

@@ -135,3 +135,15 @@ def test_pools_are_drawn_on_all_devices_at_once():
     command = [sys.executable, "-c", _ON_ALL_DEVICES]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=100)
     assert done.stdout == "8\n", done.stderr
+
+
+@pytest.mark.parametrize("make", [random_invertible_mlp, orthogonal])
+@pytest.mark.parametrize("z", [np.ones((4, 3)), np.ones(2), np.ones((4, 2)) * 1j, [["a", "b"]]], ids=str)
+def test_points_that_do_not_fit_are_refused(make, z, getkey):
+    mixing = make(2) if make is orthogonal else make(2, pool_size=8)
+    weights = mixing.init(getkey())
+    for function in (mixing.apply, mixing.inverse):
+        with pytest.raises(ValueError, match=f"{make.__name__}: found [zx] of"):
+            function(weights, z)
+    whole = np.array([[1, -2], [3, 0]])
+    np.testing.assert_allclose(mixing.apply(weights, whole.tolist()), mixing.apply(weights, whole * 1.0), rtol=1e-6)

@@ -202,3 +202,21 @@ def test_shapes_and_values_that_do_not_fit_are_refused():
         conditional_loglik(np.eye(1, 4), pairs, np.zeros(1), np.ones(1))
     with pytest.raises(ValueError, match="non-finite"):
         wls_unmixing(pairs * np.nan, np.zeros(2), np.ones(2))
+
+
+@pytest.mark.parametrize("loglik", [published_loglik, conditional_loglik])
+@pytest.mark.parametrize(
+    ("unmixing", "found"),
+    [
+        (np.ones((2, 4)) * 1j, "found unmixing of type complex128"),
+        (np.full((2, 4), np.nan), "found 8 non-finite entries in unmixing"),
+        (np.ones(4), r"found unmixing \(4,\)"),
+    ],
+)
+def test_an_unmixing_is_a_real_matrix(loglik, unmixing, found):
+    with pytest.raises(ValueError, match=f"{loglik.__name__}: {found}"):
+        loglik(unmixing, np.ones((5, 2, 2)), np.zeros(2), np.ones(2))
+    whole = np.array([[1, 0, 2, 1], [0, 1, 1, 3]])
+    values = [loglik(w, np.ones((5, 2, 2)), np.zeros(2), np.ones(2)) for w in (whole, whole * 1.0, whole.tolist())]
+    np.testing.assert_array_equal(values[0], values[1])
+    np.testing.assert_array_equal(values[0], values[2])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from identax.models import mlp, normalize
+from identax.models.mlp import uniform_fan_in
 
 # First row of the first kernel and bias of the second layer of mlp([3, 2]) for jax.random.key(7), before `kernel_init`.
 DRAWN = [-0.66120124, 0.01576629, -0.06542843], [-0.20786007, 0.04292565]
@@ -172,3 +173,9 @@ def test_integers_are_inputs_like_any_other(getkey):
         np.testing.assert_array_equal(found, model.apply(wanted, jnp.asarray(x, float))[0])
     with pytest.raises(ValueError, match=r"mlp: found input of type complex.*, wanted real numbers"):
         model.init(key, jnp.ones((2, 3), complex))
+
+
+@pytest.mark.parametrize(("shape", "fan_in"), [((0, 3), None), ((), None), ((3,), 0), ((3,), -1), ((3,), 2.5)])
+def test_a_start_needs_inputs(shape, fan_in, getkey):
+    with pytest.raises(ValueError, match="uniform_fan_in: found fan_in="):
+        uniform_fan_in(getkey(), shape, fan_in=fan_in)

@@ -219,3 +219,11 @@ def test_a_loss_is_one_number(tmp_path, loss, message):
     with pytest.raises(ValueError, match=message):
         train(tmp_path / "run", study=study)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64"])
+def test_not_a_number_is_found_in_every_type(dtype):
+    batch = np.asarray(jnp.array([1.0, np.nan, np.inf], "float32")).astype(jnp.dtype(dtype))
+    with pytest.raises(ValueError, match=r"run: \['x'\] holds 2 values that are not finite"):
+        guard.check_batch({"x": batch}, make_mesh(devices=jax.devices()[:1]))
+    guard.check_batch({"x": batch[:1], "n": np.arange(3), "b": np.array([True])}, make_mesh(devices=jax.devices()[:1]))
