@@ -26,6 +26,11 @@ def projected_log_prob(law: Conditional, value: Float[Array, "N n"], mean: Float
         )
     if value.ndim != 2 or value.shape != mean.shape:
         raise ValueError(f"projected_log_prob: found shapes {value.shape} and {mean.shape}, wanted two of [N, n]")
+    return _integrated(law, value, mean)
+
+
+@jax.jit
+def _integrated(law, value, mean):
     dim = value.shape[1]
     scale = jnp.max(jnp.asarray(law.std if isinstance(law, Normal) else law.scale, value.dtype))
     start = jnp.maximum(jnp.sum(value * mean, axis=1), 0.0) / scale

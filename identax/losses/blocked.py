@@ -122,6 +122,7 @@ def _tiled_forward(kernel, plan, *operands):
     return found, (operands, found)
 
 
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _tiled_backward(kernel, plan, residuals, cotangents):
     (shared, rows, columns, row_ids, column_ids, scale), found = residuals
     # Rows without any term have the sum -inf; 0 in its place keeps exp(-inf - sum) at 0 instead of NaN.

@@ -181,6 +181,7 @@ def _forward(blocks, embeddings, num):
     return sums, (blocks, embeddings, sums)
 
 
+@partial(jax.jit, static_argnums=0, inline=True)
 def _backward(num, residuals, cotangent):
     """The softmax of every block once more, from the sums that are known now."""
     blocks, embeddings, sums = residuals

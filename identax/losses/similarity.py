@@ -129,6 +129,8 @@ def _lp_kernel(known: float | None) -> Callable[..., Array]:
 
     of_known = None if known is None else add_dim(_abs_power(known))  # one object: also eagerly one program
 
+    # A call of its own: the gradient of its loop, taken outside `jit`, then is one kept program, too.
+    @jax.jit
     def kernel(shared, u, v):
         temperature, p = shared
         step = add_dim(_abs_power(p)) if of_known is None else of_known

@@ -34,8 +34,13 @@ def micro_batched(embed: Callable[[Any, Any], Any], *, micro_batch: int) -> Call
     """
     check_count("micro_batched", "micro_batch", micro_batch)
 
-    def embed_all(params, batch):
+    @jax.jit  # outside `jit`, too, one program for all its calls of one shape
+    def replayed(params, batch):
         return _replayed(lambda params, part, number: (embed(params, part), None), params, batch, micro_batch)[0]
+
+    def embed_all(params, batch):
+        _batch_size(batch, micro_batch)
+        return replayed(params, batch)
 
     return embed_all
 

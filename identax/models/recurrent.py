@@ -1,6 +1,7 @@
 """Recurrent models: a cell scanned over time, and the same cell one step at a time."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -81,7 +82,11 @@ def scan_over_time(cell: nn.Module, *, learned_carry: bool = False, **options: A
             resets = jnp.swapaxes(resets, 0, 1)
         carry = start(variables, x[:, 0]) if carry is None else carry
         _check_carry(carry, start(variables, x[:, 0]))
+        return loop(variables, carry, x, resets, key, bool(train))
 
+    # Compiled once for each model and shape, also outside `jit`, where a loop would be at every call.
+    @partial(jax.jit, static_argnums=5)
+    def loop(variables, carry, x, resets, key, train):
         def advance(held, now):
             carry, state = held
             number, x, resets = now

@@ -7,6 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from identax.dgp import GeneralizedNormal, Laplace, Normal, Sphere, VonMisesFisher, projected_log_prob
+from tests.eager import compiled_by_second_call
 
 LAWS = {
     "normal": (Normal(0.3), lambda x: stats.norm.logpdf(x, scale=0.3), 1e-5),
@@ -48,3 +49,8 @@ def test_integrates_to_one_over_the_circle_and_is_the_law_of_the_draws(name):
 def test_other_laws_and_shapes_are_refused():
     with pytest.raises(ValueError, match="wanted a Normal"):
         projected_log_prob(VonMisesFisher(1.0), jnp.ones((2, 3)), jnp.ones((2, 3)))
+
+
+def test_a_second_call_outside_jit_compiles_nothing():
+    law, u, z = Laplace(0.5), jnp.eye(3), jnp.eye(3)[::-1]
+    assert compiled_by_second_call(projected_log_prob, (law, u, z), (law, z, u)) == 0
