@@ -161,6 +161,31 @@ def kept(where: str, name: str, value: Any, dtype: Any = None) -> Any:
     return cast
 
 
+def apart(where: str, **arrays: Any) -> list[Any] | None:
+    """The arrays [..., n] less one row that is common to them, where their cast would lose digits; None where not.
+
+    For results that depend on differences between rows alone, such as distances. Arrays of the host are looked at: of
+    JAX's floats the digits are gone. Raises `ValueError` for numbers too large for the type.
+    """
+    values = {name: numbers(where, name, value) for name, value in arrays.items()}
+    if not all(isinstance(value, np.ndarray) and value.size for value in values.values()):
+        return None
+    dtype = float_type(*values.values())
+    if not any(_loses(value, dtype) for value in values.values()):
+        return None
+    first = next(iter(values.values()))
+    pivot = first.reshape(-1, first.shape[-1])[0]
+    return [_cast(where, name, _less_exactly(value, pivot), dtype) for name, value in values.items()]
+
+
+def _loses(value: np.ndarray, dtype: Any) -> bool:
+    """Whether rounding to `dtype` moves an entry by more than it rounds the column's spread."""
+    rows = value.reshape(-1, value.shape[-1])
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        lost = np.abs(rows.astype(dtype).astype(float) - rows.astype(float)).max(axis=0)
+        return bool((lost > _eps(np.dtype(dtype)) * np.abs(_less_exactly(rows, rows[0])).max(axis=0)).any())
+
+
 def _cast(where: str, name: str, value: np.ndarray, dtype: Any) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         found = value.astype(dtype)

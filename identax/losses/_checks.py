@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from identax.checks import check_between, check_finite, check_shape, concrete, is_integer
-from identax.inputs import numbers
+from identax.inputs import apart, kept, numbers
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
 if TYPE_CHECKING:
@@ -25,10 +25,18 @@ else:
 def as_floats(where: str, **arrays: Any) -> list[Array]:
     """Returns the arrays as floats: integers and booleans in JAX's default type, floats in their own.
 
-    Raises `ValueError` by name for complex entries, for what is not a number, and for arrays without any entry, whose
-    mean would be NaN.
+    Raises `ValueError` by name for complex entries, for what is not a number, for arrays without any entry, whose
+    mean would be NaN, and for arrays of the host of which float32 keeps too few digits.
     """
     return [_as_float(where, name, value) for name, value in arrays.items()]
+
+
+def as_differences(where: str, **arrays: Any) -> list[Array]:
+    """`as_floats` for losses of differences between rows: where float32 would lose digits of arrays of the host, less
+    one row common to them, so that an offset costs none.
+    """
+    moved = apart(where, **arrays) if all(np.ndim(value) and np.size(value) for value in arrays.values()) else None
+    return as_floats(where, **arrays) if moved is None else [jnp.asarray(value) for value in moved]
 
 
 def as_number(where: str, name: str, value: Any) -> Any:
@@ -90,8 +98,7 @@ def _as_float(where, name, value):
     array = numbers(where, name, value)
     if 0 in array.shape:
         raise ValueError(f"{where}: found an empty batch: {name} of shape {array.shape}, wanted at least one entry")
-    if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 8:
-        return jnp.asarray(array)
-    if not isinstance(array, jax.Array):
-        array = array.astype(np.float64)  # on the host: integers above 32 bits would wrap on their way
-    return jnp.asarray(array, jnp.result_type(float))
+    floating = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 8
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype) if floating else jnp.result_type(float)
+    # On the host, where it is wider: integers above 32 bits would wrap on their way.
+    return jnp.asarray(array, dtype) if isinstance(array, jax.Array) else jnp.asarray(kept(where, name, array, dtype))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, check_positive, concrete
-from identax.losses._checks import Embeddings, Scalar, as_floats, as_number, check_pairs
+from identax.losses._checks import Embeddings, Scalar, as_differences, as_number, check_pairs
 from identax.losses.similarity import lp_similarity
 
 
@@ -20,7 +20,7 @@ def alignment(z: Embeddings, z_pos: Embeddings, *, p: Scalar = 2) -> Float[Array
     """
     check_pairs("alignment", z, z_pos)
     check_positive("alignment", "p", p, ())
-    return -lp_similarity(as_number("alignment", "p", p), 1.0).pair(*as_floats("alignment", z=z, z_pos=z_pos))
+    return -lp_similarity(as_number("alignment", "p", p), 1.0).pair(*as_differences("alignment", z=z, z_pos=z_pos))
 
 
 def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2) -> Float[Array, " M"]:
@@ -39,7 +39,7 @@ def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2
             f"uniformity: found others of shape {np.shape(others)}, wanted [M >= 1, n] with n={np.shape(z)[1]}"
         )
     check_positive("uniformity", "p", p, ())
-    known, rows = concrete(p), as_floats("uniformity", z=z, others=others)
+    known, rows = concrete(p), as_differences("uniformity", z=z, others=others)
     if known is None:
         return _uniformity(None, as_number("uniformity", "p", p), *rows)
     return _uniformity(float(known), None, *rows)

@@ -15,6 +15,7 @@ from identax.losses._checks import (
     BlockSize,
     Embeddings,
     Scalar,
+    as_differences,
     as_floats,
     as_number,
     check_block_size,
@@ -73,8 +74,13 @@ def per_anchor(where: str, recipe: Recipe, z: Embeddings, z_pos: Embeddings, con
     """
     make, operands = recipe
     given = {} if contrast.negatives is None else {"negatives": contrast.negatives}
-    z, z_pos, *negatives = as_floats(where, z=z, z_pos=z_pos, **given)
+    z, z_pos, *negatives = as_embeddings(where, z=z, z_pos=z_pos, **given)
     return _per_anchor(make, static(contrast), operands, (z, z_pos, *negatives), weight(where, contrast))
+
+
+def as_embeddings(where: str, **arrays: Any) -> list[Array]:
+    """Rows as floats; where the similarity is of differences an offset that costs digits is taken off."""
+    return (as_floats if where == "infonce" else as_differences)(where, **arrays)
 
 
 def static(contrast: Contrast) -> Contrast:

@@ -9,10 +9,19 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from identax.losses._checks import as_floats, check_block_size
+from identax.losses._checks import check_block_size
 from identax.losses._on_mesh import Local, on_mesh
 from identax.losses.blocked import Plan, logsumexps
-from identax.losses.contrast import Contrast, Recipe, check_contrast, combine, num_negatives, static, weight
+from identax.losses.contrast import (
+    Contrast,
+    Recipe,
+    as_embeddings,
+    check_contrast,
+    combine,
+    num_negatives,
+    static,
+    weight,
+)
 from identax.losses.contrastive import (
     aninfonce,
     aninfonce_recipe,
@@ -55,7 +64,7 @@ def sharded(loss: Callable[..., Array], mesh: Mesh, axis: str = "data") -> Calla
         _check_batch(loss.__name__, np.shape(z)[0], contrast, mesh.shape[axis], axis)
         make, operands = _RECIPES[loss](loss.__name__, np.shape(z)[1], *args, **kwargs)
         rows, everywhere = PartitionSpec(axis), PartitionSpec()
-        z, z_pos = as_floats(loss.__name__, z=z, z_pos=z_pos)
+        z, z_pos = as_embeddings(loss.__name__, z=z, z_pos=z_pos)
         parameters = jax.tree.map(jnp.asarray, (operands, weight(loss.__name__, contrast)))
         # The numbers of the rows come as an array: asking for the device's index is refused beside automatic axes.
         given = (parameters, z, z_pos, jnp.arange(z.shape[0]))

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice
-from identax.losses._checks import Embeddings, Scalar, as_floats, as_number, check_pairs
+from identax.losses._checks import Embeddings, Scalar, as_differences, as_floats, as_number, check_pairs
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -27,7 +27,7 @@ def r2_loss(
     """
     check_choice("r2_loss", "reduction", reduction, REDUCTIONS)
     check_pairs("r2_loss", prediction, target)
-    prediction, target = as_floats("r2_loss", prediction=prediction, target=target)
+    target, prediction = as_differences("r2_loss", target=target, prediction=prediction)
     values = 1 - jnp.mean(jnp.square(target - prediction), axis=0) / jnp.var(target, axis=0)
     values = {"mean": jnp.mean, "sum": jnp.sum, "none": lambda x: x}[reduction](values)
     return -values if negative else values
