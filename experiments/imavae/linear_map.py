@@ -1,0 +1,71 @@
+"""The further a linear map on top takes a Moebius mixing out of the IMA class, the worse a VAE recovers its sources.
+
+Reizinger et al., "Embrace the Gap: VAEs Perform Independent Mechanism Analysis", NeurIPS 2022, Moebius and linear map.
+Every seed draws another Moebius map and another random matrix L; MCC is looked at over the contrast c_IMA(L). The
+second arm is the control: the same worlds without L.
+
+    python -m experiments run imavae/linear_map --preset quick
+"""
+
+import dataclasses
+from typing import Literal
+
+from experiments.imavae import linear_map_claims as claims
+from experiments.imavae.drawn_worlds import linear_world, of_linear_map
+from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
+from identax.study import Study
+
+__all__ = ["TRACED"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(VaeConfig):
+    """Many mixings at one precision. The defaults are the authors' setting."""
+
+    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
+    linear: Literal["unit determinant", "unit columns", "cosine", "none"] = "unit determinant"
+    """how the matrix with entries from U(0, 1) is scaled; "cosine": two dims, rows at the angle with this `cosine`"""
+    cosine: float = 0.5
+    precision: float = 1e5
+    num_controls: int = 20
+    """seeds of the arm without a linear map; 0 leaves it out"""
+    num_seeds: int = 100
+
+
+_QUICK = Config(
+    num_layers=3,
+    width=20,
+    precision=1e4,
+    learning_rate=2e-3,
+    batch_size=256,
+    num_examples=None,
+    num_steps=4000,
+    log_every=500,
+    evaluate_every=2000,
+    checkpoint_every=4000,
+    num_evaluate=4096,
+    num_controls=4,
+    num_seeds=12,
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
+        num_evaluate=128, num_seeds=3, num_controls=2,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(_QUICK, num_steps=12_000, checkpoint_every=12_000, num_seeds=60, num_controls=10),
+    "paper": Config(),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
+
+
+def build(config: Config) -> Study:
+    """The autoencoder on a world that its seed draws."""
+    world, mixing, sources = linear_world(config.dim, config.linear, config.cosine)
+    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_linear_map(mixing, sources))
