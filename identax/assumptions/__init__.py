@@ -23,6 +23,23 @@ from identax.assumptions.cross_entropy import (
     divides,
     predicted_relation,
 )
+from identax.assumptions.ima import asymptotic_variance, global_c_ima, l_ima, log_likelihood
+from identax.assumptions.ima_collapse import (
+    CollapsedPosterior,
+    collapse_instability,
+    collapse_threshold,
+    collapsed_elbo,
+    collapsed_posterior,
+)
+from identax.assumptions.ima_elbo import (
+    EncoderOptimum,
+    Nodes,
+    elbo_star,
+    encoder_elbo,
+    gauss_hermite,
+    matched_normals,
+)
+from identax.assumptions.ima_report import ima_report
 from identax.assumptions.lti import Excitation, excitation_report, lti_report, stability, system_premises
 from identax.assumptions.oracle import optimal_precision, oracle_precision
 from identax.assumptions.report import Prediction, Premise, Report
@@ -31,28 +48,44 @@ from identax.assumptions.symmetry import common_blocks, equal_blocks, expected_r
 __all__ = [
     "BayesLoss",
     "ClusterWorld",
+    "CollapsedPosterior",
     "ContrastiveObjective",
     "ContrastiveWorld",
     "CrossEntropyObjective",
+    "EncoderOptimum",
     "Excitation",
+    "Nodes",
     "Prediction",
     "Premise",
     "Regime",
     "Report",
     "affine_generator_rank",
+    "asymptotic_variance",
     "bayes_cross_entropy",
     "bayes_losses",
+    "collapse_instability",
+    "collapse_threshold",
     "collapse_thresholds",
+    "collapsed_elbo",
     "collapsed_loss",
+    "collapsed_posterior",
     "common_blocks",
     "contrastive_report",
     "cross_entropy_report",
     "diversity_rank",
     "divides",
+    "elbo_star",
+    "encoder_elbo",
     "equal_blocks",
     "excitation_report",
     "expected_rotation_mcc",
+    "gauss_hermite",
+    "global_c_ima",
+    "ima_report",
+    "l_ima",
+    "log_likelihood",
     "lti_report",
+    "matched_normals",
     "moment_shares",
     "optimal_precision",
     "oracle_precision",

@@ -1,0 +1,123 @@
+"""Does a decoder's limit theorem apply to a world, and what should a VAE's ELBO, variances and collapse be there?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from identax.assumptions.ima import Function, jacobian_matrices, latents, log_density, variance_of
+from identax.assumptions.ima_collapse import collapse_instability, collapse_threshold, collapsed_elbo
+from identax.assumptions.ima_elbo import Nodes, elbo_star
+from identax.assumptions.report import Prediction, Premise, Report
+from identax.checks import check_positive
+from identax.losses import Prior
+from identax.numerics import column_shares
+
+_IN_CLASS = 1e-4  # nats of contrast, largest over samples
+_DETERMINISTIC = 10.0  # likelihood's over prior's curvature, for 95 % of latents
+
+
+def ima_report(
+    function: Function,
+    z: Any,
+    *,
+    prior: Prior,
+    precision: float | int | Sequence[float | int],
+    smooth: bool | None = None,
+    optimise: bool = True,
+    nodes: Nodes | None = None,
+) -> Report:
+    """Checks the premises of "the ELBO of the best encoder tends to L_IMA" and says what to expect before training.
+
+    `function`: the true map of latents as the decoder receives them, at samples z [N, d] of the prior; `precision`: one
+    gamma^2 or several, each with predictions of its own. `smooth`: whether the map is twice differentiable, where it is
+    known. Predicted are the log-likelihood, C_IMA and L_IMA, per gamma^2 the asymptotic variance and the collapsed ELBO
+    and, with `optimise`, ELBO* of the true decoder (`elbo_star` with `nodes`) and the threshold of collapse.
+    Premises of recovery (the map's contrast is 0) stand beside those of the limit.
+    Values must be known: not under `jit`. Raises `ValueError` as `elbo_star` and `collapsed_elbo`.
+    Source: Reizinger et al. 2022; thresholds of "near-deterministic" and of contrast 0: own.
+    """
+    z = latents("ima_report", z, prior)
+    precisions = [float(value) for value in np.atleast_1d(np.asarray(precision, float))]
+    check_positive("ima_report", "precision", precisions)
+    matrices = jacobian_matrices(function, z)
+    norms, shares = column_shares(matrices)
+    u, contrast = prior.unsquash(z), -jnp.log(shares).sum(axis=-1)
+    curvature = np.asarray(prior.curvature(u))
+    sharpness = np.asarray(1 / variance_of(norms, u, prior, jnp.asarray(1.0, z.dtype))) - curvature
+    premises = (
+        Premise("factorised prior", True, f"{prior.name}, {z.shape[1]} independent latents", "a product of densities"),
+        _log_concave(prior, curvature),
+        Premise(
+            "twice differentiable decoder",
+            smooth,
+            {True: "smooth", False: "with kinks", None: "not said"}[smooth],
+            "a leaky ReLU has a Jacobian almost everywhere, and no second derivative at its kinks",
+        ),
+        Premise(
+            "locally one to one",
+            bool(np.min(shares) > 0 and np.min(norms) > 0),
+            f"smallest share of a column that the others leave: {float(np.min(shares)):.3g}",
+            "a Jacobian of full rank; that no two distant latents share an x is not checked",
+        ),
+        *(_near_deterministic(value, sharpness, curvature) for value in precisions),
+        Premise(
+            "orthogonal Jacobian (IMA class)",
+            bool(np.max(contrast) < _IN_CLASS),
+            f"largest contrast {float(np.max(contrast)):.3g} nats",
+            "the limit holds without; that its maximiser is the truth, and latents are recovered, needs it",
+        ),
+    )
+    limit = float((log_density(z, prior) - jnp.log(norms).sum(axis=-1)).mean())
+    mean_contrast = float(contrast.mean())
+    x = function(z)
+    predictions = [
+        Prediction("log-likelihood", limit + mean_contrast, "of the noise-free map, by change of variables"),
+        Prediction("C_IMA", mean_contrast, "mean contrast of the true map"),
+        Prediction("L_IMA", limit, "log-likelihood - C_IMA: where ELBO* tends to"),
+        Prediction("end of collapse", collapse_instability(x), "gamma^2 = 1 / largest eigenvalue of cov(x)"),
+    ]
+    for value in precisions:
+        predictions += _at(value, function, z, x, norms, u, prior, nodes, optimise)
+    if optimise:
+        threshold = collapse_threshold(function, z, prior=prior, nodes=nodes)
+        predictions.append(Prediction("collapse threshold", threshold, "gamma^2 at which the true decoder overtakes"))
+    return Report(premises, tuple(predictions))
+
+
+def _at(value, function, z, x, norms, u, prior, nodes, optimise):
+    """Predictions at one gamma^2."""
+    at = f" at gamma^2 = {value:g}"
+    variance = float(variance_of(norms, u, prior, jnp.asarray(value, z.dtype)).mean())
+    collapsed = float(collapsed_elbo(x, prior=prior, precision=value, dim=z.shape[1]))
+    found = [
+        Prediction("asymptotic variance" + at, variance, "mean over samples and latents, before squashing"),
+        Prediction("collapsed ELBO" + at, collapsed, "decoder of the mean, encoder without information"),
+    ]
+    if optimise:
+        best = float(elbo_star(function, z, prior=prior, precision=value, nodes=nodes).value.mean())
+        winner = "the collapsed model is better" if best < collapsed else "better than the collapsed model"
+        found.append(Prediction("ELBO*" + at, best, f"true decoder, best encoder; {winner}"))
+    return found
+
+
+def _log_concave(prior, curvature):
+    least = float(curvature.min())
+    return Premise(
+        "smooth and strictly log-concave prior",
+        least > 0 and prior.name != "laplace",
+        f"least curvature {least:.3g}",
+        "of the unsquashed latent, as encoders see it: the uniform prior is logistic there",
+    )
+
+
+def _near_deterministic(value, sharpness, curvature):
+    ratio = value * sharpness / np.maximum(curvature, np.finfo(curvature.dtype).tiny)
+    typical = float(np.quantile(ratio, 0.05))
+    return Premise(
+        f"near-deterministic decoder (gamma^2 = {value:g})",
+        typical >= _DETERMINISTIC,
+        f"gamma^2 ||J_k||^2 over the prior's curvature: {typical:.3g} or more for 95 % of latents",
+        f"wanted {_DETERMINISTIC:g}: errors of the limit fall as its inverse",
+    )
