@@ -93,11 +93,16 @@ def synthetic_parts(config: VaeConfig, dgp: DGP) -> Parts:
 
 
 def vae_study(
-    config: VaeConfig, parts: Parts, *, extra: Callable[[State, Any, Any], dict[str, Any]] = lambda state, drawn, z: {}
+    config: VaeConfig,
+    parts: Parts,
+    *,
+    extra: Callable[[State, Any, Any], dict[str, Any]] = lambda state, drawn, z: {},
+    penalty: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Study:
     """The study of one configuration: Adam on -ELBO, one draw of u per example.
 
     `extra(state, drawn, z)` are further metrics of an evaluation, of its sample and the codes z = squash(mean).
+    `penalty(decode, z, hparams)`, per example, is added to -ELBO; its z passes no gradient on to the encoder.
     """
 
     def init(key, hparams):
@@ -119,7 +124,11 @@ def vae_study(
         prior = parts.prior(params)
         found, model_state = autoencode(parts.model, inputs, batch, key, prior=prior, train=True)
         bound = _bound(batch, found, prior, state.hparams)
-        return -bound.value, (model_state, {"KL": bound.kl.mean()})
+        values = -bound.value
+        if penalty is not None:
+            decode = decoder_function(parts.model, {**inputs, "state": model_state})
+            values = values + penalty(decode, jax.lax.stop_gradient(found.z), state.hparams)
+        return values, (model_state, {"KL": bound.kl.mean()})
 
     def optimizer(hparams):
         rate = hparams["learning_rate"]

@@ -2,6 +2,7 @@
 
 from identax.metrics.balanced import BalancedSplit, balanced_sizes, balanced_split
 from identax.metrics.correlation import mcc, rank_matched_mcc
+from identax.metrics.coverage import grid_coverage
 from identax.metrics.disentanglement import (
     beta_vae_score,
     dci,
@@ -25,6 +26,7 @@ from identax.metrics.linear_systems import (
 from identax.metrics.logistic import LogisticFit, logistic_regression
 from identax.metrics.padded_mcc import padded_mcc
 from identax.metrics.pearson import compiled_pearson_readout, pearson_readout
+from identax.metrics.polar import polar_distance
 from identax.metrics.precision import precision_recovery
 from identax.metrics.readout import linear_readout_accuracy
 from identax.metrics.regression import block_r2, linear_r2
@@ -54,6 +56,7 @@ __all__ = [
     "explicitness",
     "factor_vae_score",
     "frequency_grid",
+    "grid_coverage",
     "head_r2",
     "infomec",
     "linear_r2",
@@ -66,6 +69,7 @@ __all__ = [
     "one_sample_t_test",
     "padded_mcc",
     "pearson_readout",
+    "polar_distance",
     "precision_recovery",
     "rank_matched_mcc",
     "relative_error",

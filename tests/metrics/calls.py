@@ -90,6 +90,7 @@ SHIFTED = {
 # Not free of it: digits that float32 would lose are refused.
 REFUSED = {
     "compiled_pearson_readout": lambda s: metrics.compiled_pearson_readout(s.x, s.z, s.x, s.z),
+    "grid_coverage": lambda s: metrics.grid_coverage(s.x),
     "logistic_regression": lambda s: metrics.logistic_regression(s.x, s.labels),
     "precision_recovery": lambda s: metrics.precision_recovery(s.precision, s.precision[:2], assignment=[0, 1]),
     "singular_value_error": lambda s: metrics.singular_value_error(s.x, s.z),
@@ -113,6 +114,7 @@ OTHERS = {
     "frequency_grid": lambda s: metrics.frequency_grid(7),
     "mean_jacobian_c_ima": lambda s: metrics.mean_jacobian_c_ima(_three(s.square), batch_size=2),
     "pearson_readout": lambda s: metrics.pearson_readout(s.x, s.z),
+    "polar_distance": lambda s: metrics.polar_distance(s.square),
     "relative_error": lambda s: metrics.relative_error(s.square, s.square[::-1]),
     "self_consistency": lambda s: metrics.self_consistency(s.probabilities, s.probabilities[::-1], s.z, s.y),
     "transfer_function_error": lambda s: metrics.transfer_function_error(s.response, s.response[::-1]),

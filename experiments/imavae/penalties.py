@@ -1,0 +1,116 @@
+"""Penalties on the decoder's Jacobian beside the ELBO: do they add to the orthogonality that the ELBO brings by itself?
+
+Own comparison after Reizinger et al. 2022 (ELBO), Wei et al. 2021 (OroJaR, columns normalised) and Rhodes and Lee 2021
+(L1, which is no penalty for orthogonality). One world and one autoencoder; -ELBO + weight * penalty is minimised, with
+the exact Jacobian at a draw of the latents. The Moebius mixing has orthogonal columns; with a linear map behind it the
+true columns are not, and what wants orthogonal ones asks for a wrong decoder. No number of a paper belongs to this.
+
+    python -m experiments run imavae/penalties --preset quick
+"""
+
+import dataclasses
+from typing import Literal
+
+from experiments.imavae import penalties_claims as claims
+from experiments.imavae import vae
+from experiments.imavae.vae import VaeConfig, synthetic_parts, vae_study, variables
+from identax.dgp import DGP, Mixing, mixed_sources, moebius, uniform_sources, unit_determinant_linear
+from identax.jacobians import jacobian
+from identax.losses import c_ima_penalty, jacobian_l1, orojar
+from identax.metrics import column_norms
+from identax.models import decoder_function
+from identax.rng import stream
+from identax.study import Study
+
+TRACED = (*vae.TRACED, "weight")
+PENALTIES = {"c_ima": c_ima_penalty, "orojar": lambda slopes: orojar(slopes, normalize=True), "l1": jacobian_l1}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(VaeConfig):
+    """The penalties at one weight each, on one kind of world."""
+
+    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
+    world: Literal["moebius", "moebius and linear"] = "moebius"
+    """"moebius and linear": a random linear map of determinant +-1 behind it, outside the class of IMA"""
+    penalty: Literal["none", "c_ima", "orojar", "l1"] = "none"
+    weight: float = 0.0
+    """of the penalty, in nats per unit of it; its gradient reaches the decoder alone"""
+    weights: tuple[float, ...] = (0.3, 3.0)
+    """swept in the arms that have a penalty of orthogonality; "l1" takes a tenth of each, as its unit is that of x"""
+
+
+_QUICK = Config(
+    dim=2,
+    num_layers=3,
+    width=20,
+    precision=1e4,
+    learning_rate=2e-3,
+    batch_size=128,
+    num_examples=None,
+    num_steps=2500,
+    log_every=250,
+    evaluate_every=1250,
+    checkpoint_every=2500,
+    num_evaluate=2048,
+    num_seeds=3,
+    weights=(1.0,),
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, width=4, batch_size=16, num_steps=10, log_every=5, evaluate_every=10, checkpoint_every=10,
+        num_evaluate=128, num_seeds=2,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(
+        _QUICK, dim=3, batch_size=256, num_steps=8000, log_every=500, evaluate_every=4000, checkpoint_every=8000,
+        num_seeds=6, weights=(0.3, 3.0),
+    ),
+    "paper": Config(),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = ()
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
+
+
+def world(config: Config) -> DGP:
+    """Uniform sources through a random Moebius map, one for each seed; in the other world a linear map behind it."""
+    mixing = moebius(config.dim)
+    if config.world == "moebius and linear":
+        mixing = _behind(mixing, unit_determinant_linear(config.dim))
+    return mixed_sources(mixing, uniform_sources(config.dim), center=10_000)
+
+
+def build(config: Config) -> Study:
+    """The autoencoder with this penalty, or without one."""
+    parts = synthetic_parts(config, world(config))
+
+    def columns(state, drawn, z):
+        del drawn
+        return {"column norm": column_norms(jacobian(decoder_function(parts.model, variables(state)), z)).mean()}
+
+    if config.penalty == "none":
+        return vae_study(config, parts, extra=columns)
+    function = PENALTIES[config.penalty]
+
+    def penalty(decode, z, hparams):
+        return hparams["weight"] * function(jacobian(decode, z))
+
+    return vae_study(config, parts, extra=columns, penalty=penalty)
+
+
+def _behind(first: Mixing, second: Mixing) -> Mixing:
+    def init(key):
+        return first.init(stream(key, "first")), second.init(stream(key, "second"))
+
+    def apply(weights, z):
+        return second.apply(weights[1], first.apply(weights[0], z))
+
+    def inverse(weights, x):
+        return first.inverse(weights[0], second.inverse(weights[1], x))
+
+    return Mixing(init, apply, inverse)

@@ -1,0 +1,89 @@
+"""What the comparison of Jacobian penalties compares, expects and measures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from identax.assumptions import Prediction, Premise, Report
+from identax.experiment import Arm
+from identax.points import cells
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
+from identax.run import Results
+
+METRICS = ("MCC", "c_IMA", "-ELBO", "dead dims", "MSE of x", "column norm")
+L1_SHARE = 0.1
+"""weight of the L1 penalty over that of the others"""
+
+
+def arms(config: Any) -> list[Arm]:
+    """Per world: the ELBO alone, and with each penalty at every weight."""
+    made = []
+    for world in ("moebius", "moebius and linear"):
+        base = dataclasses.replace(config, world=world)
+        made.append(Arm(f"{world}: elbo", base, fixed=("weight",)))
+        for penalty in ("c_ima", "orojar", "l1"):
+            share = L1_SHARE if penalty == "l1" else 1.0
+            sweep = {"weight": tuple(share * weight for weight in config.weights)}
+            made.append(Arm(f"{world}: + {penalty}", dataclasses.replace(base, penalty=penalty), sweep))
+    return made
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """What is known of each arm before it runs."""
+    return {arm.name: _report(arm.config) for arm in arms(config)}
+
+
+def _report(config):
+    inside = config.world == "moebius"
+    orthogonal = Premise(
+        "the true columns are orthogonal",
+        inside,
+        "Moebius: c_IMA = 0 everywhere" if inside else "a random linear map behind it: c_IMA of order 1",
+        "only then is the true decoder among the minima of a penalty for orthogonality",
+    )
+    wanted = Premise(
+        "what is added wants orthogonal columns",
+        None if config.penalty == "none" else config.penalty != "l1",
+        {"none": "nothing is added", "l1": "sum |J|: sparse columns, not free of rotations"}.get(
+            config.penalty, "0 for orthogonal columns alone, free of their sizes"
+        ),
+        "L1 of Rhodes and Lee 2021 is often listed beside the others",
+    )
+    predicted = {
+        "none": "falls as far as the ELBO takes it",
+        "l1": "not aimed at",
+    }.get(config.penalty, "below that of the ELBO alone" + ("" if inside else ", at the price of -ELBO"))
+    return Report([orthogonal, wanted], [Prediction("c_IMA of the decoder", predicted, "what is minimised")])
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """Last values per seed: "<world>: <arm> <weight>: <metric>"."""
+    return {
+        f"{label}: {name}": result.final(name)[mask]
+        for label, result, mask in _labelled(config, results)
+        for name in METRICS
+    }
+
+
+def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """Recovery and contrast of every arm, side by side."""
+    drawn = []
+    for name in ("MCC", "c_IMA"):
+        series: dict[str, dict[str, np.ndarray]] = {}
+        for label, result, mask in _labelled(config, results):
+            world, arm = label.split(": ", 1)
+            series.setdefault(world, {})[arm] = result.final(name)[mask]
+        if series:
+            limits = (-0.02, 1.02) if name == "MCC" else None
+            caption = f"{name} at the end of training, by world and penalty; a dot is a seed."
+            drawn.append(Figure(caption, figure_png(bars(series, name, ylim=limits))))
+    return drawn
+
+
+def _labelled(config, results):
+    for at, result, mask in cells(arms(config), results):
+        weight = f" {at['weight']:.3g}" if at["penalty"] != "none" else ""
+        yield f"{at['arm']}{weight}", result, mask
