@@ -26,7 +26,7 @@ from identax.run.mesh import TrialMap, agree, make_mesh
 from identax.run.records import write_json
 from identax.run.refusals import is_refusal
 from identax.run.results import Results
-from identax.run.runner import run
+from identax.run.runner import KEEP_CHECKPOINTS, abstract_states, run
 from identax.study import Study, Trials
 
 
@@ -94,7 +94,11 @@ def _run_arms(
     }
     studies, feeds = agree(lambda: _built(module, arms, options.mesh))
     trials = {arm.name: _trials(module, arm) for arm in arms}
+    sizes = agree(lambda: _fitting(arms, studies, trials, options.mesh))
     with _claimed(options, settings, reports, [arm.name for arm in arms]) as still_there:
+        folder = options.workdir
+        if folder is not None and not options.resume:
+            agree(lambda: guard.check_disk_of_all(folder, sizes, KEEP_CHECKPOINTS))
         for arm, report in reports.items():
             say("\n".join([f"{name} / {arm}", *(f"  {line}" for line in report.lines())]))
         results: dict[str, Results] = {}
@@ -270,6 +274,26 @@ def _built(module: ExperimentModule, arms: Sequence[Arm], mesh: Mesh | None) -> 
             guard.check_run(studies[arm.name], *(getattr(arm.config, field) for field in steps))
         feeds[arm.name] = make_batches(arm.config, shard)
     return studies, feeds
+
+
+def _fitting(
+    arms: Sequence[Arm], studies: Mapping[str, Any], trials: Mapping[str, Trials], mesh: Mesh | None
+) -> dict[str, Any]:
+    """Shapes of the states of every arm with steps that starts after no other one.
+
+    Refuses those that memory cannot hold now, not when the arms before have trained.
+    """
+    mesh, found = make_mesh() if mesh is None else mesh, {}
+    for arm in arms:
+        study = studies[arm.name]
+        if not isinstance(study, Study) or arm.after is not None:
+            continue
+        found[arm.name] = abstract_states(study, trials[arm.name], mesh)
+        try:
+            guard.check_states(study, found[arm.name], mesh)
+        except ValueError as error:
+            raise ValueError(f"arm {arm.name!r}: {error}") from error
+    return found
 
 
 def _check_numbers(value: Any, what: str) -> None:

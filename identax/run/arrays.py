@@ -141,10 +141,15 @@ class KeptArrays:
         assert self._folder is not None
         found = []
         for path in self._folder.glob("*@*.npy"):
-            quoted, _, step = path.name.removesuffix(".npy").rpartition("@")
-            if step.isdecimal():
-                found.append((unquote(quoted), int(step), path))
+            if (step := step_of(path.name)) >= 0:
+                found.append((unquote(path.name.removesuffix(".npy").rpartition("@")[0]), step, path))
         return sorted(found)
+
+
+def step_of(file_name: str) -> int:
+    """The step that a file of `KeptArrays` is of, -1 for what is none."""
+    step = file_name.removesuffix(".npy").rpartition("@")[2]
+    return int(step) if step.isdecimal() else -1
 
 
 def digest_of(path: Path) -> str:

@@ -82,7 +82,6 @@ def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) 
     `evaluate` or `keep` makes on one (the Jacobians of an evaluation set, say), once per trial that runs at the same
     time.
     """
-    states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
     trials = jax.tree.leaves(abstract)[0].shape[0]
     one = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), abstract)
     largest = largest_array(jax.make_jaxpr(study.step)(one, batch).jaxpr) // mesh.shape["data"]
@@ -90,8 +89,12 @@ def bytes_needed(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) 
         largest = max(largest, largest_array(jax.make_jaxpr(function)(one, one.key).jaxpr))
     per_device = padded_size(trials, mesh) // mesh.shape["trial"]
     at_once = per_device if how == "vmap" else 1
-    copies = 3 if study.best is None else 4
-    return copies * states // mesh.shape["trial"] + at_once * largest
+    return _bytes_of_states(study, abstract, mesh) + at_once * largest
+
+
+def _bytes_of_states(study: Study, abstract: Any, mesh: Mesh) -> int:
+    states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
+    return (3 if study.best is None else 4) * states // mesh.shape["trial"]
 
 
 def largest_array(jaxpr: Any) -> int:
@@ -120,8 +123,16 @@ def bytes_available(mesh: Mesh) -> int | None:
 
 def check_memory(study: Study, abstract: Any, batch: Any, mesh: Mesh, how: str) -> None:
     """Raises `ValueError` when the trials cannot fit, saying how many would."""
+    _check_fits(bytes_needed(study, abstract, batch, mesh, how), abstract, mesh)
+
+
+def check_states(study: Study, abstract: Any, mesh: Mesh) -> None:
+    """`check_memory` of the states alone, for which no step is traced: for a run that starts after others."""
+    _check_fits(_bytes_of_states(study, abstract, mesh), abstract, mesh)
+
+
+def _check_fits(needed: int, abstract: Any, mesh: Mesh) -> None:
     available = bytes_available(mesh)
-    needed = bytes_needed(study, abstract, batch, mesh, how)
     if available is None or needed <= available:
         return
     trials = jax.tree.leaves(abstract)[0].shape[0]
@@ -217,6 +228,17 @@ def _differences(found: Any, wanted: Any, path: str = ""):
             yield from _differences(one, other, f"{path}[{number}]")
     elif found != wanted and not (found != found and wanted != wanted):  # NaN is what it was
         yield f"{path}: there {found!r}, here {wanted!r}"
+
+
+def check_disk_of_all(workdir: Path, abstract: Mapping[str, Any], keep: int) -> None:
+    """Raises `ValueError` when the checkpoints of several runs in one folder will not fit on the disk together."""
+    sizes = [disk_space_needed(tree, keep - 1) for tree in abstract.values()]
+    needed, free = sum(sizes) + max(sizes, default=0) // keep, free_disk_space(workdir)
+    if needed > free:
+        raise ValueError(
+            f"run: the checkpoints of the arms {list(abstract)} need {needed / 2**20:.1f} MiB, found "
+            f"{free / 2**20:.1f} MiB free on the disk of {workdir}"
+        )
 
 
 def check_disk(workdir: Path, abstract: Any, keep: int) -> None:

@@ -24,11 +24,13 @@ from identax.run.program import Programs, abstract_state
 from identax.run.progress import Progress
 from identax.run.records import write_json
 from identax.run.results import Results
-from identax.run.saved import CHECKPOINTS, RECORDS, begin_over, holds_work, newest
+from identax.run.saved import CHECKPOINTS, RECORDS, begin_over, check_arrays, holds_work, newest
 from identax.run.session import Cadence, Session, padding
 from identax.run.trials_file import FILE as TRIALS
 from identax.run.trials_file import describe_trials, differences, write_trials
 from identax.study import HostTrial, Study, Trials
+
+KEEP_CHECKPOINTS = 2
 
 
 def run(
@@ -39,7 +41,7 @@ def run(
     log_every: int = 100,
     evaluate_every: int | None = None,
     checkpoint_every: int | None = None,
-    keep_checkpoints: int = 2,
+    keep_checkpoints: int = KEEP_CHECKPOINTS,
     block_size: int | None = None,
     batches: Iterable[Any] | None = None,
     mesh: Mesh | None = None,
@@ -129,6 +131,12 @@ def run(
     return results
 
 
+def abstract_states(study: Study, trials: Trials, mesh: Mesh) -> Any:
+    """Shapes of the states of a run that starts after no other, padded as it pads them; nothing is placed."""
+    padded = trials[padding(len(trials), padded_size(len(trials), mesh))]
+    return abstract_state(study, mesh, padded.keys, padded.hparams)
+
+
 def _place(trials: Trials, mesh: Mesh) -> Trials:
     """Puts the trials on the mesh, padded to a multiple of its trial axis."""
     return place(trials[padding(len(trials), padded_size(len(trials), mesh))], mesh)
@@ -163,6 +171,8 @@ def _run_trials(
     found = find_done(workdir) if resume else None
     done = 0 if found is None else found["done"]
     blocks = None
+    if found is not None and workdir is not None and done == len(trials):
+        agree(lambda: check_arrays(workdir, found["sealed"], "run") if jax.process_index() == 0 else None)
     if done < len(trials):
         earlier = None if found is None else found["block_size"]
         work = (trial, trials) if after is None else phases.with_before(trial, trials, after, after_state)

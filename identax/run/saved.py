@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from identax.run.arrays import digest_of
+from identax.run.arrays import digest_of, step_of
 from identax.run.checkpoint import Checkpoints
 from identax.run.records import Intact, Row, naming_damage, read_intact, read_json, read_rows, write_json
 from identax.run.trial_records import BLOCKS, RECORDS, read_done
@@ -22,36 +22,60 @@ def holds_work(folder: Path) -> bool:
 
 def note_saved(folder: Path, step: int, extra: dict[str, Any], arrays: dict[str, str], *, finished: bool) -> None:
     """Writes `saved.json`, after the checkpoint that it speaks of; `arrays` are digests of newly kept ones."""
-    try:
-        before = {str(name): str(digest) for name, digest in read_json(folder / SAVED)["arrays"].items()}
-    except (OSError, ValueError, LookupError, AttributeError):
-        before = {}  # a run that has just begun, or was begun by an earlier version
-    still = {name: digest for name, digest in before.items() if (folder / ARRAYS / name).exists()}
+    still = {name: digest for name, digest in _sealed_arrays(folder).items() if (folder / ARRAYS / name).exists()}
     saved = {"step": step, "rows": extra["rows"], "digest": extra["digest"], "finished": finished}
     write_json(folder / SAVED, saved | {"arrays": still | arrays})
 
 
-def _check_arrays(folder: Path, digests: dict[str, str]) -> None:
-    for name, digest in digests.items():
-        path = folder / ARRAYS / name
-        if not path.exists() or digest_of(path) != digest:
-            raise ValueError(
-                f"report: {path} is missing or not as the run wrote it; put it back, or delete {folder} and run with "
-                "--resume, which computes this arm again"
-            )
+def check_arrays(folder: Path, digests: dict[str, str], where: str = "report") -> None:
+    """Raises `ValueError` for the first kept array that is missing or not as its digest says."""
+    for name in _damaged(folder, digests):
+        raise ValueError(
+            f"{where}: {folder / ARRAYS / name} is missing or not as the run wrote it; put it back, or delete {folder} "
+            "and run with --resume, which computes this arm again"
+        )
+
+
+def _damaged(folder: Path, digests: dict[str, str]) -> list[str]:
+    paths = {name: folder / ARRAYS / name for name in digests}
+    return [name for name, path in paths.items() if not path.exists() or digest_of(path) != digests[name]]
+
+
+def _sealed_arrays(folder: Path) -> dict[str, str]:
+    """The digests that `saved.json` has; none where it is missing or damaged."""
+    try:
+        return {str(name): str(digest) for name, digest in read_json(folder / SAVED)["arrays"].items()}
+    except (OSError, ValueError, LookupError, AttributeError):
+        return {}  # a run that has just begun, or was begun by an earlier version
 
 
 def newest(folder: Path, checkpoints: Checkpoints) -> tuple[int, dict[str, Any]] | None:
     """The newest usable checkpoint as (step, extra); None for a run that starts over, of which nothing was saved.
 
-    Usable is one that is intact and whose rows are. Where there was one and none is usable, what is there is moved into
-    a folder `set-aside-1` (2, ...), so that nothing new is mistaken for it or removed with it. Raises `ValueError`
-    where rows are there and the checkpoints are gone: those rows would be lost.
+    Usable is one that is intact and whose rows and kept arrays are. Where there was one and none is usable, what is
+    there is moved into a folder `set-aside-1` (2, ...), so that nothing new is mistaken for it or removed with it.
+    Raises `ValueError`
+    where rows are there and the checkpoints are gone: those rows would be lost; and where a kept array is damaged and
+    no checkpoint from before it is there.
     """
     read = read_intact(folder / RECORDS)
-    found = checkpoints.latest(lambda step, extra: _fault(read, step, extra))
+    digests = _sealed_arrays(folder)
+    damaged = {name: step_of(name) for name in _damaged(folder, digests)}
+    for_arrays = []
+
+    def fault(step: int, extra: dict[str, Any]) -> str | None:
+        lost = [name for name, kept_at in damaged.items() if kept_at <= step]
+        found = _fault(read, step, extra)
+        if found is None and lost:
+            for_arrays.append(lost[0])
+            return f"{ARRAYS}/{lost[0]} is missing or not as the run wrote it"
+        return found
+
+    found = checkpoints.latest(fault)
     if found is not None:
         return found
+    if for_arrays:
+        check_arrays(folder, {for_arrays[0]: digests[for_arrays[0]]}, "run")
     was_saved = (folder / SAVED).exists()
     if not checkpoints.steps():
         sealed = any(read.digests)  # of older rows nobody knows whether they were saved
@@ -110,7 +134,7 @@ def finished_rows(folder: Path, num_steps: int, total: int, stopped: tuple[Any, 
     again = "put the file back, or run with --resume"
     if any(row["kind"] == "trial" for row in rows) or (folder / BLOCKS).exists():
         done = read_done(folder)
-        _check_arrays(folder, (done or {}).get("sealed", {}))
+        check_arrays(folder, (done or {}).get("sealed", {}))
         there = [row for row in rows if row["kind"] == "trial"][: None if done is None else done["done"]]
         if len(there) != total:
             raise ValueError(f"report: {folder / RECORDS} has {len(there)} of {total} trials; {again}")
@@ -134,7 +158,7 @@ def _check_end(folder: Path, num_steps: int, stopped: tuple[Any, Any] | None, ag
             saved = read_json(folder / SAVED)
             wanted, digest, finished = int(saved["rows"]), str(saved["digest"]), bool(saved["finished"])
             arrays = dict(saved.get("arrays", {}))
-        _check_arrays(folder, arrays)
+        check_arrays(folder, arrays)
         if len(rows) < wanted or (wanted and digests[wanted - 1] != digest):
             raise ValueError(
                 f"report: {folder / RECORDS} has {len(rows)} rows, wanted the {wanted} that were saved; {again}"

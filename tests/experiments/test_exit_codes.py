@@ -1,5 +1,6 @@
 """What a process ends with: errors nobody foresaw, streams that break, trials that fail."""
 
+import dataclasses
 import io
 import os
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.streams import Steady
+from identax.experiment import Arm
 from identax.report.outcome import Reference, compare, read_outcome
 from identax.report.page import Comparison
+from identax.run import guard
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,3 +176,24 @@ def test_an_arm_of_which_every_trial_fails_does_not_end_with_0(run_line, tmp_pat
     assert main(["report", str(tmp_path / "w")]) == 1
     assert run_line("--arm", "first", "--sweep", "learning_rate=1e36,0.1", workdir=tmp_path / "v") == 0
     assert "2 of 4" in capsys.readouterr().out
+
+
+# ---- what a later arm needs
+
+
+def test_memory_of_a_later_arm_is_asked_for_before_the_first_one_trains(line, run_line, tmp_path, monkeypatch, capsys):
+    many = dataclasses.replace(line.PRESETS["smoke"], num_seeds=800)
+    monkeypatch.setattr(line, "arms", lambda config: [Arm("first", config), Arm("second", many)])
+    monkeypatch.setattr(guard, "bytes_available", lambda mesh: 5000)
+    assert run_line(workdir=tmp_path / "w") == 2
+    assert capsys.readouterr().err.startswith("error: arm 'second': run: 800 trials need at least")
+    assert not (tmp_path / "w").exists()
+
+
+def test_disk_of_all_arms_is_asked_for_before_the_first_one_trains(run_line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(guard, "free_disk_space", lambda folder: 400)
+    monkeypatch.setattr(guard, "disk_space_needed", lambda tree, keep: 100 * (keep + 1))
+    assert run_line("--arm", "first", workdir=tmp_path / "w") == 0
+    assert run_line(workdir=tmp_path / "v") == 2
+    assert "error: run: the checkpoints of the arms ['first', 'second', 'third'] need" in capsys.readouterr().err
+    assert not (tmp_path / "v/first").exists() and run_line("--arm", "first", workdir=tmp_path / "v") == 0

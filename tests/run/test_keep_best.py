@@ -12,6 +12,7 @@ from regression import same_rows, same_trees
 
 from identax.rng import stream
 from identax.run import Interrupted, make_mesh, run
+from identax.run.arrays import step_of
 from identax.run.saved import finished_rows
 from identax.run.values import flat_metrics, ratio
 from identax.study import Best, State, Study, Trials
@@ -196,3 +197,28 @@ def test_a_kept_array_that_was_changed_is_found(whole, tmp_path):
     np.save(path, np.load(path) + 1)
     with pytest.raises(ValueError, match=r"count@20.npy is missing or not as the run wrote it; put it back, or delete"):
         finished_rows(folder, OPTIONS["num_steps"], len(whole.trials))
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+@pytest.mark.filterwarnings("ignore:checkpoint .* is unusable")
+def test_a_kept_array_that_is_not_as_written_is_not_built_upon(whole, tmp_path, damage):
+    study = walk(Best("x", "max", patience=2), keep_at=(8, 20, 24))
+    copy = shutil.copytree(whole.workdir, tmp_path / "run")
+    names = sorted(path.name for path in (copy / "arrays").iterdir())
+    last, first = ([name for name in names if name.endswith(f"@{step}.npy")] for step in (20, 8))
+    for name in (*last, *first):
+        path = copy / "arrays" / name
+        before = path.read_bytes()
+        path.unlink() if damage == "missing" else path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        usable = any(int(folder.name) < step_of(name) for folder in (copy / "checkpoints").iterdir())
+        if usable:
+            go(study, copy, resume=True)
+            assert path.read_bytes() == before
+        else:
+            with pytest.raises(ValueError, match=f"run: .*{name} is missing or not as the run wrote it; put it back"):
+                go(study, copy, resume=True)
+            path.write_bytes(before)
+    found = go(study, copy, resume=True)
+    for name, of_name in whole.arrays.items():
+        for step, values in of_name.items():
+            np.testing.assert_array_equal(found.arrays[name][step], values)
