@@ -38,9 +38,7 @@ def test_no_trial_of_a_grid_touches_another():
 
 
 def test_precision_and_weight_of_the_divergence_are_wired_in():
-    base, other, weighed = (
-        _run(_grid(**values)).train["loss"] for values in ({}, {"precision": 10.0}, {"beta": 3.0})
-    )
+    base, other, weighed = (_run(_grid(**values)).train["loss"] for values in ({}, {"precision": 10.0}, {"beta": 3.0}))
     assert np.isfinite(base).all() and (base != other).all() and (base != weighed).all()
 
 
@@ -56,7 +54,10 @@ def test_a_training_set_is_drawn_once_and_only_from_it_batches_come():
 
 def test_the_evaluation_of_smallest_bound_is_chosen_and_failed_trials_are_nan():
     result = types.SimpleNamespace(
-        evaluation={"-ELBO": np.array([[3.0, 1.0, 2.0], [1.0, np.nan, np.nan]]), "MCC": np.array([[0.1, 0.2, 0.3]] * 2)},
+        evaluation={
+            "-ELBO": np.array([[3.0, 1.0, 2.0], [1.0, np.nan, np.nan]]),
+            "MCC": np.array([[0.1, 0.2, 0.3]] * 2),
+        },
         failed_at=np.array([0, 7]),
     )
     found = sweeps.chosen(result, np.ones(2, bool), "MCC")
