@@ -2,6 +2,7 @@
 
 from identax.dgp.anisotropic import FisherBingham, ShellProjectedNormal
 from identax.dgp.base import DGP, Sample
+from identax.dgp.beta_images import beta_images, factor_moments
 from identax.dgp.clusters import (
     LabelledSample,
     TruncatedLaplace,
@@ -12,6 +13,7 @@ from identax.dgp.clusters import (
     swap_labels,
 )
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
+from identax.dgp.copula import correlated_beta, inverse_beta_cdf
 from identax.dgp.coupling import affine_coupling
 from identax.dgp.decoders import decoder_mixing
 from identax.dgp.factors import Factor, FactorGrid
@@ -50,6 +52,7 @@ from identax.dgp.pairs import (
     contrastive_pairs,
     linear_precision,
 )
+from identax.dgp.polygon_sprites import POLYGONS, polygon_sprites
 from identax.dgp.projected import projected_log_prob
 from identax.dgp.scenes import SCENE_GRID, SCENE_SHAPES, scenes
 from identax.dgp.smooth_mlp import monotone_rotation, smooth_mlp, triangular_mlp
@@ -58,9 +61,11 @@ from identax.dgp.spaces import Box, Euclidean, Space, Sphere
 from identax.dgp.spherical import VonMisesFisher
 from identax.dgp.sprites import SPRITE_GRID, SPRITE_SHAPES, sprites
 from identax.dgp.views import ensemble_pairs, pairs_with_negatives
+from identax.dgp.warps import affine_map, homography, transform_points
 
 __all__ = [
     "DGP",
+    "POLYGONS",
     "SCENE_GRID",
     "SCENE_SHAPES",
     "SPRITE_GRID",
@@ -92,8 +97,10 @@ __all__ = [
     "Uniform",
     "VonMisesFisher",
     "affine_coupling",
+    "affine_map",
     "amplitudes",
     "anisotropic_pairs",
+    "beta_images",
     "beta_sources",
     "bimodal_precision",
     "bounded_environments",
@@ -102,12 +109,16 @@ __all__ = [
     "compose",
     "contrastive_anchors",
     "contrastive_pairs",
+    "correlated_beta",
     "dc_motor",
     "decoder_mixing",
     "designed_environments",
     "ensemble_pairs",
+    "factor_moments",
     "gaussian_sources",
+    "homography",
     "identity",
+    "inverse_beta_cdf",
     "label_noise",
     "label_prior",
     "laplace_sources",
@@ -122,6 +133,7 @@ __all__ = [
     "observe",
     "orthogonal",
     "pairs_with_negatives",
+    "polygon_sprites",
     "projected_log_prob",
     "random_environments",
     "random_invertible_mlp",
@@ -140,6 +152,7 @@ __all__ = [
     "sprites",
     "state_bound",
     "swap_labels",
+    "transform_points",
     "triangular_mlp",
     "uniform_sources",
     "unit_column_linear",

@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Key
 from identax.dgp.base import DGP, Sample
 from identax.dgp.factors import FactorGrid
 
-_CHUNK = 32
 Pixels = Float[Array, "H W C"]
 
 
@@ -21,12 +20,14 @@ Pixels = Float[Array, "H W C"]
 class ImageWorld:
     """Images x = g(factors), in [0, 1], of shape `image_shape` (H, W, C).
 
-    `draw(factors [K]) -> [H, W, C]` is pure and differentiable in the continuous factors of `grid`.
+    `draw(factors [K]) -> [H, W, C]` is pure and differentiable in the continuous factors of `grid`. `chunk`: images
+    that `render_batch` draws at once on a CPU, where what is fastest differs between worlds.
     """
 
     grid: FactorGrid
     image_shape: tuple[int, int, int]
     draw: Callable[[Array], Array] = dataclasses.field(repr=False)
+    chunk: int = 32
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ class ImageWorld:
     def render_batch(
         self, factors: Float[ArrayLike, "N K"] | Sequence[Any], *, chunk_size: int | None = None
     ) -> Float[Array, "N H W C"]:
-        """Many images, `chunk_size` at a time (by default 32 on a CPU, whose caches hold no more, else all at once).
+        """Many images, `chunk_size` at a time (by default `chunk` on a CPU, whose caches are small, else all at once).
 
         Raises `ValueError` like `render` and for chunk_size < 1.
         """
@@ -66,7 +67,7 @@ class ImageWorld:
             )
         self.grid.check(values)
         if chunk_size is None:
-            chunk_size = _CHUNK if jax.default_backend() == "cpu" else len(values)
+            chunk_size = self.chunk if jax.default_backend() == "cpu" else len(values)
         if len(values) <= chunk_size:
             return jax.vmap(self.draw)(values)
         return jax.lax.map(self.draw, values, batch_size=chunk_size)

@@ -12,6 +12,10 @@ from identax.dgp import (
     ShellProjectedNormal,
     Sphere,
     VonMisesFisher,
+    beta_images,
+    correlated_beta,
+    inverse_beta_cdf,
+    polygon_sprites,
     random_invertible_mlp,
 )
 from tests.eager import compiled_by_second_call
@@ -50,3 +54,20 @@ def test_a_radius_that_is_an_array_draws_the_same(getkey):
     object.__setattr__(space, "radius", jnp.float32(1))  # as without run-time types: it cannot be hashed
     found = law.sample(key, POINTS, space)
     np.testing.assert_allclose(found, law.sample(key, POINTS, Sphere(2)), atol=1e-6)
+
+
+def test_a_second_inverse_and_a_second_copula_compile_nothing(getkey):
+    keys, (p, q), alpha = (getkey(), getkey()), jax.random.uniform(getkey(), (2, 5)), jnp.array([2.0, 3.0])
+    assert compiled_by_second_call(inverse_beta_cdf, (p, 2.0, 3.0), (q, 4.0, 2.0)) == 0
+    first, second = (
+        (key, 9, factor * alpha, alpha, 0.1 * factor) for key, factor in zip(keys, (1.0, 2.0), strict=True)
+    )
+    assert compiled_by_second_call(correlated_beta, first, second) == 0
+
+
+def test_a_second_set_of_images_compiles_nothing(getkey):
+    dgp = beta_images(polygon_sprites(size=8), correlation=0.3)
+    keys = getkey(), getkey()
+    truths = [dgp.init(key) for key in keys]
+    first, second = ((truth, key, 300) for truth, key in zip(truths, keys, strict=True))
+    assert compiled_by_second_call(dgp.sample, first, second) == 0
