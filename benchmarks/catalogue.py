@@ -82,6 +82,9 @@ FULL: dict[str, Benchmark] = {
         "linear_systems", {"num_systems": 1000, "dim": 3, "rounds": 5}, pinned=False, function="identification"
     ),
     "rendering": Benchmark("rendering", {"batch_size": 256, "rounds": 7, "num_steps": 8}, pinned=False),
+    "image-contrast": Benchmark(
+        "image_contrast", {"sizes": (16, 32, 64), "num": 3, "rounds": 3, "pixels": 3072}, pinned=False
+    ),
     "augmentations": Benchmark(
         "images", {"what": "augmentations", "rounds": 7, "num_steps": 4, "batch_size": 512}, pinned=True
     ),
@@ -108,6 +111,7 @@ QUICK: dict[str, Benchmark] = {
     "linear-systems-training": _quick(FULL["linear-systems-training"], dims=(2,), rounds=2, num_epochs=1),
     "linear-systems-identification": _quick(FULL["linear-systems-identification"], num_systems=50, rounds=2),
     "rendering": _quick(FULL["rendering"], batch_size=64, rounds=3, num_steps=2),
+    "image-contrast": _quick(FULL["image-contrast"], sizes=(16,), rounds=1, pixels=192),
     "augmentations": _quick(FULL["augmentations"], rounds=3, num_steps=1),
     "resnet18": _quick(FULL["resnet18"], width=16, rounds=1, batch_size=16),
 }
