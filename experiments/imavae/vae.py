@@ -51,8 +51,8 @@ class VaeConfig(RunConfig):
     """One autoencoder on one world. The defaults are the authors' (their code)."""
 
     dim: int = 3
-    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "gaussian"
-    """of z; for "uniform" z = sigmoid(u)"""
+    prior: Literal["uniform", "logistic", "gaussian", "laplace", "beta"] = "gaussian"
+    """of z; for "uniform" and "beta" z = sigmoid(u); "beta" is learned, of images only"""
     num_layers: int = 2
     """linear maps of the encoder, and of the decoder"""
     width: int = 10
@@ -78,11 +78,19 @@ class VaeConfig(RunConfig):
 
 
 class Parts(NamedTuple):
-    """What `vae_study` composes: the world, encoder and decoder, and the prior of a trial's parameters."""
+    """What `vae_study` composes: the world, encoder and decoder, and the prior of a trial's parameters.
+
+    `init_prior(key)`: the parameters of a prior that is learned, under "prior". `truth(key, hparams)`: where the world
+    depends on a trial's hyper-parameters; else the DGP's. `render(truth, latents)`: observations of a training set that
+    is stored as latents, for images, which are larger; else observations are stored.
+    """
 
     dgp: DGP
     model: Autoencoder
     prior: Callable[[Any], Prior]
+    init_prior: Callable[[Any], Any] | None = None
+    truth: Callable[[Any, Any], Any] | None = None
+    render: Callable[[Any, Any], Any] | None = None
 
 
 def synthetic_parts(config: VaeConfig, dgp: DGP) -> Parts:
@@ -92,32 +100,42 @@ def synthetic_parts(config: VaeConfig, dgp: DGP) -> Parts:
     return Parts(dgp, model, lambda params: PRIORS[config.prior]())
 
 
+def _all_shown(state: State, drawn: Any, found: Any) -> dict[str, Any]:
+    return {"observations": drawn.observations, "reconstructions": found.reconstruction}
+
+
 def vae_study(
     config: VaeConfig,
     parts: Parts,
     *,
     extra: Callable[[State, Any, Any], dict[str, Any]] = lambda state, drawn, z: {},
     penalty: Callable[[Any, Any, Any], Any] | None = None,
+    shown: Callable[[State, Any, Any], dict[str, Any]] = _all_shown,
 ) -> Study:
     """The study of one configuration: Adam on -ELBO, one draw of u per example.
 
     `extra(state, drawn, z)` are further metrics of an evaluation, of its sample and the codes z = squash(mean).
     `penalty(decode, z, hparams)`, per example, is added to -ELBO; its z passes no gradient on to the encoder.
+    `shown(state, drawn, found)` are arrays that are kept beside `SHOWN` latents and codes, of what encodes them.
     """
 
     def init(key, hparams):
-        truth = {"world": parts.dgp.init(stream(key, "truth"))}
+        make = parts.truth or (lambda key, hparams: parts.dgp.init(key))
+        truth = {"world": make(stream(key, "truth"), hparams)}
         if config.num_examples is not None:
             drawn = parts.dgp.sample(truth["world"], stream(key, "train"), config.num_examples)
-            truth["train"] = drawn.observations
+            truth["train"] = drawn.latents if parts.render else drawn.observations
         example = jax.eval_shape(lambda: parts.dgp.sample(truth["world"], key, 1).observations)
         made = init_autoencoder(parts.model, stream(key, "model"), jnp.zeros(example.shape, example.dtype))
+        if parts.init_prior is not None:
+            made["params"]["prior"] = parts.init_prior(stream(key, "prior"))
         return truth, made["params"], made["state"]
 
     def sample(state, key):
         if config.num_examples is None:
             return parts.dgp.sample(state.truth["world"], key, config.batch_size).observations
-        return state.truth["train"][jax.random.randint(key, (config.batch_size,), 0, config.num_examples)]
+        batch = state.truth["train"][jax.random.randint(key, (config.batch_size,), 0, config.num_examples)]
+        return parts.render(state.truth["world"], batch) if parts.render else batch
 
     def loss(params, state, batch, key):
         inputs = {"params": params, "state": state.model_state}
@@ -142,10 +160,7 @@ def vae_study(
     def keep(state, key):
         drawn = parts.dgp.sample(state.truth["world"], key, SHOWN)
         found = reconstruct_mean(parts.model, variables(state), drawn.observations, prior=parts.prior(state.params))
-        return {
-            "latents": drawn.latents, "observations": drawn.observations, "codes": found.z,
-            "reconstructions": found.reconstruction,
-        }  # fmt: skip
+        return {"latents": drawn.latents, "codes": found.z} | shown(state, drawn, found)
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, keep=keep)
 

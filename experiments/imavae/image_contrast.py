@@ -1,0 +1,82 @@
+"""The IMA contrast of true image generators, and whether the recovery of their factors by a VAE follows it.
+
+Rendered worlds have exact Jacobians, so that what the theory of Reizinger et al. (NeurIPS 2022) asks of a generator can
+be measured: c_IMA at sampled factors of sprites, polygons under warps of the image, and scenes, and which pairs of
+factors it comes from. Warps of an image hardly change it; oblique coordinates of the place do, by a known amount, and
+an autoencoder is trained on each of those worlds.
+
+    python -m experiments run imavae/image_contrast --preset quick
+"""
+
+import dataclasses
+
+from experiments.imavae import image_contrast_claims as claims
+from experiments.imavae import vae
+from experiments.imavae.images import ImageConfig, image_parts, shown, triangles
+from identax.study import Study
+
+TRACED = (*vae.TRACED, "oblique")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
+    """Generators whose contrast is measured, and autoencoders on worlds of chosen contrast."""
+
+    generator: str = ""
+    """of an arm that trains nothing: whose contrast it measures, one of `claims.GENERATORS`"""
+    generators: tuple[str, ...] = tuple(claims.GENERATORS)
+    num_factors: int = 512
+    """sampled factors at which a generator is differentiated"""
+    oblique: float = 0.0
+    """how oblique the coordinates of the place are, from 0 to below 1 (`images.oblique_world`)"""
+    obliques: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6)
+
+
+_QUICK = Config(
+    size=16,
+    network="mlp",
+    hidden=(128, 64),
+    num_factors=64,
+    obliques=(0.0, 0.6),
+    precision=64.0,
+    learning_rate=2e-3,
+    schedule="cosine",
+    batch_size=64,
+    num_examples=None,
+    num_steps=3000,
+    log_every=250,
+    evaluate_every=1000,
+    checkpoint_every=3000,
+    num_evaluate=512,
+    num_seeds=2,
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, size=8, hidden=(8,), batch_size=8, num_steps=8, log_every=4, evaluate_every=4, checkpoint_every=8,
+        num_evaluate=64, num_factors=4, generators=("triangles", "oblique triangles"),
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(
+        _QUICK, obliques=(0.0, 0.2, 0.4, 0.6), num_factors=256, num_steps=12_000, evaluate_every=3000,
+        checkpoint_every=3000, num_seeds=4,
+    ),
+    "paper": Config(),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
+
+
+def build(config: Config):
+    """The contrast of one generator, or the autoencoder on triangles in oblique coordinates."""
+    return claims.contrast(config) if config.generator else _training(config)
+
+
+def _training(config: Config) -> Study:
+    parts = image_parts(config, triangles(config.size))
+    parts = parts._replace(truth=lambda key, hparams: {"oblique": hparams["oblique"]})
+    return vae.vae_study(config, parts, shown=shown(parts))
