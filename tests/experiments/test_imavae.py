@@ -43,13 +43,21 @@ def test_precision_and_weight_of_the_divergence_are_wired_in():
 
 
 def test_a_training_set_is_drawn_once_and_only_from_it_batches_come():
-    config = dataclasses.replace(SMOKE, num_examples=4, batch_size=64)
-    study = moebius.build(config)
     trial = _grid()[0]
-    state = study.init(trial.keys[0], jax.tree.map(lambda leaf: leaf[0], trial.hparams))
-    assert state.truth["train"].shape == (4, 3)
-    fresh = moebius.build(SMOKE).init(trial.keys[0], jax.tree.map(lambda leaf: leaf[0], trial.hparams))
-    assert "train" not in fresh.truth
+    study = moebius.build(dataclasses.replace(SMOKE, num_examples=4))
+    state = study.init(trial.keys, trial.hparams)
+    assert state.truth["train"].shape == (4, 3) and "train" not in moebius.build(SMOKE).init(*trial_parts(trial)).truth
+    step = jax.jit(lambda state: study.step(state, None)[1]["loss"])
+
+    def loss_with(**changed):
+        return step(dataclasses.replace(state, truth={**state.truth, **changed}))
+
+    elsewhere = jax.tree.map(lambda leaf: leaf + 1, state.truth["world"])
+    assert loss_with(world=elsewhere) == loss_with() != loss_with(train=state.truth["train"] + 1)
+
+
+def trial_parts(trial):
+    return trial.keys, trial.hparams
 
 
 def test_the_evaluation_of_smallest_bound_is_chosen_and_failed_trials_are_nan():
