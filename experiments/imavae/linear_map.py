@@ -44,7 +44,7 @@ _QUICK = Config(
     evaluate_every=2000,
     checkpoint_every=4000,
     num_evaluate=4096,
-    num_controls=4,
+    num_controls=0,
     num_seeds=12,
 )
 PRESETS: dict[str, Config] = {

@@ -46,11 +46,11 @@ OLD = {
     "smooth MLP of a pool": (random_invertible_mlp(3, activation="smooth_leaky_relu", pool_size=50), 3),
 }
 ALL = NEW | OLD
-FAST = (*(name for name in NEW if name not in ("moebius 2-D", "unit columns")), "elu MLP")
+FAST = ("moebius + linear", "smooth MLP", "triangular", "monotone + rotation", "coupling, alternating")
 
 
-SOME = ("moebius + linear", "coupling, alternating")
-"""whose dearer tests are of the default tier"""
+SOME = ("moebius + linear",)
+"""whose dearer tests are of the default tier, most of which are compilations"""
 
 
 def walk(names, default=SOME):
@@ -77,7 +77,8 @@ def test_inverse_and_log_determinant_are_exact(name, x64):
     assert np.ptp(np.asarray(x), axis=0).min() > 1e-3  # no constant map passes
 
 
-@pytest.mark.parametrize("name", walk(NEW))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEW)
 def test_float32_loses_little(name):
     """Round trips to 1e-4 and log-determinants to 1e-4 nats, worst of 1000 points: what float32 costs here."""
     mixing, n = NEW[name]
@@ -101,7 +102,7 @@ def test_ordinary_inputs(name, x64):
     """Lists and integers are points; complex numbers, text and other shapes are refused by the mixing's name."""
     mixing, n = NEW[name]
     weights = mixing.init(jax.random.key(0))
-    floats = jnp.asarray([[0.0] * n, [1.0] * n])
+    floats = jnp.asarray([[1.0] * n, [2.0] * n])  # 0 is at the offset of a Moebius map, which has no inverse there
     for function in (mixing.apply, mixing.log_det, mixing.inverse):
         found = function(weights, floats.astype(int).tolist())
         np.testing.assert_allclose(found, function(weights, floats), atol=1e-13)

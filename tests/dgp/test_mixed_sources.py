@@ -39,7 +39,10 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
+FAST = ("uniform, other ends", "beta, other ends")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in SOURCES])
 def test_draws_and_densities_are_scipys(name, x64):
     make, laws = SOURCES[name]
     sources = make()
@@ -62,6 +65,7 @@ def test_edges_of_bounded_sources_belong_to_them(x64):
     np.testing.assert_allclose(beta_sources([1.0] * 3, [1.0] * 3).log_prob(edges), [0.0], atol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_second_draw_of_beta_sources_compiles_nothing(getkey):
     def draw(alpha, key):
         sources = beta_sources(alpha, alpha)
@@ -75,9 +79,9 @@ def test_a_second_draw_of_beta_sources_compiles_nothing(getkey):
     "mixing, sources, center",
     [
         (triangular_mlp(2, off_diagonal=2.0), gaussian_sources(2), None),
-        (smooth_mlp(2), laplace_sources(2), 100),
         (moebius(2), uniform_sources(2), 1000),
-        (affine_coupling(2, parity="alternating"), gaussian_sources(2), None),
+        pytest.param(smooth_mlp(2), laplace_sources(2), 100, marks=pytest.mark.slow),
+        pytest.param(affine_coupling(2, parity="alternating"), gaussian_sources(2), None, marks=pytest.mark.slow),
     ],
 )
 def test_densities_integrate_to_one(mixing, sources, center, x64):
@@ -125,6 +129,7 @@ def test_rounding_at_an_edge_costs_no_likelihood(getkey):
     assert (np.asarray(log_likelihood(mixing, sources, truth, outside)) == -np.inf).all()
 
 
+@pytest.mark.slow
 def test_worlds_map_over_trials_and_are_called_in_notebooks(getkey):
     world = mixed_sources(smooth_mlp(2), gaussian_sources(2), center=50)
 

@@ -35,7 +35,7 @@ def test_it_is_the_formula(x64, getkey):
         np.testing.assert_allclose(mixing.inverse(weights, np.array(wanted)), s, atol=1e-13)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5))])
 def test_the_contrast_is_zero_and_only_for_conformal_exponents(n, x64, getkey):
     s = uniform_sources(n).sample(getkey(), 50)
     for epsilon, zero in ((2, True), (0, True), (3, False)):
@@ -84,6 +84,7 @@ def test_poles_and_rotations_have_their_laws():
     assert abs((rotation**2).mean() - 1 / 3) < 1e-4
 
 
+@pytest.mark.slow
 def test_contrasts_of_linear_maps_have_the_published_law(x64):
     """Dossier, n = 3: mean 2.300, sd 1.200, quantiles .833 / 1.452 / 2.052 / 2.904 / 4.515 (4000 draws)."""
     keys = jax.random.split(jax.random.key(0), 20_000)
