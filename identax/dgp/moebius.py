@@ -89,11 +89,13 @@ def reference_moebius() -> MoebiusWeights:
     """The one mixing of the published Moebius sweep (n = 3, epsilon = 2), with its data's mean folded into b.
 
     Constants, because the published draw depends on a version of SciPy. For sources uniform on [-1/2, 1/2)^3:
-    trace of the covariance .00767, E log p(x) = 5.293, mean squared column norm .03318.
+    trace of the covariance .00767, E log p(x) = 5.293, mean squared column norm .03318. Of A eight digits are known; it
+    is the orthogonal matrix nearest to them, so that the inverse is exact.
     Source: Reizinger et al. 2022, code with data seed 1.
     """
-    rotation, pole, mean = _REFERENCE
-    return MoebiusWeights(jnp.asarray(rotation), jnp.asarray(pole), jnp.ones(()), -jnp.asarray(mean))
+    printed, pole, mean = _REFERENCE
+    left, _, right = np.linalg.svd(printed)
+    return MoebiusWeights(jnp.asarray(left @ right), jnp.asarray(pole), jnp.ones(()), -jnp.asarray(mean))
 
 
 _REFERENCE = (

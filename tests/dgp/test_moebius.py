@@ -61,6 +61,9 @@ def test_the_published_mixing_has_its_published_numbers(x64):
         band = 6 * found.std() * np.sqrt(1 / 200_000 + 1 / 60_000) + printed
         assert abs(found.mean() - wanted) < band < 0.03 * wanted
     np.testing.assert_allclose(x.mean(axis=0), 0, atol=6 * x.std() / np.sqrt(60_000))
+    rotation = np.asarray(truth["mixing"].rotation)
+    np.testing.assert_allclose(rotation[0], [0.89529806, 0.07969353, 0.43828110], atol=1e-8)  # as published
+    np.testing.assert_allclose(mixing.inverse(truth["mixing"], x), drawn.latents, atol=1e-12)
     np.testing.assert_allclose(
         np.square(jacobians(mixing, truth["mixing"], drawn.latents[:100])).sum(axis=1),
         np.broadcast_to(squares[:100, None], (100, 3)),
