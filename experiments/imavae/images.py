@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.imavae.vae import Parts, VaeConfig, variables
-from identax.dgp import DGP, ImageWorld, beta_images, polygon_sprites
+from identax.dgp import DGP, ImageWorld, Sample, beta_images, polygon_sprites
 from identax.losses import learned_beta_prior
 from identax.models import (
     Autoencoder,
@@ -83,9 +83,7 @@ def triangles(size: int, alpha: Sequence[float] = ALPHA, beta: Sequence[float] =
 
     def sample(world, key, n):
         latents = made.sample(truth, key, n).latents
-        return dataclasses.replace(
-            made.sample(truth, key, n), latents=latents, observations=flat(draw(world, latents, size))
-        )
+        return Sample(latents, flat(draw(world, latents, size)))
 
     return DGP(lambda key: {"oblique": jnp.zeros(())}, sample)
 

@@ -15,7 +15,7 @@ from identax.checks import check_between, check_count, check_finite, check_posit
 from identax.dgp.base import compiled
 from identax.inputs import float_type, numbers
 
-_ROUNDS, _ROUNDS_DOUBLE = 12, 40  # at most; Newton needs about 5 unless a tail is far out
+_ROUNDS, _ROUNDS_DOUBLE = 20, 40  # at most; Newton needs about 5 unless a tail is far out
 
 
 def inverse_beta_cdf(
@@ -45,10 +45,11 @@ def _solve(p: Array, alpha: Array, beta: Array) -> Array:
 
     def step(carry):
         low, high, u, _, count = carry
-        error = betainc(alpha, beta, u) - p
+        reached = betainc(alpha, beta, u)
+        error = reached - p
         low, high = jnp.where(error <= 0, u, low), jnp.where(error >= 0, u, high)
         density = jnp.exp((alpha - 1) * jnp.log(u) + (beta - 1) * jnp.log1p(-u) - log_norm)
-        newton = u - error / density
+        newton = u - reached / density * jnp.log(reached / p)  # on log I, which is nearly straight in the lower tail
         new = jnp.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
         # What `betainc` itself rounds off cannot be told from 0.
         moved = (jnp.abs(new - u) > 4 * info.eps * u) & (jnp.abs(error) > 64 * info.eps * p)
