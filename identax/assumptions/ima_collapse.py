@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import brentq
 
+from identax.assumptions._newton import newton
 from identax.assumptions.ima import Function, latents
-from identax.assumptions.ima_elbo import Nodes, elbo_star, expected_kl, newton
+from identax.assumptions.ima_elbo import Nodes, elbo_star, expected_kl
 from identax.checks import check_count, check_positive
 from identax.inputs import float_type, numbers
 from identax.losses import Prior
@@ -114,6 +115,5 @@ def _collapsed(prior, dim):
     def divergence(parameters):
         return expected_kl(parameters[:dim], 2 * parameters[dim:], prior)
 
-    start = jnp.zeros(2 * dim)
-    found, _ = newton(lambda parameters: -divergence(parameters).sum(), start, 60)
+    found = newton(lambda parameters: -divergence(parameters).sum(), jnp.zeros(2 * dim), 60).at
     return CollapsedPosterior(found[:dim], 2 * found[dim:], divergence(found))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from identax.assumptions._newton import newton
 from identax.assumptions.ima import Function, jacobian_matrices, latents, variance_of
 from identax.checks import check_count, check_finite, check_positive
 from identax.inputs import float_type, numbers
@@ -146,37 +147,6 @@ def expected_kl(mean: Array, log_variance: Array, prior: Prior) -> Array:
     return -0.5 * (_LOG_2PI + 1 + log_variance) - expected
 
 
-def newton(value: Any, start: Array, num_steps: int) -> tuple[Array, Array]:
-    """Maximises value(parameters [p]): the last parameters and the norm of the gradient there.
-
-    Directions of negative curvature are turned round, steps are at most of length 2 and shortened until they help; it
-    ends after `num_steps`, or when nothing is gained but rounding.
-    """
-    shrink = 0.25 ** jnp.arange(6, dtype=start.dtype)
-    least = 4 * float(jnp.finfo(start.dtype).eps)
-
-    def step(carry):
-        at, height, count, _ = carry
-        slope, curved = jax.grad(value)(at), -jax.hessian(value)(at)
-        sizes, directions = jnp.linalg.eigh(jnp.where(jnp.isfinite(curved), curved, 0.0))
-        sizes = jnp.maximum(jnp.abs(sizes), 1e-8)
-        move = directions @ ((directions.T @ slope) / sizes)
-        move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.linalg.norm(move), 1e-30))
-        tried = at[None] + shrink[:, None] * move[None]
-        values = jax.vmap(value)(tried)
-        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        best = jnp.argmax(values)
-        better = values[best] > height
-        gained = values[best] - height > least * jnp.abs(height)
-        return jnp.where(better, tried[best], at), jnp.where(better, values[best], height), count + 1, gained
-
-    def going(carry):
-        return (carry[2] < num_steps) & carry[3]
-
-    found, *_ = jax.lax.while_loop(going, step, (start, value(start), 0, True))
-    return found, jnp.linalg.norm(jax.grad(value)(found))
-
-
 @functools.cache
 def _one_dim():
     points, weights = np.polynomial.hermite_e.hermegauss(_KL_NODES)
@@ -236,8 +206,8 @@ def _optimum(function, prior, num_steps, factors, z, nodes, precision):
 
             mean, log_variance = before
             start = jnp.concatenate([(mean - u) / jnp.exp(log_scale), 0.5 * log_variance - log_scale])
-            found, slope = newton(value, jnp.where(anew, 0.0, start), num_steps)
-            return posterior(found), EncoderOptimum(value(found), *posterior(found), slope)
+            found = newton(value, jnp.where(anew, 0.0, start), num_steps)
+            return posterior(found.at), EncoderOptimum(found.value, *posterior(found.at), found.slope)
 
         # The path through the factors, then a start of its own.
         phases = jnp.array([*factors, *([1.0] if factors else []), 1.0], u.dtype)

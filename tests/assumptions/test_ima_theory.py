@@ -110,7 +110,7 @@ def test_asymptotic_variances_of_all_priors(x64):
 @pytest.mark.parametrize("nodes", ["quadrature", "draws"])
 def test_probabilistic_pca_is_exact(x64, nodes):
     """Posterior precision M = I + gamma^2 W^T W; the best diagonal one has variances 1 / M_kk and the exact mean."""
-    rules = {"quadrature": gauss_hermite(2, 3), "draws": matched_normals(jax.random.key(0), 2, 16)}
+    rules = {"quadrature": gauss_hermite(2, 4), "draws": matched_normals(jax.random.key(0), 2, 16)}
     x = Z @ TALL.T
     for g in PRECISIONS:
         found = elbo_star(linear, Z, prior=GAUSSIAN, precision=g, nodes=rules[nodes])
@@ -137,6 +137,7 @@ def test_the_gap_falls_as_one_over_gamma_squared(x64):
             np.testing.assert_allclose(np.diff(np.log10(-found[2:])), -1.0, atol=0.2)
 
 
+@pytest.mark.slow
 def test_uniform_latents(x64):
     z = np.array([[0.3, 0.8], [0.5, 0.45]])
     found = gaps(moebius, UNIFORM, z, nodes=gauss_hermite(2, 16))
@@ -167,11 +168,13 @@ def test_below_the_noisy_marginal_and_above_any_other_encoder(x64):
 
 
 def test_draws_agree_with_the_quadrature(x64):
-    draws = matched_normals(jax.random.key(1), 2, 512)
+    draws = matched_normals(jax.random.key(1), 2, 256)  # as many as 16^2: one program
     np.testing.assert_allclose(draws.points.mean(axis=0), 0, atol=1e-14)
-    np.testing.assert_allclose(draws.points.T @ draws.points / 512, np.eye(2), atol=1e-12)
-    for g, close in ((1e1, 2e-2), (1e3, 1e-3)):
-        found = [elbo_star(triangular, Z, prior=GAUSSIAN, precision=g, nodes=n).value for n in (draws, None)]
+    np.testing.assert_allclose(draws.points.T @ draws.points / 256, np.eye(2), atol=1e-12)
+    for g, close in ((1e1, 4e-2), (1e3, 2e-3)):
+        found = [
+            elbo_star(triangular, Z, prior=GAUSSIAN, precision=g, nodes=n).value for n in (draws, gauss_hermite(2, 16))
+        ]
         np.testing.assert_allclose(*found, atol=close)
 
 
@@ -191,10 +194,15 @@ def test_annealing_finds_what_the_asymptotic_start_misses(x64):
 
 def test_in_float32_and_under_transformations():
     z = jnp.asarray(Z, jnp.float32)
-    values = jax.jit(jax.vmap(lambda g: elbo_star(of_the_class, z, prior=GAUSSIAN, precision=g).value))
+    nodes = gauss_hermite(2, 8)
+    values = jax.jit(jax.vmap(lambda g: elbo_star(of_the_class, z, prior=GAUSSIAN, precision=g, nodes=nodes).value))
     found = values(jnp.array([1.0, 1e6]))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[1], l_ima(of_the_class, z, GAUSSIAN), atol=2e-3)
+
+
+@pytest.mark.slow
+def test_ten_latents(x64):
     ten = matched_normals(jax.random.key(0), 10, 64)
     deep = elbo_star(lambda z: 2 * z, np.ones((1, 10)), prior=GAUSSIAN, precision=4.0, nodes=ten)
     np.testing.assert_allclose(jnp.exp(deep.log_variance), 1 / 17, rtol=1e-3)
@@ -233,7 +241,7 @@ def test_threshold_of_a_scaled_identity(x64):
     np.testing.assert_allclose(t**2 / (1 + t), np.log1p(t), rtol=1e-2)
     assert t > 1.4
     np.testing.assert_allclose(collapse_instability(_tenth(z)), 100, rtol=1e-8)
-    assert np.isnan(collapse_threshold(lambda z: 0 * z + 1e-9 * z[:1], z, prior=GAUSSIAN))
+    assert np.isnan(collapse_threshold(jnp.zeros_like, z, prior=GAUSSIAN))  # constant: nothing to overtake
 
 
 def _tenth(z):
