@@ -7,6 +7,7 @@ program is being traced or other hosts hold them, pass: only their shapes are lo
 import difflib
 import operator
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import jax
@@ -59,9 +60,20 @@ def sizes_of(where: str, name: str, sizes: Any) -> tuple[int, ...]:
     return tuple(operator.index(size) for size in found)
 
 
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of what is an array or becomes one; raises `ValueError` for lists of unequal lengths."""
+    try:
+        return np.shape(value)
+    except ValueError:
+        raise ValueError("found an argument of lists of unequal lengths, wanted an array of numbers") from None
+
+
 def check_shape(where: str, name: str, value: Any, shape: Shape) -> None:
     """Raises `ValueError` unless `value` has that shape, () for a scalar."""
-    found = np.shape(value)
+    try:
+        found = shape_of(value)
+    except ValueError as error:
+        raise ValueError(f"{where}: {name}: {error}") from None
     fits = len(found) == len(shape) and all(
         size >= 1 if isinstance(want, str) else size == want for want, size in zip(shape, found, strict=True)
     )
@@ -79,6 +91,8 @@ def check_finite(where: str, name: str, value: Any, shape: Shape | None = None) 
 def check_real(where: str, name: str, value: Any) -> None:
     """Raises `ValueError` for complex numbers and for what is not a number; a traced value is judged by its type."""
     dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
+    if dtype.kind == "O":
+        dtype = _numbers_of(where, name, np.asarray(value)).dtype
     if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating)):
         raise ValueError(f"{where}: found {name} of type {dtype}, wanted real numbers")
 
@@ -114,10 +128,21 @@ def _check_entries(where, name, value, shape, good, wanted) -> None:
     if shape is not None:
         check_shape(where, name, value, shape)
     known = concrete(value)
-    if known is None or (np.isfinite(known) & good(known)).all():
+    if known is None:
+        return
+    if not any(jnp.issubdtype(known.dtype, kind) for kind in (jnp.number, jnp.bool_)):
+        known = _numbers_of(where, name, known)
+    if (np.isfinite(known) & good(known)).all():
         return
     if known.ndim == 0:
         raise ValueError(f"{where}: found {name}={known}, wanted a {wanted} number")
     wrong = int((~np.isfinite(known)).sum())
     found = f"{wrong} non-finite entries in {name}" if wrong else f"{name} down to {known.min():g}"
     raise ValueError(f"{where}: found {found}, wanted {wanted} entries")
+
+
+def _numbers_of(where: str, name: str, known: np.ndarray) -> np.ndarray:
+    """Objects that are numbers as floats; raises `ValueError` for text, dates and the like."""
+    if known.dtype == object and all(isinstance(entry, Real | np.bool_) for entry in known.reshape(-1)):
+        return known.astype(float)
+    raise ValueError(f"{where}: found {name} of type {known.dtype}, wanted real numbers")

@@ -6,6 +6,8 @@ the result alone, a loss of digits that matters is refused (`kept`). Floats of J
 its integers become floats after their first row is taken off.
 """
 
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import jax
@@ -34,6 +36,8 @@ def numbers(where: str, name: str, value: Any) -> Any:
         except (ValueError, TypeError, RuntimeError) as error:
             message = str(error).splitlines()[0]
             raise ValueError(f"{where}: found {name} that is no array ({message}), wanted real numbers") from None
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # JAX knows no wider one
+        value = value.astype(np.float64)
     real = (jnp.floating, jnp.integer, jnp.bool_)
     if not any(jnp.issubdtype(value.dtype, kind) for kind in real):
         raise ValueError(f"{where}: found {name} of type {value.dtype}, wanted real numbers")
@@ -41,8 +45,8 @@ def numbers(where: str, name: str, value: Any) -> Any:
 
 
 def _holds_numbers(value: np.ndarray) -> bool:
-    """Whether these are objects, all of them numbers: a table of floats and booleans is."""
-    return value.dtype == object and not any(isinstance(entry, str | bytes | complex) for entry in value.reshape(-1))
+    """Whether these are objects, all of them numbers: a table of floats and booleans is, None is none."""
+    return value.dtype == object and all(isinstance(entry, Real | Decimal | np.bool_) for entry in value.reshape(-1))
 
 
 def float_type(*values: Any) -> Any:

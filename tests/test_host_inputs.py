@@ -85,7 +85,7 @@ def test_ranks_of_the_host_are_exact():
         (np.zeros(2, complex), "found x of type complex128"),
         ([[1.0], [1.0, 2.0]], "found x that is no array"),
         (["a"], "found x of type"),
-        ([object(), 1.0], "found x that is no array"),
+        ([object(), 1.0], "found x of type object"),
         (np.array(["1.5", 2], object), "found x of type object"),
         (np.array(["2020"], "datetime64[D]"), "found x of type datetime64"),
         (np.ma.array([1.0, 2.0], mask=[True, False]), "found x with masked"),

@@ -12,7 +12,7 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.checks import concrete
+from identax.checks import concrete, shape_of
 from identax.inputs import centred, float_type, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
@@ -37,12 +37,14 @@ def partial_correlation(x: Data, y: Data, given: Data | None = None) -> Float[Ar
     Raises `ValueError` for other shapes, complex entries, unequal N and N < 2.
     Source: Fisher 1924 (the distribution of the partial correlation coefficient).
     """
-    shapes = [np.shape(value) for value in (x, y, given) if value is not None]
+    shapes = [shape_of(value) for value in (x, y, *(() if given is None else (given,)))]
     if any(len(shape) not in (1, 2) or shape[0] != shapes[0][0] or shape[0] < 2 for shape in shapes):
         raise ValueError(
             f"partial_correlation: found shapes {shapes}, wanted x [N, p], y [N, q] and given [N, k] with N >= 2"
         )
-    arrays = {name: value for name, value in (("x", x), ("y", y), ("given", given)) if value is not None}
+    arrays = {
+        name: value for name, value in (("x", x), ("y", y), ("given", given)) if name != "given" or value is not None
+    }
     values = {name: numbers("partial_correlation", name, value) for name, value in arrays.items()}
     dtype = float_type(*values.values())
     moved = [

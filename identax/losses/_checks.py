@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from identax.checks import check_between, check_finite, check_shape, concrete, is_integer
+from identax.checks import check_between, check_finite, check_shape, concrete, is_integer, shape_of
 from identax.inputs import apart, kept, numbers
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
@@ -35,7 +35,9 @@ def as_differences(where: str, **arrays: Any) -> list[Array]:
     """`as_floats` for losses of differences between rows: where float32 would lose digits of arrays of the host, less
     one row common to them, so that an offset costs none.
     """
-    moved = apart(where, **arrays) if all(np.ndim(value) and np.size(value) for value in arrays.values()) else None
+    moved = (
+        apart(where, **arrays) if all(len(shape_of(value)) and np.size(value) for value in arrays.values()) else None
+    )
     return as_floats(where, **arrays) if moved is None else [jnp.asarray(value) for value in moved]
 
 
@@ -75,13 +77,13 @@ def check_precision(where: str, precision: Embeddings, dim: int, *, signed: bool
 
 def check_pairs(where: str, z: Embeddings, z_pos: Embeddings) -> None:
     """Raises `ValueError` unless `z` and `z_pos` are both [N, n] with N, n >= 1."""
-    if np.ndim(z) != 2 or np.shape(z) != np.shape(z_pos):
+    if len(shape_of(z)) != 2 or shape_of(z) != shape_of(z_pos):
         raise ValueError(
-            f"{where}: found z of shape {np.shape(z)} and z_pos of shape {np.shape(z_pos)}, "
+            f"{where}: found z of shape {shape_of(z)} and z_pos of shape {shape_of(z_pos)}, "
             "wanted two arrays of one shape [N, n]"
         )
-    if 0 in np.shape(z):
-        raise ValueError(f"{where}: found an empty batch of shape {np.shape(z)}, wanted N, n >= 1")
+    if 0 in shape_of(z):
+        raise ValueError(f"{where}: found an empty batch of shape {shape_of(z)}, wanted N, n >= 1")
 
 
 def check_block_size(where: str, block_size: BlockSize, num: int) -> None:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_between, check_positive, concrete
+from identax.checks import check_between, check_positive, concrete, shape_of
 from identax.losses._checks import Embeddings, Scalar, as_differences, as_number, check_pairs
 from identax.losses.similarity import lp_similarity
 
@@ -34,9 +34,9 @@ def uniformity(z: Embeddings, others: Embeddings | None = None, *, p: Scalar = 2
     """
     others = z if others is None else others
     check_pairs("uniformity", z, z)
-    if np.ndim(others) != 2 or np.shape(others)[1] != np.shape(z)[1] or np.shape(others)[0] == 0:
+    if len(shape_of(others)) != 2 or shape_of(others)[1] != shape_of(z)[1] or shape_of(others)[0] == 0:
         raise ValueError(
-            f"uniformity: found others of shape {np.shape(others)}, wanted [M >= 1, n] with n={np.shape(z)[1]}"
+            f"uniformity: found others of shape {shape_of(others)}, wanted [M >= 1, n] with n={shape_of(z)[1]}"
         )
     check_positive("uniformity", "p", p, ())
     known, rows = concrete(p), as_differences("uniformity", z=z, others=others)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice, check_nonnegative, concrete
+from identax.checks import check_choice, check_nonnegative, concrete, shape_of
 from identax.losses import blocked, dense
 from identax.losses._checks import (
     BlockSize,
@@ -46,7 +46,7 @@ def check_contrast(where: str, z: Embeddings, z_pos: Embeddings, contrast: Contr
     check_choice(where, "scheme", contrast.scheme, SCHEMES)
     check_pairs(where, z, z_pos)
     check_nonnegative(where, "reweighting", contrast.reweighting, ())
-    num, dim = np.shape(z)
+    num, dim = shape_of(z)
     check_block_size(where, contrast.block_size, num)
     negatives = contrast.negatives
     if negatives is None:
@@ -55,13 +55,13 @@ def check_contrast(where: str, z: Embeddings, z_pos: Embeddings, contrast: Contr
                 f"{where}: found N=1, wanted N >= 2: with scheme {contrast.scheme!r} the negatives are the other rows"
             )
         return
-    if np.ndim(negatives) != 3 or np.shape(negatives)[::2] != (num, dim) or np.shape(negatives)[1] == 0:
+    if len(shape_of(negatives)) != 3 or shape_of(negatives)[::2] != (num, dim) or shape_of(negatives)[1] == 0:
         raise ValueError(
-            f"{where}: found negatives of shape {np.shape(negatives)}, wanted [N, M, n] = ({num}, M >= 1, {dim})"
+            f"{where}: found negatives of shape {shape_of(negatives)}, wanted [N, M, n] = ({num}, M >= 1, {dim})"
         )
     if contrast.block_size is not None:
         raise ValueError(
-            f"{where}: found block_size={contrast.block_size} with negatives of shape {np.shape(negatives)}, wanted "
+            f"{where}: found block_size={contrast.block_size} with negatives of shape {shape_of(negatives)}, wanted "
             "one of them: blocks cut the batch's own N x N pairs, which given negatives do not have"
         )
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_positive, concrete
+from identax.checks import check_positive, concrete, shape_of
 from identax.losses._checks import BlockSize, Embeddings, Scalar, as_floats, as_number, check_precision
 from identax.losses.contrast import Contrast, Recipe, check_contrast, per_anchor
 from identax.losses.similarity import Similarity, dot_similarity, lp_similarity, mahalanobis_similarity
@@ -110,7 +109,7 @@ def aninfonce(
 
 def _loss(where, recipe, z, z_pos, contrast, *args, **parameters):
     check_contrast(where, z, z_pos, contrast)
-    return per_anchor(where, recipe(where, np.shape(z)[1], *args, **parameters), z, z_pos, contrast)
+    return per_anchor(where, recipe(where, shape_of(z)[1], *args, **parameters), z, z_pos, contrast)
 
 
 def infonce_recipe(where: str, dim: int, *, temperature: Scalar = 1.0) -> Recipe:

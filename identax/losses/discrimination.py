@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
-from identax.checks import check_positive, concrete
+from identax.checks import check_positive, concrete, shape_of
 from identax.losses._checks import (
     BlockSize,
     Embeddings,
@@ -52,7 +52,7 @@ def softmax_cross_entropy(
     """
     where = "softmax_cross_entropy"
     operands = _checked(where, embeddings, head, labels, beta)
-    check_block_size(where, block_size, np.shape(head)[0])
+    check_block_size(where, block_size, shape_of(head)[0])
     return _dense(None if block_size is None else int(block_size), bool(normalize_rows), *operands)
 
 
@@ -88,7 +88,7 @@ def sharded_softmax_cross_entropy(
     operands = _checked(where, embeddings, head, labels, beta)
     if axis not in mesh.shape:
         raise ValueError(f"{where}: found axis={axis!r}, wanted one of the mesh's {list(mesh.shape)}")
-    num, devices = np.shape(head)[0], mesh.shape[axis]
+    num, devices = shape_of(head)[0], mesh.shape[axis]
     if num % devices:
         raise ValueError(f"{where}: found a head of N={num} rows on {devices} devices, wanted a multiple of {devices}")
     check_block_size(where, block_size, num // devices)
@@ -204,13 +204,13 @@ _blocked.defvjp(_forward, _backward)  # pyright: ignore[reportFunctionMemberAcce
 def _checked(where, embeddings, head, labels, beta):
     """beta z [B, d], w [N, d] and the labels [B], in types that can be computed with."""
     _check_head(where, head)
-    batch, num = np.shape(embeddings), np.shape(head)[0]
-    if len(batch) != 2 or 0 in batch or batch[1] != np.shape(head)[1]:
+    batch, num = shape_of(embeddings), shape_of(head)[0]
+    if len(batch) != 2 or 0 in batch or batch[1] != shape_of(head)[1]:
         raise ValueError(
-            f"{where}: found embeddings of shape {batch} and a head of shape {np.shape(head)}, wanted [B, d] and [N, d]"
+            f"{where}: found embeddings of shape {batch} and a head of shape {shape_of(head)}, wanted [B, d] and [N, d]"
         )
-    if np.shape(labels) != batch[:1]:
-        raise ValueError(f"{where}: found labels of shape {np.shape(labels)}, wanted one for each of {batch[0]} rows")
+    if shape_of(labels) != batch[:1]:
+        raise ValueError(f"{where}: found labels of shape {shape_of(labels)}, wanted one for each of {batch[0]} rows")
     check_positive(where, "beta", beta, ())
     labels, beta = as_labels(where, "labels", labels, num), as_number(where, "beta", beta)
     embeddings, head = as_floats(where, embeddings=embeddings, head=head)
@@ -218,5 +218,5 @@ def _checked(where, embeddings, head, labels, beta):
 
 
 def _check_head(where, head):
-    if np.ndim(head) != 2 or 0 in np.shape(head):
-        raise ValueError(f"{where}: found a head of shape {np.shape(head)}, wanted [N, d] with N, d >= 1")
+    if len(shape_of(head)) != 2 or 0 in shape_of(head):
+        raise ValueError(f"{where}: found a head of shape {shape_of(head)}, wanted [N, d] with N, d >= 1")

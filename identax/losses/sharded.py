@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
+from identax.checks import shape_of
 from identax.losses._checks import check_block_size
 from identax.losses._on_mesh import Local, on_mesh
 from identax.losses.blocked import Plan, logsumexps
@@ -61,10 +61,12 @@ def sharded(loss: Callable[..., Array], mesh: Mesh, axis: str = "data") -> Calla
     def call(z, z_pos, *args, **kwargs):
         contrast = Contrast(**{name: kwargs.pop(name) for name in options if name in kwargs})
         check_contrast(loss.__name__, z, z_pos, contrast)
-        _check_batch(loss.__name__, np.shape(z)[0], contrast, mesh.shape[axis], axis)
-        make, operands = _RECIPES[loss](loss.__name__, np.shape(z)[1], *args, **kwargs)
+        _check_batch(loss.__name__, shape_of(z)[0], contrast, mesh.shape[axis], axis)
+        make, operands = _RECIPES[loss](loss.__name__, shape_of(z)[1], *args, **kwargs)
         rows, everywhere = PartitionSpec(axis), PartitionSpec()
         z, z_pos = as_embeddings(loss.__name__, z=z, z_pos=z_pos)
+        dtype = jnp.result_type(z, z_pos)  # both travel together
+        z, z_pos = z.astype(dtype), z_pos.astype(dtype)
         parameters = jax.tree.map(jnp.asarray, (operands, weight(loss.__name__, contrast)))
         # The numbers of the rows come as an array: asking for the device's index is refused beside automatic axes.
         given = (parameters, z, z_pos, jnp.arange(z.shape[0]))

@@ -5,7 +5,7 @@ import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
-from identax.checks import check_positive
+from identax.checks import check_positive, shape_of
 from identax.losses._checks import Embeddings, Scalar, as_floats, as_number
 
 _LOG_2PI = float(np.log(2 * np.pi))
@@ -19,6 +19,7 @@ def normal_entropy(log_variance: Embeddings) -> Float[Array, "..."]:
 
 def cross_entropy_to_normal(mean: Embeddings, log_variance: Embeddings) -> Float[Array, "..."]:
     """-E ln N(x; 0, 1) for x ~ N(mean, exp(log_variance)): 1/2 (mean^2 + exp(log_variance) + ln 2 pi), in nats."""
+    _check_alike("cross_entropy_to_normal", mean, log_variance)
     mean, log_variance = as_floats("cross_entropy_to_normal", mean=mean, log_variance=log_variance)
     return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) + _LOG_2PI)
 
@@ -31,6 +32,7 @@ def cross_entropy_to_laplace(mean: Embeddings, log_variance: Embeddings, rate: S
     Raises `ValueError` for a known rate that is not positive. Source: Klindt et al. 2021, appendix.
     """
     check_positive("cross_entropy_to_laplace", "rate", rate, ())
+    _check_alike("cross_entropy_to_laplace", mean, log_variance)
     rate = as_number("cross_entropy_to_laplace", "rate", rate)
     mean, log_variance = as_floats("cross_entropy_to_laplace", mean=mean, log_variance=log_variance)
     scale = jnp.exp(0.5 * log_variance)
@@ -39,6 +41,14 @@ def cross_entropy_to_laplace(mean: Embeddings, log_variance: Embeddings, rate: S
         ratio * float(np.sqrt(0.5))
     )
     return -jnp.log(0.5 * rate) + rate * absolute
+
+
+def _check_alike(where, mean, log_variance):
+    shapes = shape_of(mean), shape_of(log_variance)
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"{where}: found mean {shapes[0]} and log_variance {shapes[1]}, wanted one shape") from None
 
 
 def slow_vae(
@@ -66,11 +76,11 @@ def slow_vae(
     """
     for name, value in (("beta", beta), ("gamma", gamma), ("rate", rate)):
         check_positive("slow_vae", name, value, ())
-    shapes = {np.shape(x) for x in (*means, *log_variances)}
+    shapes = {shape_of(x) for x in (*means, *log_variances)}
     pairs = len(means) == len(log_variances) == 2 and len(shapes) == 1 and len(*shapes) == 2
-    if not pairs or np.shape(reconstruction) != next(iter(shapes))[:1]:
+    if not pairs or shape_of(reconstruction) != next(iter(shapes))[:1]:
         raise ValueError(
-            f"slow_vae: found reconstruction {np.shape(reconstruction)} with means and log-variances {sorted(shapes)}, "
+            f"slow_vae: found reconstruction {shape_of(reconstruction)} with means and log-variances {sorted(shapes)}, "
             "wanted [N] with two means and two log-variances [N, n]"
         )
     beta, gamma = as_number("slow_vae", "beta", beta), as_number("slow_vae", "gamma", gamma)

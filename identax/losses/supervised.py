@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice
+from identax.checks import check_choice, shape_of
 from identax.losses._checks import Embeddings, Scalar, as_differences, as_floats, as_number, check_pairs
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -59,7 +58,7 @@ def ensemble(losses: Sequence[Embeddings], weights: Sequence[Scalar] | ArrayLike
     Raises `ValueError` for no losses, unequal shapes, or another number of weights.
     Source: Rusak et al. 2025 (ensembles of losses).
     """
-    shapes = [np.shape(loss) for loss in losses]
+    shapes = [shape_of(loss) for loss in losses]
     if not shapes or len(set(shapes)) > 1:
         raise ValueError(f"ensemble: found losses of shapes {shapes}, wanted K >= 1 of one shape")
     given = [1.0 / len(shapes)] * len(shapes) if weights is None else list(weights)  # pyright: ignore[reportArgumentType]

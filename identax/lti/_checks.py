@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from identax.checks import check_finite, check_nonnegative, check_positive, concrete
+from identax.checks import check_finite, check_nonnegative, check_positive, concrete, shape_of
 from identax.inputs import float_type, kept, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
@@ -25,7 +25,7 @@ def checked_pairs(where: str, pairs):
 
 def per_sample(where: str, name: str, values, count: int, dim: int, *, positive: bool = False):
     """Returns values [count, dim] of every sample, given so or as [dim] for all; positive where asked for."""
-    shape = np.shape(values)
+    shape = shape_of(values)
     if shape not in ((dim,), (count, dim)):
         raise ValueError(f"{where}: found {name} of shape {shape}, wanted [{count}, {dim}] or [{dim}]")
     (check_positive if positive else check_finite)(where, name, values)

@@ -3,10 +3,9 @@
 import math
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_finite
+from identax.checks import check_finite, shape_of
 from identax.inputs import float_type, numbers
 from identax.lti._checks import Data, checked_pairs, per_sample
 
@@ -34,7 +33,7 @@ def conditional_loglik(unmixing: Data, pairs: Data, means: Data, variances: Data
     Raises `ValueError` as `published_loglik`, and unless d_u = d_y.
     Source: Rajendran et al. 2024, proof B.1 (change of variables); the term is absent from its objective.
     """
-    shape = np.shape(unmixing)
+    shape = shape_of(unmixing)
     if len(shape) != 2 or shape[1] != 2 * shape[0]:
         raise ValueError(
             f"conditional_loglik: found unmixing {shape}, wanted [d, 2 d]: with d_u < d_y the density "

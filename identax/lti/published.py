@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from identax.checks import shape_of
 from identax.lti._checks import Data, checked_pairs, per_sample
 from identax.lti.moments import Moments
 from identax.numerics import psd_eigh
@@ -24,9 +25,9 @@ def wls_unmixing(pairs: Data, means: Data, variances: Data) -> Float[Array, "d_u
     Source: stationary point of Rajendran et al. 2024's objective (their code optimises it by clipped SGD).
     """
     pairs = checked_pairs("wls_unmixing", pairs)
-    dims = {np.shape(values)[-1:] for values in (means, variances)}
+    dims = {shape_of(values)[-1:] for values in (means, variances)}
     if len(dims) != 1 or dims == {()}:
-        found = np.shape(means), np.shape(variances)
+        found = shape_of(means), shape_of(variances)
         raise ValueError(f"wls_unmixing: found means, variances {found}, wanted [N, d_u] or [d_u]")
     ((dim,),) = dims
     means = per_sample("wls_unmixing", "means", means, pairs.shape[0], dim)

@@ -4,10 +4,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from identax.checks import shape_of
 from identax.inputs import numbers, ranks
 from identax.metrics._samples import Samples
 
@@ -38,9 +38,9 @@ def match_by_rank(estimated: Samples, true: Samples) -> Int[Array, " n"]:
     Ranks count from the largest, so with m > n the smallest m - n estimates stay unmatched.
     Raises `ValueError` for m < n.
     """
-    if np.ndim(estimated) != 1 or np.ndim(true) != 1 or np.shape(estimated)[0] < np.shape(true)[0]:
+    if len(shape_of(estimated)) != 1 or len(shape_of(true)) != 1 or shape_of(estimated)[0] < shape_of(true)[0]:
         raise ValueError(
-            f"match_by_rank: found {np.shape(estimated)} estimated and {np.shape(true)} true precisions, "
+            f"match_by_rank: found {shape_of(estimated)} estimated and {shape_of(true)} true precisions, "
             "wanted vectors with at least as many estimated ones"
         )
     estimated, true = (_order(name, value) for name, value in (("estimated", estimated), ("true", true)))

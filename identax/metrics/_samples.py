@@ -4,9 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from identax.checks import concrete
+from identax.checks import concrete, shape_of
 from identax.inputs import centred, float_type, kept, numbers, ranks
 
 # Not narrower: arrays of NumPy and JAX, lists and pandas' tables are read, all else is refused by its name.
@@ -29,7 +27,7 @@ def warn_of_few(where: str, *, fits: int = 0, stacklevel: int = 3, **arrays: Any
     Only where values are known: in a compiled program the number of samples is the program's, and nobody would read
     the warning at the call that it is about.
     """
-    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    shapes = {name: shape_of(array) for name, array in arrays.items()}
     num, most = next(iter(shapes.values()))[0], max(shape[1] for shape in shapes.values())
     if num > max(most, fits) or any(concrete(array) is None for array in arrays.values()):
         return
@@ -43,7 +41,7 @@ def warn_of_few(where: str, *, fits: int = 0, stacklevel: int = 3, **arrays: Any
 
 def warn_of_unmatched(where: str, latents: Any, estimates: Any, *, stacklevel: int = 3) -> None:
     """Warns of unequal numbers of latents and estimates, where values are known: some are left out of the mean."""
-    num_latents, num_estimates = np.shape(latents)[-1], np.shape(estimates)[-1]
+    num_latents, num_estimates = shape_of(latents)[-1], shape_of(estimates)[-1]
     if num_latents == num_estimates or concrete(latents) is None or concrete(estimates) is None:
         return
     left = "latents are never scored" if num_latents > num_estimates else "best estimates are picked"
@@ -56,7 +54,7 @@ def warn_of_unmatched(where: str, latents: Any, estimates: Any, *, stacklevel: i
 
 def check_samples(where: str, **arrays: Samples) -> None:
     """Raises `ValueError` unless all arrays are [N, ...] with one N >= 2 and at least one dim."""
-    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    shapes = {name: shape_of(array) for name, array in arrays.items()}
     if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
         raise ValueError(
             f"{where}: found {named(shapes)}, wanted matrices [samples, dims] with dims >= 1 and samples, at least 2"

@@ -4,10 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_count
+from identax.checks import check_count, shape_of
 from identax.inputs import numbers
 from identax.metrics._samples import Samples, apart, named, warn_of_unmatched
 from identax.metrics.correlation import best_match
@@ -101,7 +100,7 @@ def _consecutive_batches(latents, estimates, batch_size):
 
 
 def _check(where, latents, estimates):
-    shapes = np.shape(latents), np.shape(estimates)
+    shapes = shape_of(latents), shape_of(estimates)
     empty = 0 in (*shapes[0], *shapes[1])
     if any(len(shape) != 3 for shape in shapes) or empty or shapes[0][:2] != shapes[1][:2] or shapes[0][1] < 2:
         found = named({"latents": shapes[0], "estimates": shapes[1]})
@@ -110,7 +109,7 @@ def _check(where, latents, estimates):
 
 def _batches(where, latents, estimates, batch_size):
     latents, estimates = (numbers(where, *pair) for pair in (("latents", latents), ("estimates", estimates)))
-    shapes = np.shape(latents), np.shape(estimates)
+    shapes = shape_of(latents), shape_of(estimates)
     if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
         found = named({"latents": shapes[0], "estimates": shapes[1]})
         raise ValueError(f"{where}: found {found}, wanted [N, n] and [N, m], none of them empty")

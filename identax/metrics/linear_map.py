@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice
+from identax.checks import check_choice, shape_of
 from identax.inputs import numbers
 from identax.metrics._samples import Samples, apart, matrices, named, unmoved, warn_of_few
 from identax.metrics.regression import all_finite, check_sides, fitted_r2, least_squares
@@ -62,7 +62,7 @@ def head_r2(head: Samples, vectors: Samples, *, fit_intercept: bool = True, spli
     """
     check_choice("head_r2", "split", split, HEAD_SPLITS)
     head, vectors = numbers("head_r2", "head", head), numbers("head_r2", "vectors", vectors)
-    shapes = {"head": np.shape(head), "vectors": np.shape(vectors)}
+    shapes = {"head": shape_of(head), "vectors": shape_of(vectors)}
     if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
         raise ValueError(f"head_r2: found {named(shapes)}, wanted [N, m] and [C, d], none of them empty")
     num, num_clusters = shapes["head"][0], shapes["vectors"][0]

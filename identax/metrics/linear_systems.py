@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from identax.checks import check_count, concrete
+from identax.checks import check_count, concrete, shape_of
 from identax.inputs import within_range
 from identax.metrics._matching import best_assignment
 
@@ -25,7 +25,7 @@ def amari_distance(product: Systems, *, squared: bool = False) -> Float[Array, "
     Source: Amari, Cichocki & Yang 1996.
     """
     product = _given("amari_distance", "product", product)
-    shape = np.shape(product)
+    shape = shape_of(product)
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"amari_distance: found a matrix {shape}, wanted a square one")
     return _amari(*within_range(product), squared)
@@ -51,9 +51,9 @@ def relative_error(found: Systems, true: Systems) -> Float[Array, ""]:
     Raises `ValueError` for unequal shapes and empty arrays.
     """
     found, true = _given("relative_error", "found", found), _given("relative_error", "true", true)
-    if np.shape(found) != np.shape(true) or 0 in np.shape(found):
+    if shape_of(found) != shape_of(true) or 0 in shape_of(found):
         raise ValueError(
-            f"relative_error: found shapes {np.shape(found)} and {np.shape(true)}, wanted equal ones with entries"
+            f"relative_error: found shapes {shape_of(found)} and {shape_of(true)}, wanted equal ones with entries"
         )
     if isinstance(found, np.ndarray) or isinstance(true, np.ndarray):
         known = concrete(found), concrete(true)
@@ -77,9 +77,9 @@ def transfer_function_error(found: Systems, true: Systems) -> Float[Array, ""]:
     Source: Rajendran et al. 2024, corollary 11 (H(z) is identified up to a permutation and a diagonal scaling).
     """
     found, true = (_given("transfer_function_error", *pair) for pair in (("found", found), ("true", true)))
-    if np.shape(found) != np.shape(true) or np.ndim(found) != 3 or 0 in np.shape(found):
+    if shape_of(found) != shape_of(true) or len(shape_of(found)) != 3 or 0 in shape_of(found):
         raise ValueError(
-            f"transfer_function_error: found shapes {np.shape(found)} and {np.shape(true)}, wanted equal [Z, d_y, d_u]"
+            f"transfer_function_error: found shapes {shape_of(found)} and {shape_of(true)}, wanted equal [Z, d_y, d_u]"
         )
     return _matched_error(*within_range(found), *within_range(true))
 

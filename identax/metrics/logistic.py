@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from identax.checks import check_positive, concrete
+from identax.checks import check_positive, concrete, shape_of
 from identax.inputs import kept, numbers
 from identax.metrics._samples import Samples
 
@@ -154,10 +154,10 @@ def _newton_direction(x, curvature, l2, gradient, tolerance):
 
 
 def _check(features, labels, l2):
-    if np.ndim(features) != 2 or np.shape(labels) != np.shape(features)[:1] or 0 in np.shape(features):
+    if len(shape_of(features)) != 2 or shape_of(labels) != shape_of(features)[:1] or 0 in shape_of(features):
         raise ValueError(
-            f"logistic_regression: found features of shape {np.shape(features)} and labels of shape "
-            f"{np.shape(labels)}, wanted [N, m] and [N] with N, m >= 1"
+            f"logistic_regression: found features of shape {shape_of(features)} and labels of shape "
+            f"{shape_of(labels)}, wanted [N, m] and [N] with N, m >= 1"
         )
     if jnp.issubdtype(labels.dtype, jnp.floating):
         raise ValueError(f"logistic_regression: found labels of type {labels.dtype}, wanted integers or booleans")

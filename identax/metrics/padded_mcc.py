@@ -4,10 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_choice
+from identax.checks import check_choice, shape_of
 from identax.metrics._matching import best_assignment, correlations, matched_mean
 from identax.metrics._samples import Samples, apart, matrices, warn_of_few
 
@@ -24,7 +23,7 @@ def padded_mcc(key: Key[Array, ""], factors: Samples, codes: Samples, *, method:
     """
     check_choice("padded_mcc", "method", method, ("pearson", "spearman"))
     factors, codes = matrices("padded_mcc", factors=factors, codes=codes)
-    known, dims = np.shape(factors)[1], np.shape(codes)[1]
+    known, dims = shape_of(factors)[1], shape_of(codes)[1]
     if known > dims:
         raise ValueError(f"padded_mcc: found {known} factors and a code of {dims} dims, wanted at least as many dims")
     warn_of_few("padded_mcc", factors=factors, codes=codes)

@@ -4,10 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
-from identax.checks import concrete
+from identax.checks import concrete, shape_of
 from identax.indices import index_list
 from identax.inputs import numbers
 from identax.metrics._matching import correlations, match_by_rank
@@ -40,9 +39,9 @@ def precision_recovery(
         raise ValueError("precision_recovery: found no true precisions, wanted one at least")
     if assignment is None:
         return _errors(estimated, true, matched)
-    if np.shape(assignment) != np.shape(true):
+    if shape_of(assignment) != shape_of(true):
         raise ValueError(
-            f"precision_recovery: found an assignment of shape {np.shape(assignment)}, wanted {np.shape(true)}"
+            f"precision_recovery: found an assignment of shape {shape_of(assignment)}, wanted {shape_of(true)}"
         )
     known = concrete(assignment)
     if known is not None:

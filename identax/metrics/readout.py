@@ -5,11 +5,10 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from identax.checks import check_between
+from identax.checks import check_between, shape_of
 from identax.inputs import centred, numbers
 from identax.metrics._samples import Samples, warn_of_few
 from identax.metrics.scaling import column_statistics
@@ -50,7 +49,7 @@ def linear_readout_accuracy(
     on_itself = test_features is features
     features, labels = _read("training", features, labels)
     test_features, test_labels = (features, labels) if on_itself else _read("test", test_features, test_labels)
-    dim = np.shape(features)[-1] if np.ndim(features) else 0
+    dim = shape_of(features)[-1] if len(shape_of(features)) else 0
     for name, x, y in (("training", features, labels), ("test", test_features, test_labels)):
         _check(name, x, y, num_classes, dim)
     if on_itself:
@@ -82,7 +81,7 @@ def _read(name, features, labels):
 
 
 def _check(name, features, labels, num_classes, dim):
-    if np.ndim(features) != 2 or features.shape[1] != dim or labels.shape != features.shape[:1]:
+    if len(shape_of(features)) != 2 or features.shape[1] != dim or labels.shape != features.shape[:1]:
         raise ValueError(
             f"linear_readout_accuracy: found {name} features of shape {features.shape} with labels of shape "
             f"{labels.shape}, wanted [N, {dim}] and [N]"

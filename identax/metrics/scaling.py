@@ -4,9 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
+from identax.checks import shape_of
 from identax.inputs import centred, numbers
 from identax.metrics._samples import Samples
 
@@ -33,7 +33,7 @@ def z_score(x: Samples, *, reference: Samples | None = None) -> Float[Array, "N 
     """
     x = numbers("z_score", "x", x)
     others = x if reference is None else numbers("z_score", "reference", reference)
-    shapes = np.shape(x), np.shape(others)
+    shapes = shape_of(x), shape_of(others)
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1] or 0 in shapes[1]:
         raise ValueError(f"z_score: found shapes {shapes[0]} and {shapes[1]}, wanted [N, m] and [M, m]")
     others, x = centred("z_score", scaled=True, reference=others, x=x)

@@ -4,11 +4,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice, check_count, check_shape
+from identax.checks import check_choice, check_count, check_shape, shape_of
 from identax.inputs import centred, float_type, numbers
 from identax.metrics._samples import Samples
 
@@ -83,8 +82,8 @@ def bonferroni(p_values: Samples, num_tests: int | None = None) -> Float[Array, 
     """
     p_values = numbers("bonferroni", "p_values", p_values)
     count = p_values.size if num_tests is None else num_tests
-    if 0 in np.shape(p_values):
-        raise ValueError(f"bonferroni: found p_values of shape {np.shape(p_values)}, wanted one at least")
+    if 0 in shape_of(p_values):
+        raise ValueError(f"bonferroni: found p_values of shape {shape_of(p_values)}, wanted one at least")
     check_count("bonferroni", "num_tests", count)
     return jnp.minimum(1.0, count * jnp.asarray(p_values, float_type(p_values)))
 
@@ -100,6 +99,6 @@ def _moments(values, ddof):
 def _check(where, values, overlap, ddof):
     if values.ndim == 0 or 0 in values.shape or values.shape[-1] <= ddof or overlap < 0:
         raise ValueError(
-            f"{where}: found values of shape {np.shape(values)} and overlap={overlap}, wanted at least {ddof + 1} "
+            f"{where}: found values of shape {shape_of(values)} and overlap={overlap}, wanted at least {ddof + 1} "
             "along the last axis and overlap >= 0"
         )

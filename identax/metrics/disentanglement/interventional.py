@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from identax.checks import check_nonnegative, concrete
+from identax.checks import check_nonnegative, concrete, shape_of
 from identax.indices import index_list
 from identax.metrics.disentanglement._inputs import check_varying
 from identax.metrics.disentanglement._programs import kept_program
@@ -140,7 +140,7 @@ def _check(where, key, represent, sample_factors, factor_indices, sizes) -> Int[
     if min(sizes) < 1:
         raise ValueError(f"{where}: found numbers of samples that are too small, wanted points >= 1 and groups >= 2")
     factors = sample_factors(stream(key, "check"), 1024)
-    shape = np.shape(factors)
+    shape = shape_of(factors)
     if len(shape) != 2 or shape[0] != 1024:
         raise ValueError(f"{where}: found factors of shape {shape} for 1024 samples, wanted [1024, K]")
     chosen = np.arange(shape[1])

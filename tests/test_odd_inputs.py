@@ -1,0 +1,74 @@
+"""What is no array of numbers is refused by us, not by what it meets first; wide floats and objects are numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from identax import causal, losses, lti
+from identax.inputs import float_type, numbers
+from identax.losses import lp_infonce
+from identax.run.refusals import is_refusal
+from tests.losses.public_calls import CALLS, arrays_of
+
+RAGGED = [[1.0], [1.0, 2.0]]
+NONE = {"None": None, "ragged": RAGGED, "dates": np.full((4, 3), np.datetime64("2020-01-01")), "text": [["a"] * 3] * 4}
+PAIRS, DIM = np.arange(20.0).reshape(5, 2, 2) ** 2, np.ones(2)
+OTHERS = {
+    "published_loglik": lambda odd: lti.published_loglik(np.ones((2, 4)), odd, DIM, DIM),
+    "conditional_loglik": lambda odd: lti.conditional_loglik(odd, PAIRS, DIM, DIM),
+    "wls_unmixing": lambda odd: lti.wls_unmixing(PAIRS, odd, DIM),
+    "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
+}
+
+
+def _refused(call, *arguments):
+    with pytest.raises(ValueError) as caught:
+        call(*arguments)
+    assert is_refusal(caught.value) and "found" in str(caught.value), caught.value
+
+
+# Not those of the ELBO's terms.
+@pytest.mark.parametrize("odd", NONE)
+@pytest.mark.parametrize(
+    "name", [name for name in CALLS if name not in ("gaussian_kl", "negative_elbo", "bernoulli_nll")]
+)
+def test_losses_refuse_what_is_no_array(name, odd):
+    arrays = arrays_of(name, 0)
+    for number in range(len(arrays)):
+        if CALLS[name][0] is CALLS["infonce, negatives"][0] and number == 2 and odd == "None":
+            continue  # no negatives
+        _refused(CALLS[name][0], *arrays[:number], NONE[odd], *arrays[number + 1 :])
+
+
+@pytest.mark.parametrize("odd", NONE)
+@pytest.mark.parametrize("name", OTHERS)
+def test_linear_systems_refuse_what_is_no_array(name, odd):
+    _refused(OTHERS[name], NONE[odd])
+
+
+def test_objects_and_wide_floats_are_numbers():
+    z = np.arange(6.0).reshape(3, 2)
+    wanted = losses.alignment(z, z[::-1])
+    for kind in (object, np.longdouble):
+        np.testing.assert_array_equal(losses.alignment(z.astype(kind), z[::-1].astype(kind)), wanted)
+        found = lti.published_loglik(np.ones((2, 4), kind), PAIRS.astype(kind), DIM.astype(kind), DIM.astype(kind))
+        np.testing.assert_array_equal(found, lti.published_loglik(np.ones((2, 4)), PAIRS, DIM, DIM))
+    assert float_type(numbers("f", "x", z.astype(np.longdouble))) == jnp.float32
+    with pytest.raises(ValueError, match="f: found x of type object, wanted real numbers"):
+        numbers("f", "x", [1.0, None])
+
+
+def test_gaussians_whose_shapes_do_not_fit_are_refused():
+    for call in (losses.cross_entropy_to_normal, lambda m, v: losses.cross_entropy_to_laplace(m, v, 1.0)):
+        _refused(call, np.ones((4, 3)), np.ones((3, 4)))
+        assert call(np.ones((4, 3)), np.ones((1, 3))).shape == (4, 3)
+
+
+def test_views_of_two_types_travel_together():
+    mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
+    z = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    for one in (np.float16, jnp.bfloat16):
+        half = jnp.asarray(z, one)
+        found = losses.sharded(lp_infonce, mesh)(half, z + 1, p=1)
+        np.testing.assert_allclose(found, lp_infonce(half.astype(np.float32), z + 1, p=1), rtol=1e-5)
