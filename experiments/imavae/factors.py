@@ -46,7 +46,8 @@ def copula_factors(n: int, correlation: float) -> Factors:
     constant = -0.5 * float(np.linalg.slogdet(covariance)[1])
 
     def log_prob(s):
-        g = ndtri(s + 0.5)
+        edge = jnp.finfo(s.dtype).eps  # a draw may round to the end of its range, whose quantile is infinite
+        g = ndtri(jnp.clip(s + 0.5, edge, 1 - edge))
         return constant - 0.5 * ((g @ precision) * g).sum(axis=1) + 0.5 * jnp.square(g).sum(axis=1)
 
     return Factors(lambda key, num: ndtr(jax.random.normal(key, (num, n)) @ root.T) - 0.5, log_prob, (-0.5, 0.5))
