@@ -218,4 +218,3 @@ def _pretraining(config: Config) -> Study:
 def _without_spare_dims(params: Mapping[str, Any], dim: int) -> dict[str, Any]:
     last = jax.tree.map(lambda leaf: leaf[..., :dim], params["encoder"]["last"])
     return {"encoder": {**params["encoder"], "last": last}, "raw_precision": params["raw_precision"][:dim]}
-
