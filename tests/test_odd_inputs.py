@@ -6,18 +6,28 @@ import numpy as np
 import pytest
 
 from identax import causal, losses, lti
+from identax.dgp import spectral_radius
 from identax.inputs import float_type, numbers
 from identax.losses import lp_infonce
 from identax.run.refusals import is_refusal
 from tests.losses.public_calls import CALLS, arrays_of
 
 RAGGED = [[1.0], [1.0, 2.0]]
-NONE = {"None": None, "ragged": RAGGED, "dates": np.full((4, 3), np.datetime64("2020-01-01")), "text": [["a"] * 3] * 4}
+NONE = {
+    "None": None,
+    "complex": np.ones((4, 3)) * 1j,
+    "ragged": RAGGED,
+    "dates": np.full((4, 3), np.datetime64("2020-01-01")),
+    "text": [["a"] * 3] * 4,
+}
 PAIRS, DIM = np.arange(20.0).reshape(5, 2, 2) ** 2, np.ones(2)
 OTHERS = {
     "published_loglik": lambda odd: lti.published_loglik(np.ones((2, 4)), odd, DIM, DIM),
     "conditional_loglik": lambda odd: lti.conditional_loglik(odd, PAIRS, DIM, DIM),
     "wls_unmixing": lambda odd: lti.wls_unmixing(PAIRS, odd, DIM),
+    "match_rows": lambda odd: lti.match_rows(odd, np.ones((3, 2))),
+    "joint_loglik": lambda odd: lti.joint_loglik(odd, np.ones((5, 2)), np.eye(2), np.eye(2), 1.0, 1.0),
+    "spectral_radius": spectral_radius,
     "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
 }
 
@@ -72,3 +82,12 @@ def test_views_of_two_types_travel_together():
         half = jnp.asarray(z, one)
         found = losses.sharded(lp_infonce, mesh)(half, z + 1, p=1)
         np.testing.assert_allclose(found, lp_infonce(half.astype(np.float32), z + 1, p=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.0, 0.1, 1e200])
+def test_observations_that_nothing_moves_are_refused(size):
+    labels, variances = np.repeat(np.arange(3), 9), np.array([[1.0, 1.0], [4.0, 1.0], [1.0, 5.0]])
+    with pytest.raises(ValueError, match="identify_lti: found observations from which no finite unmixing follows"):
+        lti.identify_lti(np.full((27, 2), size), labels, variances, method="closed_form")
+    with pytest.raises(ValueError, match=r"match_rows: found row_variances \(3, 2\) and variances \(2, 3\)"):
+        lti.match_rows(variances, variances.T)

@@ -1,7 +1,6 @@
 """Linear-Gaussian systems: random ones, and trajectories of them under designed controls."""
 
 import dataclasses
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_choice, check_count, check_nonnegative, concrete
 from identax.dgp.lti_system import Environments, LinearSystem, check_environments
+from identax.inputs import numbers
 from identax.rng import stream
 
 METHODS = ("scan", "associative")
@@ -38,7 +38,7 @@ class Pairs:
     controls: Any
 
 
-def spectral_radius(A: ArrayLike | Sequence[Any]) -> Float[Array, ""]:
+def spectral_radius(A: Any) -> Float[Array, ""]:
     """Largest modulus of an eigenvalue of a real matrix, by repeated squaring.
 
         rho(A) = lim_{k -> oo} ||A^k||^{1/k},    k = 2^m,    A^{2k} = (A^k)^2, rescaled to norm 1 each time
@@ -46,11 +46,12 @@ def spectral_radius(A: ArrayLike | Sequence[Any]) -> Float[Array, ""]:
     What the limit leaves out is log(const)/2^m, far below rounding; complex pairs and defective eigenvalues included.
     Matrix products only: LAPACK's eigenvalues of a general matrix run on CPU alone. Maps over batches.
     No gradient flows: that of ||A^k||^{1/k} has no limit for complex pairs.
-    Raises `ValueError` unless A is square.
+    Raises `ValueError` unless A is square and real.
     """
-    if np.ndim(A) != 2 or np.shape(A)[0] != np.shape(A)[1] or np.shape(A)[0] < 1:
-        raise ValueError(f"spectral_radius: found A of shape {np.shape(A)}, wanted [d, d]")
-    return _radius(jnp.asarray(A, jnp.result_type(float, A if isinstance(A, jax.Array) else np.asarray(A))))
+    A = numbers("spectral_radius", "A", A)
+    if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] < 1:
+        raise ValueError(f"spectral_radius: found A of shape {A.shape}, wanted [d, d]")
+    return _radius(jnp.asarray(A, jnp.result_type(float, A)))
 
 
 def random_system(

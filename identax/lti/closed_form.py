@@ -1,13 +1,15 @@
 """Identification in two closed-form steps: regression on the past, joint diagonalisation of the residuals."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from identax.checks import check_positive
+from identax.inputs import float_type, numbers
 from identax.lti.moments import Moments
 from identax.lti.published import solve_scaled
 from identax.metrics._matching import best_assignment
@@ -88,15 +90,23 @@ def _separating_weights(draws, variances):
     return draws[0, best], draws[1, best]
 
 
-def match_rows(
-    row_variances: Float[Array | np.ndarray, "E d"], variances: Float[Array | np.ndarray, "E d"]
-) -> tuple[Int[Array, " d"], Float[Array | np.ndarray, " d"]]:
+def match_rows(row_variances: Any, variances: Any) -> tuple[Int[Array, " d"], Float[Array | np.ndarray, " d"]]:
     """Which row of Q belongs to which component, and its factor, from the variances over environments.
 
     Rows keep their variance profile up to a factor, so the assignment minimises the spread over environments of
     log sigma2_{e,i} - log var_e(row j). Returns the row of every component and the scale that gives it the right
     variance (geometric mean over environments).
+    Raises `ValueError` for other shapes than two of [E, d], and variances known not to be positive.
     """
+    given = {"row_variances": row_variances, "variances": variances}
+    row_variances, variances = (numbers("match_rows", name, value) for name, value in given.items())
+    if row_variances.ndim != 2 or row_variances.shape != variances.shape or 0 in variances.shape:
+        raise ValueError(
+            f"match_rows: found row_variances {row_variances.shape} and variances {variances.shape}, wanted two [E, d]"
+        )
+    check_positive("match_rows", "row_variances", row_variances)
+    check_positive("match_rows", "variances", variances)
+    row_variances, variances = (jnp.asarray(value, float_type(value)) for value in (row_variances, variances))
     difference = jnp.log(variances)[:, :, None] - jnp.log(row_variances)[:, None, :]
     rows = best_assignment(-jnp.var(difference, axis=0))
     mean = jnp.take_along_axis(difference.mean(axis=0), rows[:, None], axis=1)[:, 0]

@@ -126,6 +126,11 @@ def _closed_form(given: Arranged, moments: Moments, design: Environments, transi
     if transition is None:
         transition = _innovations(moments).transition
     dim, rank = moments.dim, design.variances.shape[1]
+    if not np.isfinite(unmixing).all():
+        raise ValueError(
+            "identify_lti: found observations from which no finite unmixing follows: they are constant, vary in fewer "
+            f"directions than the {rank} controls, or are too large to square; wanted some that the controls move"
+        )
     effect = np.linalg.pinv(np.asarray(unmixing[:, dim:]))
     value = _value(unmixing, moments, design.means, design.variances) if rank == dim else None
     return _Found(transition, effect, unmixing, None if value is None else float(value))

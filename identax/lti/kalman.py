@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_nonnegative, concrete
+from identax.inputs import numbers
 from identax.lti._checks import covariance_matrix, shaped, system_matrices
 from identax.lti._kalman_steps import StateSpace, backward, decorrelated, forward, gaussian_terms
 
@@ -93,9 +94,9 @@ def kalman_smoother(
 
 
 def joint_loglik(
-    states: ArrayLike,
+    states: Any,
     observations: ArrayLike,
-    A: ArrayLike | Sequence[Any],
+    A: Any,
     C: ArrayLike | Sequence[Any],
     state_covariance: ArrayLike | Sequence[Any],
     observation_covariance: ArrayLike | Sequence[Any],
@@ -116,7 +117,7 @@ def joint_loglik(
     Raises `ValueError` for shapes that do not fit, non-finite values and, where concrete, singular covariances.
     Source: Rajendran et al. 2024, appendix C (factorisation of the hidden Markov model, one trajectory).
     """
-    x, A = jnp.asarray(states), jnp.asarray(A)
+    x, A = (jnp.asarray(numbers("joint_loglik", name, value)) for name, value in (("states", states), ("A", A)))
     y, A, _, C = system_matrices("joint_loglik", observations, A, jnp.zeros((*A.shape[:1], 1)), C)
     dtype, num_states = jnp.result_type(x, y), A.shape[0]
     x = shaped("joint_loglik", "states", x, (y.shape[0], num_states), dtype)
