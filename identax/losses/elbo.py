@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_between, check_choice, check_positive
+from identax.checks import check_between, check_choice, check_positive, concrete
 from identax.losses._checks import Embeddings, Scalar, as_floats, as_number
 from identax.losses.priors import Prior
 
@@ -146,16 +146,26 @@ def bernoulli_nll(logits: Embeddings, targets: Embeddings) -> Float[Array, " N"]
 
     Computed as softplus(logit) - t logit, in nats, finite for every finite logit. `targets` in [0, 1], not bytes; grey
     values strictly between count as they do in most MNIST autoencoders (a cross-entropy, not a density).
-    Raises `ValueError` for unequal shapes and targets known to be outside [0, 1].
+    Raises `ValueError` for unequal shapes and targets known to be outside [0, 1] by more than a rounding of float32
+    (1 + 2^-23 passes, as a mean or a resized image may have it).
     """
     if np.shape(logits) != np.shape(targets) or np.ndim(logits) < 1:
         raise ValueError(
             f"bernoulli_nll: found logits of shape {np.shape(logits)} and targets of shape {np.shape(targets)}, "
             "wanted one shape [N, ...]"
         )
-    check_between("bernoulli_nll", "targets", targets, 0, 1)
+    check_between("bernoulli_nll", "targets", _without_rounding(targets), 0, 1)
     logits, targets = as_floats("bernoulli_nll", logits=logits, targets=targets)
     return (jax.nn.softplus(logits) - targets * logits).sum(axis=tuple(range(1, logits.ndim)))
+
+
+def _without_rounding(targets):
+    """Known floats with what lies within 2^-23 of [0, 1] put onto its end."""
+    known = None if isinstance(targets, list | tuple) else concrete(targets)
+    if known is None or known.dtype.kind != "f":
+        return targets
+    nearest = np.clip(known, 0, 1)
+    return np.where(np.abs(known.astype(float) - nearest) <= 2.0**-23, nearest, known)
 
 
 def negative_elbo(

@@ -117,3 +117,13 @@ def test_labels_that_are_none_are_refused(loss):
     for wrong in (np.array([0, 1, 2, 8], np.uint8), np.array([-1, 0, 1, 2], np.int8)):
         with pytest.raises(ValueError, match=r"labels from -?\d to \d, wanted 0 to 7"):
             loss(z, head, wrong)
+
+
+def test_targets_may_overshoot_by_one_rounding():
+    logits = np.zeros((1, 2), np.float32)
+    for dtype in (np.float32, np.float64):
+        over = np.array([[1 + 2.0**-23, -(2.0**-23)]], dtype)
+        np.testing.assert_allclose(losses.bernoulli_nll(logits, over), 2 * np.log(2), rtol=1e-6)
+        for beyond in (2 * over - over.round(), over.round() + [[0.0, 1e-3]] + 1e-3):
+            with pytest.raises(ValueError, match="bernoulli_nll: found targets"):
+                losses.bernoulli_nll(logits, beyond)
