@@ -1,6 +1,7 @@
 """Rendered images per second: sprites and scenes, drawn from factors that are drawn too."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ def measure(*, batch_size: int, rounds: int, num_steps: int, size: int = 64) -> 
             lambda key, dgp=dgp, truth=truth: dgp.sample(truth, key, batch_size).observations, jax.random.key(0)
         )
     keys = list(jax.random.split(jax.random.key(1), num_steps))
+    runs: dict[str, Callable[[], Any]]
     runs = {name: lambda program=program: [wait(program(key)) for key in keys] for name, program in programs.items()}
     given = [polygons.grid.sample(key, batch_size) for key in keys]
     draw, seconds["polygons, given"] = compiled(polygons.render_batch, given[0])

@@ -127,7 +127,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             found |= {_vae(at["oblique"], name): values for name, values in scalars.items()}
             recovered += [(at["oblique"], value) for value in metrics["MCC"]]
     if len({oblique for oblique, _ in recovered}) > 1:
-        found["MCC and obliqueness: Spearman"] = np.array([stats.spearmanr(*zip(*recovered, strict=True)).statistic])
+        oblique, scores = (stats.rankdata(column) for column in zip(*recovered, strict=True))
+        found["MCC and obliqueness: Spearman"] = np.corrcoef(oblique, scores)[:1, 1]
     return found
 
 

@@ -122,6 +122,7 @@ def build(config: Config) -> Study:
     def evaluate(state, key):
         s = law.sample(key, config.num_evaluate)
         found = invertible.score(state.params, observed(state.truth, s))
+        assert mixing.log_det is not None  # Moebius maps know theirs
         log_det = mixing.log_det(state.truth["mixing"], s) - config.dim * jnp.log(state.truth["sd"])
         low, high = law.bounds or (None, None)
         return {

@@ -178,7 +178,8 @@ def _value(function, prior, x, mean, log_variance, nodes, precision):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _values(function, prior, x, mean, log_variance, nodes, precision):
     def one(args):
-        return _value(function, prior, *args, nodes, precision)
+        x, mean, log_variance = args
+        return _value(function, prior, x, mean, log_variance, nodes, precision)
 
     return jax.lax.map(one, (x, mean, log_variance), batch_size=_chunk(x, nodes))
 

@@ -59,7 +59,8 @@ def beta_images(
         within = stream(key, "factors")
         if correlation is None:
             shape = (n, len(free))
-            u = jax.random.beta(within, *(jnp.broadcast_to(truth[name], shape) for name in ("alpha", "beta")), shape)
+            alpha, beta = (jnp.broadcast_to(truth[name], shape) for name in ("alpha", "beta"))
+            u = jax.random.beta(within, alpha, beta, shape)
         else:
             u = correlated_beta(within, n, truth["alpha"], truth["beta"], correlation)
         codes = world.grid.sample_codes(stream(key, "categories"), n)

@@ -27,11 +27,12 @@ def inverse_beta_cdf(
     shrinks; accurate to 1e-10 in float64, to 1e-5 in float32. Has no derivative.
     Raises `ValueError` for p outside [0, 1], and for parameters that are not finite and > 0.
     """
-    p, alpha, beta = (numbers("inverse_beta_cdf", name, x) for name, x in (("p", p), ("alpha", alpha), ("beta", beta)))
+    given: tuple[Any, ...] = (("p", p), ("alpha", alpha), ("beta", beta))
+    p, alpha, beta = (numbers("inverse_beta_cdf", name, value) for name, value in given)
     check_between("inverse_beta_cdf", "p", p, 0, 1)
     for name, value in (("alpha", alpha), ("beta", beta)):
         check_positive("inverse_beta_cdf", name, value)
-    dtype, shape = float_type(p, alpha, beta), jnp.broadcast_shapes(jnp.shape(p), jnp.shape(alpha), jnp.shape(beta))
+    dtype, shape = float_type(p, alpha, beta), jnp.broadcast_shapes(*(np.shape(value) for value in (p, alpha, beta)))
     return _invert(*(jnp.broadcast_to(jnp.asarray(value, dtype), shape) for value in (p, alpha, beta)))
 
 

@@ -81,7 +81,8 @@ def beta_sources(
 
     def draw(key, num):
         unit = jax.random.beta(key, alpha[None, :], beta[None, :], (num, n))
-        return low + (high - low) * unit
+        start, end = jnp.asarray(low, unit.dtype), jnp.asarray(high, unit.dtype)
+        return start + (end - start) * unit
 
     def log_prob(s):
         a, b = (parameter.astype(s.dtype)[None, :] for parameter in (alpha, beta))

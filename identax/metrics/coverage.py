@@ -37,9 +37,9 @@ def grid_coverage(latents: Samples, *, bins: int = 5, low: Any = None, high: Any
     for name, bound in (("low", low), ("high", high)):
         if bound is not None and np.shape(bound) not in ((), (dim,)):
             raise ValueError(f"{where}: found {name} of shape {np.shape(bound)}, wanted a number or [{dim}]")
-    known = None if low is None or high is None else (concrete(low), concrete(high))
-    if known is not None and all(bound is not None for bound in known) and not np.all(known[0] < known[1]):
-        raise ValueError(f"{where}: found low {known[0]} and high {known[1]}, wanted low < high")
+    known_low, known_high = (None if bound is None else concrete(bound) for bound in (low, high))
+    if known_low is not None and known_high is not None and not np.all(known_low < known_high):
+        raise ValueError(f"{where}: found low {known_low} and high {known_high}, wanted low < high")
     (samples,) = unmoved(where, latents=latents)
     bounds = [
         end(samples, axis=0) if bound is None else jnp.broadcast_to(jnp.asarray(bound, samples.dtype), (dim,))
