@@ -61,7 +61,7 @@ def flow_world(dim: int, parity: Any, largest_spread: float) -> tuple[World, Mix
         tame = drawn.std(axis=1).max(axis=1) <= largest_spread
         return jax.tree.map(lambda leaf: leaf[jnp.argmax(tame)], truths)
 
-    return world._replace(dgp=DGP(init, world.dgp.sample)), mixing, sources
+    return world._replace(dgp=DGP(init, world.dgp.sample), smooth=False), mixing, sources
 
 
 def of_truth(mixing: Mixing, sources: Sources) -> Callable[[Any, Any, Any], dict[str, Any]]:

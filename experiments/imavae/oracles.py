@@ -42,7 +42,7 @@ def _report(config: Any, precisions: Sequence[float], world: World) -> Report:
     def function(z):
         return world.decode(truth, z - shift)
 
-    known = ima_report(function, z, prior=prior, precision=precisions, smooth=True, optimise=False)
+    known = ima_report(function, z, prior=prior, precision=precisions, smooth=world.smooth, optimise=False)
     law = Premise(
         "prior is the sources' law",
         world.sources.name in MATCHES[config.prior],

@@ -20,12 +20,16 @@ from identax.dgp import (
 
 
 class World(NamedTuple):
-    """`dgp` draws sources and x = f(s) - mean; `decode(truth, s)` is f; `orthogonal`: whether its columns are."""
+    """`dgp` draws sources and x = f(s) - mean; `decode(truth, s)` is f.
+
+    `orthogonal`: whether its columns are; `smooth`: whether it is twice differentiable, as maps of leaky ReLUs are not.
+    """
 
     dgp: DGP
     sources: Sources
     decode: Callable[[Any, Any], Any]
     orthogonal: bool
+    smooth: bool = True
 
 
 def moebius_world(dim: int, mixing: str) -> World:

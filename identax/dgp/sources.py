@@ -81,8 +81,7 @@ def beta_sources(
 
     def draw(key, num):
         unit = jax.random.beta(key, alpha[None, :], beta[None, :], (num, n))
-        start, end = jnp.asarray(low, unit.dtype), jnp.asarray(high, unit.dtype)
-        return start + (end - start) * unit
+        return low + (jnp.asarray(high, unit.dtype) - low) * unit
 
     def log_prob(s):
         a, b = (parameter.astype(s.dtype)[None, :] for parameter in (alpha, beta))
