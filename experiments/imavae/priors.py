@@ -43,7 +43,7 @@ _QUICK = Config(
     evaluate_every=2500,
     checkpoint_every=5000,
     num_evaluate=4096,
-    num_seeds=5,
+    num_seeds=3,
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -53,7 +53,7 @@ PRESETS: dict[str, Config] = {
     "quick": _QUICK,
     "medium": dataclasses.replace(
         _QUICK, priors=("uniform", "gaussian", "laplace"), dims=(2, 3, 5), precisions=(1e3, 1e4),
-        num_steps=10_000, checkpoint_every=10_000,
+        num_steps=10_000, checkpoint_every=10_000, num_seeds=5,
     ),
     "paper": Config(),
 }  # fmt: skip
