@@ -20,7 +20,10 @@ def contrast(jacobians):
     return np.log(np.linalg.norm(jacobians, axis=-2)).sum(axis=-1) - np.linalg.slogdet(jacobians)[1]
 
 
-@pytest.mark.parametrize("linear, dim", [("unit determinant", 3), ("none", 3), ("cosine", 2)])
+_SLOW = [pytest.param(linear, dim, marks=pytest.mark.slow) for linear, dim in (("none", 3), ("cosine", 2))]
+
+
+@pytest.mark.parametrize("linear, dim", [("unit determinant", 3), *_SLOW])
 def test_what_is_recorded_of_a_mixing_is_so(linear, dim, x64):
     world, mixing, sources = linear_world(dim, linear, 0.5)
 
@@ -47,6 +50,7 @@ def test_what_is_recorded_of_a_mixing_is_so(linear, dim, x64):
     assert np.abs(mean).max() < 0.2 * np.sqrt(np.abs(volume).max())
 
 
+@pytest.mark.slow
 def test_flows_of_a_world_are_the_first_tame_ones():
     keys = jax.random.split(jax.random.key(0), 40)
 
@@ -65,6 +69,7 @@ def test_flows_of_a_world_are_the_first_tame_ones():
     assert 0.4 < same.mean() < 0.9 and (all_of_them[same] < 8).all()
 
 
+@pytest.mark.slow
 def test_oracles_of_a_flow_are_its_density(x64):
     world, mixing, sources = flow_world(4, "alternating", 5.0)
     truth = jax.jit(world.dgp.init)(jax.random.key(1))
