@@ -25,7 +25,6 @@ from identax.assumptions import (
     l_ima,
     log_likelihood,
 )
-from identax.dgp import monotone_rotation, triangular_mlp
 from identax.experiment import RunConfig
 from identax.jacobians import jacobian
 from identax.losses import elbo, gaussian_prior
@@ -105,23 +104,10 @@ PRESETS: dict[str, Config] = {
 
 arms = claims.arms
 REFERENCES = claims.REFERENCES
+premises = claims.premises
 measure = claims.measure
 figures = claims.figures
-
-
-def true_map(config: Config) -> Callable[[Any], Any]:
-    """The decoder of one arm: z [N, dim] -> x [N, dim]."""
-    if config.mixing == "triangular":
-        mixing = triangular_mlp(config.dim, off_diagonal=config.off_diagonal)
-    else:
-        mixing = monotone_rotation(config.dim)
-    weights = mixing.init(jax.random.key(config.mixing_seed))
-    return lambda z: mixing.apply(weights, z)
-
-
-def premises(config: Config) -> dict[str, Any]:
-    """Per arm: what the limit asks for, and where it is."""
-    return {arm.name: claims.reporter(arm, true_map) for arm in arms(config)}
+true_map = claims.true_map
 
 
 def build(config: Config) -> Study | Callable[..., Any]:

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from experiments.imavae.sweeps import at_precision
-from identax.assumptions import Report, gauss_hermite, ima_report
+from identax.assumptions import Report, ima_report
+from identax.dgp import monotone_rotation, triangular_mlp
 from identax.experiment import Arm, Reference
 from identax.losses import gaussian_prior
 from identax.points import points
@@ -90,16 +91,26 @@ REFERENCES = (
 )  # fmt: skip
 
 
-def reporter(arm: Arm, true_map: Callable[[Any], Callable]) -> Callable[[], Report]:
-    """Makes the report of one arm, in float64."""
-    return functools.partial(_report, arm, true_map)
+def true_map(config: Any) -> Callable[[Any], Any]:
+    """The decoder of one arm: z [N, dim] -> x [N, dim]."""
+    if config.mixing == "triangular":
+        mixing = triangular_mlp(config.dim, off_diagonal=config.off_diagonal)
+    else:
+        mixing = monotone_rotation(config.dim)
+    weights = mixing.init(jax.random.key(config.mixing_seed))
+    return lambda z: mixing.apply(weights, z)
 
 
-def _report(arm, true_map):
+def premises(config: Any) -> dict[str, Any]:
+    """Per arm: what the limit asks for, and where it is; made in float64."""
+    return {arm.name: functools.partial(_report, arm) for arm in arms(config)}
+
+
+def _report(arm: Arm) -> Report:
     with jax.enable_x64(True):
         z = jax.random.normal(jax.random.key(1), (256, arm.config.dim))
-        options = {"prior": gaussian_prior(), "smooth": True, "nodes": gauss_hermite(arm.config.dim, 6)}
-        return ima_report(true_map(arm.config), z, precision=arm.sweep["precision"], optimise=False, **options)
+        options = {"prior": gaussian_prior(), "smooth": True, "optimise": False}
+        return ima_report(true_map(arm.config), z, precision=arm.sweep["precision"], **options)
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

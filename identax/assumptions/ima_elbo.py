@@ -203,7 +203,8 @@ def _optimum(function, prior, num_steps, factors, z, nodes, precision):
                 return u + jnp.exp(log_scale) * shift, 2 * (log_scale + stretch)
 
             def value(parameters):
-                return _value(function, prior, x, *posterior(parameters), nodes, gamma2)
+                mean, log_variance = posterior(parameters)
+                return _value(function, prior, x, mean, log_variance, nodes, gamma2)
 
             mean, log_variance = before
             start = jnp.concatenate([(mean - u) / jnp.exp(log_scale), 0.5 * log_variance - log_scale])
