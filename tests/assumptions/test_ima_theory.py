@@ -124,7 +124,7 @@ def test_probabilistic_pca_is_exact(x64, nodes):
 
 
 def test_the_gap_falls_as_one_over_gamma_squared(x64):
-    """1e2..1e6 by slopes of the log; 1e-3 at 1e5 is the issue's, the signs those of the dossier's own maps."""
+    """1e2..1e6 by slopes of the log; 1e-3 at 1e5 is what is wanted, the signs are those of other maps of both kinds."""
     for function in (triangular, of_the_class):
         found = gaps(function, nodes=gauss_hermite(2, 16))
         rates = np.diff(np.log10(np.abs(found[-3:])))

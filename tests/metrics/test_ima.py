@@ -124,7 +124,7 @@ def test_batch_means_weigh_by_their_size(x64):
 
 
 def test_moebius_is_orthogonal_at_every_point_but_not_on_average(x64):
-    """5e-4 for the exact map at uniform sources: dossier's number for the published mixing."""
+    """5e-4 for the exact map at uniform sources: known for the published mixing."""
     s = RNG.uniform(-0.5, 0.5, size=(6400, 3))
     jacobian = jax.vmap(jax.jacfwd(_moebius))(s)
     np.testing.assert_allclose(mean_jacobian_c_ima(jacobian), 5e-4, atol=1e-4)
