@@ -15,7 +15,7 @@ from typing import Literal
 import jax.numpy as jnp
 import optax
 
-from experiments.imavae import factors, invertible
+from experiments.imavae import invertible
 from experiments.imavae import support_claims as claims
 from identax.dgp import moebius
 from identax.experiment import RunConfig
@@ -72,27 +72,14 @@ PRESETS: dict[str, Config] = {
 
 arms = claims.arms
 REFERENCES = ()
+premises = claims.premises
 measure = claims.measure
 figures = claims.figures
 
 
-def drawn_from(config: Config) -> factors.Factors:
-    """The law of the factors."""
-    if config.world == "copula":
-        return factors.copula_factors(config.dim, config.correlation)
-    if config.world == "cut":
-        return factors.cut_factors(config.dim)
-    return {"full": factors.uniform_factors, "gaussian": factors.gaussian_factors}[config.world](config.dim)
-
-
-def premises(config: Config):
-    """What is the case before anything is trained, of a draw of each arm's world."""
-    return claims.premises(config, drawn_from)
-
-
 def build(config: Config) -> Study:
     """The flow on this world: maximum likelihood less weight * c_IMA."""
-    law, mixing = drawn_from(config), moebius(config.dim)
+    law, mixing = claims.drawn_from(config), moebius(config.dim)
 
     def observed(truth, s):
         return (mixing.apply(truth["mixing"], s) - truth["mean"][None]) / truth["sd"]

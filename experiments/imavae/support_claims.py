@@ -1,12 +1,13 @@
 """What the study of missing combinations compares, presumes and measures."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.imavae import factors
 from identax.assumptions import Prediction, Premise, Report
 from identax.dgp import moebius
 from identax.experiment import Arm
@@ -28,8 +29,17 @@ def arms(config: Any) -> list[Arm]:
     return [Arm(world, dataclasses.replace(config, world=world), {"weight": config.weights}) for world in WORLDS]
 
 
-def premises(config: Any, drawn_from: Callable[[Any], Any]) -> dict[str, Report]:
-    """Contrast of the truth and coverage, of one draw of each world."""
+def drawn_from(config: Any) -> factors.Factors:
+    """The law of the factors."""
+    if config.world == "copula":
+        return factors.copula_factors(config.dim, config.correlation)
+    if config.world == "cut":
+        return factors.cut_factors(config.dim)
+    return {"full": factors.uniform_factors, "gaussian": factors.gaussian_factors}[config.world](config.dim)
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """Contrast of the truth and coverage, of one draw of each world, before anything is trained."""
     return {arm.name: _report(arm.config, drawn_from(arm.config)) for arm in arms(config)}
 
 
