@@ -54,7 +54,7 @@ class Config(RunConfig):
     precision: float = 1e3
     """gamma^2 of the decoder"""
     precisions: tuple[float, ...] = tuple(10.0 ** (1 + number / 2) for number in range(9))
-    """at which optima are computed"""
+    """at which optima are computed; `precision` is not read"""
     encoder_precisions: tuple[float, ...] = tuple(10.0 ** (1 + number / 2) for number in range(9))
     """at which encoders are trained"""
     trained: bool = False

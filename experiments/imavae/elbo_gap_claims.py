@@ -140,7 +140,7 @@ def _by_precision(own, results):
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """ELBO* between its limits over gamma^2, and the size of the gap beside 1 / gamma^2 and the authors' encoders."""
+    """ELBO* beside its limit over gamma^2, and the size of the gap beside 1 / gamma^2 and the authors' encoders."""
     found = _by_precision(arms(config), results)
     drawn = []
     for name in MAPS:
@@ -151,7 +151,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
         if trained:
             series["ELBO of an encoder"] = {p: row["ELBO"] for p, row in trained.items()}
         levels = {what: {p: float(np.mean(row[what])) for p, row in values.items()} for what in ("log p", "L_IMA")}
-        caption = f"{name}: ELBO of the true decoder with its best encoder, over γ²; log p and L_IMA are its bounds."
+        caption = f"{name}: ELBO of the true decoder with its best encoder, over γ², beside its limit L_IMA and log p."
         picture = over_parameter(series, "decoder precision γ²", "nats", references=levels)
         drawn.append(Figure(caption, figure_png(picture)))
         series = {"ours, exact": {p: np.abs(row[GAP]) for p, row in values.items()}}

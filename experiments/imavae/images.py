@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import polygamma
 
-from experiments.imavae.vae import Parts, VaeConfig, variables
+from experiments.imavae.vae import DEAD, PRIORS, Parts, VaeConfig, variables
 from identax.dgp import DGP, ImageWorld, Sample, beta_images, polygon_sprites
 from identax.losses import learned_beta_prior
 from identax.models import (
@@ -50,11 +51,12 @@ class ImageConfig(VaeConfig):
     evaluate_every: int = 2075
     checkpoint_every: int = 4150
     num_evaluate: int = 512
+    published_batch: int = 512
     num_seeds: int = 10
 
 
 def image_parts(config: ImageConfig, dgp: DGP) -> Parts:
-    """Autoencoder of flat pixels and the learned Beta prior, alpha = |o_1| + 2, beta = |o_2| + 2."""
+    """Autoencoder of flat pixels; "beta" is the learned prior, alpha = |o_1| + 2, beta = |o_2| + 2."""
     shape, net = (config.size, config.size, 3), prior_net(config.dim)
     if config.network == "conv":
         model = _of_pixels(
@@ -64,12 +66,28 @@ def image_parts(config: ImageConfig, dgp: DGP) -> Parts:
         model = mlp_autoencoder(
             config.dim, 3 * config.size**2, hidden=config.hidden, kernel_init="xavier_uniform", slope=0.2
         )
+
+    def render(truth, latents):
+        return flat(draw(truth, latents, config.size))
+
+    if config.prior != "beta":
+        given = PRIORS[config.prior]
+        return Parts(dgp, model, lambda params: given(), lambda params: DEAD[config.prior], render=render)
+
+    def raw(params):
+        return raw_parameters(net, params["prior"], jnp.float32)
+
+    def dead(params):
+        # Half the variance of logit z under the prior, which a posterior that knows nothing is close to.
+        return 0.5 * sum(polygamma(1, jnp.abs(half) + 2) for half in raw(params))[None]
+
     return Parts(
         dgp,
         model,
-        lambda params: learned_beta_prior(raw_parameters(net, params["prior"], jnp.float32)),
+        lambda params: learned_beta_prior(raw(params)),
+        dead,
         init_prior=lambda key: net.init(key, jnp.ones((1, 1))),
-        render=lambda truth, latents: flat(draw(truth, latents, config.size)),
+        render=render,
     )
 
 

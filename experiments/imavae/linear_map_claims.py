@@ -87,7 +87,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     found: dict[str, np.ndarray] = {}
     for arm, values in relations.per_seed(results, (*TRUTH, CONTRAST)).items():
         found |= {f"{arm}: {name}": of_seeds for name, of_seeds in values.items()}
-        found[f"{arm}: share with a dead dim"] = relations.share(values["dead dims"] > 0)
+        found[f"{arm}: share with a dead dim"] = relations.share(values["dead dims"])
         found[f"{arm}: -ELBO above -L_IMA"] = values["-ELBO"] - values["-L_IMA"]
         if arm != ARM:
             continue

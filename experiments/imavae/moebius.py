@@ -27,6 +27,7 @@ class Config(VaeConfig):
     """"reference": the one mixing of the published sweep, dim 3, so that seeds differ in networks and noise alone;
     "random": another one for each seed"""
     precisions: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+    """what is swept; `precision` is not read"""
 
 
 _QUICK = Config(

@@ -14,12 +14,11 @@ from typing import Literal
 from experiments.imavae import penalties_claims as claims
 from experiments.imavae import vae
 from experiments.imavae.vae import VaeConfig, synthetic_parts, vae_study, variables
-from identax.dgp import DGP, Mixing, mixed_sources, moebius, uniform_sources, unit_determinant_linear
+from identax.dgp import DGP, compose, mixed_sources, moebius, uniform_sources, unit_determinant_linear
 from identax.jacobians import jacobian
 from identax.losses import c_ima_penalty, jacobian_l1, orojar
 from identax.metrics import column_norms
 from identax.models import decoder_function
-from identax.rng import stream
 from identax.study import Study
 
 TRACED = (*vae.TRACED, "weight")
@@ -81,7 +80,7 @@ def world(config: Config) -> DGP:
     """Uniform sources through a random Moebius map, one for each seed; in the other world a linear map behind it."""
     mixing = moebius(config.dim)
     if config.world == "moebius and linear":
-        mixing = _behind(mixing, unit_determinant_linear(config.dim))
+        mixing = compose(unit_determinant_linear(config.dim), mixing)
     return mixed_sources(mixing, uniform_sources(config.dim), center=10_000)
 
 
@@ -101,16 +100,3 @@ def build(config: Config) -> Study:
         return hparams["weight"] * function(jacobian(decode, z))
 
     return vae_study(config, parts, extra=columns, penalty=penalty)
-
-
-def _behind(first: Mixing, second: Mixing) -> Mixing:
-    def init(key):
-        return first.init(stream(key, "first")), second.init(stream(key, "second"))
-
-    def apply(weights, z):
-        return second.apply(weights[1], first.apply(weights[0], z))
-
-    def inverse(weights, x):
-        return first.inverse(weights[0], second.inverse(weights[1], x))
-
-    return Mixing(init, apply, inverse)

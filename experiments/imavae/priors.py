@@ -1,8 +1,8 @@
 """The prior matters: uniform sources of a Moebius map are recovered with a uniform prior, less with another one.
 
 Reizinger et al., "Embrace the Gap: VAEs Perform Independent Mechanism Analysis", NeurIPS 2022, priors and dimensions.
-One arm for each prior and dim, gamma^2 swept within it; with a normal prior this is also the published sweep in which
-MCC saturates at .82.
+One arm for each prior and dim, gamma^2 swept within it; with a normal prior this is part of the published sweep to
+1e10, in which MCC saturates at .82.
 
     python -m experiments run imavae/priors --preset quick
 """
@@ -25,6 +25,7 @@ class Config(VaeConfig):
     priors: tuple[str, ...] = ("uniform", "gaussian", "laplace")
     dims: tuple[int, ...] = (2, 3, 5, 10)
     precisions: tuple[float, ...] = (1e3, 1e4, 1e5)
+    """what is swept; `precision` is not read"""
     num_layers: int = 3
     num_steps: int = 164_250
     num_seeds: int = 5

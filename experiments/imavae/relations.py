@@ -48,9 +48,10 @@ def _rank_correlation(first, second):
     return np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1]
 
 
-def share(flags: np.ndarray) -> np.ndarray:
-    """The share of seeds for which something is so, as one value."""
-    return np.array([np.mean(flags)])
+def share(counts: np.ndarray) -> np.ndarray:
+    """The share of seeds with a count above 0, those that failed left out, as one value."""
+    known = counts[np.isfinite(counts)]
+    return np.array([np.mean(known > 0) if len(known) else np.nan])
 
 
 def binned_figure(

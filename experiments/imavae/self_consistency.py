@@ -18,7 +18,7 @@ __all__ = ["TRACED"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(VaeConfig):
-    """Two sweeps over gamma^2. The defaults are the setting of the published numbers."""
+    """Two sweeps over gamma^2. Defaults: the setting of the published numbers, but for their learned prior variance."""
 
     alpha: float = 1.0
     """slope of the mixing's activation alpha t + (1 - alpha) log(1 + e^t) at -inf; 1: the identity"""
@@ -26,6 +26,7 @@ class Config(VaeConfig):
     mixing_seed: int = 1
     """all seeds see one mixing, as published"""
     precisions: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+    """what is swept; `precision` is not read"""
 
 
 _QUICK = Config(

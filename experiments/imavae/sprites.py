@@ -3,7 +3,7 @@
 Reizinger et al., "Embrace the Gap: VAEs Perform Independent Mechanism Analysis", NeurIPS 2022, image experiment. One
 coloured triangle on black; place, scale and hue follow Beta laws; the prior is a learned Beta law. A published
 precision of 1 at 64 x 64 pixels is already large, as all pixels of an edge inform about a factor; smaller images take
-more, (64 / size)^3, which leaves gamma^2 ||J_k||^2 as it is.
+more, (64 / size)^3, which about leaves gamma^2 ||J_k||^2 of place and scale as it is (hue grows as size^2).
 
     python -m experiments run imavae/sprites --preset quick
 """
@@ -22,6 +22,7 @@ class Config(ImageConfig):
     """One image set, its contrast and its autoencoders. The defaults are the authors' setting."""
 
     precisions: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)
+    """what is swept; `precision` is not read"""
     oracle: bool = False
     """of the arm that trains nothing: contrast and bound of the true generator"""
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.imavae.vae import DEAD
 from identax.experiment import Arm
 from identax.points import cells
 from identax.report import Figure, figure_png
@@ -91,8 +90,3 @@ def training_figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> lis
             caption = f"{arm.name}: true latents against posterior means of one trial, γ² = {last[0]:g}."
             drawn.append(Figure(caption, figure_png(scatter_latents(latents, codes))))
     return drawn
-
-
-def dead_threshold(prior: str) -> str:
-    """What counts as a dead dim, in words."""
-    return f"dead dims: those of mean posterior variance above {DEAD[prior]:g}"

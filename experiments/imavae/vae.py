@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from identax.assumptions.ima import variance_of
+from identax.checks import check_choice
 from identax.dgp import DGP
 from identax.experiment import RunConfig
 from identax.jacobians import jacobian
@@ -38,10 +39,8 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "gaussian": gaussian_prior,
     "laplace": laplace_prior,
 }
-BATCH = 64
-"""samples of the mini-batches whose MCC the paper averages"""
-DEAD = {"uniform": 1.0, "logistic": 1.0, "beta": 1.0, "gaussian": 0.5, "laplace": 0.5}
-"""posterior variance above which a dim of u carries nothing, by prior"""
+DEAD = {"uniform": 1.0, "logistic": 1.0, "gaussian": 0.5, "laplace": 0.5}
+"""mean posterior variance above which a dim of u carries nothing, by prior: a third to a half of a collapsed one's"""
 SHOWN = 512
 """evaluated latents that are kept for scatter plots"""
 
@@ -74,6 +73,8 @@ class VaeConfig(RunConfig):
     checkpoint_every: int = 26_280
     num_evaluate: int = 12_000
     """fresh samples at every evaluation"""
+    published_batch: int = 64
+    """samples of the mini-batches whose MCC, and whose mean Jacobian, the paper averages"""
     num_seeds: int = 20
 
 
@@ -81,23 +82,29 @@ class Parts(NamedTuple):
     """What `vae_study` composes: the world, encoder and decoder, and the prior of a trial's parameters.
 
     `init_prior(key)`: the parameters of a prior that is learned, under "prior". `truth(key, hparams)`: where the world
-    depends on a trial's hyper-parameters; else the DGP's. `render(truth, latents)`: observations of a training set that
+    depends on a trial's hyper-parameters; else the DGP's. `dead(params)`: variances of u above which a dim counts as
+    dead, a number or [n]. `render(truth, latents)`: observations of a training set that
     is stored as latents, for images, which are larger; else observations are stored.
     """
 
     dgp: DGP
     model: Autoencoder
     prior: Callable[[Any], Prior]
+    dead: Callable[[Any], Any]
     init_prior: Callable[[Any], Any] | None = None
     truth: Callable[[Any, Any], Any] | None = None
     render: Callable[[Any, Any], Any] | None = None
 
 
 def synthetic_parts(config: VaeConfig, dgp: DGP) -> Parts:
-    """MLPs as the authors' (Xavier-uniform weights, leaky ReLU of slope 0.2) and a prior without parameters."""
+    """MLPs as the authors' (Xavier-uniform weights, leaky ReLU of slope 0.2) and a prior without parameters.
+
+    Raises `ValueError` for a prior that has parameters to learn.
+    """
+    check_choice("imavae", "prior", config.prior, tuple(PRIORS))
     hidden = (config.width * config.dim,) * (config.num_layers - 1)
     model = mlp_autoencoder(config.dim, config.dim, hidden=hidden, kernel_init="xavier_uniform", slope=0.2)
-    return Parts(dgp, model, lambda params: PRIORS[config.prior]())
+    return Parts(dgp, model, lambda params: PRIORS[config.prior](), lambda params: DEAD[config.prior])
 
 
 def _all_shown(state: State, drawn: Any, found: Any) -> dict[str, Any]:
@@ -154,7 +161,7 @@ def vae_study(
 
     def evaluate(state, key):
         drawn = parts.dgp.sample(state.truth["world"], stream(key, "sample"), config.num_evaluate)
-        found, z = measured(parts, state, drawn, stream(key, "posterior"))
+        found, z = measured(parts, state, drawn, stream(key, "posterior"), config.published_batch)
         return found | extra(state, drawn, z)
 
     def keep(state, key):
@@ -170,7 +177,7 @@ def variables(state: State) -> dict[str, Any]:
     return {"params": state.params, "state": state.model_state}
 
 
-def measured(parts: Parts, state: State, drawn: Any, key: Any) -> tuple[dict[str, Any], Any]:
+def measured(parts: Parts, state: State, drawn: Any, key: Any, published_batch: int) -> tuple[dict[str, Any], Any]:
     """Metrics of an evaluation on one sample of the world, and the codes z = squash(mean) of its observations.
 
     The oracle of self-consistency stands beside what the encoder gives: sigma^2 against the variance that the decoder's
@@ -178,6 +185,7 @@ def measured(parts: Parts, state: State, drawn: Any, key: Any) -> tuple[dict[str
     """
     prior, decode = parts.prior(state.params), decoder_function(parts.model, variables(state))
     x, latents = drawn.observations, drawn.latents
+    published_batch = min(published_batch, len(x))
     found, _ = autoencode(parts.model, variables(state), x, key, prior=prior)
     means = reconstruct_mean(parts.model, variables(state), x, prior=prior)
     bound = _bound(x, found, prior, {**state.hparams, "beta": 1.0})
@@ -190,15 +198,15 @@ def measured(parts: Parts, state: State, drawn: Any, key: Any) -> tuple[dict[str
         "KL": bound.kl.mean(),
         "log likelihood": bound.log_likelihood.mean(),
         "MCC": mcc(latents, means.z),
-        "MCC, sampled batches": epoch_mcc(latents, found.z, min(BATCH, len(x))),
+        "MCC, sampled batches": epoch_mcc(latents, found.z, published_batch),
         "c_IMA": c_ima(slopes).mean(),
-        "c_IMA of mean Jacobians": mean_jacobian_c_ima(slopes),
+        "c_IMA of mean Jacobians": mean_jacobian_c_ima(slopes, batch_size=published_batch),
         "MSE of x": consistent["mse"],
         "variance": variance.mean(),
         "log10 variance": jnp.log10(variance.mean(axis=0)).mean(),
         "log10 variance over predicted": consistent["log10_ratio"],
         "sd of log10 variance over predicted": consistent["log10_ratio_sd"],
-        "dead dims": dead_dims(variance, threshold=DEAD[prior.name]),
+        "dead dims": dead_dims(variance / jnp.broadcast_to(parts.dead(state.params), variance.shape)),
     }, means.z
 
 

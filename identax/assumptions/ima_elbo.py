@@ -33,7 +33,8 @@ class Nodes(NamedTuple):
 class EncoderOptimum(NamedTuple):
     """ELBO* and its posterior N(mean, exp(log_variance)) of u, per sample.
 
-    `slope`: norm of the gradient that is left, by (mean / sigma, log sigma): the value is about slope^2 / 2 too low.
+    `slope`: norm of the gradient before the last step, by (mean / sigma, log sigma); before it the value was about
+    slope^2 / 2 too low.
     """
 
     value: Any  # [N], nats

@@ -18,8 +18,9 @@ def polar_distance(jacobian: Samples) -> Float[Array, "..."]:
     """|| M - U V^T ||_F of every Jacobian [..., D, d], M = U S V^T its columns over their norms: 0 iff orthogonal.
 
     U V^T is the nearest matrix with orthonormal columns (polar factor), so this is sqrt(sum_k (s_k - 1)^2), at most
-    sqrt(d). Free of the order, sign and size of columns, finite for dependent ones, where `c_ima` is infinite, and near
-    orthogonality 1/2 sqrt(sum_{i != j} R_ij^2) with R the correlations of columns, so that its square is c_IMA.
+    sqrt(2 d - 2 sqrt(d)). Free of the order, sign and size of columns, finite for dependent ones, where `c_ima` is
+    infinite, and near orthogonality 1/2 sqrt(sum_{i != j} R_ij^2) with R the correlations of columns, so that its
+    square is c_IMA.
     Raises `ValueError` for D < d and an empty matrix.
     Source: after Bhowal et al. 2024, whose code takes an elementwise root of M^T M; here the polar factor itself.
     """

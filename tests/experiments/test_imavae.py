@@ -88,3 +88,8 @@ def test_smoke_runs_to_a_report(module, tmp_path):
 def test_the_reference_mixing_has_three_dims():
     with pytest.raises(ValueError, match="dim=4 for the reference mixing"):
         moebius.build(dataclasses.replace(SMOKE, dim=4))
+
+
+def test_a_prior_to_be_learned_is_refused_where_none_is():
+    with pytest.raises(ValueError, match="found prior='beta', wanted one of"):
+        moebius.build(dataclasses.replace(SMOKE, prior="beta"))

@@ -143,3 +143,8 @@ def test_smoke_runs_to_a_report(module, tmp_path):
     banded = {row.quantity for row in module.REFERENCES if row.bands}
     assert banded <= set(outcome.measured)
     assert all(jnp.size(values) for values in outcome.measured.values())
+
+
+def test_failed_seeds_are_no_seeds_without_dead_dims():
+    assert relations.share(np.array([0.0, 2.0, np.nan, np.nan]))[0] == 0.5
+    assert np.isnan(relations.share(np.array([np.nan]))[0])

@@ -11,6 +11,7 @@ from experiments.imavae import image_contrast, sprites, sprites_claims
 from experiments.imavae.image_contrast_claims import expected
 from experiments.imavae.images import BETA, ImageConfig, image_parts, oblique_world, triangles
 from experiments.imavae.true_contrast import contrast_metrics, generator_jacobians
+from experiments.imavae.vae import DEAD
 from identax.conduct import Options, run_experiment
 from identax.dgp import polygon_sprites
 from identax.run import make_mesh
@@ -82,3 +83,21 @@ def test_smoke_runs_to_a_report(module, tmp_path):
 def test_the_oracle_of_every_precision_is_an_arm():
     names = [arm.name for arm in sprites_claims.arms(sprites.PRESETS["paper"])]
     assert names == ["true generator", "vae"]
+
+
+def test_a_dead_dim_is_measured_by_its_own_prior():
+    """Half the variance of logit z under the learned law, trigamma(alpha) + trigamma(beta)."""
+    parts = image_parts(ImageConfig(network="mlp", size=8, hidden=(4,)), triangles(8))
+    params = {"prior": parts.init_prior(jax.random.key(0))}
+    prior, u = parts.prior(params), np.linspace(-30, 30, 6001)[:, None]
+    weights = np.exp(np.asarray(prior.log_prob(jnp.broadcast_to(u, (6001, 4))), float))
+    weights /= weights.sum(axis=0)
+    variance = (weights * u**2).sum(axis=0) - (weights * u).sum(axis=0) ** 2
+    np.testing.assert_allclose(parts.dead(params)[0], variance / 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("prior", ["gaussian", "uniform"])
+def test_another_prior_than_the_learned_one_is_wired_in(prior):
+    config = ImageConfig(network="mlp", size=8, hidden=(4,), prior=prior)
+    parts = image_parts(config, triangles(8))
+    assert parts.prior({}).name == prior and parts.init_prior is None and parts.dead({}) == DEAD[prior]
