@@ -79,7 +79,8 @@ def image_parts(config: ImageConfig, dgp: DGP) -> Parts:
 
     def dead(params):
         # Half the variance of logit z under the prior, which a posterior that knows nothing is close to.
-        return 0.5 * sum(polygamma(1, jnp.abs(half) + 2) for half in raw(params))[None]
+        alpha, beta = jnp.abs(raw(params)) + 2
+        return 0.5 * (polygamma(1, alpha) + polygamma(1, beta))[None]
 
     return Parts(
         dgp,
