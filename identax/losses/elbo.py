@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_between, check_choice, check_positive, concrete
+from identax.checks import check_between, check_choice, check_positive, concrete, shape_of
 from identax.losses._checks import Embeddings, Scalar, as_floats, as_number
 from identax.losses.priors import Prior
 
@@ -50,8 +50,8 @@ def elbo(
     """
     check_choice("elbo", "kl", kl, KL_FORMS)
     check_positive("elbo", "beta", beta, ())
-    if np.shape(mean)[:1] != np.shape(x)[:1]:
-        raise ValueError(f"elbo: found {np.shape(x)[:1]} examples and {np.shape(mean)[:1]} posteriors, wanted as many")
+    if shape_of(mean)[:1] != shape_of(x)[:1]:
+        raise ValueError(f"elbo: found {shape_of(x)[:1]} examples and {shape_of(mean)[:1]} posteriors, wanted as many")
     fit = gaussian_log_likelihood(x, reconstruction, precision=precision)
     if kl == "sampled":
         divergence = sampled_kl(u, mean, log_variance, prior=prior)
@@ -149,9 +149,9 @@ def bernoulli_nll(logits: Embeddings, targets: Embeddings) -> Float[Array, " N"]
     Raises `ValueError` for unequal shapes and targets known to be outside [0, 1] by more than a rounding of float32
     (1 + 2^-23 passes, as a mean or a resized image may have it).
     """
-    if np.shape(logits) != np.shape(targets) or np.ndim(logits) < 1:
+    if shape_of(logits) != shape_of(targets) or not shape_of(logits):
         raise ValueError(
-            f"bernoulli_nll: found logits of shape {np.shape(logits)} and targets of shape {np.shape(targets)}, "
+            f"bernoulli_nll: found logits of shape {shape_of(logits)} and targets of shape {shape_of(targets)}, "
             "wanted one shape [N, ...]"
         )
     check_between("bernoulli_nll", "targets", _without_rounding(targets), 0, 1)
@@ -183,7 +183,7 @@ def negative_elbo(
     Source: Kingma and Welling 2014, eq. 10; beta: Higgins et al. 2017, eq. 4.
     """
     check_positive("negative_elbo", "beta", beta, ())
-    shapes = np.shape(mean), np.shape(log_variance), np.shape(logits)
+    shapes = shape_of(mean), shape_of(log_variance), shape_of(logits)
     if shapes[0] != shapes[1] or not shapes[0] or shapes[0][0] != (shapes[2] or (None,))[0]:
         raise ValueError(
             f"negative_elbo: found mean {shapes[0]}, log_variance {shapes[1]} and logits {shapes[2]}, "
@@ -201,7 +201,7 @@ def sample_gaussian(
 
 
 def _check_alike(where: str, **arrays: Any) -> None:
-    shapes = {name: np.shape(value) for name, value in arrays.items()}
+    shapes = {name: shape_of(value) for name, value in arrays.items()}
     if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) < 2:
         found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"{where}: found {found}, wanted one shape of at least two axes")

@@ -21,7 +21,14 @@ LTI = {
     f"lti/{name}"
     for name in ("table1", "table2", "dc_motor", "design_sweep", "published_training", "causal_de_finetti", "baselines")
 }
-REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI
+IMAVAE = {
+    f"imavae/{name}"
+    for name in (
+        "self_consistency", "elbo_gap", "moebius", "linear_map", "flow", "priors", "sprites", "image_contrast",
+        "penalties", "support",
+    )
+}  # fmt: skip
+REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE
 pytestmark = pytest.mark.usefixtures("line")
 
 
