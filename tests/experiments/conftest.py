@@ -15,6 +15,14 @@ from identax.run.program import Programs
 HERE = Path(__file__).parent
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _precision_as_before():
+    """The command line pins the precision of products for its process, which here is that of other tests too."""
+    precision = jax.config.jax_default_matmul_precision
+    yield
+    jax.config.update("jax_default_matmul_precision", precision)
+
+
 @pytest.fixture
 def line(monkeypatch, tmp_path):
     """The module of `fakepaper/line`, which the command line then finds like any other."""
