@@ -24,6 +24,7 @@ def holds(report):
     return {premise.name.split(" (")[0]: premise.holds for premise in report.premises}
 
 
+@pytest.mark.slow
 def test_each_premise_can_fail(x64):
     good = ima_report(scaled, Z, prior=GAUSSIAN, precision=100, smooth=True, optimise=False)
     assert good.covered and set(holds(good).values()) == {True}

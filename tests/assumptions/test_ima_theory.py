@@ -178,6 +178,7 @@ def test_draws_agree_with_the_quadrature(x64):
         np.testing.assert_allclose(*found, atol=close)
 
 
+@pytest.mark.slow
 def test_annealing_finds_what_the_asymptotic_start_misses(x64):
     """Three z decode to one x, and only the least likely of them is near the start."""
 
@@ -192,6 +193,7 @@ def test_annealing_finds_what_the_asymptotic_start_misses(x64):
     assert annealed.value[0] > alone.value[0] + 0.1
 
 
+@pytest.mark.slow
 def test_in_float32_and_under_transformations():
     z = jnp.asarray(Z, jnp.float32)
     nodes = gauss_hermite(2, 8)
@@ -232,6 +234,7 @@ def test_collapsed_elbo_of_the_published_moebius_data(x64):
     np.testing.assert_allclose(collapse_instability(x), 1 / np.linalg.eigvalsh(np.cov(x.T, ddof=0))[-1], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_threshold_of_a_scaled_identity(x64):
     """With t = (gamma w)^2 the true decoder wins where t^2 / (1 + t) > log(1 + t): from t = 1.5335."""
     z = RNG.normal(size=(40, 2))

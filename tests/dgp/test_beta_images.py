@@ -12,6 +12,7 @@ ALPHA, BETA = (7.421, 2.002, 3.908, 4.421), (11.364, 5.930, 3.200, 6.492)  # of 
 WORLD = polygon_sprites(size=8)
 
 
+@pytest.mark.slow
 def test_the_published_moments(getkey, assert_mean):
     found = factor_moments(WORLD, ALPHA, BETA)
     np.testing.assert_allclose(found["mean"], [0.417, 0.339, 0.159, 0.405], atol=5e-4)
@@ -36,6 +37,7 @@ def test_parameters_are_drawn_once_or_given(getkey):
     assert np.all(low < np.array([0.23, 0.23, 0.12, 0.05]))
 
 
+@pytest.mark.slow
 def test_factors_follow_the_copula_and_categories_stay_free(getkey):
     world = polygon_sprites(size=8, shapes=POLYGONS, angle=True)
     dgp = beta_images(world, correlation=0.7)

@@ -48,6 +48,7 @@ def test_marginals_stay_and_ranks_follow_the_copula(getkey, assert_mean, correla
     np.testing.assert_allclose(stats.spearmanr(u).statistic, wanted, atol=6 / np.sqrt(num))
 
 
+@pytest.mark.slow
 def test_without_correlation_it_is_independent_and_a_key_is_a_draw(getkey):
     key = getkey()
     first, again = (np.asarray(correlated_beta(key, 1000, ALPHA, BETA, 0.0)) for _ in range(2))

@@ -98,6 +98,7 @@ def test_float32_loses_little(name):
 
 
 @pytest.mark.parametrize("name", walk(NEW))
+@pytest.mark.slow
 def test_ordinary_inputs(name, x64):
     """Lists and integers are points; complex numbers, text and other shapes are refused by the mixing's name."""
     mixing, n = NEW[name]
@@ -114,6 +115,7 @@ def test_ordinary_inputs(name, x64):
 
 
 @pytest.mark.parametrize("name", walk(NEW))
+@pytest.mark.slow
 def test_a_second_call_compiles_nothing_and_trials_map(name, getkey):
     mixing, n = NEW[name]
 

@@ -43,6 +43,7 @@ FAST = ("uniform, other ends", "beta, other ends")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in SOURCES])
+@pytest.mark.slow
 def test_draws_and_densities_are_scipys(name, x64):
     make, laws = SOURCES[name]
     sources = make()

@@ -21,6 +21,7 @@ from identax.dgp import (
 from tests.dgp.jacobians import contrast, jacobians
 
 
+@pytest.mark.slow
 def test_it_is_the_formula(x64, getkey):
     for epsilon in (2.0, 3.0):
         mixing = moebius(3, epsilon=epsilon, scale=1.5)

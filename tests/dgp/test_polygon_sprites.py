@@ -83,6 +83,7 @@ def test_the_origin_is_bottom_left_and_the_triangle_points_up():
     assert np.all(np.diff(wide[wide > 0]) >= 0)
 
 
+@pytest.mark.slow
 def test_one_world_of_all_shapes_draws_each_as_its_own_world_does(x64):
     world = polygon_sprites(size=32, shapes=POLYGONS, angle=True)
     assert world.factor_names == ("x", "y", "scale", "hue", "angle", "shape")
@@ -102,6 +103,7 @@ def test_colours_are_hsv(x64):
         np.testing.assert_array_equal(found[0, 0], 0)
 
 
+@pytest.mark.slow
 def test_the_jacobian_is_that_of_finite_differences(x64):
     world = polygon_sprites(size=16, angle=True, warp="projective", saturation=0.7, hue_shift=0.1)
     at = np.array([0.43, 0.52, 0.171, 0.37, 20.0])

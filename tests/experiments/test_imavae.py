@@ -42,6 +42,7 @@ def test_precision_and_weight_of_the_divergence_are_wired_in():
     assert np.isfinite(base).all() and (base != other).all() and (base != weighed).all()
 
 
+@pytest.mark.slow
 def test_a_training_set_is_drawn_once_and_only_from_it_batches_come():
     trial = _grid()[0]
     study = moebius.build(dataclasses.replace(SMOKE, num_examples=4))

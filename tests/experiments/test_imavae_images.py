@@ -19,6 +19,7 @@ from identax.run import make_mesh
 TRUTH = {"oblique": jnp.zeros(())}
 
 
+@pytest.mark.slow
 def test_oblique_coordinates_add_the_contrast_that_their_angle_says():
     factors = triangles(16).sample(TRUTH, jax.random.key(0), 32).latents
 
@@ -35,6 +36,7 @@ def test_oblique_coordinates_add_the_contrast_that_their_angle_says():
     assert np.argmax(np.triu(straight["squared cosines"], 1)) == 2 * 4 + 3  # scale and hue
 
 
+@pytest.mark.slow
 def test_the_straight_world_is_that_of_polygon_sprites_and_the_truth_chooses():
     latents = triangles(8).sample(TRUTH, jax.random.key(1), 5)
     images = jax.vmap(polygon_sprites(size=8).draw)(latents.latents).reshape(5, -1)

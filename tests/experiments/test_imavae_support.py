@@ -67,6 +67,7 @@ def _bent(seed):
     return jax.tree.unflatten(tree, moved)
 
 
+@pytest.mark.slow
 def test_the_decoder_is_inverted_and_its_likelihood_is_that_of_a_change_of_variables(x64):
     params, z = _bent(0), jax.random.normal(jax.random.key(5), (6, 3))
 
@@ -101,6 +102,7 @@ def _stepped(module, config, num_steps):
     return [after(trials.keys[0], hparams | {"weight": jnp.asarray(weight)}) for weight in (0.0, 50.0)]
 
 
+@pytest.mark.slow
 def test_a_penalty_moves_the_decoder_and_not_the_encoder():
     config = dataclasses.replace(penalties.PRESETS["smoke"], penalty="c_ima")
     without, with_it = _stepped(penalties, config, 1)

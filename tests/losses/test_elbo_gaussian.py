@@ -42,6 +42,7 @@ def test_at_the_exact_posterior_every_draw_gives_the_evidence(model, getkey):
     np.testing.assert_allclose(_bound(x, mean, log_variance, getkey()).value, evidence, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_elsewhere_it_is_below_and_importance_weights_close_the_gap(model, getkey):
     x, mean, log_variance, evidence = model
     keys = jax.random.split(getkey(), 4096)

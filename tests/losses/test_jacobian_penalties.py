@@ -81,6 +81,7 @@ def test_near_orthogonality_the_normalised_form_is_four_contrasts(x64, getkey):
     np.testing.assert_allclose(orojar(matrices, normalize=True) / c_ima_penalty(matrices), 4, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_estimate_has_the_mean_of_the_exact_form_and_a_step_biases_it(x64):
     z = jnp.broadcast_to(jnp.array([1.0, 2.0]), (16, 2))
     np.testing.assert_allclose(2 * orojar(jacobian(bent, z)), 16, rtol=1e-13)
@@ -105,6 +106,7 @@ def test_forward_differences_are_jacobians_up_to_their_step(x64):
 
 
 @pytest.mark.parametrize("name", [*PENALTIES, "estimate", "none"])
+@pytest.mark.slow
 def test_gradients_in_the_decoders_parameters(name):
     """Of second order, in float32 finite, and those of the penalty: central differences along the gradient agree."""
     model = mlp((6, 4), activation="smooth_leaky_relu", slope=0.2)
@@ -133,6 +135,7 @@ def test_gradients_in_the_decoders_parameters(name):
 
 
 @pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.slow
 def test_dependent_and_dead_columns_leave_values_and_gradients_finite(name):
     cases = jnp.array([[[1, 2], [1, 2], [1, 2]], [[1, 0], [2, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]], jnp.float32)
     values, slopes = jax.value_and_grad(lambda j: PENALTIES[name](j).sum())(cases)

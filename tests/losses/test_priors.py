@@ -68,6 +68,7 @@ def test_closed_form_of_the_divergence_is_its_integral(x64, prior, mean, log_var
     np.testing.assert_allclose(got, [expected], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_parameters_may_differ_between_dims_and_be_traced(x64):
     alpha, beta, u = jnp.array([2.0, 3.0]), jnp.array([1.5, 7.0]), jnp.array([[0.3, -1.0], [2.0, 0.0]])
     got = jax.jit(lambda a, b: beta_prior(a, b).log_prob(u))(alpha, beta)

@@ -51,6 +51,7 @@ def test_bad_input(arguments, message):
         grid_coverage(np.ones((4, 2)), **arguments)
 
 
+@pytest.mark.slow
 def test_polar_distance_is_that_of_the_svd(x64, getkey):
     matrices = np.asarray(jax.random.normal(getkey(), (4, 6, 3))) * np.array([1.0, 1e3, 1e-3])
     units = matrices / np.linalg.norm(matrices, axis=1, keepdims=True)

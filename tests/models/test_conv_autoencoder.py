@@ -76,6 +76,7 @@ def test_weights_start_as_in_pytorch_and_linear_maps_xavier_uniform():
     bound(decoder["Dense_2"]["kernel"], np.sqrt(6 / (256 + 512)))
 
 
+@pytest.mark.slow
 def test_one_pass_and_its_gradient(getkey):
     model = conv_autoencoder(2, 8, image_channels=1, channels=3, features=6)
     x = jax.random.uniform(getkey(), (4, 8, 8, 1))

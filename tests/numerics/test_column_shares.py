@@ -45,6 +45,7 @@ def test_nearly_dependent_columns_keep_their_digits(x64):
     np.testing.assert_allclose(shares[1], 1e-10, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_dependent_zero_and_broken_columns():
     cases = jnp.asarray(
         [[[1, 2, 0], [1, 2, 0], [1, 2, 1]], [[1, 0, 1], [0, 0, 1], [0, 0, 0]], [[1, np.nan, 0], [0, 1, 0], [0, 0, 1]]]
@@ -59,6 +60,7 @@ def test_dependent_zero_and_broken_columns():
     assert np.isfinite(slopes).all()
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_determinant(x64, getkey):
     """d/dJ of sum log ||J_k|| - 1/2 log det J^T J = J / ||J_k||^2 - (J^+)^T, and a Hessian at orthogonal columns."""
     matrix = jax.random.normal(getkey(), (6, 4))
