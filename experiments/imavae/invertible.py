@@ -1,6 +1,5 @@
 """A small invertible decoder with an exact likelihood, for few latents: both directions in closed form."""
 
-import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -21,13 +20,14 @@ class Scored(NamedTuple):
 
 
 def init_flow(key: Key[Array, ""], n: int, *, num_couplings: int, hidden: int) -> dict[str, Any]:
-    """Parameters: near a random rotation of elementwise identities; base N(0, I)."""
-    couplings = []
-    for number in range(num_couplings):
-        first = jax.random.normal(stream(key, f"coupling {number}"), (n, hidden)) * (2 / n) ** 0.5
-        couplings.append(
-            {"in": first, "bias": jnp.zeros(hidden), "out": jnp.zeros((hidden, 2 * n)), "shift": jnp.zeros(2 * n)}
-        )
+    """Parameters: near a random rotation of elementwise identities; base N(0, I). Couplings lie along a first axis."""
+    first = jax.random.normal(stream(key, "couplings"), (num_couplings, n, hidden)) * (2 / n) ** 0.5
+    couplings = {
+        "in": first,
+        "bias": jnp.zeros((num_couplings, hidden)),
+        "out": jnp.zeros((num_couplings, hidden, 2 * n)),
+        "shift": jnp.zeros((num_couplings, 2 * n)),
+    }
     return {
         "log_shape": jnp.zeros(n),
         "matrix": jax.random.orthogonal(stream(key, "matrix"), n),
@@ -42,18 +42,22 @@ def decode(params: Any, z: Float[Array, "N n"]) -> Float[Array, "N n"]:
     shape = jnp.exp(params["log_shape"])[None]
     x = jnp.sinh(shape * jnp.arcsinh(z)) / shape
     x = x @ params["matrix"].T + params["offset"][None]
-    for coupling, kept in zip(params["couplings"], _halves(z.shape[1]), strict=False):
-        log_scale, shift = _moves(coupling, x, kept)
-        x = x * jnp.exp(log_scale) + shift
-    return x
+
+    def forward(x, coupling):
+        log_scale, shift = _moves(*coupling, x)
+        return x * jnp.exp(log_scale) + shift, None
+
+    return jax.lax.scan(forward, x, _couplings(params, z.shape[1]))[0]
 
 
 def encode(params: Any, x: Float[Array, "N n"]) -> Float[Array, "N n"]:
     """z = f^-1(x)."""
-    steps = list(zip(params["couplings"], _halves(x.shape[1]), strict=False))
-    for coupling, kept in reversed(steps):
-        log_scale, shift = _moves(coupling, x, kept)
-        x = (x - shift) * jnp.exp(-log_scale)
+
+    def back(x, coupling):
+        log_scale, shift = _moves(*coupling, x)
+        return (x - shift) * jnp.exp(-log_scale), None
+
+    x = jax.lax.scan(back, x, _couplings(params, x.shape[1]), reverse=True)[0]
     x = jnp.linalg.solve(params["matrix"], (x - params["offset"][None]).T).T
     shape = jnp.exp(params["log_shape"])[None]
     return jnp.sinh(jnp.arcsinh(shape * x) / shape)
@@ -75,13 +79,13 @@ def score(params: Any, x: Float[Array, "N n"]) -> Scored:
     return Scored(base - jnp.log(norms).sum(axis=1) + contrast, contrast, z)
 
 
-def _halves(n):
-    """Which coordinates a coupling keeps: even ones, odd ones, and so on."""
-    even = (jnp.arange(n) % 2 == 0).astype(float)
-    return itertools.cycle([even, 1 - even])
+def _couplings(params, n):
+    """Couplings, and which coordinates each keeps [num_couplings, n]: even ones, odd ones, and so on."""
+    number = jnp.arange(len(params["couplings"]["bias"]))
+    return params["couplings"], (jnp.arange(n)[None, :] + number[:, None]) % 2 == 0
 
 
-def _moves(coupling, x, kept):
+def _moves(coupling, kept, x):
     """Log scales in -2..2 and shifts of the coordinates that are not kept, of those that are."""
     kept = kept.astype(x.dtype)[None]
     inside = jnp.tanh((x * kept) @ coupling["in"] + coupling["bias"][None])
