@@ -45,6 +45,7 @@ def test_hard_negative_oracle_is_the_difference_within_two_per_cent(negative, si
     np.testing.assert_allclose(found, optimal_precision(PRECISION, negative), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_hard_negative_oracle_from_the_optimum_stays_there():
     want = optimal_precision(PRECISION, UNEQUAL)
     sample = _pairs(PRECISION, UNEQUAL, num_negatives=16)
@@ -53,6 +54,7 @@ def test_hard_negative_oracle_from_the_optimum_stays_there():
     assert (np.abs(found - np.asarray(PRECISION)) > 1.5).all()  # uniform negatives would have led there
 
 
+@pytest.mark.slow
 def test_signed_oracle_goes_below_zero():
     precision, negative = (6.0, 9.0, 12.0), (12.0, 4.0, 4.0)
     want = optimal_precision(precision, negative, signed=True)
@@ -61,6 +63,7 @@ def test_signed_oracle_goes_below_zero():
     np.testing.assert_allclose(found, want, atol=0.5)
 
 
+@pytest.mark.slow
 def test_reweighting_divides_the_optimum_by_one_plus_beta():
     precision = (4.0, 6.0, 8.0)
     found = oracle_precision(

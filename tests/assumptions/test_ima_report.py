@@ -43,6 +43,7 @@ def test_each_premise_can_fail(x64):
     assert uniform.covered
 
 
+@pytest.mark.slow
 def test_predictions(x64):
     report = ima_report(shear, Z, prior=GAUSSIAN, precision=[1.0, 1e3], nodes=gauss_hermite(2, 3))
     value = {name: report.prediction(name).value for name, *_ in report.prediction_rows()}

@@ -210,6 +210,7 @@ def test_ten_latents(x64):
     np.testing.assert_allclose(jnp.exp(deep.log_variance), 1 / 17, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_collapsed_posteriors(x64):
     """.009512 nats and 3.058 per logistic latent; Laplace: sigma^2 = pi/2 and log 2 + 1/2 - log pi."""
     found = collapsed_posterior(UNIFORM, 3)

@@ -71,6 +71,7 @@ def test_is_the_same_under_vmap_and_sharded(images, augment):
     np.testing.assert_allclose(views, augment(keys[0], images)[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_double_precision_and_gradients(x64, images):
     images = images.astype(jnp.float64)[:2]
     augment = simclr_cifar(8)

@@ -28,6 +28,7 @@ def _moments(anchor, drawn):
     return np.concatenate([anchor * drawn, anchor**2 * drawn**2, drawn**4, cross], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision, threshold", [((25.0, 25.0, 5.0, 5.0), 0.1), ((0.5, 0.5, 0.5, 0.5, 8.0, 8.0), 0.9)])
 def test_shell_law_equals_the_published_loop(getkey, precision, threshold):
     precision, num = np.array(precision), 200_000
@@ -40,6 +41,7 @@ def test_shell_law_equals_the_published_loop(getkey, precision, threshold):
     assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 6 * error + 1e-9).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision, acceptance, rho, second",
     [
@@ -128,6 +130,7 @@ def test_fisher_bingham_against_importance_sampling(getkey, x64, low, high):
         assert (np.abs((drawn**power).mean(axis=0) - expected) < 6 * error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ShellProjectedNormal, FisherBingham])
 def test_vmap_over_precisions_equals_each_alone_and_blocks_gradients(x64, kind):
     """A lane of NaNs among them ends as NaN and holds nobody up."""

@@ -48,6 +48,7 @@ def test_box_truncates_every_coordinate_exactly(getkey, x64, law, reference):
     assert np.abs(correlation).max() < 6 / np.sqrt(20_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law, reference", LAWS, ids=IDS)
 def test_box_density_is_normalised(x64, law, reference):
     space = Box(1, -0.5, 1.0)
@@ -121,6 +122,7 @@ def test_sphere_draws_are_projected_and_scale_with_the_radius(getkey):
     np.testing.assert_allclose(drawn, Sphere(4, 3.0).project(free), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_inverse_distribution_functions(x64):
     key, mean = jax.random.key(1), jnp.array([[0.0, 0.4], [0.9, 1.0]])
     for kind in (Normal, Laplace):
@@ -177,6 +179,7 @@ def test_bad_input_is_named(build, found):
 LAWS_OF_INTEGERS = {"uniform": Uniform(), "normal": Normal(0.3), "vMF": VonMisesFisher(0.3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS_OF_INTEGERS)
 def test_integers_are_points_like_any_other(getkey, law):
     # A scale of 0.3 that took their type would be 0.

@@ -11,6 +11,7 @@ from identax.dgp import correlated_beta, inverse_beta_cdf
 ALPHA, BETA = np.array([7.421, 2.002, 3.908]), np.array([11.364, 5.93, 3.2])
 
 
+@pytest.mark.slow
 def test_the_inverse_is_that_of_scipy(x64):
     p = np.concatenate([np.linspace(0, 1, 11), [1e-12, 1e-6, 1 - 1e-6]])
     for alpha, beta in ((7.421, 11.364), (2, 15), (15, 2), (1, 1), (0.5, 0.5), (0.3, 4), (80, 3)):
@@ -33,6 +34,7 @@ def test_the_inverse_in_float32_and_inside_programs():
     assert inverse_beta_cdf(np.zeros((0, 2)), 2, 3).shape == (0, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.7, [[1, 0.9, 0.0], [0.9, 1, -0.2], [0.0, -0.2, 1]]])
 def test_marginals_stay_and_ranks_follow_the_copula(getkey, assert_mean, correlation):
     num = 2000

@@ -28,6 +28,7 @@ def test_decoder_is_sigmoid_of_logits_at_radius_sqrt_n(getkey):
         MIXING.apply((), jnp.zeros((8, 3)))
 
 
+@pytest.mark.slow
 def test_pairs_of_images_share_one_decoder_over_trials():
     world = anisotropic_pairs(DIM, mixing=MIXING, precision=jnp.array([25.0, 5.0]))
     keys = jax.random.split(jax.random.key(0), 3)

@@ -49,6 +49,7 @@ def test_a_second_mixing_compiles_nothing(getkey):
     )
 
 
+@pytest.mark.slow
 def test_a_radius_that_is_an_array_draws_the_same(getkey):
     key, law, space = getkey(), VonMisesFisher(3.0), Sphere(2)
     object.__setattr__(space, "radius", jnp.float32(1))  # as without run-time types: it cannot be hashed

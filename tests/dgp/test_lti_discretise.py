@@ -78,6 +78,7 @@ def test_stiff_unstable_and_badly_scaled_systems_in_float32(system):
             np.testing.assert_allclose(part, want, rtol=6e-8 * min(roundings, 100), atol=1e-37)
 
 
+@pytest.mark.slow
 def test_gradient_of_a_stiff_system_is_finite_and_it_maps_over_batches():
     A = jnp.array([[[-1e6, 1.0], [0.0, -1.0]], [[-0.2, 1.0], [0.0, -1.0]]])
     slope = jax.vmap(jax.grad(lambda A: zero_order_hold(A, jnp.eye(2), 1.0)[1].sum()))(A)

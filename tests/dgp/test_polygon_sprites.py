@@ -58,6 +58,7 @@ def test_pixels_are_those_of_a_box_filter(x64, shape, warp):
         assert abs(found.sum() / wanted.sum() - 1) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", POLYGONS)
 def test_a_polygon_of_scale_s_covers_s_squared(shape):
     world = polygon_sprites(shapes=shape)

@@ -45,6 +45,7 @@ def inside(points, shape, size):
     return radius - np.sqrt(x**2 + z**2 + np.maximum(np.abs(y) - straight, 0) ** 2)
 
 
+@pytest.mark.slow
 def test_the_published_grid():
     assert WORLD.factor_names == ("floorCol", "wallCol", "objCol", "objSize", "objType", "objAzimuth")
     assert WORLD.factor_sizes == (10, 10, 10, 8, 4, 15) and len(WORLD.grid) == 480_000
@@ -141,6 +142,7 @@ def test_the_jacobian_is_that_of_finite_differences(x64):
             np.testing.assert_allclose(found[..., k], wanted, atol=1e-4 * scale)
 
 
+@pytest.mark.slow
 def test_the_jacobian_is_finite_on_the_grid():
     factors = WORLD.grid.sample(jax.random.key(0), 16, continuous=False, fixed={"objAzimuth": 0.0})
     assert np.isfinite(jax.jit(jax.vmap(WORLD.jacobian))(factors)).all()
@@ -149,6 +151,7 @@ def test_the_jacobian_is_finite_on_the_grid():
     assert np.isfinite(jax.jit(jax.vmap(odd.jacobian))(factors)).all()
 
 
+@pytest.mark.slow
 def test_reverse_mode_agrees_with_forward_mode(x64):
     at = jnp.array([0.12, 0.44, 0.78, 1.037, 1.0, 13.71])
     weights = jax.random.normal(jax.random.key(3), WORLD.image_shape)
@@ -157,6 +160,7 @@ def test_reverse_mode_agrees_with_forward_mode(x64):
     np.testing.assert_allclose(reverse[jnp.array([0, 1, 2, 3, 5])], forward, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_float32_and_float64_agree(x64):
     factors = WORLD.grid.sample(jax.random.key(2), 8)
     render = jax.jit(jax.vmap(WORLD.draw))

@@ -23,6 +23,7 @@ def _cosines(n, num, radius=1.0):
     return (drawn * anchor[None]).sum(axis=-1) / radius**2, drawn, anchor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n, radius", [(2, 1.0), (10, 2.0)])
 def test_moments_of_the_cosine(assert_mean, x64, n, radius):
     cosines, drawn, anchor = _cosines(n, 20_000, radius)

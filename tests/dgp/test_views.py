@@ -43,6 +43,7 @@ def test_negatives_scatter_around_their_own_anchor(assert_mean):
     assert abs(np.corrcoef(centred[:, 0, 1], centred[:, 1, 1])[0, 1] + 0.25) < 0.06  # -1/(M - 1) after centring
 
 
+@pytest.mark.slow
 def test_uniform_negatives_know_nothing_of_the_anchor(assert_mean):
     dgp = pairs_with_negatives(3, mixing=identity(), num_negatives=2, negatives="uniform", precision=LAMBDA)
     truth = dgp.init(jax.random.key(0))
@@ -61,6 +62,7 @@ def test_hard_negatives_of_tiny_precision_are_uniform(assert_mean):
     assert_mean(np.asarray(z_neg[:, 0]) ** 2, np.full(5, 0.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [False, True])
 def test_every_view_is_seen_through_one_mixing(exact):
     mixing = random_invertible_mlp(3, pool_size=16)
@@ -74,6 +76,7 @@ def test_every_view_is_seen_through_one_mixing(exact):
         np.testing.assert_allclose(seen.reshape(-1, 3), flat, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_one_positive_per_conditional(assert_mean):
     precisions = jnp.array([LAMBDA, HARD])
     mixing = random_invertible_mlp(3, pool_size=16)
@@ -90,6 +93,7 @@ def test_an_ensemble_has_one_positive_per_conditional(assert_mean):
         assert_mean(_products(z, z_pos[k]), _products(a, b).mean(axis=0), sigmas=6.5)
 
 
+@pytest.mark.slow
 def test_precisions_can_be_traced():
     dgp = pairs_with_negatives(3, mixing=identity(), num_negatives=2, precision=LAMBDA)
 

@@ -118,6 +118,7 @@ def test_premises_of_an_ensemble_are_those_of_all_its_conditionals():
     assert reports["alone hhll"].prediction("MCC").value == pytest.approx(0.90, abs=0.02)
 
 
+@pytest.mark.slow
 def test_signed_precision_starts_at_the_pretrained_one():
     config = dataclasses.replace(hard_negatives.PRESETS["smoke"], warm_starts=())
     hparams = {"high": 30.0, "low": 12.0, "negative_precision": jnp.full(5, 2.0)}

@@ -25,6 +25,7 @@ def run_scales(line):  # `line` makes the experiments of this folder known
     return call
 
 
+@pytest.mark.slow
 def test_trials_share_their_batches_and_not_what_they_draw(run_scales, tmp_path):
     assert run_scales(workdir=tmp_path / "w") == 0
     rows = [row for row in read_rows(tmp_path / "w" / "fed" / "records.jsonl") if row["kind"] == "train"]

@@ -53,6 +53,7 @@ def test_named_positives_have_the_papers_scale(name, moment, getkey):
     assert worlds.fitted_temperature(p, scale, p) == pytest.approx(scale**p)
 
 
+@pytest.mark.slow
 def test_the_head_is_the_cells(getkey):
     """From one start and one batch: a learnable box begins as the box, and both are not the whole space."""
     key, losses = getkey(), {}

@@ -64,6 +64,7 @@ def test_the_miniature_has_the_factors_that_its_masks_show():
         kitti.scored(data, 40, 41)
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_step_is_that_of_its_pairs():
     config = dataclasses.replace(SMOKE[kitti], loss_p=1, head="learnable_box", max_delta_t=5)
     study = kitti.build(config)
@@ -127,6 +128,7 @@ def test_what_is_scored_are_the_images_as_they_are_trained_on():
         np.testing.assert_allclose(image, data.image(int(index)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_blocks_are_a_box_and_a_sphere_on_sphere_coded_angles():
     config = dataclasses.replace(SMOKE[three_d_ident], columns=11, head="blocks")
     arms = {arm.name: arm.config for arm in three_d_ident.arms(config)}
@@ -155,6 +157,7 @@ def test_the_papers_encoder_fits_the_step():
     assert jax.tree.structure(new) == jax.tree.structure(state)
 
 
+@pytest.mark.slow
 def test_the_supervised_arm_regresses_the_anchors_latents():
     arms = {arm.name: arm.config for arm in three_d_ident.arms(SMOKE[three_d_ident])}
     config = dataclasses.replace(arms["supervised"], batch_size=16)

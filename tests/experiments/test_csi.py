@@ -79,6 +79,7 @@ def test_every_conditional_and_regime_builds(change):
     assert ("singular value error" in found) == bool(change.get("unit_rows") or change.get("unit_features"))
 
 
+@pytest.mark.slow
 def test_unit_rows_are_projected_before_the_step_and_not_differentiated_through():
     study, trial = _trial(dataclasses.replace(SMOKE, unit_rows=True, learning_rate=1e-3))
     free, _ = _trial(SMOKE)
@@ -139,11 +140,13 @@ def test_worlds_out_of_range_are_refused_before_training(change, message):
         simulation_claims.report(dataclasses.replace(SMOKE, **change))
 
 
+@pytest.mark.slow
 def test_few_clusters_are_a_failed_premise_not_an_error():
     lines = simulation_claims.report(dataclasses.replace(SMOKE, num_clusters=3)).lines()
     assert any("FAILS" in line and "affine rank 2 of 3" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_reports_share_a_program_and_keep_their_own_world():
     simulation_claims._bayes.cache_clear()
     changes = ({}, {"kappa": 40.0}, {"unit_rows": True, "num_steps": 3}, {"seed": 5})

@@ -26,6 +26,7 @@ def outcome(tmp_path_factory):
     return run_experiment(dislib, "csi/dislib", "smoke", config=SMOKE, options=options(folder))
 
 
+@pytest.mark.slow
 def test_every_factor_is_scored_beside_the_pixels_and_the_untrained_network(outcome):
     name = "upright_sprites mlp"
     for factor in ("shape", "scale", "posX", "posY"):
@@ -61,6 +62,7 @@ def test_the_readout_is_the_published_one_inside_a_program(x64):
     assert wanted[2] > 0.8 > 0.4 > abs(wanted[1])
 
 
+@pytest.mark.slow
 def test_rendered_sets_are_split_as_published_ones_are():
     train, fit, score = parts("scenes", 16, "round", "unit", 42, 40, 20, 10)
     source = source_of("scenes", 16)
@@ -81,6 +83,7 @@ def test_upright_sprites_are_not_turned():
     assert table_of("sprites").num_examples == 737_280
 
 
+@pytest.mark.slow
 def test_a_published_set_is_fed_by_a_loader(monkeypatch):
     cars = dataclasses.replace(dislib_table("cars3d"), image_shape=(16, 16, 3))  # 64x64 is slow to read out
 

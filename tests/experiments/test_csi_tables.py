@@ -95,6 +95,7 @@ def test_orderings_are_differences_by_seed():
     np.testing.assert_allclose(measured["DIET, kappa 50: R2 below default"], 0.2)
 
 
+@pytest.mark.slow
 def test_size_of_noise_is_the_laws_own_and_what_the_sampler_draws():
     powers, scales = (0.7, 1.0, 1.5, 2.0), (0.5, 2.0)
     drawn = drawn_sizes(powers, scales, seed=3)
@@ -162,6 +163,7 @@ def test_noise_needs_its_two_ends():
         sweeps.arms(dataclasses.replace(sweeps.PRESETS["smoke"], noises=(0.0, 0.5)))
 
 
+@pytest.mark.slow
 def test_few_clusters_fail_the_rank_check():
     config = dataclasses.replace(sweeps.PRESETS["medium"], num_seeds=1)
     report = sweeps.premises(config)["C 10, d 10"]()
@@ -169,6 +171,7 @@ def test_few_clusters_fail_the_rank_check():
     assert affine.holds is False and "affine rank 9" in affine.found
 
 
+@pytest.mark.slow
 def test_a_learned_temperature_starts_at_beta_and_is_trained():
     (arm,) = (arm for arm in regimes.arms(regimes.PRESETS["smoke"]) if arm.name == "C1, beta learned")
     study, key, hparams = _study(dataclasses.replace(arm, config=dataclasses.replace(arm.config, beta=2.0)))

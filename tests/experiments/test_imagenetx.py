@@ -38,6 +38,7 @@ def smoke(tmp_path_factory):
     return _run(SMALL, tmp_path_factory.mktemp("imagenetx") / "run")
 
 
+@pytest.mark.slow
 def test_every_arm_runs_and_is_reported(smoke):
     outcome, said = smoke
     assert list(outcome.results) == ["published", "corrected", claims.EXCLUSIVE]
@@ -142,6 +143,7 @@ def _of_files(files, **changes):
     return dataclasses.replace(SMOKE, features=(str(files / "tiny.npz"),), annotations=str(files), **changes)
 
 
+@pytest.mark.slow
 def test_features_from_a_file_are_read_out(files, tmp_path):
     outcome, said = _run(_of_files(files), tmp_path / "run", only=("tiny, corrected",))
     assert [arm.name for arm in imagenetx.arms(_of_files(files))] == ["tiny, published", "tiny, corrected"]
@@ -197,6 +199,7 @@ def test_proxies_have_their_counts_and_are_independent(getkey):
     assert 10 < (alone[:, 0] & alone[:, 1]).sum() + 5 < 30
 
 
+@pytest.mark.slow
 def test_features_hold_the_planted_proxies_and_nothing_of_the_others(getkey):
     proxies = synthetic_proxies(getkey(), 4000, (2000, 1000, 1000, 1000))
     x = synthetic_features(getkey(), proxies, 10, planted=(0, 2), hidden=(2,), signal=4.0)

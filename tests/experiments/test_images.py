@@ -118,6 +118,7 @@ def test_other_data_sets_come_from_a_loader(monkeypatch):
     assert metrics["loss"].shape == () and jax.tree.structure(new) == jax.tree.structure(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -46,6 +46,7 @@ def test_oracle_is_exact_without_noise(draw):
         assert relative_error(unmixing, worlds.true_unmixing(world.system)) < 1e-9
 
 
+@pytest.mark.slow
 def test_all_pooled_maximisers_are_equally_likely_and_none_is_the_truth(draw):
     world = draw(1)
     fit_pooled = jax.jit(baselines_methods.pooled_fit)
@@ -64,6 +65,7 @@ def test_all_pooled_maximisers_are_equally_likely_and_none_is_the_truth(draw):
     assert max(scores) < 0.97 and np.ptp(scores) > 0.03
 
 
+@pytest.mark.slow
 def test_level_of_all_maximisers_is_that_of_a_rotation_for_equal_means_only(draw):
     found = baselines.build(dataclasses.replace(CONFIG, method=baselines_claims.LEVELS))(jax.random.key(1), {})
     level, sd = found["random rotation, MCC"], found["random rotation, sd of MCC"]
@@ -93,6 +95,7 @@ def test_packages_that_are_missing_are_left_out_and_named(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_host_methods_see_the_world_of_the_compiled_trial(monkeypatch, x64):
     seen = []
 

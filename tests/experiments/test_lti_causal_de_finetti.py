@@ -114,6 +114,7 @@ def _law(theta, psi, length):
     return mean, spread @ spread.T + float(psi.noise[0]) * np.eye(length * dim)
 
 
+@pytest.mark.slow
 def test_laws_of_outputs(x64, getkey):
     length, t = 4, 2
     theta, psi = worlds.draw(getkey(), 3, 2, 2.0, HPARAMS)

@@ -70,6 +70,7 @@ def test_a_signal_anywhere_ends_with_75_and_a_folder_that_resumes(where, line, g
     assert (tmp_path / "w/report.html").exists() and all(records(tmp_path / "w").values())
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_chunk_of_an_arm_starts_no_further_arm(go, tmp_path, advances, capsys):
     advances.stop_at = 3
     assert go(workdir=tmp_path / "w") == 75

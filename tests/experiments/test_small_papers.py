@@ -43,6 +43,7 @@ def summary_of(folder):
     return json.loads((folder / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_an_agent_with_a_state_of_its_own(run_paper, advances, tmp_path):
     assert run_paper("corridor", "whole") == 0  # in band
     chunks, arms = len(advances), ("a2c", "chance")
@@ -59,6 +60,7 @@ def test_an_agent_with_a_state_of_its_own(run_paper, advances, tmp_path):
     assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")  # memory and places were kept
 
 
+@pytest.mark.slow
 def test_two_phases_with_a_sweep_over_the_second(run_paper, advances, tmp_path):
     assert run_paper("finetune", "whole") == 0
     assert len(advances) == 20 + 3 * 2  # pre-training ran once
@@ -105,6 +107,7 @@ def test_an_arm_cannot_start_after_one_that_is_not_there(run_paper, monkeypatch,
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_noise_resets_and_the_best_state_on_a_validation_split(run_paper, advances, tmp_path):
     assert run_paper("resets", "whole") == 0
     found = summary_of(tmp_path / "whole")["measured"]
@@ -124,6 +127,7 @@ def test_noise_resets_and_the_best_state_on_a_validation_split(run_paper, advanc
     assert best[0] == best[1]
 
 
+@pytest.mark.slow
 def test_trials_in_blocks_on_device_and_host_killed_and_resumed(run_paper, monkeypatch, tmp_path):
     assert run_paper("independence", "whole") == 0
     rows = rows_of(tmp_path / "whole")

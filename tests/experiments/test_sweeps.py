@@ -65,6 +65,7 @@ def test_both_swept_arms_are_one_program_of_as_many_trials(preset):
     assert set(marginal.sweep) | set(concentration.sweep) <= set(sweeps.TRACED)
 
 
+@pytest.mark.slow
 def test_premises_fail_with_the_marginal_alone():
     reports = sweeps.premises(sweeps.PRESETS["quick"])
     assert not reports["marginal"].covered

@@ -21,6 +21,7 @@ def bumps(num, seed=0):
     return np.exp(-0.5 * (rows**2 + columns**2)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_autoencoder_learns_and_a_huge_beta_collapses_it():
     study = vae_study(MODEL, bumps(256), bumps(64, seed=1), num_steps=600, batch_size=32)
     trials = Trials.grid(1, learning_rate=1e-2, beta=[0.1, 100.0])

@@ -52,6 +52,7 @@ def test_same_values_and_gradients_as_dense(x64, name):
     _assert_equal(_value_and_grads(loss, schemes, block_size=8)(*args), want)
 
 
+@pytest.mark.slow
 def test_any_block_size(x64):
     parameter, loss = LOSSES["aninfonce"]
     args = (jnp.asarray(parameter), *_pairs())

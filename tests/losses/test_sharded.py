@@ -70,6 +70,7 @@ def test_equal_to_one_device(x64, name):
     assert not got[1][0].sharding.is_fully_replicated
 
 
+@pytest.mark.slow
 def test_trials_on_another_axis_under_vmap(x64):
     mesh = make_mesh(data=4)  # 2 trials x 4
     z, z_pos = _pairs()
@@ -129,6 +130,7 @@ def test_without_jit_and_on_a_mesh_with_one_axis():
     np.testing.assert_allclose(sharded(infonce, mesh)(z, z_pos), infonce(z, z_pos), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [{"data": 4}, {"trial": 2, "data": 4}])
 def test_explicit_axes_as_jax_make_mesh_gives_them(axes):
     """Arrays that lie anywhere, arrays whose types tell where they lie, compiled or not; gradients, too."""

@@ -127,6 +127,7 @@ def test_innovation_regression_is_least_squares_with_an_intercept_per_environmen
     np.testing.assert_allclose(found.mean, solution[2:], rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_joint_diagonalisation_agrees_with_generalised_eigenvectors(x64):
     rng = np.random.default_rng(8)
     mixing, variances = rng.normal(size=(3, 3)), np.exp(rng.normal(size=(2, 3)))

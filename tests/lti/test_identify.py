@@ -60,6 +60,7 @@ def test_fewer_controls_than_observations():
     assert found.unmixing.shape == (1, 4)
 
 
+@pytest.mark.slow
 def test_noise_is_noticed_and_the_kalman_method_finds_it():
     y, labels, variances, means, F, _ = _observed(noise=1.0, n=1500)
     with pytest.warns(UserWarning, match="correlated in time"):
@@ -77,6 +78,7 @@ def test_proportional_variances_are_said_to_leave_a_rotation():
     assert not found.premises.separates
 
 
+@pytest.mark.slow
 def test_one_environment_is_not_enough():
     y, labels, variances, _means, _, _ = _observed(variances=np.array([[1.0, 2.0]]))
     with pytest.warns(UserWarning, match="rotation"):

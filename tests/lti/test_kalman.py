@@ -97,6 +97,7 @@ def test_no_observation_noise_is_allowed_where_a_density_exists(x64):
     assert kalman_loglik(y, **little) == pytest.approx(float(kalman_loglik(y, **exact)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_observations_without_a_density_are_refused():
     model, y = _model(2)
     known_start = dict(model, observation_covariance=0.0, initial_covariance=None)
@@ -210,6 +211,7 @@ def test_settled_gains_leave_the_likelihood_as_it_is(x64):
     assert abs(loglik_of_settled(space, y, 1) - wanted) > 1e-3  # not yet settled
 
 
+@pytest.mark.slow
 def test_it_maps_over_trajectories_and_is_differentiable(x64):
     model, y = _model(10)
     several = jnp.stack([y, y[::-1], 2 * y])

@@ -78,6 +78,7 @@ def test_the_optimum_has_the_likelihood_ratio_of_a_maximum(x64, noise):
     assert _error(fit.F, ROTATED[0]) < 0.15 and _error(fit.G, ROTATED[1]) < 0.15
 
 
+@pytest.mark.slow
 def test_another_start_reaches_the_same_optimum_and_starting_there_stays(x64):
     y, environments = _square(1000)
     first = fit_kalman(y, environments, start=(0.8 * ROTATED[0], 1.3 * ROTATED[1], 0.2))

@@ -104,6 +104,7 @@ def test_ho_kalman_is_balanced(x64):
     np.testing.assert_allclose(reached, np.diag(np.diag(reached)), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_ho_kalman_of_lower_order_drops_a_weak_mode_and_moves_with_the_data(x64):
     A, B, C = np.diag([0.8, 0.5]), np.array([[1.0], [1e-4]]), np.array([[1.0, 1e-4]])
     markov = markov_parameters(A, B, C, 8)

@@ -23,6 +23,7 @@ def test_within_is_the_mean_over_environments(shifted):
     assert within_mcc(latents, estimates) < mcc(latents.reshape(-1, 2), estimates.reshape(-1, 2)) - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "rest"), [(64, 18), (70, 0), (11, 1)])
 def test_epoch_weighs_consecutive_batches_by_their_size(shifted, size, rest):
     latents, estimates = (values.reshape(-1, 2) for values in shifted)

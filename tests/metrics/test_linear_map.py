@@ -48,6 +48,7 @@ def test_split_r2_is_scikit_learns_on_the_second_half(x64, variant, fit_intercep
         assert abs(want.mean() - _r2(h, z, fit_intercept=fit_intercept)) > 1e-4
 
 
+@pytest.mark.slow
 def test_split_r2_in_float32_and_of_collapsed_or_broken_embeddings():
     z, h = _data()
     z32 = jnp.asarray(z, jnp.float32)
@@ -69,6 +70,7 @@ def test_split_r2_sees_overfitting_that_the_score_on_all_samples_hides(x64):
     assert _r2(h, z) > 0.2 and _r2(h, z, split="half") < -0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("intake", [DIM, DIM + 2, DIM - 1])
 def test_singular_value_error_is_that_of_the_coefficients(x64, intake):
     z, h = _data()

@@ -42,6 +42,7 @@ def test_agrees_with_scikit_learn(x64):
     assert scaled.shape == x.shape
 
 
+@pytest.mark.slow
 def test_vmap_over_trials_with_separable_collapsed_and_broken_features():
     x, labels = _data()
     x[:, 0] = 0.3

@@ -40,6 +40,7 @@ def test_one_draw_of_the_posterior_is_decoded(getkey):
     np.testing.assert_array_equal(other.mean, mean)
 
 
+@pytest.mark.slow
 def test_batch_statistics_of_both_move_in_training_alone(getkey):
     model = Autoencoder(mlp((6, 4), batch_norm=True), mlp((6, 5), batch_norm=True))
     x = jax.random.normal(getkey(), (8, 5))
@@ -89,6 +90,7 @@ def test_published_nets_have_the_published_sizes():
     assert count == {"encoder": 3 * 30 + 30 + 30 * 6 + 6, "decoder": 3 * 30 + 30 + 30 * 3 + 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_prior_net_is_a_vector_that_learns(x64, num_layers):
     model = prior_net(3, num_layers=num_layers)

@@ -55,6 +55,7 @@ def test_gradient_accumulation_does_not(x64):
     assert np.linalg.norm(flat - flat_wanted) > 0.05 * np.linalg.norm(flat_wanted)
 
 
+@pytest.mark.slow
 def test_single_precision_and_vmap_over_trials():
     params, batch = world(jnp.float32)
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), params)
@@ -83,6 +84,7 @@ def test_random_numbers_per_example_are_replayed(x64):
     assert_close(found, wanted, 1e-12)
 
 
+@pytest.mark.slow
 def test_a_sharded_batch_gives_the_same(x64):
     params, batch = world(jnp.float64, num=16)
     mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2], axis_types=(jax.sharding.AxisType.Auto,))

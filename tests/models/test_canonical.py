@@ -17,6 +17,7 @@ def _pairs(key, precision, num=20_000):
     return z, law.sample(jax.random.fold_in(key, 1), z, space)
 
 
+@pytest.mark.slow
 def test_distinct_precisions_are_found_up_to_sign_whatever_the_linear_map(getkey):
     z, z_pos = _pairs(getkey(), [25.0, 21.0, 17.0, 13.0, 9.0, 5.0], num=100_000)
     mix = jax.random.normal(getkey(), (6, 6)) + 2 * jnp.eye(6)

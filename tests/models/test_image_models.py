@@ -60,6 +60,7 @@ def images():
     return jax.random.uniform(jax.random.key(1), (8, 9, 8, 2))
 
 
+@pytest.mark.slow
 def test_the_patch_product_is_a_convolution(x64, images):
     images = images.astype(jnp.float64)
     variables = TINY.init(jax.random.key(0), images)

@@ -121,6 +121,7 @@ def test_a_reset_is_the_start_of_another_sequence(x64, getkey):
     assert (reaches[0][:3] == 0).all() and (reaches[0][3:] > 0).all() and (reaches[1] > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_through_time_are_those_of_differences(name, x64, getkey):
     """Of parameters (the first carry among them) and inputs, along one random direction."""
@@ -198,6 +199,7 @@ def test_any_cell_is_scanned_with_its_collections_and_streams(getkey):
         model.apply(variables, x, train=True)
 
 
+@pytest.mark.slow
 def test_trains_under_vmap_over_seeds(getkey):
     """The first of six signs is to be told at the end: that takes memory."""
     model, adam = lstm(8), optax.adam(0.02)  # plain descent leaves some seeds on a plateau

@@ -100,6 +100,7 @@ def test_resumed_on_other_devices_to_float_tolerance(whole, tmp_path, mesh):
     assert found.state.params["w"].shape == (8, 3, 3)
 
 
+@pytest.mark.slow
 def test_resumed_with_another_padding(tmp_path):
     options = {"num_steps": 20, "evaluate_every": None}
 
