@@ -82,7 +82,7 @@ def elbo_star(
     prior: Prior,
     precision: Any,
     nodes: Nodes | None = None,
-    num_steps: int = 20,
+    num_steps: int = 60,
     annealing: Sequence[float | int] = (),
 ) -> EncoderOptimum:
     """Maximum over encoders of the ELBO of the decoder `function`, at x = function(z) without observation noise.
