@@ -12,6 +12,7 @@ from typing import Literal
 
 from experiments.imavae import flow_claims as claims
 from experiments.imavae.drawn_worlds import flow_world, of_truth
+from experiments.imavae.presets import longer, quick, smoke
 from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
 from identax.study import Study
 
@@ -34,29 +35,13 @@ class Config(VaeConfig):
     num_seeds: int = 100
 
 
-_QUICK = Config(
-    width=15,
-    precision=1e3,
-    learning_rate=2e-3,
-    batch_size=256,
-    num_examples=None,
-    num_steps=3000,
-    log_every=500,
-    evaluate_every=1500,
-    checkpoint_every=3000,
-    num_evaluate=4096,
-    num_alternating=0,
-    num_seeds=12,
-)
+_QUICK = quick(Config, width=15, precision=1e3, num_steps=3000, evaluate_every=1500, num_alternating=0, num_seeds=12)
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
-        num_evaluate=128, num_seeds=3, num_alternating=2,
-    ),
+    "smoke": smoke(_QUICK, num_seeds=3, num_alternating=2),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, num_steps=12_000, checkpoint_every=12_000, num_seeds=40, num_alternating=20),
+    "medium": longer(_QUICK, 12_000, num_seeds=40, num_alternating=20),
     "paper": Config(),
-}  # fmt: skip
+}
 
 
 arms = claims.arms

@@ -12,17 +12,17 @@ from typing import Literal
 
 from experiments.imavae import linear_map_claims as claims
 from experiments.imavae.drawn_worlds import linear_world, of_linear_map
-from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
+from experiments.imavae.presets import UniformConfig, longer, quick, smoke
+from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
 from identax.study import Study
 
 __all__ = ["TRACED"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(VaeConfig):
+class Config(UniformConfig):
     """Many mixings at one precision. The defaults are the authors' setting."""
 
-    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
     linear: Literal["unit determinant", "unit columns", "cosine", "none"] = "unit determinant"
     """how the matrix with entries from U(0, 1) is scaled; "cosine": two dims, rows at the angle with this `cosine`"""
     cosine: float = 0.5
@@ -32,30 +32,13 @@ class Config(VaeConfig):
     num_seeds: int = 100
 
 
-_QUICK = Config(
-    num_layers=3,
-    width=20,
-    precision=1e4,
-    learning_rate=2e-3,
-    batch_size=256,
-    num_examples=None,
-    num_steps=4000,
-    log_every=500,
-    evaluate_every=2000,
-    checkpoint_every=4000,
-    num_evaluate=4096,
-    num_controls=0,
-    num_seeds=12,
-)
+_QUICK = quick(Config, precision=1e4, num_steps=4000, evaluate_every=2000, num_controls=0, num_seeds=12)
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
-        num_evaluate=128, num_seeds=3, num_controls=2,
-    ),
+    "smoke": smoke(_QUICK, num_seeds=3, num_controls=2),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, num_steps=12_000, checkpoint_every=12_000, num_seeds=60, num_controls=10),
+    "medium": longer(_QUICK, 12_000, num_seeds=60, num_controls=10),
     "paper": Config(),
-}  # fmt: skip
+}
 
 
 arms = claims.arms

@@ -11,7 +11,8 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import moebius_claims as claims
-from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
+from experiments.imavae.presets import UniformConfig, quick, smoke
+from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
 from experiments.imavae.worlds import moebius_world
 from identax.study import Study
 
@@ -19,10 +20,9 @@ __all__ = ["TRACED"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(VaeConfig):
+class Config(UniformConfig):
     """One sweep over gamma^2. The defaults are the authors' setting."""
 
-    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
     mixing: Literal["reference", "random"] = "reference"
     """"reference": the one mixing of the published sweep, dim 3, so that seeds differ in networks and noise alone;
     "random": another one for each seed"""
@@ -30,29 +30,13 @@ class Config(VaeConfig):
     """what is swept; `precision` is not read"""
 
 
-_QUICK = Config(
-    num_layers=3,
-    width=20,
-    precisions=(1e2, 1e4),
-    learning_rate=2e-3,
-    batch_size=256,
-    num_examples=None,
-    num_steps=8000,
-    log_every=500,
-    evaluate_every=2000,
-    checkpoint_every=8000,
-    num_evaluate=4096,
-    num_seeds=6,
-)
+_QUICK = quick(Config, precisions=(1e2, 1e4), num_steps=8000, evaluate_every=2000, num_seeds=6)
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
-        num_evaluate=128, num_seeds=2,
-    ),
+    "smoke": smoke(_QUICK),
     "quick": _QUICK,
     "medium": dataclasses.replace(_QUICK, precisions=(1e1, 1e2, 1e3, 1e4, 1e5), num_steps=16_000),
     "paper": Config(),
-}  # fmt: skip
+}
 
 
 arms = claims.arms

@@ -13,7 +13,8 @@ from typing import Literal
 
 from experiments.imavae import penalties_claims as claims
 from experiments.imavae import vae
-from experiments.imavae.vae import VaeConfig, synthetic_parts, vae_study, variables
+from experiments.imavae.presets import UniformConfig, longer, quick, smoke
+from experiments.imavae.vae import synthetic_parts, vae_study, variables
 from identax.dgp import DGP, compose, mixed_sources, moebius, uniform_sources, unit_determinant_linear
 from identax.jacobians import jacobian
 from identax.losses import c_ima_penalty, jacobian_l1, orojar
@@ -26,10 +27,9 @@ PENALTIES = {"c_ima": c_ima_penalty, "orojar": lambda slopes: orojar(slopes, nor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(VaeConfig):
+class Config(UniformConfig):
     """The penalties at one weight each, on one kind of world."""
 
-    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
     world: Literal["moebius", "moebius and linear"] = "moebius"
     """"moebius and linear": a random linear map of determinant +-1 behind it, outside the class of IMA"""
     penalty: Literal["none", "c_ima", "orojar", "l1"] = "none"
@@ -39,34 +39,18 @@ class Config(VaeConfig):
     """swept in the arms that have a penalty of orthogonality; "l1" takes a tenth of each, as its unit is that of x"""
 
 
-_QUICK = Config(
-    dim=2,
-    num_layers=3,
-    width=20,
-    precision=1e4,
-    learning_rate=2e-3,
-    batch_size=128,
-    num_examples=None,
-    num_steps=2500,
-    log_every=250,
-    evaluate_every=1250,
-    checkpoint_every=2500,
-    num_evaluate=2048,
-    num_seeds=3,
-    weights=(1.0,),
-)
+_QUICK = quick(
+    Config, dim=2, precision=1e4, batch_size=128, num_steps=2500, log_every=250, evaluate_every=1250,
+    num_evaluate=2048, num_seeds=3, weights=(1.0,),
+)  # fmt: skip
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, width=4, batch_size=16, num_steps=10, log_every=5, evaluate_every=10, checkpoint_every=10,
-        num_evaluate=128, num_seeds=2,
-    ),
+    "smoke": smoke(_QUICK, num_steps=10),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK, dim=3, batch_size=256, num_steps=8000, log_every=500, evaluate_every=4000, checkpoint_every=8000,
-        num_seeds=6, weights=(0.3, 3.0),
+    "medium": longer(
+        _QUICK, 8000, dim=3, batch_size=256, log_every=500, evaluate_every=4000, num_seeds=6, weights=(0.3, 3.0)
     ),
     "paper": Config(),
-}  # fmt: skip
+}
 
 
 arms = claims.arms

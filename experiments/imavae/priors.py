@@ -8,20 +8,19 @@ One arm for each prior and dim, gamma^2 swept within it; with a normal prior thi
 """
 
 import dataclasses
-from typing import Literal
 
 from experiments.imavae import priors_claims as claims
-from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
+from experiments.imavae.presets import UniformConfig, longer, quick, smoke
+from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
 from identax.study import Study
 
 __all__ = ["TRACED"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(VaeConfig):
+class Config(UniformConfig):
     """Priors crossed with dims and precisions. The defaults are the authors' setting."""
 
-    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
     priors: tuple[str, ...] = ("uniform", "gaussian", "laplace")
     dims: tuple[int, ...] = (2, 3, 5, 10)
     precisions: tuple[float, ...] = (1e3, 1e4, 1e5)
@@ -31,33 +30,18 @@ class Config(VaeConfig):
     num_seeds: int = 5
 
 
-_QUICK = Config(
-    width=20,
-    priors=("uniform", "gaussian"),
-    dims=(3,),
-    precisions=(1e4,),
-    learning_rate=2e-3,
-    batch_size=256,
-    num_examples=None,
-    num_steps=5000,
-    log_every=500,
-    evaluate_every=2500,
-    checkpoint_every=5000,
-    num_evaluate=4096,
+_QUICK = quick(
+    Config, priors=("uniform", "gaussian"), dims=(3,), precisions=(1e4,), num_steps=5000, evaluate_every=2500,
     num_seeds=3,
-)
+)  # fmt: skip
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
-        num_evaluate=128, num_seeds=2,
-    ),
+    "smoke": smoke(_QUICK),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK, priors=("uniform", "gaussian", "laplace"), dims=(2, 3, 5), precisions=(1e3, 1e4),
-        num_steps=10_000, checkpoint_every=10_000, num_seeds=5,
+    "medium": longer(
+        _QUICK, 10_000, priors=("uniform", "gaussian", "laplace"), dims=(2, 3, 5), precisions=(1e3, 1e4), num_seeds=5
     ),
     "paper": Config(),
-}  # fmt: skip
+}
 
 
 arms = claims.arms

@@ -10,6 +10,7 @@ numbers, and with the smooth leaky ReLU that the paper describes. Also whether g
 import dataclasses
 
 from experiments.imavae import self_consistency_claims as claims
+from experiments.imavae.presets import quick, smoke
 from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
 from identax.study import Study
 
@@ -29,30 +30,13 @@ class Config(VaeConfig):
     """what is swept; `precision` is not read"""
 
 
-_QUICK = Config(
-    num_layers=3,
-    width=20,
-    precisions=(1e1, 1e2, 1e3),
-    learning_rate=2e-3,
-    schedule="cosine",
-    batch_size=256,
-    num_examples=None,
-    num_steps=6000,
-    log_every=500,
-    evaluate_every=2000,
-    checkpoint_every=6000,
-    num_evaluate=4096,
-    num_seeds=3,
-)
+_QUICK = quick(Config, precisions=(1e1, 1e2, 1e3), schedule="cosine", num_steps=6000, evaluate_every=2000, num_seeds=3)
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
-        num_evaluate=128, num_seeds=2,
-    ),
+    "smoke": smoke(_QUICK),
     "quick": _QUICK,
     "medium": dataclasses.replace(_QUICK, precisions=(1e1, 1e2, 1e3, 1e4, 1e5), num_steps=20_000, num_seeds=5),
     "paper": Config(),
-}  # fmt: skip
+}
 
 
 arms = claims.arms
