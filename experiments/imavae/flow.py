@@ -11,7 +11,7 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import flow_claims as claims
-from experiments.imavae.drawn_worlds import flow_world, of_truth
+from experiments.imavae.drawn_worlds import of_truth
 from experiments.imavae.presets import longer, quick, smoke
 from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
 from identax.study import Study
@@ -53,5 +53,5 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The autoencoder on a flow that its seed draws."""
-    world, mixing, sources = flow_world(config.dim, config.parity, config.largest_spread)
-    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_truth(mixing, sources))
+    world = claims.world(config)
+    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_truth(world))

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import linear_map_claims as claims
-from experiments.imavae.drawn_worlds import linear_world, of_linear_map
+from experiments.imavae.drawn_worlds import of_linear_map
 from experiments.imavae.presets import UniformConfig, longer, quick, smoke
 from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
 from identax.study import Study
@@ -50,5 +50,5 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The autoencoder on a world that its seed draws."""
-    world, mixing, sources = linear_world(config.dim, config.linear, config.cosine)
-    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_linear_map(mixing, sources))
+    world = claims.world(config)
+    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_linear_map(world))

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.imavae import oracles, relations, sweeps
 from experiments.imavae.drawn_worlds import TRUTH, linear_world
+from experiments.imavae.worlds import World
 from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
@@ -77,9 +78,13 @@ def premises(config: Any) -> dict[str, Any]:
     return {arm.name: functools.partial(_report, arm.config) for arm in arms(config)}
 
 
+def world(config: Any) -> World:
+    """The world of one arm; every seed draws another mixing."""
+    return linear_world(config.dim, config.linear, cosine=config.cosine)
+
+
 def _report(config: Any) -> Report:
-    world, *_ = linear_world(config.dim, config.linear, config.cosine)
-    return oracles.synthetic_report(config, (config.precision,), world)
+    return oracles.synthetic_report(config, (config.precision,), world(config))
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

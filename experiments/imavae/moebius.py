@@ -13,7 +13,6 @@ from typing import Literal
 from experiments.imavae import moebius_claims as claims
 from experiments.imavae.presets import UniformConfig, quick, smoke
 from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
-from experiments.imavae.worlds import moebius_world
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -48,5 +47,4 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The autoencoder on this world."""
-    dgp = moebius_world(config.dim, config.mixing).dgp
-    return vae_study(config, synthetic_parts(config, dgp))
+    return vae_study(config, synthetic_parts(config, claims.world(config).dgp))

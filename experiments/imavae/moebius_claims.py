@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import oracles, sweeps
-from experiments.imavae.worlds import moebius_world
+from experiments.imavae.worlds import World, moebius_world
 from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
@@ -79,8 +79,13 @@ def premises(config: Any) -> dict[str, Any]:
     return {ARM: functools.partial(_report, config)}
 
 
+def world(config: Any) -> World:
+    """The one world of all seeds, or another one for each."""
+    return moebius_world(config.dim, config.mixing)
+
+
 def _report(config: Any) -> Report:
-    return oracles.synthetic_report(config, config.precisions, moebius_world(config.dim, config.mixing))
+    return oracles.synthetic_report(config, config.precisions, world(config))
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from experiments.imavae import penalties_claims as claims
 from experiments.imavae import vae
+from experiments.imavae.drawn_worlds import linear_world
 from experiments.imavae.presets import UniformConfig, longer, quick, smoke
 from experiments.imavae.vae import synthetic_parts, vae_study, variables
-from identax.dgp import DGP, compose, mixed_sources, moebius, uniform_sources, unit_determinant_linear
 from identax.jacobians import jacobian
 from identax.losses import c_ima_penalty, jacobian_l1, orojar
 from identax.metrics import column_norms
@@ -60,17 +60,10 @@ measure = claims.measure
 figures = claims.figures
 
 
-def world(config: Config) -> DGP:
-    """Uniform sources through a random Moebius map, one for each seed; in the other world a linear map behind it."""
-    mixing = moebius(config.dim)
-    if config.world == "moebius and linear":
-        mixing = compose(unit_determinant_linear(config.dim), mixing)
-    return mixed_sources(mixing, uniform_sources(config.dim), center=10_000)
-
-
 def build(config: Config) -> Study:
     """The autoencoder with this penalty, or without one."""
-    parts = synthetic_parts(config, world(config))
+    linear = "unit determinant" if config.world == "moebius and linear" else "none"
+    parts = synthetic_parts(config, linear_world(config.dim, linear, center=10_000).dgp)
 
     def columns(state, drawn, z):
         del drawn

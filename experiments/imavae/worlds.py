@@ -1,6 +1,5 @@
 """The worlds of the synthetic experiments: sources, mixing, true decoder."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,18 +17,24 @@ from identax.dgp import (
     uniform_sources,
 )
 
+CENTER = 60_000
+"""draws whose mean is taken off the observations where none is known: the size of the published data sets"""
+
 
 class World(NamedTuple):
-    """`dgp` draws sources and x = f(s) - mean; `decode(truth, s)` is f.
+    """`dgp` draws `sources` s and x = f(s) of the `mixing` f, less a mean in some worlds.
 
-    `orthogonal`: whether its columns are; `smooth`: whether it is twice differentiable, as maps of leaky ReLUs are not.
+    `smooth`: whether f is twice differentiable, as maps of leaky ReLUs are not.
     """
 
     dgp: DGP
     sources: Sources
-    decode: Callable[[Any, Any], Any]
-    orthogonal: bool
+    mixing: Mixing
     smooth: bool = True
+
+    def decode(self, truth: Any, s: Any) -> Any:
+        """f(s), less the mean: the observations of sources [N, n]."""
+        return observe(self.mixing, truth, s)
 
 
 def moebius_world(dim: int, mixing: str) -> World:
@@ -39,24 +44,20 @@ def moebius_world(dim: int, mixing: str) -> World:
     """
     if mixing == "reference" and dim != 3:
         raise ValueError(f"moebius: found dim={dim} for the reference mixing, wanted 3, or mixing='random'")
-    return _world(
-        moebius(dim),
-        uniform_sources(dim),
-        60_000 if mixing == "random" else None,
-        True,
-        reference_moebius() if mixing == "reference" else None,
-    )
+    if mixing == "random":
+        return mixed(moebius(dim), uniform_sources(dim), center=CENTER)
+    world = mixed(moebius(dim), uniform_sources(dim))
+    made = world.dgp.init
+    weights = reference_moebius()
+    return world._replace(dgp=world.dgp._replace(init=lambda key: {**made(key), "mixing": weights}))
 
 
 def mlp_world(dim: int, *, num_layers: int, alpha: float, seed: int) -> World:
     """Standard normal sources through activation and orthogonal matrix, `num_layers` times; one for all seeds."""
-    world = _world(smooth_mlp(dim, num_layers=num_layers, alpha=alpha), gaussian_sources(dim), None, alpha == 1.0)
+    world = mixed(smooth_mlp(dim, num_layers=num_layers, alpha=alpha), gaussian_sources(dim))
     return world._replace(dgp=world.dgp._replace(init=lambda key: world.dgp.init(jax.random.key(seed))))
 
 
-def _world(mixing: Mixing, sources: Sources, center: int | None, orthogonal: bool, weights: Any = None) -> World:
-    dgp = mixed_sources(mixing, sources, center=center)
-    if weights is not None:
-        made = dgp.init
-        dgp = dgp._replace(init=lambda key: {**made(key), "mixing": weights})
-    return World(dgp, sources, lambda truth, s: observe(mixing, truth, s), orthogonal)
+def mixed(mixing: Mixing, sources: Sources, *, center: int | None = None) -> World:
+    """Sources through a mixing that each seed draws; observations less the mean of `center` draws, if any."""
+    return World(mixed_sources(mixing, sources, center=center), sources, mixing)
