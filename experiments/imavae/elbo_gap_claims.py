@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.imavae.sweeps import at_precision
+from experiments.imavae import sweeps
 from identax.assumptions import Report, ima_report
 from identax.dgp import monotone_rotation, triangular_mlp
 from identax.experiment import Arm, Reference
@@ -44,10 +44,6 @@ def arms(config: Any) -> Sequence[Arm]:
     return found
 
 
-def _row(arm: str, precision: float, name: str) -> str:
-    return f"{arm}, {at_precision(precision)}: {name}"
-
-
 def _rate(arm: str) -> str:
     return f"{arm}: slope of log |gap| from gamma^2 1e4"
 
@@ -56,7 +52,8 @@ _BOTH = ("quick", "medium")
 REFERENCES = (
     *(
         Reference(
-            _row(name, 1e5, GAP), f"{AUTHORS[name][5]} (data file; other map, with the error of an encoder network)",
+            sweeps.row(name, 1e5, GAP),
+            f"{AUTHORS[name][5]} (data file; other map, with the error of an encoder network)",
             {preset: (-1e-3, 1e-3) for preset in _BOTH}, note="The limit, within 1e-3 nats.",
         )
         for name in MAPS
@@ -70,19 +67,19 @@ REFERENCES = (
     ),
     *(
         Reference(
-            _row(ENCODER.format(name), precision, BELOW), "not known: the authors' optima are encoders",
+            sweeps.row(ENCODER.format(name), precision, BELOW), "not known: the authors' optima are encoders",
             {preset: (0.0, 0.1) for preset in _BOTH}, note="An encoder network against the exact optimum.",
         )
         for name in MAPS
         for precision in (1e1, 1e2)
     ),
     *(
-        Reference(_row(ENCODER.format(name), precision, BELOW), "not known")
+        Reference(sweeps.row(ENCODER.format(name), precision, BELOW), "not known")
         for name in MAPS
         for precision in (1e3, 1e4)
     ),
     *(
-        Reference(_row(name, 10.0**decade, GAP), f"{gap:.3f} (data file; other map)")
+        Reference(sweeps.row(name, 10.0**decade, GAP), f"{gap:.3f} (data file; other map)")
         for name in MAPS
         for decade, gap in AUTHORS[name].items()
         if decade < 5
@@ -118,11 +115,11 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     found = {}
     for name, values in _by_precision(arms(config), results).items():
         gaps = {}
-        for precision, row in values.items():
-            for quantity, value in row.items():
-                found[_row(name, precision, quantity)] = value
-            gaps[precision] = row[GAP]
-            found[f"{name}: C_IMA"] = row["log p"] - row["L_IMA"]
+        for precision, values_at in values.items():
+            for quantity, value in values_at.items():
+                found[sweeps.row(name, precision, quantity)] = value
+            gaps[precision] = values_at[GAP]
+            found[f"{name}: C_IMA"] = values_at["log p"] - values_at["L_IMA"]
         late = sorted(precision for precision in gaps if precision >= 9e3)
         if name in MAPS and len(late) > 1:
             sizes = np.log10(np.abs([gaps[precision] for precision in late]))

@@ -1,7 +1,6 @@
 """What `imavae/flow` compares, predicts and measures."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 from experiments.imavae import oracles, relations, sweeps
 from experiments.imavae.drawn_worlds import TRUTH, flow_world
 from experiments.imavae.worlds import World
-from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
 from identax.run import Results
@@ -50,7 +48,7 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Any]:
     """What the theorem asks for; densities of one flow of each arm: the others' stand beside their measurements."""
-    return {arm.name: functools.partial(_report, arm.config) for arm in arms(config)}
+    return oracles.premises(arms(config), world)
 
 
 def world(config: Any) -> World:
@@ -58,20 +56,12 @@ def world(config: Any) -> World:
     return flow_world(config.dim, config.parity, config.largest_spread)
 
 
-def _report(config: Any) -> Report:
-    return oracles.synthetic_report(config, (config.precision,), world(config))
-
-
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Every metric per seed, with oracles of its flow; rank correlations over the seeds."""
     found: dict[str, np.ndarray] = {}
     for arm, values in relations.per_seed(results, TRUTH).items():
-        found |= {f"{arm}: {name}": of_seeds for name, of_seeds in values.items()}
-        found[f"{arm}: share with a dead dim"] = relations.share(values["dead dims"])
-        found[f"{arm}: -ELBO above -L_IMA"] = values["-ELBO"] - values["-L_IMA"]
-        for first in (CONTRAST, "c_IMA of mean Jacobians"):
-            for second in ("MCC", "MCC, sampled batches"):
-                found |= relations.spearman(f"{arm}: Spearman of {first} and {second}", values[first], values[second])
+        found |= relations.of_arm(arm, values)
+        found |= relations.correlations(arm, values, (CONTRAST, "c_IMA of mean Jacobians"), relations.MCCS)
     return found
 
 
@@ -79,11 +69,5 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     """MCC over the contrast of the flow; recovery over training."""
     drawn = []
     for arm, values in relations.per_seed(results, TRUTH).items():
-        drawn += relations.binned_figure(
-            values[CONTRAST],
-            {"posterior means": values["MCC"], "sampled batches": values["MCC, sampled batches"]},
-            EDGES,
-            (CONTRAST, "MCC"),
-            f"{arm}: MCC by the contrast of the true flow.",
-        )
+        drawn += relations.recovery_figure(values, CONTRAST, EDGES, f"{arm}: MCC by the contrast of the true flow.")
     return [*drawn, *sweeps.training_figures(arms(config), results)]

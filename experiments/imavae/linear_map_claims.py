@@ -1,8 +1,6 @@
 """What `imavae/linear_map` compares, predicts and measures."""
 
 import dataclasses
-import functools
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +9,6 @@ import numpy as np
 from experiments.imavae import oracles, relations, sweeps
 from experiments.imavae.drawn_worlds import TRUTH, linear_world
 from experiments.imavae.worlds import World
-from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
 from identax.run import Results
@@ -75,7 +72,7 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Any]:
     """What the theorem asks for; optima of one mixing of each arm: the others' stand beside their measurements."""
-    return {arm.name: functools.partial(_report, arm.config) for arm in arms(config)}
+    return oracles.premises(arms(config), world)
 
 
 def world(config: Any) -> World:
@@ -83,26 +80,16 @@ def world(config: Any) -> World:
     return linear_world(config.dim, config.linear, cosine=config.cosine)
 
 
-def _report(config: Any) -> Report:
-    return oracles.synthetic_report(config, (config.precision,), world(config))
-
-
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Every metric per seed, with oracles of its mixing; over the seeds, rank correlations, bins and dead dims."""
     found: dict[str, np.ndarray] = {}
     for arm, values in relations.per_seed(results, (*TRUTH, CONTRAST)).items():
-        found |= {f"{arm}: {name}": of_seeds for name, of_seeds in values.items()}
-        found[f"{arm}: share with a dead dim"] = relations.share(values["dead dims"])
-        found[f"{arm}: -ELBO above -L_IMA"] = values["-ELBO"] - values["-L_IMA"]
+        found |= relations.of_arm(arm, values)
         if arm != ARM:
             continue
-        for name in ("MCC", "MCC, sampled batches", "c_IMA of mean Jacobians"):
-            found |= relations.spearman(f"{arm}: Spearman of {CONTRAST} and {name}", values[CONTRAST], values[name])
-        for low, high in itertools.pairwise(EDGES):
-            inside = (values[CONTRAST] >= low) & (values[CONTRAST] < high)
-            for name in ("MCC", "MCC, sampled batches"):
-                if inside.any():
-                    found[f"{arm}, {bin_name(low, high)}: {name}"] = values[name][inside]
+        found |= relations.correlations(arm, values, (CONTRAST,), (*relations.MCCS, "c_IMA of mean Jacobians"))
+        for low, high, inside in relations.bins(values[CONTRAST], EDGES):
+            found |= {f"{arm}, {bin_name(low, high)}: {name}": values[name][inside] for name in relations.MCCS}
     return found
 
 
@@ -111,14 +98,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     values = relations.per_seed(results, (*TRUTH, CONTRAST)).get(ARM)
     drawn = []
     if values is not None:
-        middles = [float(np.sqrt(low * high)) for low, high in itertools.pairwise(EDGES)]
-        paper = {"paper": {at: mean for at, (_, mean, _) in zip(middles, PUBLISHED, strict=True)}}
-        drawn += relations.binned_figure(
-            values[CONTRAST],
-            {"posterior means": values["MCC"], "sampled batches": values["MCC, sampled batches"]},
-            EDGES,
-            (CONTRAST, "MCC"),
-            "MCC by c_IMA of the linear map, in the published bins; crosses: the paper's (sampled batches, γ² = 1e5).",
-            references=paper,
-        )
+        paper = {at: mean for at, (_, mean, _) in zip(relations.middles(EDGES), PUBLISHED, strict=True)}
+        caption = "MCC by c_IMA of the linear map, in the published bins; crosses: the paper's (sampled, γ² = 1e5)."
+        drawn += relations.recovery_figure(values, CONTRAST, EDGES, caption, references={"paper": paper})
     return [*drawn, *sweeps.training_figures(arms(config), results)]

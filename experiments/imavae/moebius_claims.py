@@ -1,6 +1,5 @@
 """What `imavae/moebius` compares, predicts and measures."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,6 @@ import numpy as np
 
 from experiments.imavae import oracles, sweeps
 from experiments.imavae.worlds import World, moebius_world
-from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
 from identax.run import Results
@@ -31,7 +29,7 @@ def arms(config: Any) -> Sequence[Arm]:
 
 
 def _row(precision: float, name: str) -> str:
-    return f"{ARM}, {sweeps.at_precision(precision)}: {name}"
+    return sweeps.row(ARM, precision, name)
 
 
 def _median(precision: float, name: str) -> str:
@@ -76,16 +74,12 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Any]:
     """What the theorem asks for, and what the optimum of this world is at every gamma^2."""
-    return {ARM: functools.partial(_report, config)}
+    return oracles.premises(arms(config), world)
 
 
 def world(config: Any) -> World:
     """The one world of all seeds, or another one for each."""
     return moebius_world(config.dim, config.mixing)
-
-
-def _report(config: Any) -> Report:
-    return oracles.synthetic_report(config, config.precisions, world(config))
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
@@ -105,9 +99,7 @@ def _over_seeds(values: np.ndarray) -> np.ndarray:
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     """MCC, contrast, variance and -ELBO over gamma^2 beside the paper's; recovery over training and one trial."""
     found = sweeps.by_precision(arms(config), results)
-    published = {
-        name: {p: row[name] for p, row in PUBLISHED.items() if p in config.precisions} for name in PUBLISHED[1e1]
-    }
+    published = sweeps.published(PUBLISHED, config)
 
     def beside_paper(name: str, caption: str, **how: Any) -> list[Figure]:
         return sweeps.sweep_figure(found, name, caption, references={"paper": published[name]}, **how)

@@ -1,6 +1,7 @@
 """What the optimum of a synthetic world is, in float64 on the host, before anything is trained."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,12 +20,22 @@ from identax.assumptions import (
     ima_report,
     log_likelihood,
 )
+from identax.experiment import Arm
 
 NUM = 16
 """latents whose best posteriors are computed; densities, contrasts and moments take `NUM_DENSITY`"""
 NUM_DENSITY = 4096
 MATCHES = {"uniform": ("uniform",), "logistic": (), "gaussian": ("gaussian",), "laplace": ("laplace",)}
 """laws of the sources that a prior equals, up to shifts"""
+
+
+def premises(arms: Sequence[Arm], world: Callable[[Any], World]) -> dict[str, Callable[[], Report]]:
+    """Of every arm, what `synthetic_report` says of its world at its precisions; made when it is asked for."""
+    return {arm.name: functools.partial(_of_arm, arm, world) for arm in arms}
+
+
+def _of_arm(arm: Arm, world: Callable[[Any], World]) -> Report:
+    return synthetic_report(arm.config, arm.sweep.get("precision", (arm.config.precision,)), world(arm.config))
 
 
 def synthetic_report(config: Any, precisions: Sequence[float], world: World) -> Report:

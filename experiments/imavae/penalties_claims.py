@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.imavae import sweeps
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm
 from identax.points import cells
-from identax.report import Figure, figure_png
-from identax.report.figures import bars
+from identax.report import Figure
 from identax.run import Results
 
 METRICS = ("MCC", "c_IMA", "-ELBO", "dead dims", "MSE of x", "column norm")
@@ -70,17 +70,9 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Recovery and contrast of every arm, side by side."""
-    drawn = []
-    for name in ("MCC", "c_IMA"):
-        series: dict[str, dict[str, np.ndarray]] = {}
-        for label, result, mask in _labelled(config, results):
-            world, arm = label.split(": ", 1)
-            series.setdefault(world, {})[arm] = result.final(name)[mask]
-        if series:
-            limits = (-0.02, 1.02) if name == "MCC" else None
-            caption = f"{name} at the end of training, by world and penalty; a dot is a seed."
-            drawn.append(Figure(caption, figure_png(bars(series, name, ylim=limits))))
-    return drawn
+    parts = ((label.partition(": "), result, mask) for label, result, mask in _labelled(config, results))
+    rows = ((world, arm, result, mask) for (world, _, arm), result, mask in parts)
+    return sweeps.final_bars(rows, "world and penalty")
 
 
 def _labelled(config, results):

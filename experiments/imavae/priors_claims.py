@@ -1,7 +1,6 @@
 """What `imavae/priors` compares, predicts and measures."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 
 from experiments.imavae import oracles, sweeps
 from experiments.imavae.worlds import World, moebius_world
-from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
 from identax.run import Results
@@ -81,11 +79,7 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Any]:
     """What the theorem asks for: of these arms only the uniform prior's meets it. With optima of each world."""
-    return {arm.name: functools.partial(_report, arm.config) for arm in arms(config)}
-
-
-def _report(config: Any) -> Report:
-    return oracles.synthetic_report(config, config.precisions, world(config))
+    return oracles.premises(arms(config), world)
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

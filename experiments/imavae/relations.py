@@ -1,7 +1,7 @@
 """Between quantities of seeds that each have a world of their own: rank correlations, shares, bins."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from identax.report.grids import over_parameter
 from identax.run import Results
 
 _RESAMPLES = 400
+MCCS = ("MCC", "MCC, sampled batches")
+"""of posterior means, and as the paper plots it"""
 
 
 def per_seed(results: Mapping[str, Results], further: Sequence[str] = ()) -> dict[str, dict[str, np.ndarray]]:
@@ -22,6 +24,25 @@ def per_seed(results: Mapping[str, Results], further: Sequence[str] = ()) -> dic
         everyone = np.ones(len(result.trials), bool)
         names = [name for name in (*sweeps.METRICS, *further) if name in result.evaluation]
         found[arm] = {name: sweeps.chosen(result, everyone, name) for name in names}
+    return found
+
+
+def of_arm(arm: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every metric of `per_seed` as "<arm>: <metric>"; how far -ELBO is above its limit, and who has a dead dim."""
+    return {
+        **{f"{arm}: {name}": of_seeds for name, of_seeds in values.items()},
+        f"{arm}: share with a dead dim": share(values["dead dims"]),
+        f"{arm}: -ELBO above -L_IMA": values["-ELBO"] - values["-L_IMA"],
+    }
+
+
+def correlations(
+    arm: str, values: Mapping[str, np.ndarray], firsts: Sequence[str], seconds: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """ "<arm>: Spearman of <first> and <second>", as `spearman`, of every pair."""
+    found = {}
+    for first, second in itertools.product(firsts, seconds):
+        found |= spearman(f"{arm}: Spearman of {first} and {second}", values[first], values[second])
     return found
 
 
@@ -54,22 +75,33 @@ def share(counts: np.ndarray) -> np.ndarray:
     return np.array([np.mean(known > 0) if len(known) else np.nan])
 
 
-def binned_figure(
-    at: np.ndarray,
-    series: Mapping[str, np.ndarray],
+def bins(at: np.ndarray, edges: Sequence[float]) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Low and high edge of every bin that is not empty, and which seeds lie in it."""
+    for low, high in itertools.pairwise(edges):
+        inside = (at >= low) & (at < high)
+        if inside.any():
+            yield low, high, inside
+
+
+def middles(edges: Sequence[float]) -> list[float]:
+    """The geometric means of bins."""
+    return [float(np.sqrt(low * high)) for low, high in itertools.pairwise(edges)]
+
+
+def recovery_figure(
+    values: Mapping[str, np.ndarray],
+    contrast: str,
     edges: Sequence[float],
-    labels: tuple[str, str],
     caption: str,
     *,
     references: Mapping[str, Mapping[float, float]] | None = None,
 ) -> list[Figure]:
-    """Values of seeds over the bins of another quantity, at the bins' geometric means; nothing where all are empty."""
-    binned: dict[str, dict[float, Any]] = {label: {} for label in series}
-    for low, high in itertools.pairwise(edges):
-        inside = (at >= low) & (at < high)
-        if inside.any():
-            for label, values in series.items():
-                binned[label][float(np.sqrt(low * high))] = values[inside]
-    if not any(binned.values()):
+    """MCC of seeds over the bins of a contrast, at the bins' geometric means; nothing where all are empty."""
+    series: dict[str, dict[float, Any]] = {"posterior means": {}, "sampled batches": {}}
+    for low, high, inside in bins(values[contrast], edges):
+        for of_kind, name in zip(series.values(), MCCS, strict=True):
+            of_kind[middles((low, high))[0]] = values[name][inside]
+    if not any(series.values()):
         return []
-    return [Figure(caption, figure_png(over_parameter(binned, *labels, references=references, ylim=(-0.02, 1.02))))]
+    picture = over_parameter(series, contrast, "MCC", references=references, ylim=(-0.02, 1.02))
+    return [Figure(caption, figure_png(picture))]

@@ -1,7 +1,6 @@
 """What `imavae/self_consistency` compares, predicts and measures."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 
 from experiments.imavae import oracles, sweeps
 from experiments.imavae.worlds import World, mlp_world
-from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure
 from identax.run import Results
@@ -36,10 +34,6 @@ def arms(config: Any) -> Sequence[Arm]:
     )
 
 
-def _row(arm: str, precision: float, name: str) -> str:
-    return f"{arm}, {sweeps.at_precision(precision)}: {name}"
-
-
 _OWN_RUNS = {
     1e1: {"-ELBO": (4.25, 4.30), "variance": (0.098, 0.109), "MSE of x": (0.0098, 0.015)},
     1e2: {"-ELBO": (4.25, 4.42), "variance": (0.0098, 0.0108)},
@@ -52,7 +46,7 @@ network (3 seeds, 6000 steps at a constant rate)"""
 REFERENCES = (
     *(
         Reference(
-            _row(IDENTITY, precision, name),
+            sweeps.row(IDENTITY, precision, name),
             f"{PUBLISHED[precision][name]:.4g} (data file, n = 20)" if name in PUBLISHED[precision] else "1 / gamma^2",
             {"quick": band},
             note="The paper's prior variance is learned: compare variances with 1 / gamma^2."
@@ -64,7 +58,7 @@ REFERENCES = (
     ),
     *(
         Reference(
-            _row(arm, precision, "log10 variance over predicted"),
+            sweeps.row(arm, precision, "log10 variance over predicted"),
             paper,
             {"quick": (-0.05, 0.05), "medium": (-0.05, 0.05)},
             note="Local Jacobians of the learned decoder at posterior means.",
@@ -78,13 +72,16 @@ REFERENCES = (
         )
     ),
     Reference(
-        _row(DESCRIBED, 1e1, "variance"),
+        sweeps.row(DESCRIBED, 1e1, "variance"),
         "1 (collapse; derived: gamma^2 times the largest eigenvalue of cov x is below 1)",
         {"quick": (0.97, 1.03), "medium": (0.97, 1.03)},
     ),
-    *(Reference(_row(IDENTITY, p, "-ELBO"), f"{PUBLISHED[p]['-ELBO']:.4g} (data file, n = 20)") for p in (1e4, 1e5)),
     *(
-        Reference(_row(IDENTITY, p, "1 / MSE over gamma^2"), f"{paper} (data file, n = 20)")
+        Reference(sweeps.row(IDENTITY, p, "-ELBO"), f"{PUBLISHED[p]['-ELBO']:.4g} (data file, n = 20)")
+        for p in (1e4, 1e5)
+    ),
+    *(
+        Reference(sweeps.row(IDENTITY, p, "1 / MSE over gamma^2"), f"{paper} (data file, n = 20)")
         for p, paper in ((1e3, "22"), (1e4, "6.5"), (1e5, "2.29 +- .77"))
     ),
 )
@@ -92,11 +89,7 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Any]:
     """Per arm: what the theorem asks for, and what the optimum is at every gamma^2."""
-    return {arm.name: functools.partial(_report, arm) for arm in arms(config)}
-
-
-def _report(arm: Arm) -> Report:
-    return oracles.synthetic_report(arm.config, arm.sweep["precision"], world(arm.config))
+    return oracles.premises(arms(config), world)
 
 
 def world(config: Any) -> World:
@@ -109,16 +102,14 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     found = sweeps.measured(arms(config), results)
     for arm, of_arm in sweeps.by_precision(arms(config), results).items():
         for precision, mse in of_arm["MSE of x"].items():
-            found[_row(arm, precision, "1 / MSE over gamma^2")] = 1 / (mse * precision)
+            found[sweeps.row(arm, precision, "1 / MSE over gamma^2")] = 1 / (mse * precision)
     return found
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     """Variance, reconstruction error and -ELBO over gamma^2, beside prediction and paper; recovery over training."""
     found = sweeps.by_precision(arms(config), results)
-    published = {
-        name: {p: row[name] for p, row in PUBLISHED.items() if p in config.precisions} for name in PUBLISHED[1e1]
-    }
+    published = sweeps.published(PUBLISHED, config)
     predicted = {p: float(-np.log10(p)) for p in config.precisions}
     return [
         *sweeps.sweep_figure(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.imavae import factors
+from experiments.imavae import factors, sweeps
 from identax.assumptions import Prediction, Premise, Report
 from identax.dgp import moebius
 from identax.experiment import Arm
@@ -15,7 +15,7 @@ from identax.jacobians import jacobian
 from identax.metrics import c_ima, grid_coverage
 from identax.points import cells
 from identax.report import Figure, figure_png
-from identax.report.figures import bars, scatter_latents
+from identax.report.figures import scatter_latents
 from identax.run import Results
 
 WORLDS = ("full", "copula", "cut", "gaussian")
@@ -82,15 +82,9 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Recovery and contrast by world, and what one trial of each recovered at the largest weight."""
-    drawn = []
-    for name in ("MCC", "c_IMA"):
-        series: dict[str, dict[str, np.ndarray]] = {}
-        for at, result, mask in cells(arms(config), results):
-            series.setdefault(f"weight {at['weight']:g}", {})[at["arm"]] = result.final(name)[mask]
-        if series:
-            limits = (-0.02, 1.02) if name == "MCC" else None
-            caption = f"{name} at the end, by world and weight of the penalty; a dot is a seed."
-            drawn.append(Figure(caption, figure_png(bars(series, name, ylim=limits))))
+    own = cells(arms(config), results)
+    rows = ((f"weight {at['weight']:g}", at["arm"], result, mask) for at, result, mask in own)
+    drawn = sweeps.final_bars(rows, "world and weight of the penalty")
     for arm in arms(config):
         of_arm = list(cells([arm], results))
         if of_arm:

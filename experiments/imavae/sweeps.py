@@ -1,13 +1,14 @@
 """From results to one value per seed at every precision, and the figures that all sweeps over gamma^2 share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from identax.experiment import Arm
 from identax.points import cells
 from identax.report import Figure, figure_png
-from identax.report.figures import learning_curves, scatter_latents
+from identax.report.figures import bars, learning_curves, scatter_latents
 from identax.report.grids import over_parameter
 from identax.run import Results
 
@@ -21,6 +22,17 @@ METRICS = (
 def at_precision(precision: float) -> str:
     """How quantities at one precision are named."""
     return f"gamma^2 {precision:.3g}".replace("e+0", "e")
+
+
+def row(arm: str, precision: float, name: str) -> str:
+    """How one quantity of an arm at one precision is named."""
+    return f"{arm}, {at_precision(precision)}: {name}"
+
+
+def published(table: Mapping[float, Mapping[str, float]], config: Any) -> dict[str, dict[float, float]]:
+    """metric -> precision -> value of a paper's table by precision, at the precisions that the config sweeps."""
+    names = next(iter(table.values()))
+    return {name: {p: row[name] for p, row in table.items() if p in config.precisions} for name in names}
 
 
 def chosen(result: Results, mask: np.ndarray, name: str) -> np.ndarray:
@@ -46,7 +58,7 @@ def by_precision(
 def measured(arms: Sequence[Arm], results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Every metric per seed as "<arm>, gamma^2 <value>: <metric>"."""
     return {
-        f"{arm}, {at_precision(precision)}: {name}": values
+        row(arm, precision, name): values
         for arm, of_arm in by_precision(arms, results).items()
         for name, of_metric in of_arm.items()
         for precision, values in of_metric.items()
@@ -89,4 +101,17 @@ def training_figures(arms: Sequence[Arm], results: Mapping[str, Results]) -> lis
             latents, codes = (result.kept(name)[last[1]] for name in ("latents", "codes"))
             caption = f"{arm.name}: true latents against posterior means of one trial, γ² = {last[0]:g}."
             drawn.append(Figure(caption, figure_png(scatter_latents(latents, codes))))
+    return drawn
+
+
+def final_bars(rows: Iterable[tuple[str, str, Results, np.ndarray]], by: str) -> list[Figure]:
+    """MCC and c_IMA at the end of training: bars of (group, label, results, trials), and what they are `by`."""
+    rows, drawn = list(rows), []
+    for name, limits in (("MCC", (-0.02, 1.02)), ("c_IMA", None)):
+        series: dict[str, dict[str, np.ndarray]] = {}
+        for group, label, result, mask in rows:
+            series.setdefault(group, {})[label] = result.final(name)[mask]
+        if series:
+            caption = f"{name} at the end of training, by {by}; a dot is a seed."
+            drawn.append(Figure(caption, figure_png(bars(series, name, ylim=limits))))
     return drawn
