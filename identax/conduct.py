@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import math
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from identax import plan
 from identax.assumptions import Report
 from identax.experiment import Arm, ExperimentModule
 from identax.recorded import PREMISES, load_reports
@@ -21,12 +20,11 @@ from identax.run import guard
 from identax.run.environment import describe_environment
 from identax.run.folder import REFUSALS, Lock, local_folder, make_folder
 from identax.run.interrupt import StopRequest
-from identax.run.loader import data_shard
-from identax.run.mesh import TrialMap, agree, make_mesh
+from identax.run.mesh import TrialMap, agree
 from identax.run.records import write_json
 from identax.run.refusals import is_refusal
 from identax.run.results import Results
-from identax.run.runner import KEEP_CHECKPOINTS, abstract_states, run
+from identax.run.runner import KEEP_CHECKPOINTS, run
 from identax.study import Study, Trials
 
 
@@ -83,8 +81,8 @@ def _run_arms(
     say: Callable[[str], None],
     stop: StopRequest,
 ) -> Outcome:
-    arms = _chosen_arms(module, name, config, options.only, sweep)
-    reports = _reports(module, config, [arm.name for arm in arms])
+    arms = plan.chosen_arms(module, name, config, options.only, sweep)
+    reports = plan.reports_of(module, config, [arm.name for arm in arms])
     settings = {
         "experiment": name,
         "preset": preset,
@@ -92,9 +90,9 @@ def _run_arms(
         "config": dataclasses.asdict(config),
         "sweep": {field: list(values) for field, values in sweep.items()},
     }
-    studies, feeds = agree(lambda: _built(module, arms, options.mesh))
-    trials = {arm.name: _trials(module, arm) for arm in arms}
-    sizes = agree(lambda: _fitting(arms, studies, trials, options.mesh))
+    studies, feeds = agree(lambda: plan.built(module, arms, options.mesh))
+    trials = {arm.name: plan.trials_of(module, arm) for arm in arms}
+    sizes = agree(lambda: plan.fitting(arms, studies, trials, options.mesh))
     with _claimed(options, settings, reports, [arm.name for arm in arms]) as still_there:
         folder = options.workdir
         if folder is not None and not options.resume:
@@ -218,116 +216,3 @@ def new_workdir(root: Path, name: str, preset: str) -> Path:
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     wanted = local_folder("run: --runs-root", root) / name / f"{preset}-{stamp}"
     return make_folder(wanted) if jax.process_index() == 0 else wanted
-
-
-def _chosen_arms(
-    module: ExperimentModule, name: str, config: Any, only: Sequence[str], sweep: Mapping[str, Sequence[float]]
-) -> list[Arm]:
-    arms = list(module.arms(config))
-    names = [arm.name for arm in arms]
-    unknown = [arm for arm in only if arm not in names]
-    if unknown:
-        raise ValueError(f"{name}: found arm {unknown[0]!r}, wanted one of {names}")
-    unknown = [field for field in sweep if field not in module.TRACED]
-    if unknown:
-        raise ValueError(f"{name}: found sweep over {unknown[0]!r}, wanted a traced field: {list(module.TRACED)}")
-    for number, arm in enumerate(arms):
-        if arm.after is not None and arm.after not in names[:number]:
-            raise ValueError(
-                f"{name}: arm {arm.name!r} starts after {arm.after!r}, wanted an arm before it: {names[:number]}"
-            )
-    wanted = set(only or names)
-    for arm in reversed(arms):  # what a chosen arm starts after comes before it, and is run or resumed too
-        if arm.name in wanted and arm.after is not None:
-            wanted.add(arm.after)
-    chosen = [arm for arm in arms if arm.name in wanted]
-    return [dataclasses.replace(arm, sweep={**arm.sweep, **_without(arm.fixed, sweep)}) for arm in chosen]
-
-
-def _without(fixed: Sequence[str], sweep: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
-    return {field: values for field, values in sweep.items() if field not in fixed}
-
-
-def _reports(module: ExperimentModule, config: Any, arms: Sequence[str]) -> dict[str, Report]:
-    """What the module's premises say of these arms."""
-    found: dict[str, Any] = {arm: report for arm, report in module.premises(config).items() if arm in arms}
-    return {arm: made() if callable(made) else made for arm, made in found.items()}  # pyright: ignore[reportReturnType]
-
-
-def _built(module: ExperimentModule, arms: Sequence[Arm], mesh: Mesh | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Study and batches of every arm, so that what cannot be had is refused before anything is written.
-
-    A study is built once per static config, so arms that differ in traced fields share their programs. `build` sees
-    NaN in every traced field: it must read them from the state's `hparams`.
-    """
-    studies, feeds, known = {}, {}, {}
-    shard = data_shard(make_mesh() if mesh is None else mesh)
-    make_batches = getattr(module, "batches", lambda config, shard: None)
-    for arm in arms:
-        _check_numbers(dataclasses.asdict(arm.config), f"arm {arm.name!r}: config")
-        static = dataclasses.replace(arm.config, **dict.fromkeys(module.TRACED, math.nan))
-        if repr(static) not in known:
-            known[repr(static)] = module.build(static)
-        studies[arm.name] = known[repr(static)]
-        if isinstance(studies[arm.name], Study):
-            steps = ("num_steps", "log_every", "evaluate_every", "checkpoint_every")
-            guard.check_run(studies[arm.name], *(getattr(arm.config, field) for field in steps))
-        feeds[arm.name] = make_batches(arm.config, shard)
-    return studies, feeds
-
-
-def _fitting(
-    arms: Sequence[Arm], studies: Mapping[str, Any], trials: Mapping[str, Trials], mesh: Mesh | None
-) -> dict[str, Any]:
-    """Shapes of the states of every arm with steps that starts after no other one.
-
-    Refuses those that memory cannot hold now, not when the arms before have trained.
-    """
-    mesh, found = make_mesh() if mesh is None else mesh, {}
-    for arm in arms:
-        study = studies[arm.name]
-        if not isinstance(study, Study) or arm.after is not None:
-            continue
-        found[arm.name] = abstract_states(study, trials[arm.name], mesh)
-        try:
-            guard.check_states(study, found[arm.name], mesh)
-        except ValueError as error:
-            raise ValueError(f"arm {arm.name!r}: {error}") from error
-    return found
-
-
-def _check_numbers(value: Any, what: str) -> None:
-    """Refuses NaN in a config, which trains nothing."""
-    if isinstance(value, dict):
-        for name, entry in value.items():
-            _check_numbers(entry, f"{what}.{name}")
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            _check_numbers(entry, what)
-    elif isinstance(value, float) and math.isnan(value):
-        raise ValueError(f"{what}: found NaN, wanted a number")
-
-
-def _trials(module: ExperimentModule, arm: Arm) -> Trials:
-    kinds = typing.get_type_hints(type(arm.config))
-    given = {field: arm.sweep.get(field, getattr(arm.config, field)) for field in module.TRACED}
-    values = {field: _of_kind(field, kinds.get(field), value) for field, value in given.items()}
-    return Trials.grid(arm.config.num_seeds, seed=arm.config.seed, **values)
-
-
-def _of_kind(field: str, kind: Any, values: Any) -> Any:
-    """Values of a traced field in the kind that its annotation says: 30 for a float is the program of 30.0.
-
-    A sweep from the command line brings floats for any field.
-    """
-    if kind not in (float, int, bool):
-        return values
-    found = np.asarray(values)
-    with np.errstate(invalid="ignore"):
-        cast = found.astype(kind)
-    if kind is not float and not np.array_equal(found, cast):
-        raise ValueError(f"sweep: found {field}={values!r}, wanted values of kind {kind.__name__}")
-    single = jax.dtypes.canonicalize_dtype(np.float64)
-    if kind is float and found.dtype.kind in "iu" and not np.array_equal(found, found.astype(single)):
-        raise ValueError(f"sweep: found {field}={values!r}, wanted values that {single} holds")
-    return cast

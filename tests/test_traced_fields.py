@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identax.conduct import _trials
 from identax.experiment import Arm
+from identax.plan import trials_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ MODULE: Any = SimpleNamespace(TRACED=("rate", "size", "centred", "precision"), *
 
 
 def hparams(sweep=None, **fields):
-    return _trials(MODULE, Arm("one", Config(**fields), sweep or {})).hparams
+    return trials_of(MODULE, Arm("one", Config(**fields), sweep or {})).hparams
 
 
 @pytest.mark.parametrize(

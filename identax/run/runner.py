@@ -3,8 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,17 @@ from jax.sharding import Mesh
 from identax.run import guard, phases
 from identax.run.blocks import TrialSession, find_done, make_blocks
 from identax.run.checkpoint import Checkpoints
-from identax.run.environment import avoid_cpu_hang, describe_environment, enable_compilation_cache
-from identax.run.folder import REFUSALS, local_folder
+from identax.run.environment import avoid_cpu_hang, enable_compilation_cache
+from identax.run.folder import local_folder
 from identax.run.interrupt import StopRequest
 from identax.run.loader import Feed
-from identax.run.mesh import TrialMap, agree, exchange, make_mesh, padded_size, place
+from identax.run.mesh import TrialMap, agree, make_mesh, padded_size, place
 from identax.run.program import Programs, abstract_state
 from identax.run.progress import Progress
-from identax.run.records import write_json
 from identax.run.results import Results
-from identax.run.saved import CHECKPOINTS, RECORDS, begin_over, check_arrays, holds_work, newest
+from identax.run.saved import CHECKPOINTS, check_arrays
 from identax.run.session import Cadence, Session, padding
-from identax.run.trials_file import FILE as TRIALS
-from identax.run.trials_file import describe_trials, differences, write_trials
+from identax.run.workdir import newest_of_all, opened
 from identax.study import HostTrial, Study, Trials
 
 KEEP_CHECKPOINTS = 2
@@ -90,37 +87,66 @@ def run(
     workdir = None if workdir is None else local_folder("run: workdir", workdir).resolve()
     avoid_cpu_hang()
     enable_compilation_cache()
-    mesh = make_mesh() if mesh is None else mesh
-    if not isinstance(study, Study):
-        return _run_trials(
-            study, trials, block_size, mesh, trial_map, workdir, resume, config or {}, list(sinks), progress, title,
-            after, after_state,
-        )  # fmt: skip
-    cadence = Cadence(log_every, evaluate_every, checkpoint_every)
-    guard.check_run(study, num_steps, log_every, evaluate_every, checkpoint_every)
+    how = _How(
+        make_mesh() if mesh is None else mesh, trial_map, workdir, resume, dict(config or {}), list(sinks), progress,
+        title, after, after_state,
+    )  # fmt: skip
+    if isinstance(study, Study):
+        cadence = Cadence(log_every, evaluate_every, checkpoint_every)
+        guard.check_run(study, num_steps, log_every, evaluate_every, checkpoint_every)
+        return _run_steps(study, trials, num_steps, cadence, keep_checkpoints, batches, how)
+    return _run_trials(study, trials, block_size, how)
+
+
+@dataclasses.dataclass(frozen=True)
+class _How:
+    """How trials are run, whatever they are: arguments of `run`."""
+
+    mesh: Mesh
+    trial_map: TrialMap
+    workdir: Path | None
+    resume: bool
+    config: dict[str, Any]
+    sinks: list[Any]
+    progress: bool | None
+    title: str
+    after: Results | None
+    after_state: phases.Which
+
+
+def _run_steps(
+    study: Study,
+    trials: Trials,
+    num_steps: int,
+    cadence: Cadence,
+    keep_checkpoints: int,
+    batches: Iterable[Any] | None,
+    how: _How,
+) -> Results:
+    """`run` for studies."""
+    mesh = how.mesh
     placed = _place(trials, mesh)
     feed = Feed(None if batches is None else iter(batches), mesh)
-    before, failed_before = _before(after, after_state, trials, mesh)
+    before, failed_before = _before(how.after, how.after_state, trials, mesh)
     abstract = abstract_state(study, mesh, placed.keys, placed.hparams, before)
     if num_steps:
         example = agree(feed.example)
         guard.check_data_axis(study, abstract, example, mesh)
-        agree(lambda: guard.check_memory(study, abstract, example, mesh, trial_map))
-    settings = {
-        "config": dict(config or {}),
-        "num_steps": num_steps,
-        "cadence": dataclasses.asdict(cadence),
-    }
-    settings |= phases.fingerprint(after, after_state)
+        agree(lambda: guard.check_memory(study, abstract, example, mesh, how.trial_map))
+    settings = {"config": how.config, "num_steps": num_steps, "cadence": dataclasses.asdict(cadence)}
+    settings |= phases.fingerprint(how.after, how.after_state)
     check_disk = functools.partial(guard.check_disk, abstract=abstract, keep=keep_checkpoints)
-    with _opened(workdir, settings, trials, check_disk, resume=resume) as folder:
+    with opened(how.workdir, settings, trials, check_disk, resume=how.resume) as folder:
         checkpoints = None if folder is None else Checkpoints(folder / CHECKPOINTS, keep=keep_checkpoints)
-        found = _newest(checkpoints, folder) if resume else None
+        found = newest_of_all(checkpoints, folder) if how.resume else None
         begin = 0 if found is None else found[0]
-        with Progress(num_steps, title=title, enabled=progress, start_step=begin) as display, StopRequest() as stop:
-            programs = Programs(study, mesh, trial_map, display.phase, num_steps=num_steps)
+        with (
+            Progress(num_steps, title=how.title, enabled=how.progress, start_step=begin) as display,
+            StopRequest() as stop,
+        ):
+            programs = Programs(study, mesh, how.trial_map, display.phase, num_steps=num_steps)
             session = Session(
-                programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, list(sinks), display,
+                programs, trials, placed, abstract, mesh, feed, cadence, folder, checkpoints, how.sinks, display,
                 before, failed_before,
             )  # fmt: skip
             try:
@@ -153,41 +179,32 @@ def _before(after: Results | None, which: phases.Which, trials: Trials, mesh: Me
 
 
 def _run_trials(
-    trial: HostTrial | Callable[[Any, Any], Any],
-    trials: Trials,
-    block_size: int | None,
-    mesh: Mesh,
-    trial_map: TrialMap,
-    workdir: Path | None,
-    resume: bool,
-    config: Mapping[str, Any],
-    sinks: list[Any],
-    progress: bool | None,
-    title: str,
-    after: Results | None,
-    after_state: phases.Which,
+    trial: HostTrial | Callable[[Any, Any], Any], trials: Trials, block_size: int | None, how: _How
 ) -> Results:
     """`run` for trials without steps."""
-    found = find_done(workdir) if resume else None
+    workdir = how.workdir
+    found = find_done(workdir) if how.resume else None
     done = 0 if found is None else found["done"]
     blocks = None
     if found is not None and workdir is not None and done == len(trials):
         agree(lambda: check_arrays(workdir, found["sealed"], "run") if jax.process_index() == 0 else None)
     if done < len(trials):
         earlier = None if found is None else found["block_size"]
-        work = (trial, trials) if after is None else phases.with_before(trial, trials, after, after_state)
-        blocks = make_blocks(*work, mesh, trial_map, block_size, earlier)
+        work = trial, trials
+        if how.after is not None:
+            work = phases.with_before(trial, trials, how.after, how.after_state)
+        blocks = make_blocks(*work, how.mesh, how.trial_map, block_size, earlier)
 
     def check_disk(folder: Path) -> None:
         if blocks is not None and found is None:  # otherwise the arrays are there
             blocks.check_disk(folder)
 
-    settings = {"config": dict(config), "num_steps": 0} | phases.fingerprint(after, after_state)
+    settings = {"config": how.config, "num_steps": 0} | phases.fingerprint(how.after, how.after_state)
     with (
-        _opened(workdir, settings, trials, check_disk, resume=resume) as folder,
-        Progress(len(trials), title=title, enabled=progress, start_step=done, unit="trial") as display,
+        opened(workdir, settings, trials, check_disk, resume=how.resume) as folder,
+        Progress(len(trials), title=how.title, enabled=how.progress, start_step=done, unit="trial") as display,
         StopRequest() as stop,
-        contextlib.closing(TrialSession(blocks, trials, folder, found, sinks, display)) as session,
+        contextlib.closing(TrialSession(blocks, trials, folder, found, how.sinks, display)) as session,
     ):
         results = session.run(stop)
         stop.answer(len(trials), saved=folder is not None, trials=len(trials))  # a signal in the last block
@@ -208,67 +225,3 @@ def _check_kind(study: Any, num_steps: int, block_size: int | None, batches: Ite
         raise ValueError("run: found `batches` for a trial function, wanted it for a study only")
     if block_size is not None and block_size < 1:
         raise ValueError(f"run: found block_size={block_size}, wanted at least 1")
-
-
-@contextlib.contextmanager
-def _opened(
-    folder: Path | None,
-    settings: dict[str, Any],
-    trials: Trials,
-    check_disk: Callable[[Path], None],
-    *,
-    resume: bool,
-) -> Iterator[Path | None]:
-    """Holds the run directory and writes `trials.npz` and `config.json`, unless they are there already.
-
-    What is refused before a row was written leaves no config behind, so that the corrected run may have the folder.
-    Raises `OSError` where the folder is deleted or moved meanwhile.
-    """
-    if folder is None:
-        if resume:
-            raise ValueError("run: found resume without a workdir, wanted the folder of the run to continue")
-        yield None
-        return
-    written, locks = False, []
-    with contextlib.ExitStack() as held:
-
-        def still_there():
-            for lock in locks:
-                lock.check()
-
-        def claim():
-            nonlocal written
-            if jax.process_index() == 0:  # alone: the others would find what it just wrote
-                different = functools.partial(differences, folder, trials)
-                locks.append(held.enter_context(guard.claimed(folder, settings, resume=resume, differs=different)))
-                check_disk(folder)
-                if resume and "cadence" not in settings:  # trials without steps
-                    begin_over(folder)
-                if not (folder / guard.CONFIG).exists():
-                    write_trials(folder, trials)  # first: a folder with a config has everything
-                    recorded = {"config": settings, "trials": describe_trials(trials)}
-                    write_json(folder / guard.CONFIG, {**recorded, "environment": describe_environment()})
-                    written = True
-
-        agree(claim)
-        try:
-            yield folder
-        except Exception as error:
-            still_there()  # says more than what a library makes of a folder that is gone
-            if written and isinstance(error, REFUSALS) and not holds_work(folder):
-                for name in (guard.CONFIG, TRIALS, RECORDS):
-                    (folder / name).unlink(missing_ok=True)
-            raise
-        agree(still_there)
-
-
-def _newest(checkpoints: Checkpoints | None, folder: Path | None) -> tuple[int, dict[str, Any]] | None:
-    """Where to go on, as process 0 sees it; raises like `newest`."""
-    if checkpoints is None or folder is None:
-        return None
-
-    def look():
-        return json.dumps(newest(folder, checkpoints) if jax.process_index() == 0 else None)
-
-    found = json.loads(exchange(agree(look))[0])
-    return None if found is None else (found[0], found[1])

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import registry
 from experiments.lti import baselines, baselines_claims, baselines_methods, worlds
-from identax import conduct
+from identax import plan
 from identax.conduct import run_experiment
 from identax.lti import markov_parameters
 from identax.lti.closed_form import innovation_regression
@@ -106,7 +106,7 @@ def test_host_methods_see_the_world_of_the_compiled_trial(monkeypatch, x64):
     monkeypatch.setitem(baselines_methods.ON_HOST, baselines_methods.MAXIMISERS, observed)
     together, *others = baselines.arms(dataclasses.replace(baselines.PRESETS["smoke"], seed=7))
     arm = next(arm for arm in others if arm.config.method == baselines_methods.MAXIMISERS)
-    trials = [conduct._trials(baselines, one) for one in (together, arm)]
+    trials = [plan.trials_of(baselines, one) for one in (together, arm)]
     run(baselines.build(arm.config), trials[1], num_steps=0, progress=False)
     expected = jax.jit(jax.vmap(lambda key, hparams: worlds.draw_world(key, together.config, hparams).pairs))(
         trials[0].keys, trials[0].hparams
