@@ -63,7 +63,7 @@ def _report(config: Any, precisions: Sequence[float], world: World) -> Report:
     predictions = list(known.predictions)
     if config.dim <= 3:
         few, nodes = z[:NUM], gauss_hermite(config.dim, 8)
-        how = {"prior": prior, "nodes": nodes, "num_steps": 12}
+        how = {"prior": prior, "nodes": nodes}
         density = float(jnp.mean(log_likelihood(function, z, prior)))
         for precision in precisions:
             # The gap to log p varies less between latents than log p, whose mean over more of them is known.

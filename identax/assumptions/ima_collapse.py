@@ -82,7 +82,7 @@ def collapse_threshold(
     *,
     prior: Prior,
     nodes: Nodes | None = None,
-    num_steps: int = 20,
+    num_steps: int = 60,
     digits: float | int = 1e-3,
 ) -> float:
     """The precision at which the true decoder with its best encoder overtakes the collapsed model; samples z [N, d].
