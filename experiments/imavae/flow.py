@@ -11,9 +11,11 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import flow_claims as claims
+from experiments.imavae.config import VaeConfig
 from experiments.imavae.drawn_worlds import of_truth
 from experiments.imavae.presets import longer, quick, smoke
-from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
+from experiments.imavae.synthetic import synthetic_study
+from experiments.imavae.vae import TRACED
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -54,4 +56,4 @@ figures = claims.figures
 def build(config: Config) -> Study:
     """The autoencoder on a flow that its seed draws."""
     world = claims.world(config)
-    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_truth(world))
+    return synthetic_study(config, world, extra=of_truth(world))

@@ -11,9 +11,11 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import linear_map_claims as claims
+from experiments.imavae.config import UniformConfig
 from experiments.imavae.drawn_worlds import of_linear_map
-from experiments.imavae.presets import UniformConfig, longer, quick, smoke
-from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
+from experiments.imavae.presets import longer, quick, smoke
+from experiments.imavae.synthetic import synthetic_study
+from experiments.imavae.vae import TRACED
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -51,4 +53,4 @@ figures = claims.figures
 def build(config: Config) -> Study:
     """The autoencoder on a world that its seed draws."""
     world = claims.world(config)
-    return vae_study(config, synthetic_parts(config, world.dgp), extra=of_linear_map(world))
+    return synthetic_study(config, world, extra=of_linear_map(world))

@@ -11,8 +11,10 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import moebius_claims as claims
-from experiments.imavae.presets import UniformConfig, quick, smoke
-from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
+from experiments.imavae.config import UniformConfig
+from experiments.imavae.presets import quick, smoke
+from experiments.imavae.synthetic import synthetic_study
+from experiments.imavae.vae import TRACED
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -47,4 +49,4 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The autoencoder on this world."""
-    return vae_study(config, synthetic_parts(config, claims.world(config).dgp))
+    return synthetic_study(config, claims.world(config))

@@ -13,8 +13,9 @@ from typing import Literal
 
 from experiments.imavae import penalties_claims as claims
 from experiments.imavae import vae
+from experiments.imavae.config import UniformConfig
 from experiments.imavae.drawn_worlds import linear_world
-from experiments.imavae.presets import UniformConfig, longer, quick, smoke
+from experiments.imavae.presets import longer, quick, smoke
 from experiments.imavae.vae import synthetic_parts, vae_study, variables
 from identax.jacobians import jacobian
 from identax.losses import c_ima_penalty, jacobian_l1, orojar

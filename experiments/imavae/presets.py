@@ -1,18 +1,11 @@
 """What the presets of the synthetic experiments share: small networks on fresh batches, and runs of seconds."""
 
 import dataclasses
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from experiments.imavae.vae import VaeConfig
+from experiments.imavae.config import VaeConfig
 
 C = TypeVar("C", bound=VaeConfig)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UniformConfig(VaeConfig):
-    """One autoencoder whose prior is uniform unless another one, without parameters, is asked for."""
-
-    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
 
 
 def quick(kind: type[C], *, num_steps: int, **own: Any) -> C:

@@ -10,8 +10,10 @@ One arm for each prior and dim, gamma^2 swept within it; with a normal prior thi
 import dataclasses
 
 from experiments.imavae import priors_claims as claims
-from experiments.imavae.presets import UniformConfig, longer, quick, smoke
-from experiments.imavae.vae import TRACED, synthetic_parts, vae_study
+from experiments.imavae.config import UniformConfig
+from experiments.imavae.presets import longer, quick, smoke
+from experiments.imavae.synthetic import synthetic_study
+from experiments.imavae.vae import TRACED
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -53,4 +55,4 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The autoencoder with one prior on the world of one dim."""
-    return vae_study(config, synthetic_parts(config, claims.world(config).dgp))
+    return synthetic_study(config, claims.world(config))

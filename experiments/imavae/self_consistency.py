@@ -10,8 +10,10 @@ numbers, and with the smooth leaky ReLU that the paper describes. Also whether g
 import dataclasses
 
 from experiments.imavae import self_consistency_claims as claims
+from experiments.imavae.config import VaeConfig
 from experiments.imavae.presets import quick, smoke
-from experiments.imavae.vae import TRACED, VaeConfig, synthetic_parts, vae_study
+from experiments.imavae.synthetic import synthetic_study
+from experiments.imavae.vae import TRACED
 from identax.study import Study
 
 __all__ = ["TRACED"]
@@ -48,4 +50,4 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The autoencoder on this world."""
-    return vae_study(config, synthetic_parts(config, claims.world(config).dgp))
+    return synthetic_study(config, claims.world(config))

@@ -15,8 +15,9 @@ from identax.run import Results
 METRICS = (
     "-ELBO", "KL", "log likelihood", "MCC", "MCC, sampled batches", "c_IMA", "c_IMA of mean Jacobians", "MSE of x",
     "variance", "log10 variance", "log10 variance over predicted", "sd of log10 variance over predicted", "dead dims",
+    "importance-weighted -ELBO", "decoder precision", "Amari distance", "conformal contrast", "MIG", "SAP",
 )  # fmt: skip
-"""scalars of every evaluation of `vae_study`"""
+"""scalars of the evaluations of `vae_study` and `synthetic_study`, the last six where they are asked for"""
 
 
 def at_precision(precision: float) -> str:

@@ -4,20 +4,28 @@ One batch: sources s of the world, x = f(s) without noise, u ~ q(u|x), z = squas
 is -ELBO with decoder precision gamma^2, which is traced: a grid of precisions and seeds is one program.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.imavae.config import VaeConfig
 from identax.assumptions.ima import variance_of
 from identax.checks import check_choice
 from identax.dgp import DGP
-from identax.experiment import RunConfig
 from identax.jacobians import jacobian
-from identax.losses import Prior, elbo, gaussian_prior, laplace_prior, logistic_prior, uniform_prior
+from identax.losses import (
+    Prior,
+    elbo,
+    gaussian_prior,
+    importance_weighted_bound,
+    laplace_prior,
+    logistic_prior,
+    mle_precision,
+    uniform_prior,
+)
 from identax.metrics import c_ima, column_norms, dead_dims, epoch_mcc, mcc, mean_jacobian_c_ima, self_consistency
 from identax.models import (
     Autoencoder,
@@ -43,39 +51,6 @@ DEAD = {"uniform": 1.0, "logistic": 1.0, "gaussian": 0.5, "laplace": 0.5}
 """mean posterior variance above which a dim of u carries nothing, by prior: a third to a half of a collapsed one's"""
 SHOWN = 512
 """evaluated latents that are kept for scatter plots"""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class VaeConfig(RunConfig):
-    """One autoencoder on one world. The defaults are the authors' (their code)."""
-
-    dim: int = 3
-    prior: Literal["uniform", "logistic", "gaussian", "laplace", "beta"] = "gaussian"
-    """of z; for "uniform" and "beta" z = sigmoid(u); "beta" is learned, of images only"""
-    num_layers: int = 2
-    """linear maps of the encoder, and of the decoder"""
-    width: int = 10
-    """hidden units, in multiples of dim"""
-    precision: float = 1e4
-    """of the decoder: gamma^2 = 1 / decoder variance"""
-    beta: float = 1.0
-    """weight of the KL term; 1 in the paper"""
-    learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
-    """"cosine": constant for half of the steps, then a half cosine to 0"""
-    batch_size: int = 64
-    num_examples: int | None = 42_000
-    """size of the training set, drawn once, from which batches are drawn with replacement (the authors walk through it
-    epoch by epoch); None: every batch is fresh"""
-    num_steps: int = 262_800
-    log_every: int = 657
-    evaluate_every: int = 3285
-    checkpoint_every: int = 26_280
-    num_evaluate: int = 12_000
-    """fresh samples at every evaluation"""
-    published_batch: int = 64
-    """samples of the mini-batches whose MCC, and whose mean Jacobian, the paper averages"""
-    num_seeds: int = 20
 
 
 class Parts(NamedTuple):
@@ -136,6 +111,8 @@ def vae_study(
         made = init_autoencoder(parts.model, stream(key, "model"), jnp.zeros(example.shape, example.dtype))
         if parts.init_prior is not None:
             made["params"]["prior"] = parts.init_prior(stream(key, "prior"))
+        if config.precision_rule == "learned":
+            made["params"]["log decoder variance"] = -jnp.log(hparams["precision"])
         return truth, made["params"], made["state"]
 
     def sample(state, key):
@@ -148,7 +125,8 @@ def vae_study(
         inputs = {"params": params, "state": state.model_state}
         prior = parts.prior(params)
         found, model_state = autoencode(parts.model, inputs, batch, key, prior=prior, train=True)
-        bound = _bound(batch, found, prior, state.hparams)
+        precision = _precision(config, parts, inputs, batch, state.hparams)
+        bound = _bound(batch, found, prior, precision, state.hparams["beta"])
         values = -bound.value
         if penalty is not None:
             decode = decoder_function(parts.model, {**inputs, "state": model_state})
@@ -161,7 +139,13 @@ def vae_study(
 
     def evaluate(state, key):
         drawn = parts.dgp.sample(state.truth["world"], stream(key, "sample"), config.num_evaluate)
-        found, z = measured(parts, state, drawn, stream(key, "posterior"), config.published_batch)
+        precision = _precision(config, parts, variables(state), drawn.observations, state.hparams)
+        found, z = measured(parts, state, drawn, stream(key, "posterior"), config.published_batch, precision)
+        if config.precision_rule != "fixed":
+            found["decoder precision"] = precision
+        if config.num_importance:
+            keys = jax.random.split(stream(key, "importance"), config.num_importance)
+            found["importance-weighted -ELBO"] = _importance_weighted(parts, state, drawn.observations, keys, precision)
         return found | extra(state, drawn, z)
 
     def keep(state, key):
@@ -177,7 +161,19 @@ def variables(state: State) -> dict[str, Any]:
     return {"params": state.params, "state": state.model_state}
 
 
-def measured(parts: Parts, state: State, drawn: Any, key: Any, published_batch: int) -> tuple[dict[str, Any], Any]:
+def _precision(config, parts, inputs, x, hparams):
+    """gamma^2 of the decoder: given, a parameter, or of largest likelihood at posterior means, without a gradient."""
+    if config.precision_rule == "fixed":
+        return hparams["precision"]
+    if config.precision_rule == "learned":
+        return jnp.exp(-inputs["params"]["log decoder variance"])
+    means = reconstruct_mean(parts.model, inputs, x, prior=parts.prior(inputs["params"]))
+    return jax.lax.stop_gradient(mle_precision(x, means.reconstruction))
+
+
+def measured(
+    parts: Parts, state: State, drawn: Any, key: Any, published_batch: int, precision: Any
+) -> tuple[dict[str, Any], Any]:
     """Metrics of an evaluation on one sample of the world, and the codes z = squash(mean) of its observations.
 
     The oracle of self-consistency stands beside what the encoder gives: sigma^2 against the variance that the decoder's
@@ -188,9 +184,9 @@ def measured(parts: Parts, state: State, drawn: Any, key: Any, published_batch: 
     published_batch = min(published_batch, len(x))
     found, _ = autoencode(parts.model, variables(state), x, key, prior=prior)
     means = reconstruct_mean(parts.model, variables(state), x, prior=prior)
-    bound = _bound(x, found, prior, {**state.hparams, "beta": 1.0})
+    bound = _bound(x, found, prior, precision, 1.0)
     slopes, at_mean = jacobian(decode, found.z), jacobian(decode, means.z)
-    predicted = variance_of(column_norms(at_mean), means.u, prior, state.hparams["precision"])
+    predicted = variance_of(column_norms(at_mean), means.u, prior, precision)
     variance = jnp.exp(found.log_variance)
     consistent = self_consistency(variance, predicted, x, means.reconstruction)
     return {
@@ -210,6 +206,18 @@ def measured(parts: Parts, state: State, drawn: Any, key: Any, published_batch: 
     }, means.z
 
 
-def _bound(x, found, prior, hparams):
-    options = {"precision": hparams["precision"], "beta": hparams["beta"]}
+def _importance_weighted(parts, state, x, keys, precision):
+    """-log of the mean over draws of p(x, u) / q(u|x), one draw after the other: a tighter -ELBO."""
+    prior = parts.prior(state.params)
+
+    def weight(key):
+        found, _ = autoencode(parts.model, variables(state), x, key, prior=prior)
+        bound = _bound(x, found, prior, precision, 1.0)
+        return bound.log_likelihood, bound.kl
+
+    return -importance_weighted_bound(*jax.lax.map(weight, keys)).mean()
+
+
+def _bound(x, found, prior, precision, beta):
+    options = {"precision": precision, "beta": beta}
     return elbo(x, found.reconstruction, found.u, found.mean, found.log_variance, prior=prior, **options)

@@ -1,0 +1,53 @@
+"""What can be chosen of one autoencoder on one world, in all experiments of this paper."""
+
+import dataclasses
+from typing import Literal
+
+from identax.experiment import RunConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VaeConfig(RunConfig):
+    """One autoencoder on one world. The defaults are the authors' (their code)."""
+
+    dim: int = 3
+    prior: Literal["uniform", "logistic", "gaussian", "laplace", "beta"] = "gaussian"
+    """of z; for "uniform" and "beta" z = sigmoid(u); "beta" is learned, of images only"""
+    num_layers: int = 2
+    """linear maps of the encoder, and of the decoder"""
+    width: int = 10
+    """hidden units, in multiples of dim"""
+    precision: float = 1e4
+    """of the decoder: gamma^2 = 1 / decoder variance"""
+    beta: float = 1.0
+    """weight of the KL term; 1 in the paper"""
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    """"cosine": constant for half of the steps, then a half cosine to 0"""
+    batch_size: int = 64
+    num_examples: int | None = 42_000
+    """size of the training set, drawn once, from which batches are drawn with replacement (the authors walk through it
+    epoch by epoch); None: every batch is fresh"""
+    num_steps: int = 262_800
+    log_every: int = 657
+    evaluate_every: int = 3285
+    checkpoint_every: int = 26_280
+    num_evaluate: int = 12_000
+    """fresh samples at every evaluation"""
+    published_batch: int = 64
+    """samples of the mini-batches whose MCC, and whose mean Jacobian, the paper averages"""
+    num_seeds: int = 20
+    precision_rule: Literal["fixed", "learned", "largest likelihood"] = "fixed"
+    """"learned": its logarithm is a parameter, which starts at that of `precision`; "largest likelihood": one over the
+    mean squared residual of posterior means, of every batch, through which no gradient passes"""
+    num_importance: int = 0
+    """draws of the importance-weighted bound at evaluations; 0: none"""
+    further: bool = False
+    """synthetic worlds: evaluations also give Amari distance, conformal contrast, MIG and SAP"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UniformConfig(VaeConfig):
+    """One autoencoder whose prior is uniform unless another one, without parameters, is asked for."""
+
+    prior: Literal["uniform", "logistic", "gaussian", "laplace"] = "uniform"
