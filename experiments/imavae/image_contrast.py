@@ -12,7 +12,9 @@ import dataclasses
 
 from experiments.imavae import image_contrast_claims as claims
 from experiments.imavae import vae
-from experiments.imavae.images import ImageConfig, image_parts, shown, triangles
+from experiments.imavae.config import ImageConfig
+from experiments.imavae.images import image_parts, shown, triangles
+from experiments.imavae.presets import longer, small_images, smoke_images
 from identax.study import Study
 
 TRACED = (*vae.TRACED, "oblique")
@@ -32,33 +34,17 @@ class Config(ImageConfig):
     obliques: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6)
 
 
-_QUICK = Config(
-    size=16,
-    network="mlp",
-    hidden=(128, 64),
-    num_factors=64,
-    obliques=(0.0, 0.6),
-    precision=64.0,
-    learning_rate=2e-3,
-    schedule="cosine",
-    batch_size=64,
-    num_examples=None,
-    num_steps=3000,
-    log_every=250,
-    evaluate_every=1000,
-    checkpoint_every=3000,
-    num_evaluate=512,
-    num_seeds=2,
-)
+_QUICK = small_images(
+    Config, num_steps=6000, num_factors=64, obliques=(0.0, 0.6), evaluate_every=3000, seed=1,
+    generators=("triangles", "oblique triangles", "triangles, projective warp", "polygons with angle"),
+)  # fmt: skip
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, size=8, hidden=(8,), batch_size=8, num_steps=8, log_every=4, evaluate_every=4, checkpoint_every=8,
-        num_evaluate=64, num_factors=4, generators=("triangles", "oblique triangles"),
+    "smoke": smoke_images(
+        _QUICK, evaluate_every=4, num_factors=4, generators=("triangles", "oblique triangles")
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK, obliques=(0.0, 0.2, 0.4, 0.6), num_factors=256, num_steps=12_000, evaluate_every=3000,
-        checkpoint_every=3000, num_seeds=4,
+    "medium": longer(
+        _QUICK, 12_000, obliques=(0.0, 0.2, 0.4, 0.6), num_factors=256, num_seeds=4, generators=tuple(claims.GENERATORS)
     ),
     "paper": Config(),
 }  # fmt: skip

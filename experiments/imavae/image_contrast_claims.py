@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
+from experiments.imavae import relations
 from experiments.imavae.images import ALPHA, BETA, oblique_world
 from experiments.imavae.sprites_claims import pictures
 from experiments.imavae.true_contrast import QUANTILES, contrast_metrics, generator_jacobians
@@ -22,6 +22,7 @@ from identax.rng import stream
 from identax.run import Results
 
 ARM = "vae"
+RELATION = "MCC and obliqueness: Spearman"
 STRONG = 0.6
 """how oblique the strongest of the quick worlds is"""
 GENERATORS: dict[str, Callable[[int], ImageWorld]] = {
@@ -92,7 +93,7 @@ REFERENCES = (
         for t in (0.0, 0.2, 0.4, STRONG)
         for name in ("MCC", "c_IMA", "dead dims")
     ),
-    Reference("MCC and obliqueness: Spearman", "negative (theory; own experiment)"),
+    Reference(RELATION, "negative (theory; own experiment)"),
 )
 
 
@@ -126,10 +127,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         else:
             found |= {_vae(at["oblique"], name): values for name, values in scalars.items()}
             recovered += [(at["oblique"], value) for value in metrics["MCC"]]
-    if len({oblique for oblique, _ in recovered}) > 1:
-        oblique, scores = (stats.rankdata(column) for column in zip(*recovered, strict=True))
-        found["MCC and obliqueness: Spearman"] = np.corrcoef(oblique, scores)[:1, 1]
-    return found
+    oblique, scores = np.asarray(recovered).reshape(-1, 2).T
+    return found | relations.spearman(RELATION, oblique, scores)
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:

@@ -1,16 +1,17 @@
 """What the experiments on images share: polygon sprites with the paper's factors, autoencoders of pixels, pictures."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import polygamma
+from jax.scipy.special import betainc, polygamma
 
-from experiments.imavae.vae import DEAD, PRIORS, Parts, VaeConfig, variables
+from experiments.imavae.config import ImageConfig
+from experiments.imavae.vae import DEAD, PRIORS, Parts, variables
 from identax.dgp import DGP, ImageWorld, Sample, beta_images, polygon_sprites
 from identax.losses import learned_beta_prior
+from identax.metrics import grid_coverage
 from identax.models import (
     Autoencoder,
     Model,
@@ -23,36 +24,10 @@ from identax.models import (
 
 ALPHA, BETA = (7.421, 2.002, 3.908, 4.421), (11.364, 5.930, 3.200, 6.492)
 """of x, y, scale and hue in the published image set (data.seed 1)"""
-FACTORS = ("x", "y", "scale", "hue")
 MIDDLE = 0.475
 """of the range of x and y"""
 PICTURES, STEPS = 8, 9
 """images with their reconstructions, and values of each latent in a traversal, that are kept"""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageConfig(VaeConfig):
-    """One autoencoder on one set of images. The defaults are the authors' (their code)."""
-
-    dim: int = 4
-    prior: Literal["uniform", "logistic", "gaussian", "laplace", "beta"] = "beta"
-    size: int = 64
-    """pixels a side"""
-    network: Literal["conv", "mlp"] = "conv"
-    channels: int = 32
-    """of the convolutions"""
-    hidden: tuple[int, ...] = (256, 256)
-    """of the perceptron; the convolutional network has two layers as wide as the first"""
-    precision: float = 1.0
-    learning_rate: float = 5e-4
-    batch_size: int = 512
-    num_steps: int = 41_500
-    log_every: int = 83
-    evaluate_every: int = 2075
-    checkpoint_every: int = 4150
-    num_evaluate: int = 512
-    published_batch: int = 512
-    num_seeds: int = 10
 
 
 def image_parts(config: ImageConfig, dgp: DGP) -> Parts:
@@ -92,12 +67,12 @@ def image_parts(config: ImageConfig, dgp: DGP) -> Parts:
     )
 
 
-def triangles(size: int, alpha: Sequence[float] = ALPHA, beta: Sequence[float] = BETA) -> DGP:
+def triangles(size: int, correlation: float = 0.0) -> DGP:
     """The published image set, pixels flat: truth {"oblique"}, 0 for the published one (see `oblique_world`).
 
     Latents are x, y, scale and hue. What the set's parameters are does not depend on the key.
     """
-    made = beta_images(polygon_sprites(size=size), alpha=alpha, beta=beta)
+    made = beta_images(polygon_sprites(size=size), alpha=ALPHA, beta=BETA, correlation=correlation or None)
     truth = made.init(jax.random.key(0))
 
     def sample(world, key, n):
@@ -105,6 +80,22 @@ def triangles(size: int, alpha: Sequence[float] = ALPHA, beta: Sequence[float] =
         return Sample(latents, flat(draw(world, latents, size)))
 
     return DGP(lambda key: {"oblique": jnp.zeros(())}, sample)
+
+
+def unit(latents: jax.Array) -> jax.Array:
+    """x, y, scale and hue [N, 4] in units of their ranges, 0 to 1: what the Beta laws are of."""
+    bounds = [factor.bounds or (0.0, 1.0) for factor in polygon_sprites(size=8).grid.factors]
+    low, high = (jnp.asarray([bound[end] for bound in bounds], latents.dtype) for end in (0, 1))
+    return (latents - low[None, :]) / (high - low)[None, :]
+
+
+def coverage(latents: jax.Array) -> jax.Array:
+    """The share of all combinations of lower, middle and upper thirds of the factors that occur among `latents`.
+
+    Thirds of their laws: 81 combinations, of which 512 independent draws miss .2 % on average.
+    """
+    law = betainc(jnp.asarray(ALPHA)[None, :], jnp.asarray(BETA)[None, :], unit(latents))
+    return grid_coverage(law, bins=3, low=0.0, high=1.0)
 
 
 def oblique_world(oblique: Any, size: int) -> ImageWorld:

@@ -43,8 +43,8 @@ def decode(params: Any, z: Float[Array, "N n"]) -> Float[Array, "N n"]:
     x = jnp.sinh(shape * jnp.arcsinh(z)) / shape
     x = x @ params["matrix"].T + params["offset"][None]
 
-    def forward(x, coupling):
-        log_scale, shift = _moves(*coupling, x)
+    def forward(x, step):
+        log_scale, shift = _moves(step[0], step[1], x)
         return x * jnp.exp(log_scale) + shift, None
 
     return jax.lax.scan(forward, x, _couplings(params, z.shape[1]))[0]
@@ -53,8 +53,8 @@ def decode(params: Any, z: Float[Array, "N n"]) -> Float[Array, "N n"]:
 def encode(params: Any, x: Float[Array, "N n"]) -> Float[Array, "N n"]:
     """z = f^-1(x)."""
 
-    def back(x, coupling):
-        log_scale, shift = _moves(*coupling, x)
+    def back(x, step):
+        log_scale, shift = _moves(step[0], step[1], x)
         return (x - shift) * jnp.exp(-log_scale), None
 
     x = jax.lax.scan(back, x, _couplings(params, x.shape[1]), reverse=True)[0]

@@ -55,15 +55,16 @@ def spearman(quantity: str, first: np.ndarray, second: np.ndarray) -> dict[str, 
     first, second = first[good], second[good]
     rng = np.random.default_rng(0)
     draws = [rng.integers(0, len(first), len(first)) for _ in range(_RESAMPLES)] if len(first) > 2 else []
-    spread = [_rank_correlation(first[draw], second[draw]) for draw in draws]
+    spread = [rank_correlation(first[draw], second[draw]) for draw in draws]
     spread = [value for value in spread if np.isfinite(value)]
     return {
-        quantity: np.array([_rank_correlation(first, second)]),
+        quantity: np.array([rank_correlation(first, second)]),
         f"{quantity}, bootstrap sd": np.array([np.std(spread) if spread else np.nan]),
     }
 
 
-def _rank_correlation(first, second):
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's correlation; NaN for fewer than 3 values and for constants."""
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return np.nan
     return np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1]

@@ -11,7 +11,9 @@ more, (64 / size)^3, which about leaves gamma^2 ||J_k||^2 of place and scale as 
 import dataclasses
 
 from experiments.imavae import sprites_claims as claims
-from experiments.imavae.images import ImageConfig, image_parts, shown, triangles
+from experiments.imavae.config import ImageConfig
+from experiments.imavae.images import coverage, image_parts, shown, triangles
+from experiments.imavae.presets import longer, small_images, smoke_images
 from experiments.imavae.vae import TRACED, vae_study
 
 __all__ = ["TRACED"]
@@ -25,34 +27,16 @@ class Config(ImageConfig):
     """what is swept; `precision` is not read"""
     oracle: bool = False
     """of the arm that trains nothing: contrast and bound of the true generator"""
+    dependence: float = 0.0
+    """correlation of the copula in a further arm; 0: no such arm"""
 
 
-_QUICK = Config(
-    size=16,
-    network="mlp",
-    hidden=(128, 64),
-    precisions=(64.0,),
-    precision=64.0,
-    learning_rate=2e-3,
-    schedule="cosine",
-    batch_size=64,
-    num_examples=None,
-    num_steps=4000,
-    log_every=200,
-    evaluate_every=400,
-    checkpoint_every=4000,
-    num_evaluate=512,
-    num_seeds=2,
-)
+_QUICK = small_images(Config, num_steps=6000, precisions=(64.0,), seed=1)
 PRESETS: dict[str, Config] = {
-    "smoke": dataclasses.replace(
-        _QUICK, size=8, hidden=(8,), batch_size=8, num_steps=8, log_every=4, evaluate_every=4, checkpoint_every=8,
-        num_evaluate=64, num_seeds=2, num_examples=32,
-    ),
+    "smoke": smoke_images(_QUICK, num_examples=32, dependence=0.7),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK, size=32, network="conv", hidden=(128,), channels=16, precisions=(8.0,), precision=8.0,
-        learning_rate=1e-3, num_steps=8000, log_every=400, evaluate_every=800, checkpoint_every=2000,
+    "medium": longer(
+        _QUICK, 12_000, batch_size=128, log_every=500, evaluate_every=1000, num_seeds=5, dependence=0.7,
     ),
     "paper": Config(),
 }  # fmt: skip
@@ -69,5 +53,7 @@ def build(config: Config):
     """The autoencoder on this image set, or the oracle of one trial."""
     if config.oracle:
         return claims.oracle(config)
-    parts = image_parts(config, triangles(config.size))
-    return vae_study(config, parts, shown=shown(parts))
+    parts = image_parts(config, triangles(config.size, config.correlation))
+    return vae_study(
+        config, parts, shown=shown(parts), extra=lambda state, drawn, z: {"coverage": coverage(drawn.latents)}
+    )

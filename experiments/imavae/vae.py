@@ -126,6 +126,9 @@ def vae_study(
         prior = parts.prior(params)
         found, model_state = autoencode(parts.model, inputs, batch, key, prior=prior, train=True)
         precision = _precision(config, parts, inputs, batch, state.hparams)
+        if config.precision_rule == "grown":
+            left = jnp.clip((0.6 - state.step / config.num_steps) / 0.45, 0.0, 1.0)
+            precision = precision * (config.grown_from / precision) ** left
         bound = _bound(batch, found, prior, precision, state.hparams["beta"])
         values = -bound.value
         if penalty is not None:
@@ -141,7 +144,7 @@ def vae_study(
         drawn = parts.dgp.sample(state.truth["world"], stream(key, "sample"), config.num_evaluate)
         precision = _precision(config, parts, variables(state), drawn.observations, state.hparams)
         found, z = measured(parts, state, drawn, stream(key, "posterior"), config.published_batch, precision)
-        if config.precision_rule != "fixed":
+        if config.precision_rule in ("learned", "largest likelihood"):
             found["decoder precision"] = precision
         if config.num_importance:
             keys = jax.random.split(stream(key, "importance"), config.num_importance)
@@ -163,12 +166,12 @@ def variables(state: State) -> dict[str, Any]:
 
 def _precision(config, parts, inputs, x, hparams):
     """gamma^2 of the decoder: given, a parameter, or of largest likelihood at posterior means, without a gradient."""
-    if config.precision_rule == "fixed":
-        return hparams["precision"]
     if config.precision_rule == "learned":
         return jnp.exp(-inputs["params"]["log decoder variance"])
-    means = reconstruct_mean(parts.model, inputs, x, prior=parts.prior(inputs["params"]))
-    return jax.lax.stop_gradient(mle_precision(x, means.reconstruction))
+    if config.precision_rule == "largest likelihood":
+        means = reconstruct_mean(parts.model, inputs, x, prior=parts.prior(inputs["params"]))
+        return jax.lax.stop_gradient(mle_precision(x, means.reconstruction))
+    return hparams["precision"]
 
 
 def measured(

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from experiments.imavae import image_contrast, sprites, sprites_claims
+from experiments.imavae.config import ImageConfig
 from experiments.imavae.image_contrast_claims import expected
-from experiments.imavae.images import BETA, ImageConfig, image_parts, oblique_world, triangles
+from experiments.imavae.images import ALPHA, BETA, coverage, image_parts, oblique_world, triangles
 from experiments.imavae.true_contrast import contrast_metrics, generator_jacobians
 from experiments.imavae.vae import DEAD
 from identax.conduct import Options, run_experiment
@@ -82,9 +84,25 @@ def test_smoke_runs_to_a_report(module, tmp_path):
     )
 
 
+def test_coverage_counts_combinations_of_thirds_of_the_laws():
+    thirds = stats.beta.ppf(np.array([1 / 6, 1 / 2, 5 / 6])[:, None], ALPHA, BETA)
+    low, high = np.array([0.2, 0.2, 0.11, 0.0]), np.array([0.75, 0.75, 0.2, 1.0])
+    every = low + (high - low) * np.array([[thirds[row[k], k] for k in range(4)] for row in np.ndindex(3, 3, 3, 3)])
+    np.testing.assert_allclose(coverage(jnp.asarray(every)), 1)
+    np.testing.assert_allclose(coverage(jnp.asarray(np.repeat(every[:27], 3, axis=0))), 1 / 3)
+
+
+@pytest.mark.slow
+def test_a_copula_leaves_combinations_out():
+    full, less = (coverage(triangles(8, rho).sample(TRUTH, jax.random.key(0), 512).latents) for rho in (0.0, 0.7))
+    assert full > 0.97 and less < 0.9
+
+
 def test_the_oracle_of_every_precision_is_an_arm():
     names = [arm.name for arm in sprites_claims.arms(sprites.PRESETS["paper"])]
     assert names == ["true generator", "vae"]
+    smoke = sprites_claims.arms(sprites.PRESETS["smoke"])
+    assert [(arm.name, arm.config.correlation) for arm in smoke[1:]] == [("vae", 0), ("vae, dependent factors", 0.7)]
 
 
 def test_a_dead_dim_is_measured_by_its_own_prior():

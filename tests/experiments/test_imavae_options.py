@@ -48,7 +48,7 @@ def fixed():
 
 
 def test_a_learned_precision_starts_at_the_given_one_and_moves_with_the_network(fixed):
-    start, end, loss = _after_a_step("learned")
+    start, end, loss, _ = _after_a_step("learned")
     assert "log decoder variance" not in fixed[0]
     np.testing.assert_allclose(loss, fixed[2], rtol=1e-5)
     np.testing.assert_allclose(start["log decoder variance"], -np.log(1e4), rtol=1e-6)
@@ -71,6 +71,25 @@ def test_a_precision_of_largest_likelihood_is_free_of_the_given_one_and_changes_
     assert np.dot(first, second) / np.linalg.norm(first) / np.linalg.norm(second) > 1 - 1e-5
     assert np.linalg.norm(first) < 0.5 * np.linalg.norm(second)
     assert np.dot(one, two) / np.linalg.norm(one) / np.linalg.norm(two) < 1 - 1e-4
+
+
+def test_a_grown_precision_starts_at_its_own_and_ends_at_the_given_one():
+    def losses(rule, precision):
+        """Of the first network at some of 40 steps."""
+        config = dataclasses.replace(TINY, num_steps=40, precision_rule=rule, grown_from=1.0)
+        study, trial = moebius.build(config), _trial(precision=precision)
+
+        @jax.jit
+        def after(key, hparams, steps):
+            start = study.init(key, hparams)
+            return jax.vmap(lambda step: study.step(dataclasses.replace(start, step=step), None)[1]["loss"])(steps)
+
+        return after(trial.keys, trial.hparams, jnp.array([0, 6, 15, 24, 39]))
+
+    first, middle, last = (losses("fixed", precision) for precision in (1.0, 1e2, 1e4))
+    wanted = [*first[:2], middle[2], *last[3:]]
+    assert np.min(np.abs(last - middle)) > 1 and np.min(np.abs(first - middle)) > 1
+    np.testing.assert_allclose(losses("grown", 1e4), wanted, rtol=1e-5)
 
 
 def _evaluated(**options):
