@@ -55,6 +55,8 @@ class Config(RunConfig):
     """gamma^2 of the decoder"""
     precisions: tuple[float, ...] = tuple(10.0 ** (1 + number / 2) for number in range(9))
     """at which optima are computed; `precision` is not read"""
+    late_precisions: tuple[float, ...] = (1e6, 1e7, 1e8, 1e9)
+    """further ones of the triangular map, whose gap changes its sign before 1e4; the other map takes the first"""
     encoder_precisions: tuple[float, ...] = tuple(10.0 ** (1 + number / 2) for number in range(9))
     """at which encoders are trained"""
     trained: bool = False
@@ -91,8 +93,8 @@ _QUICK = Config(
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
-        _QUICK, precisions=(1e1, 1e5), encoder_precisions=(1e1,), num_evaluate=4, num_nodes=6, width=4, batch_size=16,
-        num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
+        _QUICK, precisions=(1e1, 1e5), late_precisions=(), encoder_precisions=(1e1,), num_evaluate=4, num_nodes=6,
+        width=4, batch_size=16, num_steps=20, log_every=10, evaluate_every=20, checkpoint_every=20,
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(

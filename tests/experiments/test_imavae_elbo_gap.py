@@ -28,6 +28,23 @@ def test_the_rate_is_the_slope_of_the_late_gaps(monkeypatch):
     np.testing.assert_allclose(found["triangular: C_IMA"], 1.0)
 
 
+def test_the_rate_is_judged_over_five_decades():
+    arms = {arm.name: arm.sweep["precision"] for arm in elbo_gap.arms(elbo_gap.PRESETS["quick"])}
+    assert {1e4, 1e9} <= set(arms["triangular"]) and max(arms["triangular"]) == 1e9
+    assert min(arms["IMA class"]) == 1e1 and max(arms["IMA class"]) == 1e6
+    judged = {row.quantity: row.bands["quick"] for row in elbo_gap.REFERENCES if "slope" in row.quantity}
+    assert len(judged) == 3 and judged["triangular: slope of log |gap| from gamma^2 1e4"] == (-1.01, -0.99)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, precisions, constant", [("triangular", (1e4, 1e9), 56), ("IMA class", (1e2, 1e6), 1.5)])
+def test_the_gap_times_the_precision_settles(x64, name, precisions, constant):
+    trial = jax.jit(elbo_gap.build(dataclasses.replace(elbo_gap.PRESETS["quick"], mixing=name)))
+    rows = [trial(jax.random.key(0), {"precision": precision}) for precision in precisions]
+    products = [abs(row["L_IMA"] - row["ELBO*"]) * at for row, at in zip(rows, precisions, strict=True)]
+    np.testing.assert_allclose(products, constant, rtol=0.07)
+
+
 def test_one_map_is_of_the_class_and_the_other_is_not(x64):
     z = jax.random.normal(jax.random.key(0), (64, 2))
     inside, outside = (
