@@ -33,9 +33,11 @@ class Config(UniformConfig):
 
 _QUICK = quick(Config, precisions=(1e2, 1e4), num_steps=8000, evaluate_every=2000, num_seeds=6)
 PRESETS: dict[str, Config] = {
-    "smoke": smoke(_QUICK),
+    "smoke": smoke(_QUICK, num_importance=2, further=True),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, precisions=(1e1, 1e2, 1e3, 1e4, 1e5), num_steps=16_000),
+    "medium": dataclasses.replace(
+        _QUICK, precisions=(1e1, 1e2, 1e3, 1e4, 1e5), num_steps=16_000, num_importance=16, further=True
+    ),
     "paper": Config(),
 }
 

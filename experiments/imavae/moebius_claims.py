@@ -69,6 +69,16 @@ REFERENCES = (
         for name in ("MCC, sampled batches", "c_IMA of mean Jacobians", "-ELBO")
     ),
     *(Reference(_median(p, name), "not published") for p in (1e3, 1e5) for name in ("MCC", "-ELBO")),
+    Reference(_row(1e4, "importance-weighted -ELBO"), "not published", note="Tighter than -ELBO; -log p is -5.293."),
+    *(
+        Reference(_row(1e4, name), paper)
+        for name, paper in (
+            ("Amari distance", "0 of a recovery; the authors' code has another quantity"),
+            ("conformal contrast", "0 of the true map; no number published"),
+            ("MIG", "not published of these worlds"),
+            ("SAP", "not published of these worlds"),
+        )
+    ),
 )  # fmt: skip
 
 

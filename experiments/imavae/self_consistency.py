@@ -8,6 +8,7 @@ numbers, and with the smooth leaky ReLU that the paper describes. Also whether g
 """
 
 import dataclasses
+from typing import Literal
 
 from experiments.imavae import self_consistency_claims as claims
 from experiments.imavae.config import VaeConfig
@@ -30,15 +31,22 @@ class Config(VaeConfig):
     """all seeds see one mixing, as published"""
     precisions: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
     """what is swept; `precision` is not read"""
+    rules: tuple[Literal["learned", "largest likelihood"], ...] = ("learned", "largest likelihood")
+    """further arms of the identity, whose precision starts at the first of `precisions` and is found in training"""
 
 
-_QUICK = quick(Config, precisions=(1e1, 1e2, 1e3), schedule="cosine", num_steps=6000, evaluate_every=2000, num_seeds=3)
+_QUICK = quick(
+    Config, precisions=(1e1, 1e2, 1e3), rules=(), schedule="cosine", num_steps=6000, evaluate_every=2000, num_seeds=3
+)
 PRESETS: dict[str, Config] = {
-    "smoke": smoke(_QUICK),
+    "smoke": smoke(_QUICK, rules=("learned",), num_importance=2),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, precisions=(1e1, 1e2, 1e3, 1e4, 1e5), num_steps=20_000, num_seeds=5),
+    "medium": dataclasses.replace(
+        _QUICK, precisions=(1e1, 1e2, 1e3, 1e4, 1e5), rules=("learned", "largest likelihood"), num_importance=16,
+        num_steps=20_000, num_seeds=5,
+    ),
     "paper": Config(),
-}
+}  # fmt: skip
 
 
 arms = claims.arms

@@ -26,12 +26,25 @@ PUBLISHED = {
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """The mixing of the published numbers, and the described one; each a sweep over gamma^2."""
-    sweep = {"precision": config.precisions}
+    """The mixing of the published numbers, and the described one, swept over gamma^2; precisions that are found."""
+    sweep, start = {"precision": config.precisions}, {"precision": config.precisions[:1]}
     return (
         Arm(IDENTITY, dataclasses.replace(config, alpha=1.0), sweep),
         Arm(DESCRIBED, dataclasses.replace(config, alpha=0.2), sweep),
+        *(
+            Arm(found_by(rule), dataclasses.replace(config, alpha=1.0, precision_rule=rule), start)
+            for rule in config.rules
+        ),
     )
+
+
+def found_by(rule: str) -> str:
+    """How the arm is called whose precision is found by a rule; its quantities are named by where it starts."""
+    return f"{IDENTITY}, precision of {rule}" if rule == "largest likelihood" else f"{IDENTITY}, {rule} precision"
+
+
+def _of_given_precision(config: Any) -> list[Arm]:
+    return [arm for arm in arms(config) if arm.config.precision_rule == "fixed"]
 
 
 _OWN_RUNS = {
@@ -84,6 +97,18 @@ REFERENCES = (
         Reference(sweeps.row(IDENTITY, p, "1 / MSE over gamma^2"), f"{paper} (data file, n = 20)")
         for p, paper in ((1e3, "22"), (1e4, "6.5"), (1e5, "2.29 +- .77"))
     ),
+    *(
+        Reference(
+            sweeps.row(found_by(rule), 1e1, "decoder precision"),
+            "no data published",
+            note="Without noise in x it has no finite optimum: larger is better, as far as training reaches.",
+        )
+        for rule in ("learned", "largest likelihood")
+    ),
+    *(
+        Reference(sweeps.row(IDENTITY, p, "importance-weighted -ELBO"), "4.2568 (the ELBO's optimum is log p here)")
+        for p in (1e1, 1e3, 1e5)
+    ),
 )
 
 
@@ -100,15 +125,15 @@ def world(config: Any) -> World:
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Every metric per seed and precision, and 1 / MSE over gamma^2: 1 where gamma^2 is its own estimate."""
     found = sweeps.measured(arms(config), results)
-    for arm, of_arm in sweeps.by_precision(arms(config), results).items():
+    for arm, of_arm in sweeps.by_precision(_of_given_precision(config), results).items():
         for precision, mse in of_arm["MSE of x"].items():
             found[sweeps.row(arm, precision, "1 / MSE over gamma^2")] = 1 / (mse * precision)
     return found
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Variance, reconstruction error and -ELBO over gamma^2, beside prediction and paper; recovery over training."""
-    found = sweeps.by_precision(arms(config), results)
+    """Variance, error and -ELBO over a given gamma^2, beside prediction and paper; recovery over training."""
+    found = sweeps.by_precision(_of_given_precision(config), results)
     published = sweeps.published(PUBLISHED, config)
     predicted = {p: float(-np.log10(p)) for p in config.precisions}
     return [

@@ -91,13 +91,13 @@ def vae_study(
     parts: Parts,
     *,
     extra: Callable[[State, Any, Any], dict[str, Any]] = lambda state, drawn, z: {},
-    penalty: Callable[[Any, Any, Any], Any] | None = None,
+    penalty: Callable[[Any, Any, Any, Any], Any] | None = None,
     shown: Callable[[State, Any, Any], dict[str, Any]] = _all_shown,
 ) -> Study:
     """The study of one configuration: Adam on -ELBO, one draw of u per example.
 
     `extra(state, drawn, z)` are further metrics of an evaluation, of its sample and the codes z = squash(mean).
-    `penalty(decode, z, hparams)`, per example, is added to -ELBO; its z passes no gradient on to the encoder.
+    `penalty(decode, z, hparams, key)`, per example, is added to -ELBO; its z passes no gradient on to the encoder.
     `shown(state, drawn, found)` are arrays that are kept beside `SHOWN` latents and codes, of what encodes them.
     """
 
@@ -133,7 +133,8 @@ def vae_study(
         values = -bound.value
         if penalty is not None:
             decode = decoder_function(parts.model, {**inputs, "state": model_state})
-            values = values + penalty(decode, jax.lax.stop_gradient(found.z), state.hparams)
+            z = jax.lax.stop_gradient(found.z)
+            values = values + penalty(decode, z, state.hparams, stream(key, "penalty"))
         return values, (model_state, {"KL": bound.kl.mean()})
 
     def optimizer(hparams):

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import stats
 
-from experiments.imavae import moebius, vae
+from experiments.imavae import moebius, oracles, self_consistency, self_consistency_claims, vae
 from experiments.imavae.synthetic import recovery
 from experiments.imavae.vae import Parts
 from experiments.imavae.worlds import moebius_world
@@ -24,9 +25,9 @@ def _trial(**values):
     return Trials.grid(1, **{name: getattr(TINY, name) for name in vae.TRACED} | values)[0]
 
 
-def _after_a_step(rule, precision=1e4):
-    """Parameters before and after the first step, its loss, and its gradient as Adam remembers it."""
-    study, trial = moebius.build(dataclasses.replace(TINY, precision_rule=rule)), _trial(precision=precision)
+def _after_a_step(rule, precisions=(1e4,)):
+    """Parameters before and after the first step, its loss, and its gradient as Adam remembers it; per precision."""
+    study = moebius.build(dataclasses.replace(TINY, precision_rule=rule))
 
     @jax.jit
     def step(key, hparams):
@@ -34,7 +35,8 @@ def _after_a_step(rule, precision=1e4):
         state, metrics = study.step(start, None)
         return start.params, state.params, metrics["loss"], optax.tree_utils.tree_get(state.opt_state, "mu")
 
-    return step(trial.keys, trial.hparams)
+    trials = [_trial(precision=precision) for precision in precisions]
+    return [step(trial.keys, trial.hparams) for trial in trials]
 
 
 def _far(first, second):
@@ -44,11 +46,11 @@ def _far(first, second):
 
 @pytest.fixture(scope="module")
 def fixed():
-    return _after_a_step("fixed")
+    return _after_a_step("fixed")[0]
 
 
 def test_a_learned_precision_starts_at_the_given_one_and_moves_with_the_network(fixed):
-    start, end, loss, _ = _after_a_step("learned")
+    start, end, loss, _ = _after_a_step("learned")[0]
     assert "log decoder variance" not in fixed[0]
     np.testing.assert_allclose(loss, fixed[2], rtol=1e-5)
     np.testing.assert_allclose(start["log decoder variance"], -np.log(1e4), rtol=1e-6)
@@ -59,7 +61,7 @@ def test_a_learned_precision_starts_at_the_given_one_and_moves_with_the_network(
 
 
 def test_a_precision_of_largest_likelihood_is_free_of_the_given_one_and_changes_the_gradient(fixed):
-    own, other = (_after_a_step("largest likelihood", precision) for precision in (1e4, 1e1))
+    own, other = _after_a_step("largest likelihood", (1e4, 1e1))
     np.testing.assert_array_equal(own[2], other[2])
     assert _far(own[1], other[1]) == 0 and _far(own[0], fixed[0]) == 0
     assert abs(own[2] - fixed[2]) > 1
@@ -118,7 +120,8 @@ def test_what_is_asked_for_at_evaluations_comes_on_top_and_changes_nothing_else(
     assert likely["log10 variance over predicted"] != plain["log10 variance over predicted"]
 
 
-@pytest.mark.parametrize("angle, found", [(0.0, 0.0), pytest.param(0.5, None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("angle, found", [(0.0, 0.0), (0.5, None)])
 def test_the_true_map_up_to_order_and_scale_is_at_no_distance(x64, angle, found):
     """A decoder f(M z) of codes z = M^-1 s: M scales and permutes, and turns by `angle`."""
     world = moebius_world(3, "reference")
@@ -148,3 +151,28 @@ def test_the_true_map_up_to_order_and_scale_is_at_no_distance(x64, angle, found)
         np.testing.assert_allclose(scores["Amari distance"], 0, atol=1e-9)
         assert scores["SAP"] > 0.9 and scores["MIG"] > 0.8
     assert scores["conformal contrast"] > 0.1  # the scales differ
+
+
+def test_arms_whose_precision_is_found_start_at_the_first_and_have_no_oracle():
+    config = self_consistency.PRESETS["medium"]
+    arms = {arm.name: arm for arm in self_consistency.arms(config)}
+    learned = arms["identity, learned precision"]
+    assert learned.config.precision_rule == "learned" and learned.sweep == {"precision": (1e1,)}
+    assert arms["identity, precision of largest likelihood"].config.precision_rule == "largest likelihood"
+    assert set(self_consistency.premises(config)) == {"identity", "alpha 0.2"}
+
+
+@pytest.mark.slow
+def test_the_oracle_in_more_than_three_dims_is_that_of_a_rotation():
+    """Orthogonal decoder, normal prior: ELBO* is log N(x; 0, I + I / gamma^2), whose best posterior is diagonal."""
+    config = dataclasses.replace(self_consistency.PRESETS["smoke"], dim=4, alpha=1.0)
+    world = self_consistency_claims.world(config)
+    report = oracles.synthetic_report(config, (1e1, 1e3), world)
+    found = {prediction.quantity: prediction.value for prediction in report.predictions}
+    with jax.enable_x64(True):
+        z = np.asarray(world.sources.sample(jax.random.key(1), oracles.NUM_DENSITY))
+    few = z[: oracles.NUM]
+    for precision, name in ((1e1, "ELBO* at gamma^2 1e1"), (1e3, "ELBO* at gamma^2 1e3")):
+        noisy = stats.norm.logpdf(few, scale=np.sqrt(1 + 1 / precision)).sum(axis=1)
+        gap = (stats.norm.logpdf(few).sum(axis=1) - noisy).mean()
+        np.testing.assert_allclose(found[name], stats.norm.logpdf(z).sum(axis=1).mean() - gap, atol=1e-6)

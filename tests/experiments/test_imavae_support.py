@@ -86,7 +86,7 @@ def test_the_decoder_is_inverted_and_its_likelihood_is_that_of_a_change_of_varia
     np.testing.assert_allclose(found.c_ima, c_ima(forwards), atol=1e-9)
 
 
-def _stepped(module, config, num_steps):
+def _stepped(module, config, num_steps, weight=50.0):
     """Parameters after some steps without the penalty and with it."""
     study = module.build(config)
     trials = Trials.grid(1, **{name: getattr(config, name) for name in module.TRACED})
@@ -99,13 +99,14 @@ def _stepped(module, config, num_steps):
 
         return jax.lax.fori_loop(0, num_steps, step, study.init(key, hparams)).params
 
-    return [after(trials.keys[0], hparams | {"weight": jnp.asarray(weight)}) for weight in (0.0, 50.0)]
+    return [after(trials.keys[0], hparams | {"weight": jnp.asarray(weight)}) for weight in (0.0, weight)]
 
 
 @pytest.mark.slow
-def test_a_penalty_moves_the_decoder_and_not_the_encoder():
-    config = dataclasses.replace(penalties.PRESETS["smoke"], penalty="c_ima")
-    without, with_it = _stepped(penalties, config, 1)
+@pytest.mark.parametrize("penalty, weight", [("c_ima", 50.0), ("orojar estimate", 5e5)])
+def test_a_penalty_moves_the_decoder_and_not_the_encoder(penalty, weight):
+    config = dataclasses.replace(penalties.PRESETS["smoke"], penalty=penalty)
+    without, with_it = _stepped(penalties, config, 1, weight)
     for name, moved in (("encoder", False), ("decoder", True)):
         gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), without[name], with_it[name])
         assert (max(jax.tree.leaves(gaps)) > 1e-4) == moved, name
