@@ -6,12 +6,23 @@
   (`docs/reliability.md`). It also reveals the rank, which `jnp.linalg.qr` does not.
 * `psd_eigh`, under the closed forms of linear systems. In float32 `jnp.linalg.eigh` has 5 times the error in the
   smallest eigenvalue and, from condition numbers of 1e5 on, finds negative ones, whose inverse roots are NaN.
+* `right_singular`, the same rotations on matrices that are not square: `pca_whitening` and what stands on it keep the
+  digits of small principal components, which a covariance matrix loses.
 * `column_shares`, the diagonal of R under the contrasts and penalties of decoder Jacobians: batches of thousands in
   every training step, where LAPACK's may wait for ever (above), and where columns depend the derivative of a QR is NaN.
 """
 
 from identax.numerics.column_shares import column_shares, unit_columns
 from identax.numerics.gram_schmidt import column_space
-from identax.numerics.jacobi import psd_eigh
+from identax.numerics.jacobi import psd_eigh, right_singular
+from identax.numerics.whitening import inverse_root, pca_whitening
 
-__all__ = ["column_shares", "column_space", "psd_eigh", "unit_columns"]
+__all__ = [
+    "column_shares",
+    "column_space",
+    "inverse_root",
+    "pca_whitening",
+    "psd_eigh",
+    "right_singular",
+    "unit_columns",
+]

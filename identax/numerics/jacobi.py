@@ -1,4 +1,4 @@
-"""Eigenvectors of many small positive semi-definite matrices by one-sided Jacobi rotations."""
+"""Singular vectors, and eigenvectors of positive semi-definite matrices, many and small: one-sided Jacobi rotations."""
 
 from functools import partial
 
@@ -19,10 +19,20 @@ def psd_eigh(matrices: Float[Array | np.ndarray, "B n n"]) -> tuple[Float[Array,
     inside, which is faster on CPU. Eigenvectors of eigenvalues that are zero to rounding span the null space in some
     basis.
     """
-    n = matrices.shape[-1]
-    eye = jnp.broadcast_to(jnp.eye(n, dtype=matrices.dtype), matrices.shape)
-    stacked = _orthogonalise(jnp.moveaxis(jnp.concatenate([matrices, eye], axis=1), 0, -1), n)
-    columns, vectors = stacked[:n], stacked[n:]
+    return right_singular(matrices)
+
+
+@partial(jax.jit, inline=True)
+def right_singular(matrices: Float[Array | np.ndarray, "B N n"]) -> tuple[Float[Array, "B n"], Float[Array, "B n n"]]:
+    """Singular values, ascending, and right singular vectors (as columns) of matrices with few columns.
+
+    The columns of M V are orthogonal and the values their norms. Small values keep their digits beside large ones,
+    which they do not as roots of the eigenvalues of M^T M. With n > N, n - N of the values are zero to rounding.
+    """
+    n, num_rows = matrices.shape[-1], matrices.shape[-2]
+    eye = jnp.broadcast_to(jnp.eye(n, dtype=matrices.dtype), (matrices.shape[0], n, n))
+    stacked = _orthogonalise(jnp.moveaxis(jnp.concatenate([matrices, eye], axis=1), 0, -1), num_rows)
+    columns, vectors = stacked[:num_rows], stacked[num_rows:]
     values = jnp.sqrt((columns * columns).sum(axis=0))
     order = jnp.argsort(values, axis=0)
     values = jnp.take_along_axis(values, order, axis=0)
