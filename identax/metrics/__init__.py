@@ -14,6 +14,8 @@ from identax.metrics.disentanglement import (
     modularity,
     sap,
 )
+from identax.metrics.duality import DualityScores, duality_scores, ica_mcc
+from identax.metrics.fast_ica import FastICA, fast_ica
 from identax.metrics.grouped_correlation import batch_mcc, chance_mcc, epoch_mcc, within_mcc
 from identax.metrics.ima import c_ima, column_norms, conformal_contrast, mean_jacobian_c_ima
 from identax.metrics.linear_map import head_r2, singular_value_error
@@ -36,6 +38,8 @@ from identax.metrics.significance import bonferroni, one_sample_t_test, standard
 
 __all__ = [
     "BalancedSplit",
+    "DualityScores",
+    "FastICA",
     "LogisticFit",
     "amari_distance",
     "balanced_sizes",
@@ -52,12 +56,15 @@ __all__ = [
     "dci",
     "dci_scores",
     "dead_dims",
+    "duality_scores",
     "epoch_mcc",
     "explicitness",
     "factor_vae_score",
+    "fast_ica",
     "frequency_grid",
     "grid_coverage",
     "head_r2",
+    "ica_mcc",
     "infomec",
     "linear_r2",
     "linear_readout_accuracy",

@@ -20,7 +20,7 @@ def within_mcc(latents: Samples, estimates: Samples) -> Float[Array, ""]:
     Source: recommended for Rajendran et al. 2024, whose validation value is near to it.
     """
     latents, estimates = (numbers("within_mcc", *pair) for pair in (("latents", latents), ("estimates", estimates)))
-    _check("within_mcc", latents, estimates)
+    check_environments("within_mcc", latents=latents, estimates=estimates)
     warn_of_unmatched("within_mcc", latents, estimates)
     return _within(*apart("within_mcc", axis=1, latents=latents, estimates=estimates))
 
@@ -99,12 +99,12 @@ def _consecutive_batches(latents, estimates, batch_size):
     return (total + (num - full) * best_match(latents[full:], estimates[full:])[0]) / num
 
 
-def _check(where, latents, estimates):
-    shapes = shape_of(latents), shape_of(estimates)
-    empty = 0 in (*shapes[0], *shapes[1])
-    if any(len(shape) != 3 for shape in shapes) or empty or shapes[0][:2] != shapes[1][:2] or shapes[0][1] < 2:
-        found = named({"latents": shapes[0], "estimates": shapes[1]})
-        raise ValueError(f"{where}: found {found}, wanted [E, P, n] and [E, P, m] with E, n, m >= 1 and P >= 2")
+def check_environments(where: str, **arrays: Samples) -> None:
+    """Raises `ValueError` unless all arrays are [E, P, dims] with equal E and P, P >= 2."""
+    shapes = {name: shape_of(array) for name, array in arrays.items()}
+    fits = all(len(shape) == 3 and 0 not in shape for shape in shapes.values())
+    if not fits or len({shape[:2] for shape in shapes.values()}) > 1 or next(iter(shapes.values()))[1] < 2:
+        raise ValueError(f"{where}: found {named(shapes)}, wanted [E, P, n] and [E, P, m] with E, n, m >= 1 and P >= 2")
 
 
 def _batches(where, latents, estimates, batch_size):

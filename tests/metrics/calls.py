@@ -70,8 +70,10 @@ SHIFTED = {
     "explicitness": lambda s: metrics.explicitness(
         s.levels[_HALF], s.x[_HALF], test_factors=s.levels[40:], test_estimates=s.x[40:]
     ),
+    "fast_ica": lambda s: metrics.fast_ica(s.x, num_components=2, max_steps=3, contrast="exp").sources,
     "head_r2": lambda s: metrics.head_r2(s.x, s.z[:7]),
     "infomec": lambda s: metrics.infomec(s.z, s.x, estimator="histogram"),
+    "ica_mcc": lambda s: metrics.ica_mcc(s.z, s.y, statistic="none"),
     "linear_r2": lambda s: metrics.linear_r2(s.x, s.z, split="half"),
     "linear_readout_accuracy": lambda s: metrics.linear_readout_accuracy(
         s.x[_HALF], s.labels[_HALF], 2, test_features=s.x[40:], test_labels=s.labels[40:]
@@ -95,9 +97,10 @@ REFUSED = {
     "precision_recovery": lambda s: metrics.precision_recovery(s.precision, s.precision[:2], assignment=[0, 1]),
     "singular_value_error": lambda s: metrics.singular_value_error(s.x, s.z),
 }
-# Without samples that could have an offset, or of the host alone and in float64 throughout.
+# Without samples that could have an offset, or of the host alone and in float64 throughout, or with three axes.
 OTHERS = {
     "BalancedSplit": lambda s: metrics.BalancedSplit(jnp.arange(3), jnp.arange(2)),
+    "FastICA": lambda s: metrics.FastICA(jnp.ones(3), jnp.eye(3), jnp.eye(3), 3, 0.1),
     "LogisticFit": lambda s: metrics.LogisticFit(jnp.ones(3), jnp.zeros(())).predict(s.x),
     "amari_distance": lambda s: metrics.amari_distance(s.square),
     "balanced_sizes": lambda s: metrics.balanced_sizes(s.labels),
@@ -110,12 +113,16 @@ OTHERS = {
     "conformal_contrast": lambda s: metrics.conformal_contrast(s.square, side="columns"),
     "dci_scores": lambda s: metrics.dci_scores(s.probabilities),
     "dead_dims": lambda s: metrics.dead_dims(s.probabilities, threshold=0.5),
+    "duality_scores": lambda s: tuple(
+        metrics.duality_scores(_environments(s.z), _environments(s.z), _environments(s.y), statistic="absolute")
+    ),
     "factor_vae_score": lambda s: metrics.factor_vae_score(KEY, _represent, _draw, **_SIZES, num_variance=16),
     "frequency_grid": lambda s: metrics.frequency_grid(7),
     "mean_jacobian_c_ima": lambda s: metrics.mean_jacobian_c_ima(_three(s.square), batch_size=2),
     "pearson_readout": lambda s: metrics.pearson_readout(s.x, s.z),
     "polar_distance": lambda s: metrics.polar_distance(s.square),
     "relative_error": lambda s: metrics.relative_error(s.square, s.square[::-1]),
+    "DualityScores": lambda s: metrics.DualityScores(1.0, 1.0, 1.0, 1.0, 1.0),
     "self_consistency": lambda s: metrics.self_consistency(s.probabilities, s.probabilities[::-1], s.z, s.y),
     "transfer_function_error": lambda s: metrics.transfer_function_error(s.response, s.response[::-1]),
 }
