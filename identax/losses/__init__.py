@@ -1,6 +1,13 @@
 """Per-example losses: arrays in, one value per example out, the caller reduces."""
 
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
+from identax.losses.auxiliary import (
+    class_gaussian_nll,
+    generalized_contrastive,
+    half_squared_weights,
+    label_scores,
+    time_contrastive,
+)
 from identax.losses.contrast import SCHEMES
 from identax.losses.contrastive import aninfonce, infonce, lp_infonce
 from identax.losses.discrimination import project_rows, sharded_softmax_cross_entropy, softmax_cross_entropy
@@ -46,6 +53,7 @@ __all__ = [
     "bernoulli_nll",
     "beta_prior",
     "c_ima_penalty",
+    "class_gaussian_nll",
     "cross_entropy_to_laplace",
     "cross_entropy_to_normal",
     "elbo",
@@ -53,11 +61,14 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_likelihood",
     "gaussian_prior",
+    "generalized_contrastive",
+    "half_squared_weights",
     "importance_weighted_bound",
     "infonce",
     "jacobian_determinant",
     "jacobian_l1",
     "jacobian_l2",
+    "label_scores",
     "laplace_prior",
     "learned_beta_prior",
     "logistic_prior",
@@ -74,6 +85,7 @@ __all__ = [
     "sharded_softmax_cross_entropy",
     "slow_vae",
     "softmax_cross_entropy",
+    "time_contrastive",
     "uniform_prior",
     "uniformity",
 ]

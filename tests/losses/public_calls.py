@@ -37,6 +37,8 @@ JACOBIANS = {"jacobian": (N, 4, DIM)}
 NORMAL = losses.gaussian_prior(2)
 POSTERIOR = {"u": (N, DIM), "mean": (N, DIM), "log_variance": (N, DIM)}
 FIT = {"x": (N, 5), "reconstruction": (N, 5)}
+SEGMENTS = {"features": (N, DIM), "head": (4, DIM), "bias": (4,)}
+CLASSES = {"features": (N, DIM), "means": (4, DIM), "log_scales": (4, DIM)}
 DRAWS = {"log_likelihood": (DIM, N), "kl": (DIM, N)}
 
 CALLS = {
@@ -46,12 +48,15 @@ CALLS = {
     "aninfonce": (losses.aninfonce, ROWS | {"precision": (DIM,)}),
     "bernoulli_nll": (losses.bernoulli_nll, ELBO),
     "c_ima_penalty": (losses.c_ima_penalty, JACOBIANS),
+    "class_gaussian_nll": (lambda g, m, v: losses.class_gaussian_nll(g, m, v, LABELS), CLASSES),
     "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
     "cross_entropy_to_normal": (losses.cross_entropy_to_normal, GAUSSIAN),
     "elbo": (lambda *arrays: losses.elbo(*arrays, prior=NORMAL, precision=2, beta=3).value, FIT | POSTERIOR),
     "ensemble": (lambda first, second: losses.ensemble([first, second], [1, 2]), {"losses": (N,), "other": (N,)}),
     "gaussian_kl": (losses.gaussian_kl, GAUSSIAN),
     "gaussian_log_likelihood": (lambda *arrays: losses.gaussian_log_likelihood(*arrays, precision=2), FIT),
+    "generalized_contrastive": (losses.generalized_contrastive, {"scores": (N,), "permuted_scores": (N,)}),
+    "half_squared_weights": (losses.half_squared_weights, {"params": (N, DIM)}),
     "importance_weighted_bound": (losses.importance_weighted_bound, DRAWS),
     "infonce": (lambda z, z_pos: infonce(z, z_pos, temperature=2, reweighting=1), ROWS),
     "infonce, negatives": (lambda z, z_pos, n: infonce(z, z_pos, negatives=n), ROWS | {"negatives": (N, 2, DIM)}),
@@ -59,6 +64,7 @@ CALLS = {
     "jacobian_determinant": (lambda z: losses.jacobian_determinant(_squares, z), {"z": (N, DIM)}),
     "jacobian_l1": (losses.jacobian_l1, JACOBIANS),
     "jacobian_l2": (losses.jacobian_l2, JACOBIANS),
+    "label_scores": (lambda h, w, b: losses.label_scores(h, w, b, LABELS), SEGMENTS),
     "lp_infonce": (lambda z, z_pos: lp_infonce(z, z_pos, p=1), ROWS),
     "lp_infonce, p array": (lambda z, z_pos: lp_infonce(z, z_pos, p=jnp.asarray(1.5), scheme="one_view"), ROWS),
     "mle_precision": (losses.mle_precision, FIT),
@@ -81,6 +87,7 @@ CALLS = {
     "slow_vae": (lambda *arrays: _slow(*arrays, gamma=2), FRAMES),
     "softmax_cross_entropy": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, beta=0.5), HEAD),
     "softmax_cross_entropy, blocks": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, block_size=3), HEAD),
+    "time_contrastive": (lambda h, w, b: losses.time_contrastive(h, w, b, LABELS), SEGMENTS),
     "uniformity": (lambda z: losses.uniformity(z, p=1), {"z": (N, DIM)}),
 }
 PRIORS = {name for name in losses.__all__ if name.endswith("_prior")}  # tests/losses/test_priors.py
