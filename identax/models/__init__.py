@@ -20,12 +20,14 @@ from identax.models.chunked import by_chunk
 from identax.models.conv_autoencoder import conv_autoencoder
 from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
+from identax.models.maxout import maxout
 from identax.models.mlp import HEADS, mlp, normalize, uniform_fan_in
 from identax.models.prior_net import prior_net, raw_parameters
 from identax.models.projector import projector
 from identax.models.recurrent import Recurrent, gru, lstm, scan_over_time
 from identax.models.resnet import resnet18, resnet50
 from identax.models.small_convnet import small_convnet
+from identax.models.volume_preserving import volume_preserving
 
 __all__ = [
     "HEADS",
@@ -51,6 +53,7 @@ __all__ = [
     "gru",
     "init_autoencoder",
     "lstm",
+    "maxout",
     "micro_batched",
     "micro_batched_model",
     "mlp",
@@ -67,4 +70,5 @@ __all__ = [
     "scan_over_time",
     "small_convnet",
     "uniform_fan_in",
+    "volume_preserving",
 ]
