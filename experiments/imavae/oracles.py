@@ -33,8 +33,8 @@ MATCHES = {"uniform": ("uniform",), "logistic": (), "gaussian": ("gaussian",), "
 
 def premises(arms: Sequence[Arm], world: Callable[[Any], World]) -> dict[str, Callable[[], Report]]:
     """Of every arm, what `synthetic_report` says of its world at its precisions; made when it is asked for."""
-    fixed = [arm for arm in arms if arm.config.precision_rule == "fixed"]  # of one that moves there is no one optimum
-    return {arm.name: functools.partial(_of_arm, arm, world) for arm in fixed}
+    known = [arm for arm in arms if arm.config.precision_rule in ("fixed", "grown")]  # else there is no one optimum
+    return {arm.name: functools.partial(_of_arm, arm, world) for arm in known}
 
 
 def _of_arm(arm: Arm, world: Callable[[Any], World]) -> Report:
