@@ -13,9 +13,29 @@ from identax.dgp.clusters import (
     swap_labels,
 )
 from identax.dgp.conditionals import Conditional, GeneralizedNormal, Laplace, Normal, Uniform
+from identax.dgp.conditioned_mixing import condition_threshold, conditioned_invertible_mlp
 from identax.dgp.copula import correlated_beta, inverse_beta_cdf
 from identax.dgp.coupling import affine_coupling
 from identax.dgp.decoders import decoder_mixing
+from identax.dgp.exchangeable import (
+    CausalMechanism,
+    ExchangeableMechanisms,
+    ExchangeableSample,
+    ObservationMechanism,
+    SourceMechanism,
+    topological_order,
+)
+from identax.dgp.exchangeable_binary import GraphSample, binary_graph, random_dag
+from identax.dgp.exchangeable_bivariate import (
+    STRUCTURES,
+    VARIABILITIES,
+    PairSample,
+    binary_pair,
+    laplace_pair,
+    pair_world,
+    shipped_pair,
+)
+from identax.dgp.exchangeable_cases import binary_world, complete_parents, fixed_mixing, intervened_world, linear_world
 from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.image_world import ImageWorld
 from identax.dgp.linear_maps import rows_at_cosine, unit_column_linear, unit_determinant_linear
@@ -44,6 +64,7 @@ from identax.dgp.lti_plants import dc_motor, spring_mass_damper
 from identax.dgp.lti_system import Environments, LinearSystem, variability_matrix
 from identax.dgp.mixed_sources import latent_log_likelihood, log_likelihood, mixed_sources, observe, recover
 from identax.dgp.mixings import Mixing, compose, identity, orthogonal, random_invertible_mlp, with_weights
+from identax.dgp.modulated_sources import ModulatedSample, modulated_sources, modulated_world
 from identax.dgp.moebius import MoebiusWeights, moebius, reference_moebius
 from identax.dgp.pairs import (
     anisotropic_pairs,
@@ -51,6 +72,15 @@ from identax.dgp.pairs import (
     contrastive_anchors,
     contrastive_pairs,
     linear_precision,
+)
+from identax.dgp.parameter_priors import (
+    ParameterPrior,
+    bernoulli_prior,
+    beta_prior,
+    constant_prior,
+    given_prior,
+    switched_prior,
+    uniform_prior,
 )
 from identax.dgp.polygon_sprites import POLYGONS, polygon_sprites
 from identax.dgp.projected import projected_log_prob
@@ -70,25 +100,36 @@ __all__ = [
     "SCENE_SHAPES",
     "SPRITE_GRID",
     "SPRITE_SHAPES",
+    "STRUCTURES",
+    "VARIABILITIES",
     "BoundedEnvironments",
     "Box",
+    "CausalMechanism",
     "Conditional",
     "Environments",
     "Euclidean",
+    "ExchangeableMechanisms",
+    "ExchangeableSample",
     "Factor",
     "FactorGrid",
     "FisherBingham",
     "GeneralizedNormal",
+    "GraphSample",
     "ImageWorld",
     "LabelledSample",
     "Laplace",
     "LinearSystem",
     "Mixing",
+    "ModulatedSample",
     "MoebiusWeights",
     "Normal",
+    "ObservationMechanism",
+    "PairSample",
     "Pairs",
+    "ParameterPrior",
     "Sample",
     "ShellProjectedNormal",
+    "SourceMechanism",
     "Sources",
     "Space",
     "Sphere",
@@ -100,13 +141,22 @@ __all__ = [
     "affine_map",
     "amplitudes",
     "anisotropic_pairs",
+    "bernoulli_prior",
     "beta_images",
+    "beta_prior",
     "beta_sources",
     "bimodal_precision",
+    "binary_graph",
+    "binary_pair",
+    "binary_world",
     "bounded_environments",
     "check_stable",
     "cluster_of",
+    "complete_parents",
     "compose",
+    "condition_threshold",
+    "conditioned_invertible_mlp",
+    "constant_prior",
     "contrastive_anchors",
     "contrastive_pairs",
     "correlated_beta",
@@ -115,26 +165,35 @@ __all__ = [
     "designed_environments",
     "ensemble_pairs",
     "factor_moments",
+    "fixed_mixing",
     "gaussian_sources",
+    "given_prior",
     "homography",
     "identity",
+    "intervened_world",
     "inverse_beta_cdf",
     "label_noise",
     "label_prior",
+    "laplace_pair",
     "laplace_sources",
     "latent_log_likelihood",
     "linear_precision",
+    "linear_world",
     "log_likelihood",
     "make_pairs",
     "maximal_environments",
     "mixed_sources",
+    "modulated_sources",
+    "modulated_world",
     "moebius",
     "monotone_rotation",
     "observe",
     "orthogonal",
+    "pair_world",
     "pairs_with_negatives",
     "polygon_sprites",
     "projected_log_prob",
+    "random_dag",
     "random_environments",
     "random_invertible_mlp",
     "random_system",
@@ -144,6 +203,7 @@ __all__ = [
     "sample_controls",
     "sample_trajectories",
     "scenes",
+    "shipped_pair",
     "simulate",
     "smooth_mlp",
     "spectral_radius",
@@ -152,8 +212,11 @@ __all__ = [
     "sprites",
     "state_bound",
     "swap_labels",
+    "switched_prior",
+    "topological_order",
     "transform_points",
     "triangular_mlp",
+    "uniform_prior",
     "uniform_sources",
     "unit_column_linear",
     "unit_determinant_linear",
