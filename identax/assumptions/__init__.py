@@ -23,6 +23,15 @@ from identax.assumptions.cross_entropy import (
     divides,
     predicted_relation,
 )
+from identax.assumptions.d_separation import d_separated, unrolled_graph
+from identax.assumptions.exchangeable import source_report, special_case, structure_report
+from identax.assumptions.exchangeable_conditions import gcl_variability, parameter_rank, second_order_dependence
+from identax.assumptions.exchangeable_structure import (
+    BivariateTests,
+    bivariate_tests,
+    cross_sample_separations,
+    identified_edges,
+)
 from identax.assumptions.ima import asymptotic_variance, global_c_ima, l_ima, log_likelihood
 from identax.assumptions.ima_collapse import (
     CollapsedPosterior,
@@ -47,6 +56,7 @@ from identax.assumptions.symmetry import common_blocks, equal_blocks, expected_r
 
 __all__ = [
     "BayesLoss",
+    "BivariateTests",
     "ClusterWorld",
     "CollapsedPosterior",
     "ContrastiveObjective",
@@ -63,6 +73,7 @@ __all__ = [
     "asymptotic_variance",
     "bayes_cross_entropy",
     "bayes_losses",
+    "bivariate_tests",
     "collapse_instability",
     "collapse_threshold",
     "collapse_thresholds",
@@ -72,6 +83,8 @@ __all__ = [
     "common_blocks",
     "contrastive_report",
     "cross_entropy_report",
+    "cross_sample_separations",
+    "d_separated",
     "diversity_rank",
     "divides",
     "elbo_star",
@@ -80,7 +93,9 @@ __all__ = [
     "excitation_report",
     "expected_rotation_mcc",
     "gauss_hermite",
+    "gcl_variability",
     "global_c_ima",
+    "identified_edges",
     "ima_report",
     "l_ima",
     "log_likelihood",
@@ -90,8 +105,14 @@ __all__ = [
     "optimal_precision",
     "oracle_precision",
     "pair_correlations",
+    "parameter_rank",
     "predicted_relation",
+    "second_order_dependence",
+    "source_report",
+    "special_case",
     "stability",
+    "structure_report",
     "symmetry_class",
     "system_premises",
+    "unrolled_graph",
 ]
