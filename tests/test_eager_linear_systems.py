@@ -29,6 +29,14 @@ def _rng(seed):
     return np.random.default_rng(seed)
 
 
+def _columns(seed, *batch):
+    return _rng(seed).normal(size=(3, *batch, 24))
+
+
+def _codes(seed):
+    return _rng(seed).integers(0, 2, size=(3, 40))
+
+
 def _system(seed):
     rng = _rng(seed)
     return 0.3 * rng.normal(size=(D, D)), rng.normal(size=(D, D)), rng.normal(size=(D, D))
@@ -124,7 +132,13 @@ CALLS = {
     "wls_unmixing": lambda seed: lti.wls_unmixing(*_flat(seed)),
     "zero_order_hold": lambda seed: lti.zero_order_hold(*_system(seed)[:2], 0.1),
     "fisher_z_test": lambda seed: causal.fisher_z_test(_rng(seed).uniform(-1, 1, size=4), 20),
+    "g_test": lambda seed: causal.g_test(*_codes(seed), levels=2),
+    "hsic_test": lambda seed: causal.hsic_test(*_columns(seed)[:2]),
+    "independence_test": lambda seed: causal.independence_test(*_columns(seed), method="fisher_z"),
+    "independence_tests": lambda seed: causal.independence_tests(*_columns(seed, 3), chunk_size=2),
+    "kci_test": lambda seed: causal.kci_test(*_columns(seed)),
     "partial_correlation": lambda seed: causal.partial_correlation(*_trajectories(seed)),
+    "rcit_test": lambda seed: causal.rcit_test(*_columns(seed), key=jax.random.key(seed), num_features_z=8),
 }
 WORLDS = {
     "dc_motor": lambda seed: dc_motor(0.01 + seed),
@@ -141,6 +155,7 @@ WORLDS = {
 LONG = {"identify_lti", "identify_lti, instrumental", "identify_lti, published", "fit_kalman", "fit_from_starts"}
 SLOW = [(), pytest.mark.slow]
 TYPES = {"ConditionalFit", "Environments", "Identification", "KalmanFit", "LinearSystem", "Moments", "Smoothed"}
+TYPES |= {"IndependenceTest"}
 
 
 def test_every_public_function_is_called():

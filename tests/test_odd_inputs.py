@@ -28,6 +28,12 @@ OTHERS = {
     "match_rows": lambda odd: lti.match_rows(odd, np.ones((3, 2))),
     "joint_loglik": lambda odd: lti.joint_loglik(odd, np.ones((5, 2)), np.eye(2), np.eye(2), 1.0, 1.0),
     "spectral_radius": spectral_radius,
+    "g_test": lambda odd: causal.g_test(odd, np.ones(4)),
+    "hsic_test": lambda odd: causal.hsic_test(np.arange(9.0), odd),
+    "independence_test": lambda odd: causal.independence_test(odd, np.arange(9.0), method="fisher_z"),
+    "independence_tests": lambda odd: causal.independence_tests(odd, np.ones((2, 9)), np.ones((2, 9))),
+    "kci_test": lambda odd: causal.kci_test(np.arange(9.0), np.arange(9.0), [odd] if odd is None else odd),
+    "rcit_test": lambda odd: causal.rcit_test(odd, np.arange(9.0), key=jax.random.key(0)),
     "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
 }
 

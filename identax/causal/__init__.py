@@ -1,5 +1,21 @@
-"""Tests of what causal models say about data: conditional independence of Gaussian variables."""
+"""Tests of what causal models say about data: (conditional) independence, of Gaussians, categories and in general."""
 
+from identax.causal.front import independence_test, independence_tests
+from identax.causal.g_test import g_test
+from identax.causal.hsic import hsic_test
 from identax.causal.independence import fisher_z_test, partial_correlation
+from identax.causal.kci import kci_test
+from identax.causal.outcomes import IndependenceTest
+from identax.causal.rcit import rcit_test
 
-__all__ = ["fisher_z_test", "partial_correlation"]
+__all__ = [
+    "IndependenceTest",
+    "fisher_z_test",
+    "g_test",
+    "hsic_test",
+    "independence_test",
+    "independence_tests",
+    "kci_test",
+    "partial_correlation",
+    "rcit_test",
+]

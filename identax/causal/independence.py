@@ -88,8 +88,13 @@ def fisher_z_test(correlation: Data, num_samples: int, num_given: int = 0) -> Fl
     known = concrete(given)
     if known is not None and (np.abs(known) > 1).any():
         raise ValueError(f"fisher_z_test: found a correlation of {np.abs(known).max()}, wanted them in [-1, 1]")
-    z = jnp.arctanh(jnp.abs(jnp.asarray(given, float_type(given))))
-    return erfc(z * math.sqrt((num_samples - num_given - 3) / 2))
+    return two_sided(jnp.asarray(given, float_type(given)), num_samples - num_given - 3)[1]
+
+
+def two_sided(correlation, degrees):
+    """Fisher's z = sqrt(degrees) artanh(correlation) and the p-value of one so large; `degrees` may be traced."""
+    z = jnp.arctanh(correlation) * jnp.sqrt(jnp.asarray(degrees, correlation.dtype))
+    return z, erfc(jnp.abs(z) / math.sqrt(2))
 
 
 def _standardised(work):
