@@ -81,6 +81,12 @@ FULL: dict[str, Benchmark] = {
     "linear-systems-identification": Benchmark(
         "linear_systems", {"num_systems": 1000, "dim": 3, "rounds": 5}, pinned=False, function="identification"
     ),
+    "independence": Benchmark(
+        "independence", {"sizes": (300, 500, 1000), "num": 8, "rounds": 5}, pinned=True, cpu=True
+    ),
+    "independence-all-cores": Benchmark(
+        "independence", {"sizes": (500,), "num": 40, "rounds": 5, "reference": False}, pinned=False, cpu=True
+    ),
     "rendering": Benchmark("rendering", {"batch_size": 256, "rounds": 7, "num_steps": 8}, pinned=False),
     "image-contrast": Benchmark(
         "image_contrast", {"sizes": (16, 32, 64), "num": 3, "rounds": 3, "pixels": 3072}, pinned=False
@@ -110,6 +116,8 @@ QUICK: dict[str, Benchmark] = {
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
     "linear-systems-training": _quick(FULL["linear-systems-training"], dims=(2,), rounds=2, num_epochs=1),
     "linear-systems-identification": _quick(FULL["linear-systems-identification"], num_systems=50, rounds=2),
+    "independence": _quick(FULL["independence"], sizes=(100, 300), num=4, rounds=2),
+    "independence-all-cores": _quick(FULL["independence-all-cores"], sizes=(300,), num=8, rounds=2),
     "rendering": _quick(FULL["rendering"], batch_size=64, rounds=3, num_steps=2),
     "image-contrast": _quick(FULL["image-contrast"], sizes=(16,), rounds=1, pixels=192),
     "augmentations": _quick(FULL["augmentations"], rounds=3, num_steps=1),

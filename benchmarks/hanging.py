@@ -1,4 +1,4 @@
-"""Programs that may stop for ever on XLA's CPU backend; `benchmarks.soak` starts them. Only JAX is imported."""
+"""Programs that may stop for ever on XLA's CPU backend; `benchmarks.soak` starts them. Only JAX is imported, but by `kernel_tests`."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,23 @@ def actor_critic(calls: int = 3, *, seeds: int = 16, envs: int = 32, length: int
         jax.block_until_ready(program(jax.random.split(jax.random.key(call), seeds)))
 
 
-PROGRAMS = {"qr_svd": qr_svd, "one_each": one_each, "actor_critic": actor_critic}
+def kernel_tests(calls: int = 2, *, num: int = 8, samples: int = 500) -> None:
+    """Two vmapped conditional kernel tests of `num` data sets in one program, each with a batched Cholesky chain."""
+    from identax.causal import kci_test
+
+    with jax.enable_x64(True):
+        x, y, z = jax.random.normal(jax.random.key(0), (3, num, samples))
+        both = jax.vmap(lambda a, b, c: (_p_value(kci_test, a, b, c), _p_value(kci_test, b, a, c)))
+        program = jax.jit(both).lower(x, y, z).compile()
+        for _ in range(calls):
+            jax.block_until_ready(program(x, y, z))
+
+
+PROGRAMS = {"kernel_tests": kernel_tests, "qr_svd": qr_svd, "one_each": one_each, "actor_critic": actor_critic}
+
+
+def _p_value(test, x, y, z):
+    return test(x, y, z, solver="cholesky").p_value
 
 
 def _chain(x):

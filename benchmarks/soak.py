@@ -3,6 +3,7 @@
     make soak-hangs                                        300 starts of each program, with the flag, nothing beside
     make soak-hangs ARGS="--load 2"                        the same beside two processes that keep a core busy each
     make soak-hangs ARGS="--flag without --starts 20"      how often the same programs stop without the flag
+    make soak-hangs ARGS="--programs kernel_tests --starts 100"   vmapped kernel tests at 500 samples
     make soak-hangs ARGS="--python /path/to/python3.12"    with another interpreter, which needs JAX only
 
 A start is a process forked from one that has imported JAX and started no backend: it reads XLA_FLAGS, starts the

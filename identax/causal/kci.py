@@ -4,7 +4,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from identax.causal._samples import Bandwidth, Data, Prepared, columns_of, warn_of_few
 from identax.causal.kernels import MEDIAN_ROWS, gram, median_precision, precisions_of, squared_distances, standardised
@@ -24,7 +23,7 @@ def kci_test(
     z: Data | None = None,
     *,
     bandwidth: Bandwidth = "empirical",
-    ridge: Float[Array, ""] | float = 1e-3,
+    ridge: Data = 1e-3,
     solver: str = "auto",
 ) -> IndependenceTest:
     """Is x independent of y given z? Kernel test with the gamma approximation of its null law.
