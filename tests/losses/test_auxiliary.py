@@ -67,6 +67,7 @@ def test_true_parameters_give_the_bayes_posterior(x64):
     np.testing.assert_allclose(found, -np.log(posterior[np.arange(1200), u]), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_nothing_beats_the_posterior_in_expectation(x64):
     """The expected loss, over a fine grid of |s| under the true law, has its optimum at the true parameters alone."""
     grid = (np.arange(120) + 0.5) * 0.08

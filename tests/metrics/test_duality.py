@@ -18,7 +18,9 @@ def flat(x):
     return x.reshape(-1, x.shape[-1])
 
 
-@pytest.mark.parametrize(("statistic", "q"), [("absolute", np.abs), ("square", np.square)])
+@pytest.mark.parametrize(
+    ("statistic", "q"), [("absolute", np.abs), pytest.param("square", np.square, marks=pytest.mark.slow)]
+)
 def test_affine_features_of_the_statistic_are_recovered(x64, statistic, q):
     features = q(flat(MODULATED)) @ RNG.normal(size=(N, N)) + 5
     assert ica_mcc(flat(MODULATED), features, statistic=statistic) > 0.97
@@ -26,6 +28,7 @@ def test_affine_features_of_the_statistic_are_recovered(x64, statistic, q):
     assert ica_mcc(flat(MODULATED), features, statistic="none") < 0.2  # the sign is lost
 
 
+@pytest.mark.slow
 def test_collapsed_features_are_scored_without_nan():
     features = np.abs(flat(MODULATED))
     features[:, 2] = features[:, 0]
@@ -46,6 +49,7 @@ def test_perfect_estimates_of_the_modulated_sources(x64):
     assert found.rank_normalised > 0.98
 
 
+@pytest.mark.slow
 def test_rank_normalisation_undoes_monotone_maps_of_segments(x64):
     """The literal loop; monotone maps that differ between segments change nothing, rotations of segments do."""
     estimates = np.abs(MODULATED) + 0.05 * RNG.normal(size=BASE.shape)
@@ -64,6 +68,7 @@ def test_rank_normalisation_undoes_monotone_maps_of_segments(x64):
     assert duality_scores(MODULATED, BASE, turned).rank_normalised < 0.8 * found
 
 
+@pytest.mark.slow
 def test_mapped_over_trials_and_constant_estimates():
     latents = [jnp.asarray(x[:4, :50], jnp.float32) for x in (MODULATED, BASE)]
     batch = jnp.stack([jnp.abs(latents[0]), jnp.zeros((4, 50, N)), jnp.full((4, 50, N), jnp.nan)])

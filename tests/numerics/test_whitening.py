@@ -29,6 +29,7 @@ def test_small_values_keep_their_digits(x64):
     assert abs(np.linalg.eigvalsh(x.T @ x)[0] - 1e-18) > 1e-19
 
 
+@pytest.mark.slow
 def test_whitening(x64):
     x = RNG.normal(size=(400, 4)) @ RNG.normal(size=(4, 4)) * np.array([1.0, 100.0, 1e-3, 1.0])
     x = x - x.mean(axis=0)
