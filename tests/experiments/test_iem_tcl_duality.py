@@ -12,6 +12,7 @@ from identax.conduct import run_experiment
 SMOKE = tcl_duality.PRESETS["smoke"]
 
 
+@pytest.mark.slow
 def test_both_readings_are_the_same_points_bit_for_bit():
     config = dataclasses.replace(SMOKE, num_layers=1)
     key = jax.random.key(3)
