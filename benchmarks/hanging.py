@@ -1,4 +1,4 @@
-"""Programs that may stop for ever on XLA's CPU backend; `benchmarks.soak` starts them. Only JAX is imported, but by `kernel_tests`."""
+"""Programs that may stop for ever on the CPU backend of XLA; `benchmarks.soak` starts them. Most import JAX only."""
 
 import jax
 import jax.numpy as jnp

@@ -14,7 +14,7 @@ def measure(sizes: tuple[int, ...], *, num: int, rounds: int, reference: bool = 
     """Times `num` conditional tests (one column each of x, y and z) per call, in float64, in turn with causal-learn's.
 
     Derived, per number of samples: data sets per second of both solvers, and, where causal-learn is installed and
-    `reference`, its median time over that of "auto" and the largest difference of p-values. Two of its data sets a round.
+    `reference`, its median time over that of "auto" and the largest difference of p-values; two of its tests a round.
     """
     package = _package() if reference else None
     timings, seconds, derived = {}, {}, {}
