@@ -187,18 +187,23 @@ def test_the_shipped_pairs_have_the_stated_moments(variability, without):
                 np.testing.assert_allclose(kurtosis, 28.2 / (7 / 3) ** 2, rtol=0.2)
 
 
-def test_the_shipped_effect_is_quadratic_in_half_of_the_environments():
-    drawn = shipped_pair(jax.random.key(0), 401, variability="cause", parity=True, structure=0)
+def test_the_shipped_effect_is_the_stated_function_of_its_noises(x64):
+    key = jax.random.key(1)  # b is not 1
+    drawn = shipped_pair(key, 401, variability="cause", parity=True, structure=0)
+    # without an edge the same key shows the noises themselves
+    cause, noise = np.moveaxis(
+        np.asarray(shipped_pair(key, 401, variability="cause", parity=True, structure=2).observations), -1, 0
+    )
     a, b, c = np.asarray(drawn.coefficients, float)
-    x, y = np.moveaxis(np.asarray(drawn.observations, float), -1, 0)
-    assert 1 <= min(a, b, c) and max(a, b, c) <= 9
-    # Y's noise is constant within an environment: differences of the two samples are known
-    linear = np.isclose(y[:, 0] - y[:, 1], a * (x[:, 0] - x[:, 1]), rtol=1e-3, atol=1e-3)
-    both = a * (x[:, 0] - x[:, 1]) + c * a * (x[:, 0] ** 2 - x[:, 1] ** 2)
-    curved = np.isclose(y[:, 0] - y[:, 1], both, rtol=1e-3, atol=1e-3)
-    assert (linear | curved).all() and curved.sum() - (linear & curved).sum() >= 195 and curved.sum() <= 205
-    noise = (y - a * x)[linear & ~curved]
-    assert np.abs(noise).max() <= b * (1 + 1e-5)
+    x, y = np.moveaxis(np.asarray(drawn.observations), -1, 0)
+    assert (a, b, c) == (4, 8, 3)
+    assert np.abs(noise).max() <= 1  # a location without Laplace noise
+    np.testing.assert_array_equal(x, cause)
+    linear = a * cause + b * noise
+    curved = linear + c * (a * cause**2 + (b - 1) * noise**2)
+    is_curved = np.isclose(y, curved, rtol=1e-12).all(axis=1)
+    np.testing.assert_allclose(y[~is_curved], linear[~is_curved], rtol=1e-12)
+    assert is_curved.sum() == 200
 
 
 @pytest.mark.slow
