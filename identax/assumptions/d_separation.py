@@ -32,7 +32,6 @@ def d_separated(adjacency: Any, x: Iterable[int], y: Iterable[int], given: Itera
 
 def _reachable(graph, start, given):
     """Nodes with an open path from `start`."""
-    opened = _ancestors(graph, given)  # colliders that are open
     visited: set[tuple[int, bool]] = set()
     waiting = deque((node, False) for node in start)  # (node, whether it was entered from a parent)
     found = set()
@@ -44,19 +43,9 @@ def _reachable(graph, start, given):
         if node not in given:
             found.add(node)
             waiting.extend((child, True) for child in np.flatnonzero(graph[node]).tolist())
-        if (node in opened) if from_parent else (node not in given):
+        # a collider that is given; from a given descendant the walk comes back to it as from any child
+        if from_parent == (node in given):
             waiting.extend((parent, False) for parent in np.flatnonzero(graph[:, node]).tolist())
-    return found
-
-
-def _ancestors(graph, nodes):
-    """Of the nodes, themselves among them."""
-    found, waiting = set(), list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting += np.flatnonzero(graph[:, node]).tolist()
     return found
 
 
