@@ -44,7 +44,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": longer(
-        _QUICK, 12_000, obliques=(0.0, 0.2, 0.4, 0.6), num_factors=256, num_seeds=4, generators=tuple(claims.GENERATORS)
+        _QUICK, 12_000, batch_size=128, obliques=(0.0, 0.2, 0.4, 0.6), num_factors=256, num_seeds=3,
+        generators=tuple(claims.GENERATORS),
     ),
     "paper": Config(),
 }  # fmt: skip
