@@ -28,7 +28,7 @@ def hsic_test(x: Data, y: Data, *, bandwidth: Bandwidth = "median") -> Independe
     return hsic_of(*prepared_hsic("hsic_test", x, y, bandwidth=bandwidth))
 
 
-def prepared_hsic(where, x, y, *, bandwidth="median", batched=False) -> Prepared:
+def prepared_hsic(where, x, y, *, bandwidth: Bandwidth = "median", batched=False) -> Prepared:
     """Checks what `hsic_test` is given; `batched`: a leading axis of data sets."""
     columns = columns_of(where, x, y, batched=batched)[:2]
     warn_of_few(where, x, columns[0].shape[int(batched)])

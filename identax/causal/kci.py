@@ -49,7 +49,9 @@ def kci_test(
     return kci_of(*prepared_kci("kci_test", x, y, z, bandwidth=bandwidth, ridge=ridge, solver=solver))
 
 
-def prepared_kci(where, x, y, z, *, bandwidth="empirical", ridge=1e-3, solver="auto", batched=False) -> Prepared:
+def prepared_kci(
+    where, x, y, z, *, bandwidth: Bandwidth = "empirical", ridge: Data = 1e-3, solver="auto", batched=False
+) -> Prepared:
     """Checks what `kci_test` is given; `batched`: a leading axis of data sets."""
     columns = columns_of(where, x, y, z, batched=batched)
     warn_of_few(where, x, columns[0].shape[int(batched)])
