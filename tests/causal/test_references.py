@@ -14,7 +14,7 @@ from tests.causal.data_sets import binned, samples
 # left out; "full": with its `thresh` at 1e-13. "plain_few", "hsic": of every seventh row, y the reversed z.
 ROWS = json.loads((Path(__file__).parent / "causal_learn.json").read_text())
 IDS = [f"{row['n']} {row['law']} {row['k']}" for row in ROWS]
-CHEAP = (0, 3)
+CHEAP = (0,)
 SHORT = [
     pytest.param(row, id=name, marks=[pytest.mark.slow] * (row["seed"] not in CHEAP))
     for row, name in zip(ROWS, IDS, strict=True)
@@ -54,6 +54,7 @@ def test_kernel_tests_agree_at_all_sizes(x64, row):
     _agrees(hsic_test(x, y), row["hsic_all"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", SHORT)
 def test_float32_is_close(row):
     """Measured: 3e-3 given z, 2e-6 without."""

@@ -114,6 +114,7 @@ def test_chunks_are_filled_up_and_cut():
     assert len(set(np.asarray(wanted).tolist())) == 5
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_chunk():
     x, y, z = chains(5, 12, 100)
     sizes = []

@@ -145,6 +145,7 @@ def test_random_graphs_are_uniform_over_their_class_and_leak_no_order():
     assert len(np.unique(draw[False].reshape(-1, 9) @ powers)) == 18
 
 
+@pytest.mark.slow
 def test_the_leak_is_behind_its_flag():
     draw = jax.jit(lambda key, leak: binary_graph(key, 3, d=4, leak_order=leak).adjacency, static_argnums=1)
     keys = jax.random.split(jax.random.key(1), 30)
@@ -187,6 +188,7 @@ def test_the_shipped_pairs_have_the_stated_moments(variability, without):
                 np.testing.assert_allclose(kurtosis, 28.2 / (7 / 3) ** 2, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_the_shipped_effect_is_the_stated_function_of_its_noises(x64):
     key = jax.random.key(1)  # b is not 1
     drawn = shipped_pair(key, 401, variability="cause", parity=True, structure=0)
@@ -277,6 +279,7 @@ def test_fixed_mechanisms_are_iid():
     assert world.fixed(jax.random.key(1)).varies == (False,) * 3
 
 
+@pytest.mark.slow
 def test_interventions_cut_the_parents_off():
     targets = np.array([[0, 0], [1, 0], [0, 1]], bool)
     world = intervened_world(((), (0,)), [[0, 3.0], [0, 0]], identity(), (), targets=targets, shift=5.0, scale=0.1)

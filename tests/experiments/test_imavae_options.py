@@ -60,6 +60,7 @@ def test_a_learned_precision_starts_at_the_given_one_and_moves_with_the_network(
         assert _far(start[part], end[part]) > 1e-3 and _far(end[part], fixed[1][part]) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_precision_of_largest_likelihood_is_free_of_the_given_one_and_changes_the_gradient(fixed):
     own, other = _after_a_step("largest likelihood", (1e4, 1e1))
     np.testing.assert_array_equal(own[2], other[2])

@@ -18,6 +18,7 @@ def flat(x):
     return x.reshape(-1, x.shape[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistic", "q"), [("absolute", np.abs), pytest.param("square", np.square, marks=pytest.mark.slow)]
 )

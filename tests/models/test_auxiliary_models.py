@@ -38,6 +38,7 @@ def test_maxout_starts_as_published(getkey):
     assert 2.2 < np.abs(kernel).max() / np.sqrt(2 / 100) < 2.28
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_flow_keeps_volumes_and_is_inverted(x64, getkey, n):
     model = volume_preserving(num_layers=2, hidden=8)
