@@ -1,5 +1,6 @@
 """Tests of what causal models say about data: (conditional) independence, of Gaussians, categories and in general."""
 
+from identax.causal.de_finetti import PairDecision, causal_de_finetti_pair, decide_pair
 from identax.causal.front import independence_test, independence_tests
 from identax.causal.g_test import g_test
 from identax.causal.hsic import hsic_test
@@ -10,6 +11,9 @@ from identax.causal.rcit import rcit_test
 
 __all__ = [
     "IndependenceTest",
+    "PairDecision",
+    "causal_de_finetti_pair",
+    "decide_pair",
     "fisher_z_test",
     "g_test",
     "hsic_test",
