@@ -28,7 +28,8 @@ IMAVAE = {
         "penalties", "support",
     )
 }  # fmt: skip
-REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE
+IEM = {"iem/tcl_duality", "iem/variability"}
+REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM
 pytestmark = pytest.mark.usefixtures("line")
 
 
