@@ -11,6 +11,7 @@ from identax.causal._samples import Data, Prepared, columns_of, warn_of_few
 from identax.causal.kernels import median_precision, squared_distances, standardised
 from identax.causal.outcomes import IndependenceTest, gamma_test
 from identax.checks import check_count
+from identax.numerics import product
 from identax.rng import stream
 
 _MEDIAN_ROWS = 500
@@ -65,7 +66,7 @@ def rcit_of(samples, _, static) -> IndependenceTest:
         ridge = _RIDGE[z.dtype.itemsize] * jnp.eye(many, dtype=z.dtype)
         factor = jnp.linalg.cholesky(_covariance(f_z, f_z) + ridge)
         both = jnp.concatenate([e_x, e_y], axis=1)
-        both = both - _product(f_z, jax.scipy.linalg.cho_solve((factor, True), _covariance(f_z, both)))
+        both = both - product(f_z, jax.scipy.linalg.cho_solve((factor, True), _covariance(f_z, both)))
         e_x, e_y = both[:, :few], both[:, few:]
     num = e_x.shape[0]
     statistic = num * (_covariance(e_x, e_y) ** 2).sum()
@@ -83,7 +84,7 @@ def _features(key, columns, count, *others):
     waves = jax.random.uniform(stream(key, "phase"), (1, count), columns.dtype, maxval=2 * np.pi)
     for number, part in enumerate(parts):
         draw = jax.random.normal(stream(key, f"frequency {number}"), (part.shape[1], count), columns.dtype)
-        waves = waves + jnp.sqrt(precision) * _product(part, draw)
+        waves = waves + jnp.sqrt(precision) * product(part, draw)
     return standardised(jnp.cos(waves))[0]
 
 
@@ -92,8 +93,4 @@ def _centred(columns):
 
 
 def _covariance(left, right):
-    return _product(_centred(left).T, _centred(right)) / (left.shape[0] - 1)
-
-
-def _product(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+    return product(_centred(left).T, _centred(right)) / (left.shape[0] - 1)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from identax.causal.kernels import gram, squared_distances
+from identax.numerics import product
 
 SOLVERS = ("auto", "cholesky")
 _SMALL, _MOST = 150, 72
@@ -58,12 +59,12 @@ def pivoted_columns(z, precision, rank):
 def _by_columns(columns, kernel_x, kernel_y, ridge):
     """R = I - W'W, W = C^-1 G H, C C' = ridge I + G H G'."""
     centred = columns - columns.mean(axis=1)[:, None]
-    inner = _product(centred, centred.T) + ridge * jnp.eye(centred.shape[0], dtype=centred.dtype)
+    inner = product(centred, centred.T) + ridge * jnp.eye(centred.shape[0], dtype=centred.dtype)
     basis = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(inner), centred, lower=True)
 
     def residual(kernel):
-        seen = _product(basis, kernel)
-        half = _product(basis.T, seen - _product(_product(seen, basis.T), basis) / 2)
+        seen = product(basis, kernel)
+        half = product(basis.T, seen - product(product(seen, basis.T), basis) / 2)
         return kernel - half - half.T
 
     return residual(kernel_x), residual(kernel_y)
@@ -74,8 +75,4 @@ def _by_cholesky(z, precision, kernel_x, kernel_y, ridge):
     identity = jnp.eye(z.shape[0], dtype=z.dtype)
     factor = jnp.linalg.cholesky(gram(squared_distances(z), precision) / ridge + identity)
     inverse = jax.scipy.linalg.cho_solve((factor, True), identity)
-    return tuple(_product(_product(inverse, kernel), inverse) for kernel in (kernel_x, kernel_y))
-
-
-def _product(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+    return tuple(product(product(inverse, kernel), inverse) for kernel in (kernel_x, kernel_y))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from identax.checks import check_choice, check_count, check_nonnegative, concrete
 from identax.dgp.lti_system import Environments, LinearSystem, check_environments
 from identax.inputs import numbers
+from identax.numerics import product
 from identax.rng import stream
 
 METHODS = ("scan", "associative")
@@ -139,12 +140,12 @@ def simulate(
     given = [v for v in (initial_state, process_noise, observation_noise) if v is not None]
     dtype = jnp.result_type(float, system.A, system.B, system.C, controls, *given)
     A, B, C = (jnp.asarray(matrix, dtype) for matrix in (system.A, system.B, system.C))
-    pushes = _product(jnp.asarray(controls, dtype)[:-1], B.T)
+    pushes = product(jnp.asarray(controls, dtype)[:-1], B.T)
     if process_noise is not None:
         pushes = pushes + jnp.asarray(process_noise, dtype)[:-1]
     start = jnp.zeros(d_x, dtype) if initial_state is None else jnp.asarray(initial_state, dtype)
     states = (_scan if method == "scan" else _associative)(A, start, pushes)
-    observations = _product(states, C.T)
+    observations = product(states, C.T)
     return observations if observation_noise is None else observations + jnp.asarray(observation_noise, dtype), states
 
 
@@ -245,10 +246,6 @@ def _dims(owner, system):
     return a[0], b[1], c[0]
 
 
-def _product(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
-
-
 @partial(jax.jit, inline=True)
 def _radius(A):
     A = jax.lax.stop_gradient(A)
@@ -260,7 +257,7 @@ def _radius(A):
 
     def square(j, carry):
         power, log_radius = carry
-        power, log_norm = rescaled(_product(power, power))
+        power, log_norm = rescaled(product(power, power))
         return power, log_radius + log_norm * 0.5 ** (j + 1)
 
     largest = jnp.max(jnp.abs(A))  # divided out first: squares of tiny or huge entries leave the range
@@ -272,7 +269,7 @@ def _radius(A):
 @partial(jax.jit, inline=True)
 def _scan(A, start, pushes):
     def step(x, push):
-        following = _product(A, x) + push
+        following = product(A, x) + push
         return following, following
 
     _, states = jax.lax.scan(step, start, pushes)
@@ -285,8 +282,8 @@ def _associative(A, start, pushes):
     steps = jnp.broadcast_to(A, (pushes.shape[0] + 1, *A.shape))
 
     def compose(first, second):
-        later = jnp.squeeze(_product(second[0], first[1][..., None]), -1)
-        return _product(second[0], first[0]), later + second[1]
+        later = jnp.squeeze(product(second[0], first[1][..., None]), -1)
+        return product(second[0], first[0]), later + second[1]
 
     return jax.lax.associative_scan(compose, (steps, jnp.concatenate([start[None], pushes])))[1]
 

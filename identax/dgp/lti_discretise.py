@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from identax.checks import check_finite, check_positive, concrete
 from identax.inputs import float_type, numbers
+from identax.numerics import product
 
 _DOUBLINGS = 130  # 2^128 is beyond float32
 _TERMS = {np.dtype(np.float64): 16}
@@ -78,25 +79,21 @@ def _by_doubling(A, B, dt):
     step = jnp.ldexp(dt, -count)
     small, series = A * step, identity
     for k in range(_TERMS.get(A.dtype, _TERMS_OTHERWISE), 1, -1):
-        series = identity + _product(small, series) / k
-    distance = _product(small, series)
-    start = distance, identity + distance, _product(series, B) * step
+        series = identity + product(small, series) / k
+    distance = product(small, series)
+    start = distance, identity + distance, product(series, B) * step
 
     def double(carry, number):
         wanted = number < count
         D, E, F = (jnp.where(wanted, x, 0.0) for x in carry)  # no overflow behind the last doubling, nor its gradient
         near = jax.lax.stop_gradient(jnp.abs(jnp.diagonal(D)).max()) < 0.25
-        doubled, squared = 2 * D + _product(D, D), _product(E, E)
+        doubled, squared = 2 * D + product(D, D), product(E, E)
         D, E, F = (
             jnp.where(near, doubled, squared - identity),
             jnp.where(near, identity + doubled, squared),
-            F + _product(E, F),
+            F + product(E, F),
         )
         return tuple(jnp.where(wanted, new, old) for new, old in zip((D, E, F), carry, strict=True)), None
 
     (_, held, driven), _ = jax.lax.scan(double, start, jnp.arange(_DOUBLINGS))
     return held, driven
-
-
-def _product(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)

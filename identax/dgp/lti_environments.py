@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count, check_positive, concrete
 from identax.dgp.lti_system import Environments, LinearSystem, check_environments
+from identax.numerics import product
 from identax.rng import stream
 
 
@@ -111,7 +112,7 @@ def designed_environments(
     rotation = _rotation(stream(key, "rotation"), dim)
     values = jnp.asarray(condition, rotation.dtype) ** -(jnp.arange(dim) / max(dim - 1, 1))
     # The identity apart, so that c = 1 gives exact zeros off the diagonal.
-    mixing = jnp.eye(dim, dtype=rotation.dtype) - _product(rotation * (1.0 - values)[None], rotation.T)
+    mixing = jnp.eye(dim, dtype=rotation.dtype) - product(rotation * (1.0 - values)[None], rotation.T)
     least, most = 1.0 / jnp.asarray(high, float), 1.0 / jnp.asarray(low, float)
     bottom = jnp.minimum(jnp.min(mixing), 0.0)  # 0 is the base environment's row
     step = (most - least) / (jnp.max(mixing) - bottom)
@@ -171,19 +172,15 @@ def state_bound(system: LinearSystem, limit: ArrayLike, *, num_steps: int = 1000
             "wanted one system, limit [d_u] and at least one step"
         )
     total, _ = jax.lax.scan(
-        lambda carry, _: ((carry[0] + jnp.abs(carry[1]), _product(A, carry[1])), None),
+        lambda carry, _: ((carry[0] + jnp.abs(carry[1]), product(A, carry[1])), None),
         (jnp.zeros_like(B), B),
         length=num_steps - 1,
     )[0]
-    return _product(total, jnp.asarray(limit, total.dtype))
+    return product(total, jnp.asarray(limit, total.dtype))
 
 
 def _means(key, shape, zero_means):
     return jnp.zeros(shape) if zero_means else jax.random.normal(stream(key, "means"), shape)
-
-
-def _product(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
 
 
 def _rotation(key, dim):
@@ -198,7 +195,7 @@ def _rotation(key, dim):
         tail = jnp.where(index >= k, draws[k], 0.0)
         # Towards the axis on the far side: nothing cancels.
         normal = tail + jnp.where(index == k, jnp.copysign(jnp.sqrt(jnp.sum(tail**2)), draws[k]), 0.0)
-        reflected = _product(rotation, normal[:, None])
+        reflected = product(rotation, normal[:, None])
         return rotation - (2.0 / jnp.sum(normal**2)) * reflected * normal[None]
 
     return jax.lax.fori_loop(0, dim - 1, reflect, jnp.eye(dim, dtype=draws.dtype))

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from identax.numerics import product
+
 
 class StateSpace(NamedTuple):
     """x_{t+1} = A x_t + offset + N(0, state_noise), y_t = C x_t + N(0, diag noise), x_0 ~ N(mean, covariance)."""
@@ -45,7 +47,7 @@ def forward(
         gains, variances, ratio, after = gains_of(covariance, model.C, model.noise)
         updated, errors = correct(mean, output, model.C, gains)
         filtered = Filtered(mean, covariance, gains, variances, errors, ratio)
-        predicted = _dot(model.A, updated) + model.offset
+        predicted = product(model.A, updated) + model.offset
         return (predicted, _congruent(model.A, after) + model.state_noise), filtered
 
     return jax.lax.scan(step, (model.mean, model.covariance), y)
@@ -60,8 +62,8 @@ def gains_of(
     before = _diagonal(covariance, C) + noise
     gains, variances = [], []
     for i in range(C.shape[0]):  # unrolled: outputs are few, and each is a handful of fused operations
-        column = _dot(covariance, C[i])
-        variance = _dot(C[i], column) + noise[i]
+        column = product(covariance, C[i])
+        variance = product(C[i], column) + noise[i]
         gain = column / variance
         covariance = _congruent(identity - gain[:, None] * C[i][None, :], covariance)
         covariance = covariance + noise[i] * gain[:, None] * gain[None, :]
@@ -79,7 +81,7 @@ def correct(
     """Mean of the state after the outputs, and their errors; linear in mean and output."""
     errors = []
     for i in range(C.shape[0]):
-        error = output[i] - _dot(C[i], mean)
+        error = output[i] - product(C[i], mean)
         mean = mean + gains[i] * error
         errors.append(error)
     return mean, jnp.stack(errors)
@@ -99,11 +101,11 @@ def backward(model: StateSpace, filtered: Filtered) -> tuple[Float[Array, "T d_x
     """Smoothed states, and the gradients r_t of the log-likelihood with respect to the predicted means."""
 
     def step(adjoint, at):
-        adjoint = _dot(model.A.T, adjoint)
+        adjoint = product(model.A.T, adjoint)
         for i in reversed(range(model.C.shape[0])):
-            scaled = at.errors[i] / at.variances[i] - _dot(at.gains[i], adjoint)
+            scaled = at.errors[i] / at.variances[i] - product(at.gains[i], adjoint)
             adjoint = adjoint + model.C[i] * scaled
-        return adjoint, (at.mean + _dot(at.covariance, adjoint), adjoint)
+        return adjoint, (at.mean + product(at.covariance, adjoint), adjoint)
 
     return jax.lax.scan(step, jnp.zeros_like(model.mean), filtered, reverse=True)[1]
 
@@ -123,9 +125,9 @@ def loglik_of_settled(model: StateSpace, y: Float[Array, "T d_y"], warm_up: int)
     # What a step does is linear in the predicted mean and the output: read the matrices off unit vectors.
     from_mean = jax.vmap(lambda unit: correct(unit, no_output, model.C, gains))(jnp.eye(mean.size, dtype=y.dtype))
     from_output = jax.vmap(lambda unit: correct(no_mean, unit, model.C, gains))(jnp.eye(y.shape[1], dtype=y.dtype))
-    driven = _dot(tail[:-1], _dot(from_output[0], model.A.T)) + model.offset[None, :]
-    means = _recursion(_dot(from_mean[0], model.A.T), jnp.concatenate([mean[None, :], driven]))
-    errors = _dot(means, from_mean[1]) + _dot(tail, from_output[1])
+    driven = product(tail[:-1], product(from_output[0], model.A.T)) + model.offset[None, :]
+    means = _recursion(product(from_mean[0], model.A.T), jnp.concatenate([mean[None, :], driven]))
+    errors = product(means, from_mean[1]) + product(tail, from_output[1])
     return head + log_normal(errors, jnp.broadcast_to(variances[None, :], errors.shape)).sum()
 
 
@@ -133,8 +135,8 @@ def _recursion(matrix, inputs):
     """m_t = m_{t-1} matrix + inputs_t for all t, by doubling."""
     shift = 1
     while shift < inputs.shape[0]:
-        inputs = inputs + jnp.pad(_dot(inputs[:-shift], matrix), ((shift, 0), (0, 0)))
-        matrix = _dot(matrix, matrix)
+        inputs = inputs + jnp.pad(product(inputs[:-shift], matrix), ((shift, 0), (0, 0)))
+        matrix = product(matrix, matrix)
         shift *= 2
     return inputs
 
@@ -154,15 +156,11 @@ def decorrelated(
     return y, C, jnp.where(pivots > 0, pivots, 0.0)  # of a singular covariance, rounding may leave less than 0
 
 
-def _dot(left, right):
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
-
-
 def _congruent(matrix, covariance):
     """matrix covariance matrix^T, symmetric to the last bit."""
-    product = _dot(_dot(matrix, covariance), matrix.T)
-    return 0.5 * (product + product.T)
+    turned = product(product(matrix, covariance), matrix.T)
+    return 0.5 * (turned + turned.T)
 
 
 def _diagonal(covariance, C):
-    return (_dot(C, covariance) * C).sum(axis=1)
+    return (product(C, covariance) * C).sum(axis=1)

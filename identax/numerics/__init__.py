@@ -1,4 +1,4 @@
-"""The factorisations that are not left to `jnp.linalg`, each for a reason.
+"""The factorisations that are not left to `jnp.linalg`, each for a reason, and one product (`product`).
 
 * `column_space`, under every linear R2 and least-squares map. Notebooks call these without `identax.run`, often mapped
   over trials and several in one program. With jaxlib older than 0.11.2 that is what can stop for ever on a CPU: two
@@ -15,6 +15,7 @@
 from identax.numerics.column_shares import column_shares, unit_columns
 from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh, right_singular
+from identax.numerics.product import product
 from identax.numerics.whitening import inverse_root, pca_whitening
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "column_space",
     "inverse_root",
     "pca_whitening",
+    "product",
     "psd_eigh",
     "right_singular",
     "unit_columns",
