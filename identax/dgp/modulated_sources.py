@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from identax.checks import check_choice, check_count, check_shape
 from identax.dgp.base import compiled
 from identax.dgp.exchangeable import ExchangeableMechanisms, ObservationMechanism, SourceMechanism
+from identax.dgp.exchangeable_cases import fixed_mixing
 from identax.dgp.mixings import Mixing
 from identax.dgp.parameter_priors import constant_prior, given_prior
 from identax.numerics import column_space
@@ -121,20 +122,17 @@ def modulated_world(
         if reading == "cause":
             raise ValueError(f"{where}: found rotations with reading='cause', wanted reading='mechanism'")
 
-    def seen(z: Array) -> Array:
-        flat = mixing.apply(weights, z.reshape(-1, n))
-        return flat.reshape(*z.shape[:2], -1)
-
+    fixed = fixed_mixing(mixing, weights)
     if reading == "cause":
         laws = [given_prior(modulation[:, number]) for number in range(n)]
-        observation = ObservationMechanism(constant_prior(), lambda theta, z: seen(z))
+        observation = fixed
     else:
         laws = [constant_prior(jnp.ones((), modulation.dtype))] * n
         given = given_prior(modulation if rotations is None else (modulation, rotations))
 
         def mix(theta: Any, z: Array) -> Array:
             scales, turns = (theta, None) if rotations is None else theta
-            return seen(_moved(scales, turns, z))
+            return fixed.mix(None, _moved(scales, turns, z))
 
         observation = ObservationMechanism(given, mix)
     return ExchangeableMechanisms(_laws_of(family, laws), (), observation)
