@@ -103,7 +103,8 @@ def duality_scores(
     return _duality(*latents, flat.reshape(segments, length, width), statistic)
 
 
-def _statistic(s, statistic):
+def pointwise(s: Array, statistic: str) -> Array:
+    """q(s) of an entry of `STATISTICS`: |s|, s^2 or s."""
     return {"absolute": jnp.abs, "square": jnp.square, "none": lambda x: x}[statistic](s)
 
 
@@ -111,13 +112,13 @@ def _statistic(s, statistic):
 def _ica_mcc(latents, features, key, statistic, ranked):
     found = compiled_fast_ica(features, key)
     separated = jnp.where(jnp.all(jnp.isfinite(found)), found, features)
-    return best_match(_statistic(latents, statistic), separated, ranked=ranked)[0]
+    return best_match(pointwise(latents, statistic), separated, ranked=ranked)[0]
 
 
 @functools.partial(jax.jit, static_argnums=3, inline=True)
 def _duality(modulated, base, estimates, statistic) -> DualityScores:
     n = modulated.shape[2]
-    modulated, base = _statistic(modulated, statistic), _statistic(base, statistic)
+    modulated, base = pointwise(modulated, statistic), pointwise(base, statistic)
     flat, flat_base, all_estimates = (x.reshape(-1, x.shape[2]) for x in (modulated, base, estimates))
     pooled, matched = best_match(flat, all_estimates)
     matched = jnp.maximum(matched, 0)
