@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from identax.assumptions import Prediction, Report, structure_report
+from identax.assumptions.exchangeable_structure import PAIR_TESTS
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
@@ -26,7 +27,6 @@ KNOWN = {
 """accuracy, and direction where an edge was truly there and decided: an independent run, 300 data sets a cell"""
 _NUM, _EDGES = 300, 190
 """data sets of that run, and how many of them have an edge that is found, about"""
-_TESTS = ("X1 _||_ Y2 | X2", "Y1 _||_ X2 | Y2", "X1 _||_ Y1")
 
 
 def arm_name(num: int) -> str:
@@ -92,7 +92,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[_name(num, condition, "accuracy")] = metrics["accuracy"]
         found[_name(num, condition, "direction, of edges found")] = _directions(metrics)
         found[_name(num, condition, "settled")] = metrics["settled"]
-        for test, rejected in zip(_TESTS, metrics["rejected"].T, strict=True):
+        for test, rejected in zip(PAIR_TESTS, metrics["rejected"].T, strict=True):
             found[_name(num, condition, f"X -> Y, {test} rejected")] = rejected[metrics["truth"] == 0]
     return found
 

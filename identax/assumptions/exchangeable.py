@@ -6,13 +6,16 @@ import numpy as np
 
 from identax.assumptions.d_separation import known_flags
 from identax.assumptions.exchangeable_conditions import parameter_rank
-from identax.assumptions.exchangeable_structure import bivariate_tests, cross_sample_separations, identified_edges
+from identax.assumptions.exchangeable_structure import (
+    PAIR_TESTS,
+    bivariate_tests,
+    cross_sample_separations,
+    identified_edges,
+)
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.checks import check_choice, check_count
 from identax.dgp.exchangeable import ExchangeableMechanisms, topological_order
 from identax.dgp.exchangeable_bivariate import STRUCTURES
-
-_TESTS = ("X1 _||_ Y2 | X2", "Y1 _||_ X2 | Y2", "X1 _||_ Y1")
 
 
 def structure_report(
@@ -189,7 +192,7 @@ def _bivariate(graph, flags):
     tests = bivariate_tests(graph, flags)
     found = [
         Prediction(f"test {name}", "holds" if holds else "fails", "d-separation in the graph of two samples")
-        for name, holds in zip(_TESTS, (tests.first, tests.second, tests.third), strict=True)
+        for name, holds in zip(PAIR_TESTS, (tests.first, tests.second, tests.third), strict=True)
     ]
     decided = tests.decision
     chance = 1.0 if decided is not None else 0.5

@@ -9,6 +9,9 @@ import numpy as np
 from identax.assumptions.d_separation import d_separated, known_flags, unrolled_graph
 from identax.dgp.exchangeable import topological_order
 
+PAIR_TESTS = ("X1 _||_ Y2 | X2", "Y1 _||_ X2 | Y2", "X1 _||_ Y1")
+"""the three tests of two variables, in the order of `BivariateTests`; indices are samples of one environment"""
+
 
 @dataclasses.dataclass(frozen=True)
 class BivariateTests:
