@@ -125,10 +125,7 @@ def vae_study(
         inputs = {"params": params, "state": state.model_state}
         prior = parts.prior(params)
         found, model_state = autoencode(parts.model, inputs, batch, key, prior=prior, train=True)
-        precision = _precision(config, parts, inputs, batch, state.hparams)
-        if config.precision_rule == "grown":
-            left = jnp.clip((0.6 - state.step / config.num_steps) / 0.45, 0.0, 1.0)
-            precision = precision * (config.grown_from / precision) ** left
+        precision = _precision(config, parts, inputs, batch, state.hparams, state.step)
         bound = _bound(batch, found, prior, precision, state.hparams["beta"])
         values = -bound.value
         if penalty is not None:
@@ -165,13 +162,19 @@ def variables(state: State) -> dict[str, Any]:
     return {"params": state.params, "state": state.model_state}
 
 
-def _precision(config, parts, inputs, x, hparams):
-    """gamma^2 of the decoder: given, a parameter, or of largest likelihood at posterior means, without a gradient."""
+def _precision(config, parts, inputs, x, hparams, step=None):
+    """gamma^2 of the decoder: given, a parameter, or of largest likelihood at posterior means, without a gradient.
+
+    `step`: of training, for one that grows; None: as it ends.
+    """
     if config.precision_rule == "learned":
         return jnp.exp(-inputs["params"]["log decoder variance"])
     if config.precision_rule == "largest likelihood":
         means = reconstruct_mean(parts.model, inputs, x, prior=parts.prior(inputs["params"]))
         return jax.lax.stop_gradient(mle_precision(x, means.reconstruction))
+    if config.precision_rule == "grown" and step is not None:
+        left = jnp.clip((0.6 - step / config.num_steps) / 0.45, 0.0, 1.0)
+        return hparams["precision"] * (config.grown_from / hparams["precision"]) ** left
     return hparams["precision"]
 
 
