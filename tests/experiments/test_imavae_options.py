@@ -18,7 +18,7 @@ from identax.losses import uniform_prior
 from identax.models import Autoencoder, Model
 from identax.study import Trials
 
-TINY = dataclasses.replace(moebius.PRESETS["smoke"], num_layers=2, num_evaluate=64)
+TINY = dataclasses.replace(moebius.PRESETS["smoke"], num_layers=2, num_evaluate=64, further=False, num_importance=0)
 
 
 def _trial(**values):
