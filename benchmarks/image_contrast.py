@@ -16,14 +16,16 @@ _DIM = 4
 _AGREE = 1e-3  # nats between both ways, float32
 
 
-def measure(*, sizes: Sequence[int], num: int, rounds: int, pixels: int | None = None) -> dict[str, Any]:
+def measure(
+    *, sizes: Sequence[int], num: int, rounds: int, pixels: int | None = None, torch: bool = True
+) -> dict[str, Any]:
     """Seconds for the contrasts of `num` codes of a convolutional decoder of `size` x `size` x 3 with 4 latents.
 
     "forward": `jacobian`, four derivatives of the batch, and `c_ima`. "backward": one vector-Jacobian product of the
-    batch for each pixel and channel, one after another in one program, as published, and the same `c_ima`. With
-    `pixels` the backward passes of so many are timed, evenly spread, and the rest is counted in proportion. Both
-    contrasts are compared where all pixels are taken.
-    Derived: how many times faster forward is, for each size.
+    batch for each pixel and channel, one after another in one program, and the same `c_ima`. "torch": those backward
+    passes in eager PyTorch, as published, without the contrast. With `pixels` the backward passes of so many are timed,
+    evenly spread, and the rest is counted in proportion. Both contrasts are compared where all pixels are taken.
+    Derived: how many times faster forward is than either, for each size.
     """
     programs, seconds, runs, share = {}, {}, {}, {}
     for size in sizes:
@@ -51,17 +53,27 @@ def measure(*, sizes: Sequence[int], num: int, rounds: int, pixels: int | None =
             difference = np.abs(programs[f"forward, {size}"](z) - programs[f"backward, {size}"](z)).max()
             if not difference < _AGREE:
                 raise ValueError(f"image_contrast: found contrasts that differ by {difference}, wanted < {_AGREE}")
+        if torch:
+            published = _torch(size, num)
+            runs[f"torch, {size}"] = lambda published=published, taken=taken.tolist(): published.rows(taken)
     timings = alternate(runs, rounds=rounds)
     settings = {
         "sizes": list(sizes), "num": num, "share of pixels": list(share.values()), "backend": jax.default_backend()
     }  # fmt: skip
     faster = {
-        f"forward faster than backward, {size} (times)": timings[f"backward, {size}"].median
+        f"forward faster than {other}, {size} (times)": timings[f"{other}, {size}"].median
         / share[size]
         / timings[f"forward, {size}"].median
         for size in sizes
+        for other in ("backward", *(["torch"] if torch else []))
     }
     return result(settings, "seconds per batch", seconds, timings, faster)
+
+
+def _torch(size, num):
+    from benchmarks.image_contrast_torch import Contrast
+
+    return Contrast(_DIM, size, num)
 
 
 def _row_by_row(decode: Any, z: jax.Array, pixels: np.ndarray) -> jax.Array:
