@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_finite, check_shape
+from identax.checks import check_finite, check_shape, concrete
 from identax.inputs import centred
 from identax.lti._checks import Data
 
@@ -21,7 +22,8 @@ def instrumental_regression(observations: Data, *, lags: int = 1) -> Float[Array
     ill-conditioned C: least squares can then be nearer on trajectories of a few thousand steps, and without any
     correlation the result is arbitrary or NaN.
     `observations` [E, T, d_y], one trajectory for each environment.
-    Raises `ValueError` for another shape, trajectories shorter than lags + 2, lags < 1 and non-finite observations.
+    Raises `ValueError` for another shape, trajectories shorter than lags + 2, lags < 1 and, where concrete,
+    observations that are not finite or a variable that is constant in every environment.
     Source: two-stage least squares, Soderstrom & Stoica 1983, Instrumental variable methods for system
     identification; for controls that are not observed, the past stands in for them.
     """
@@ -33,6 +35,13 @@ def instrumental_regression(observations: Data, *, lags: int = 1) -> Float[Array
             "lags >= 1 and at least lags + 2 observations"
         )
     check_finite("instrumental_regression", "observations", y)
+    known = concrete(y)
+    still = [] if known is None else np.flatnonzero((np.ptp(known, axis=1) == 0).all(axis=0)).tolist()
+    if still:
+        raise ValueError(
+            f"instrumental_regression: found variables {still} of observations constant in every environment, wanted "
+            "ones that vary: nothing tells their dynamics"
+        )
     y = jnp.asarray(y)
     last = y.shape[1] - 1
 

@@ -104,6 +104,7 @@ def test_float32_under_jit_and_vmap():
         (np.ones((2, 3, 2)), 2, "lags=2"),
         (np.ones((2, 9, 2)), 0, "lags=0"),
         (np.full((2, 9, 2), np.nan), 1, "non-finite"),
+        (np.random.default_rng(0).normal(size=(2, 9, 3)) * [1, 0, 1] + 0.1, 1, r"variables \[1\] .* constant"),
     ],
 )
 def test_bad_input_is_refused(observations, lags, message):
