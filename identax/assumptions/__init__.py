@@ -31,6 +31,7 @@ from identax.assumptions.exchangeable_structure import (
     bivariate_tests,
     cross_sample_separations,
     identified_edges,
+    separation_tables,
 )
 from identax.assumptions.ima import asymptotic_variance, global_c_ima, l_ima, log_likelihood
 from identax.assumptions.ima_collapse import (
@@ -108,6 +109,7 @@ __all__ = [
     "parameter_rank",
     "predicted_relation",
     "second_order_dependence",
+    "separation_tables",
     "source_report",
     "special_case",
     "stability",

@@ -58,6 +58,26 @@ def cross_sample_separations(adjacency: Any, varies: Any) -> np.ndarray:
     return np.array(rows, bool)
 
 
+def separation_tables(adjacency: Any, varies: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Which independences hold that `causal.decide_graph` may ask for: `across` and `within`, bool [d, d, 2^d] each.
+
+    across (v, k, c): v of sample 1 is d-separated from k of sample 2 given those m of sample 1 whose bit m is set in c;
+    within (j, k, c): j from k in sample 1. As p-values they are those of infinitely many environments of faithful data.
+    False where nothing is asked: across unless c has k and not v, within where c has j or k. Cost d^2 2^d / 2 searches.
+    Raises `ValueError` for cyclic graphs and other than d flags that are known.
+    """
+    graph, d = unrolled_graph(adjacency, varies), len(varies)
+    across, within = np.zeros((2, d, d, 2**d), bool)
+    for code in range(2**d):
+        given = {m for m in range(d) if code >> m & 1}
+        for one, other in itertools.permutations(range(d), 2):
+            if one not in given and other in given:
+                across[one, other, code] = d_separated(graph, {one}, {d + other}, given)
+            if one < other and not given & {one, other}:
+                within[[one, other], [other, one], code] = d_separated(graph, {one}, {other}, given)
+    return across, within
+
+
 def identified_edges(adjacency: Any, varies: Any) -> np.ndarray:
     """Edges whose direction two samples per environment determine, bool [d, d]; a subset of the adjacency.
 

@@ -1,8 +1,10 @@
 """Tests of what causal models say about data: (conditional) independence, of Gaussians, categories and in general."""
 
 from identax.causal.de_finetti import PairDecision, causal_de_finetti_pair, decide_pair
+from identax.causal.de_finetti_graph import causal_de_finetti
 from identax.causal.front import independence_test, independence_tests
 from identax.causal.g_test import g_test
+from identax.causal.graph_rules import GraphDecision, decide_graph
 from identax.causal.hsic import hsic_test
 from identax.causal.independence import fisher_z_test, partial_correlation
 from identax.causal.kci import kci_test
@@ -10,9 +12,12 @@ from identax.causal.outcomes import IndependenceTest
 from identax.causal.rcit import rcit_test
 
 __all__ = [
+    "GraphDecision",
     "IndependenceTest",
     "PairDecision",
+    "causal_de_finetti",
     "causal_de_finetti_pair",
+    "decide_graph",
     "decide_pair",
     "fisher_z_test",
     "g_test",

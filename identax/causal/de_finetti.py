@@ -11,7 +11,7 @@ from identax.checks import check_between, check_choice, shape_of
 from identax.inputs import numbers
 
 METHODS = ("g", "kci", "fisher_z")
-_AT_A_TIME = {"g": 256, "fisher_z": 256, "kci": 1}
+AT_A_TIME = {"g": 256, "fisher_z": 256, "kci": 1}
 
 
 class PairDecision(NamedTuple):
@@ -71,7 +71,7 @@ def causal_de_finetti_pair(
     values = numbers(where, "observations", observations)
     sets = values if len(shape) == 4 else values[None]
     (x1, y1), (x2, y2) = ((sets[:, :, sample, 0], sets[:, :, sample, 1]) for sample in (0, 1))
-    how = {"method": method, "chunk_size": chunk_size or _AT_A_TIME[method], **options}
+    how = {"method": method, "chunk_size": chunk_size or AT_A_TIME[method], **options}
     found = [independence_tests(*tested, **how).p_value for tested in ((x1, y2, x2), (x2, y1, y2), (x1, y1))]
     decision = decide_pair(jnp.stack(found, axis=-1), level=level)
     if len(shape) == 4:

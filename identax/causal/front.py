@@ -50,7 +50,7 @@ def independence_test(
     Args: `x` [n] or [n, p], `y` [n] or [n, q], `z` [n] or [n, k], one row per independent sample.
     Raises `ValueError` for an unknown method or option, and as the method's function.
     """
-    chosen = _chosen("independence_test", method, options)
+    chosen = chosen_method("independence_test", method, options)
     return chosen.of(*chosen.prepared("independence_test", x, y, z, **options))
 
 
@@ -66,14 +66,15 @@ def independence_tests(
     "g" and "fisher_z" want hundreds. With "rcit" every data set has a key of its own; `levels` are common to all.
     Raises `ValueError` as `independence_test`, and for chunk_size < 1.
     """
-    chosen = _chosen("independence_tests", method, options)
+    chosen = chosen_method("independence_tests", method, options)
     check_count("independence_tests", "chunk_size", chunk_size)
     samples, shared, static = chosen.prepared("independence_tests", x, y, z, batched=True, **options)
-    return _by_chunks(chosen.of, static, chunk_size, samples, shared)
+    return by_chunks(chosen.of, static, chunk_size, samples, shared)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _by_chunks(of, static, chunk_size, samples, shared):
+def by_chunks(of, static, chunk_size, samples, shared):
+    """of(sample, shared, static) of every data set of `samples`, arrays [B, ...], `chunk_size` of them at a time."""
     num = samples[0].shape[0]
     size = min(chunk_size, num)
 
@@ -86,10 +87,11 @@ def _by_chunks(of, static, chunk_size, samples, shared):
     chunks = -(-num // size)
     filled = jnp.minimum(jnp.arange(chunks * size), num - 1).reshape(chunks, size)
     found = jax.lax.map(lambda rows: jax.vmap(one)([sample[rows] for sample in samples]), filled)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1)[:num], found)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num], found)
 
 
-def _chosen(where: str, method: str, options: dict[str, Any]) -> _Method:
+def chosen_method(where: str, method: str, options: dict[str, Any]) -> _Method:
+    """What a method is made of; raises `ValueError` for an unknown one and for options that it does not have."""
     check_choice(where, "method", method, tuple(_METHODS))
     chosen = _METHODS[method]
     for name in options:

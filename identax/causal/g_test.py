@@ -14,9 +14,9 @@ from identax.checks import check_choice
 
 _COMPARED = 64
 """cells up to which counting by comparison is faster than by adding one at a time"""
-_MOST = 10**7
+MOST_CELLS = 10**7
 """cells of a table"""
-_DEGREES = ("full", "observed")
+DEGREES = ("full", "observed")
 
 
 def g_test(
@@ -44,7 +44,7 @@ def g_test(
 
 def prepared_g(where, x, y, z, *, levels=None, degrees="full", batched=False) -> Prepared:
     """Checks what `g_test` is given; `batched`: a leading axis of data sets."""
-    check_choice(where, "degrees", degrees, _DEGREES)
+    check_choice(where, "degrees", degrees, DEGREES)
     shapes, lead = shapes_of(where, x, y, z, 1, batched), 1 + batched
     widths = [math.prod(shape[lead:]) for shape in shapes]
     if widths[:2] != [1, 1]:
@@ -62,8 +62,8 @@ def prepared_g(where, x, y, z, *, levels=None, degrees="full", batched=False) ->
     ]
     counts = tuple(found[0][1] + found[1][1])
     strata = tuple(found[2][1]) if z is not None else ()
-    if math.prod(counts + strata) > _MOST:
-        raise ValueError(f"{where}: found tables of {math.prod(counts + strata)} cells, wanted at most {_MOST}")
+    if math.prod(counts + strata) > MOST_CELLS:
+        raise ValueError(f"{where}: found tables of {math.prod(counts + strata)} cells, wanted at most {MOST_CELLS}")
     return Prepared([codes for codes, _ in found], (), (counts, strata, degrees))
 
 

@@ -16,6 +16,7 @@ from identax.metrics.disentanglement import (
 )
 from identax.metrics.duality import DualityScores, duality_scores, ica_mcc
 from identax.metrics.fast_ica import FastICA, fast_ica
+from identax.metrics.graphs import normalised_shd, structural_hamming_distance
 from identax.metrics.grouped_correlation import batch_mcc, chance_mcc, epoch_mcc, within_mcc
 from identax.metrics.ima import c_ima, column_norms, conformal_contrast, mean_jacobian_c_ima
 from identax.metrics.linear_map import head_r2, singular_value_error
@@ -73,6 +74,7 @@ __all__ = [
     "mean_jacobian_c_ima",
     "mig",
     "modularity",
+    "normalised_shd",
     "one_sample_t_test",
     "padded_mcc",
     "pearson_readout",
@@ -84,6 +86,7 @@ __all__ = [
     "self_consistency",
     "singular_value_error",
     "standard_error",
+    "structural_hamming_distance",
     "transfer_function_error",
     "within_mcc",
     "z_score",
