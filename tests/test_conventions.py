@@ -11,7 +11,17 @@ from sklearn.metrics import r2_score
 from sklearn.svm import LinearSVC
 
 from identax.losses import infonce
-from identax.metrics import block_r2, dci, explicitness, infomec, linear_r2, mcc, sap
+from identax.metrics import (
+    block_r2,
+    dci,
+    explicitness,
+    infomec,
+    linear_r2,
+    mcc,
+    normalised_shd,
+    sap,
+    structural_hamming_distance,
+)
 
 RNG = np.random.default_rng(0)
 LEVELS = np.repeat(np.arange(3), 40)[:, None]
@@ -99,3 +109,11 @@ def test_row_few():
     noise = RNG.normal(size=(4, 5))
     with pytest.warns(UserWarning, match="says nothing"):
         np.testing.assert_allclose(linear_r2(noise, RNG.normal(size=(4, 2))), 1.0, atol=1e-5)
+
+
+def test_row_normalised_shd():
+    chain, turned = np.eye(3, k=1), np.eye(3, k=1)
+    turned[0, 1], turned[1, 0] = 0, 1
+    assert normalised_shd(turned, chain) == 0.5 and structural_hamming_distance(turned, chain) == 1
+    complete = np.triu(np.ones((3, 3)), 1)
+    np.testing.assert_allclose(normalised_shd(complete, chain), 1 / 5, rtol=1e-6)

@@ -131,7 +131,11 @@ CALLS = {
     "wls_of_moments": lambda seed: lti.wls_of_moments(_moments(seed), *DESIGN),
     "wls_unmixing": lambda seed: lti.wls_unmixing(*_flat(seed)),
     "zero_order_hold": lambda seed: lti.zero_order_hold(*_system(seed)[:2], 0.1),
+    "causal_de_finetti": lambda seed: causal.causal_de_finetti(
+        _rng(seed).integers(0, 2, size=(25, 2, 2)), method="g", levels=2
+    ),
     "causal_de_finetti_pair": lambda seed: causal.causal_de_finetti_pair(_rng(seed).normal(size=(25, 2, 2))),
+    "decide_graph": lambda seed: causal.decide_graph(*_rng(seed).uniform(size=(2, 2, 2, 4))),
     "decide_pair": lambda seed: causal.decide_pair(_rng(seed).uniform(size=(4, 3))),
     "fisher_z_test": lambda seed: causal.fisher_z_test(_rng(seed).uniform(-1, 1, size=4), 20),
     "g_test": lambda seed: causal.g_test(*_codes(seed), levels=2),
@@ -157,7 +161,7 @@ WORLDS = {
 LONG = {"identify_lti", "identify_lti, instrumental", "identify_lti, published", "fit_kalman", "fit_from_starts"}
 SLOW = [(), pytest.mark.slow]
 TYPES = {"ConditionalFit", "Environments", "Identification", "KalmanFit", "LinearSystem", "Moments", "Smoothed"}
-TYPES |= {"IndependenceTest", "PairDecision"}
+TYPES |= {"GraphDecision", "IndependenceTest", "PairDecision"}
 
 
 def test_every_public_function_is_called():

@@ -28,6 +28,8 @@ OTHERS = {
     "match_rows": lambda odd: lti.match_rows(odd, np.ones((3, 2))),
     "joint_loglik": lambda odd: lti.joint_loglik(odd, np.ones((5, 2)), np.eye(2), np.eye(2), 1.0, 1.0),
     "spectral_radius": spectral_radius,
+    "causal_de_finetti": causal.causal_de_finetti,
+    "decide_graph": lambda odd: causal.decide_graph(odd, np.ones((2, 2, 4))),
     "g_test": lambda odd: causal.g_test(odd, np.ones(4)),
     "hsic_test": lambda odd: causal.hsic_test(np.arange(9.0), odd),
     "independence_test": lambda odd: causal.independence_test(odd, np.arange(9.0), method="fisher_z"),

@@ -39,10 +39,10 @@ def decide_graph(across: Data, within: Data, *, level: Any = 0.05, stuck: str = 
         C = {levels > n} + {parents of k on levels < n} + {co-parents: others on level n that share a child with j}
 
     v1 and k2 are variables in samples 1 and 2 of an environment. Parents and children are those found at gaps below g,
-    so no answer depends on the order in which pairs are asked. With true answers for faithful data this is the graph if
-    of every edge one end varies over environments. Where no v passes, "stop" leaves R without levels and edges, as the
-    published code does; with `stuck` "likeliest" the v whose smallest p is largest joins alone, so every variable gets
-    a level.
+    so no answer depends on the order in which pairs are asked. With true answers edges of which an end varies over
+    environments are all found (checked for d <= 4); those without may be missed, turned or lead to others. Where no v
+    passes, "stop" leaves R without levels and edges, as the published code does; with `stuck` "likeliest" the v whose
+    smallest p is largest joins alone, so every variable gets a level.
     Args: `across`, `within` [..., d, d, 2^d]: p of v1 against k2, resp. j1 against k1, given those m in sample 1 whose
     bit m is set in the last index; what is not asked may be anything. `level` a may be traced.
     Raises `ValueError` for other shapes, an unknown `stuck`, a level outside [0, 1].
@@ -82,7 +82,7 @@ def decided(p_value: Callable[..., Array], d: int, level: Array, stuck: str) -> 
 
     One loop with traced answers: where it is not mapped over, questions that do not come up cost nothing.
     """
-    nothing = jnp.full((d, d), jnp.nan)
+    nothing = jnp.full((d, d), jnp.nan, level.dtype)
     start = GraphDecision(jnp.zeros((d, d), bool), jnp.zeros(d, jnp.int32), jnp.asarray(True), nothing, nothing)
     firsts, seconds = (jnp.asarray(index) for index in np.nonzero(~np.eye(d, dtype=bool)))
 

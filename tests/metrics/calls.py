@@ -119,11 +119,13 @@ OTHERS = {
     "factor_vae_score": lambda s: metrics.factor_vae_score(KEY, _represent, _draw, **_SIZES, num_variance=16),
     "frequency_grid": lambda s: metrics.frequency_grid(7),
     "mean_jacobian_c_ima": lambda s: metrics.mean_jacobian_c_ima(_three(s.square), batch_size=2),
+    "normalised_shd": lambda s: metrics.normalised_shd(_graph(s), _graph(s).T),
     "pearson_readout": lambda s: metrics.pearson_readout(s.x, s.z),
     "polar_distance": lambda s: metrics.polar_distance(s.square),
     "relative_error": lambda s: metrics.relative_error(s.square, s.square[::-1]),
     "DualityScores": lambda s: metrics.DualityScores(1.0, 1.0, 1.0, 1.0, 1.0),
     "self_consistency": lambda s: metrics.self_consistency(s.probabilities, s.probabilities[::-1], s.z, s.y),
+    "structural_hamming_distance": lambda s: metrics.structural_hamming_distance(_graph(s).tolist(), _graph(s).T),
     "transfer_function_error": lambda s: metrics.transfer_function_error(s.response, s.response[::-1]),
 }
 CALLS = {**SHIFTED, **REFUSED, **OTHERS}
@@ -131,6 +133,10 @@ CALLS = {**SHIFTED, **REFUSED, **OTHERS}
 
 def _environments(samples):
     return [samples[:20], samples[20:40], samples[40:]]
+
+
+def _graph(samples):
+    return np.triu(np.asarray(samples.square) > 0, 1)
 
 
 def _three(square):
