@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from identax.report.style import INK, canvas, legend, series_style
+from identax.report.style import INK, canvas, legend, reference_lines, series_style
 
 
 def over_parameter(
@@ -49,6 +49,49 @@ def over_parameter(
     axes.set_ylabel(ylabel)
     legend(figure, axes)
     return figure
+
+
+def shares_over_parameter(
+    series: Mapping[str, Mapping[float, Any]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    title: str = "",
+    references: Mapping[str, float] | None = None,
+    coverage: float = 0.95,
+    num_samples: int = 1000,
+) -> Figure:
+    """Draws label -> value of the parameter -> [T] of 0 and 1: their share, with a band of bootstrap samples.
+
+    The band holds the middle `coverage` of the shares of `num_samples` samples of T trials drawn with replacement, by a
+    fixed generator, so that a page is drawn twice alike. `references`: label -> level, dotted. Non-finite entries are
+    left out. Raises `ValueError` without any value.
+    """
+    if not any(series.values()):
+        raise ValueError("shares_over_parameter: found no values, wanted at least one series with one value")
+    figure, axes = canvas((5.2, 3.6), title)
+    for number, (label, values) in enumerate(series.items()):
+        color, dashes = series_style(number)
+        at = sorted(values)
+        trials = [np.asarray(values[x], float).reshape(-1) for x in at]
+        bands = np.array([_bootstrap(entries[np.isfinite(entries)], coverage, num_samples) for entries in trials])
+        axes.fill_between(at, bands[:, 0], bands[:, 2], color=color, alpha=0.16, lw=0, zorder=1)
+        axes.plot(at, bands[:, 1], color=color, ls=dashes, lw=2.2, marker="o", ms=4, label=label, zorder=3)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    reference_lines(axes, references or {})
+    legend(figure, axes)
+    return figure
+
+
+def _bootstrap(trials, coverage, num_samples):
+    """Lower end, mean and upper end."""
+    if not len(trials):
+        return [np.nan] * 3
+    rows = np.random.default_rng(0).integers(0, len(trials), (num_samples, len(trials)))
+    low, high = np.quantile(trials[rows].mean(axis=1), [(1 - coverage) / 2, (1 + coverage) / 2])
+    return [low, trials.mean(), high]
 
 
 def tiles(images: Any, *, title: str = "", rows: Sequence[str] = (), gap: int = 1) -> Figure:
