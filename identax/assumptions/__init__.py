@@ -50,6 +50,7 @@ from identax.assumptions.ima_elbo import (
     matched_normals,
 )
 from identax.assumptions.ima_report import ima_report
+from identax.assumptions.interventions import ScoreDifference, intervention_report, score_difference
 from identax.assumptions.lti import Excitation, excitation_report, lti_report, stability, system_premises
 from identax.assumptions.oracle import optimal_precision, oracle_precision
 from identax.assumptions.report import Prediction, Premise, Report
@@ -70,6 +71,7 @@ __all__ = [
     "Premise",
     "Regime",
     "Report",
+    "ScoreDifference",
     "affine_generator_rank",
     "asymptotic_variance",
     "bayes_cross_entropy",
@@ -98,6 +100,7 @@ __all__ = [
     "global_c_ima",
     "identified_edges",
     "ima_report",
+    "intervention_report",
     "l_ima",
     "log_likelihood",
     "lti_report",
@@ -108,6 +111,7 @@ __all__ = [
     "pair_correlations",
     "parameter_rank",
     "predicted_relation",
+    "score_difference",
     "second_order_dependence",
     "separation_tables",
     "source_report",

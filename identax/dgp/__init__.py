@@ -35,7 +35,14 @@ from identax.dgp.exchangeable_bivariate import (
     pair_world,
     shipped_pair,
 )
-from identax.dgp.exchangeable_cases import binary_world, complete_parents, fixed_mixing, intervened_world, linear_world
+from identax.dgp.exchangeable_cases import (
+    binary_world,
+    complete_parents,
+    fixed_mixing,
+    intervened_densities,
+    intervened_world,
+    linear_world,
+)
 from identax.dgp.factors import Factor, FactorGrid
 from identax.dgp.image_world import ImageWorld
 from identax.dgp.linear_maps import rows_at_cosine, unit_column_linear, unit_determinant_linear
@@ -170,6 +177,7 @@ __all__ = [
     "given_prior",
     "homography",
     "identity",
+    "intervened_densities",
     "intervened_world",
     "inverse_beta_cdf",
     "label_noise",

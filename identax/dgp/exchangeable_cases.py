@@ -1,6 +1,6 @@
 """Special cases of exchangeable mechanisms: causal de Finetti's worlds and worlds of interventions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_count, check_nonnegative, check_shape
+from identax.checks import check_count, check_nonnegative, check_positive, check_shape
 from identax.dgp.exchangeable import CausalMechanism, ExchangeableMechanisms, ObservationMechanism, SourceMechanism
 from identax.dgp.mixings import Mixing
 from identax.dgp.parameter_priors import (
@@ -138,6 +138,39 @@ def intervened_world(
     mechanisms = [CausalMechanism(prior(j), assignment(of, w[:, j]), tuple(of)) for j, of in enumerate(parents)]
     source = SourceMechanism(constant_prior(), lambda key, theta, E, N: jax.random.normal(key, (E, N)))
     return ExchangeableMechanisms([source] * d, mechanisms, fixed_mixing(mixing, mixing_weights))
+
+
+def intervened_densities(
+    parents: Parents,
+    weights: ArrayLike | Sequence[Any],
+    variable: int,
+    *,
+    shift: ArrayLike = 2.0,
+    scale: ArrayLike = 0.5,
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """log p_j(z_j | z_pa(j)) of `intervened_world`, left alone and intervened on, as functions of one z [d].
+
+        left alone: N(sum_k w_kj z_k, 1),    intervened on: N(shift, scale^2)
+
+    For `assumptions.score_difference`. Raises `ValueError` for weights other than [d, d], a scale that is not positive
+    and a variable that does not exist.
+    """
+    where, d = "intervened_densities", len(parents)
+    check_shape(where, "weights", weights, (d, d))
+    check_positive(where, "scale", scale, ())
+    check_count(where, "variable", variable, 0)
+    if variable >= d:
+        raise ValueError(f"{where}: found variable={variable}, wanted one of {d}")
+    of = np.array(parents[variable], int)
+    column = jnp.asarray(weights, float)[of, variable]
+
+    def left_alone(z: Array) -> Array:
+        return jax.scipy.stats.norm.logpdf(z[variable], (column * z[of]).sum(), 1.0)
+
+    def intervened(z: Array) -> Array:
+        return jax.scipy.stats.norm.logpdf(z[variable], shift, scale)
+
+    return left_alone, intervened
 
 
 def fixed_mixing(mixing: Mixing, weights: Any) -> ObservationMechanism:
