@@ -92,7 +92,7 @@ def _bands(share: float) -> dict[str, tuple[float | None, float | None]]:
     """Around a known share; the spread at least that of 1 %."""
     p = min(max(share, 0.01), 0.99)
     widths = {preset: _ERRORS * math.sqrt(p * (1 - p) / num) for preset, num in _NUM.items()}
-    return {preset: (share - width, share + width) for preset, width in widths.items()}
+    return {preset: (max(share - width, 0.0), min(share + width, 1.0)) for preset, width in widths.items()}
 
 
 def _tests(samples=(100, 200)) -> Iterator[tuple[str, int, str, bool]]:

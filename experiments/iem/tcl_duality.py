@@ -18,7 +18,7 @@ import optax
 from experiments.iem import tcl_duality_claims as claims
 from identax.dgp import conditioned_invertible_mlp, modulated_sources
 from identax.experiment import RunConfig
-from identax.losses import half_squared_weights, time_contrastive
+from identax.losses import generalized_contrastive, half_squared_weights, label_scores, time_contrastive
 from identax.metrics import duality_scores, fast_ica, mcc
 from identax.metrics.duality import pointwise
 from identax.models import maxout
@@ -43,6 +43,8 @@ class Config(RunConfig):
     reading: Literal["cause", "mechanism"] = "cause"
     control: Literal["none", "const", "tied", "rotated"] = "none"
     family: Literal["laplace", "gaussian"] = "laplace"
+    objective: Literal["segments", "pairs"] = "segments"
+    """which segment a point is of, or (GCL) whether a point and a segment belong together"""
     batch_size: int = 512
     learning_rate: float = 1e-2
     drop: float = 0.71
@@ -106,17 +108,23 @@ def build(config: Config) -> Study:
     model = maxout((*config.hidden[: config.num_layers - 1], config.dim), output=claims.STATISTIC[config.family])
     head_steps = round(config.head_share * config.num_steps)
     labels = jnp.repeat(jnp.arange(config.num_segments), config.segment_length)
+    in_pairs = config.objective == "pairs"
+    # What all segments have in common of the density, which a softmax over segments does without.
+    shared = maxout((*(config.hidden[:1] or (config.dim,)), 1), output="none")
 
     def init(key, hparams):
         drawn = draw(config, key)
 
         def start(key):
             head = jax.random.truncated_normal(stream(key, "head"), -2, 2, (config.num_segments, config.dim))
-            return {
+            found = {
                 "net": model.init(stream(key, "network"), drawn["x"][:1])["params"],
                 "head": head * (2 / config.dim) ** 0.5,
                 "bias": jnp.zeros(config.num_segments),
             }
+            if in_pairs:
+                found["shared"] = shared.init(stream(key, "shared"), drawn["x"][:1])["params"]
+            return found
 
         params = jax.vmap(start)(jax.random.split(stream(key, "start"), config.restarts))
         return drawn, params, params
@@ -128,15 +136,21 @@ def build(config: Config) -> Study:
     def features(params, x):
         return model.apply({"params": params["net"]}, x)[0]
 
-    def losses(params, x, told, decay):
-        per_example = time_contrastive(features(params, x), params["head"], params["bias"], told)
+    def losses(params, x, told, key, decay):
+        h, head, bias = features(params, x), params["head"], params["bias"]
+        if in_pairs:
+            common = shared.apply({"params": params["shared"]}, x)[0][:, 0]
+            pairs = (told, jax.random.permutation(key, told))
+            per_example = generalized_contrastive(*(common + label_scores(h, head, bias, each) for each in pairs))
+        else:
+            per_example = time_contrastive(h, head, bias, told)
         return per_example + decay * half_squared_weights(params)
 
     def loss(params, state, batch, key):
         learns = state.step >= head_steps
         net = jax.tree.map(lambda leaf: jnp.where(learns, leaf, jax.lax.stop_gradient(leaf)), params["net"])
         x, told = batch
-        each = jax.vmap(lambda one: losses(one, x, told, state.hparams["decay"]))({**params, "net": net})
+        each = jax.vmap(lambda one: losses(one, x, told, key, state.hparams["decay"]))({**params, "net": net})
         share = jnp.minimum(config.average, (1 + state.step) / (10 + state.step))
         mean = jax.tree.map(
             lambda old, new: share * old + (1 - share) * jax.lax.stop_gradient(new), state.model_state, state.params
@@ -149,7 +163,8 @@ def build(config: Config) -> Study:
 
     def evaluate(state, key):
         x = state.truth["x"]
-        final = jax.vmap(lambda one: losses(one, x, labels, state.hparams["decay"]).mean())(state.model_state)
+        decay, permuted = state.hparams["decay"], stream(key, "permutation")
+        final = jax.vmap(lambda one: losses(one, x, labels, permuted, decay).mean())(state.model_state)
         best = jax.tree.map(lambda leaf: leaf[jnp.argmin(final)], state.model_state)
         found = features(best, x)
         logits = found @ best["head"].T + best["bias"][None, :]
