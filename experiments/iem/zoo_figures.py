@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.iem import zoo_flows
 from identax.assumptions import unrolled_graph
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
@@ -31,7 +30,7 @@ def unrolled(adjacency: Any, varies: Any, names: Any, hidden: Any) -> DrawnGraph
 
 
 def cases() -> dict[str, DrawnGraph]:
-    """The graphs, sources and observations of two for many."""
+    """The graphs, with two sources or causes for any number."""
     pair = [[0, 1], [0, 0]]
     found = {
         f"pair: {name}": unrolled(pair, flags, "XY", (False, False))
@@ -44,12 +43,9 @@ def cases() -> dict[str, DrawnGraph]:
         "i.i.d. sources": (0, 0, 0),
     }
     found |= {name: unrolled(mixed, flags, "abO", (True, True, False)) for name, flags in sources.items()}
-    latent = zoo_flows.edges()
-    d = len(latent)
-    graph = np.zeros((d + 1, d + 1), bool)
-    graph[:d, :d], graph[:d, d] = latent, True
+    caused = [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
     for name, flag in (("interventions (CauCA)", 1), ("no interventions", 0)):
-        found[name] = unrolled(graph, [flag] * d + [0], "1234O", [True] * d + [False])
+        found[name] = unrolled(caused, (flag, flag, 0), "abO", (True, True, False))
     return found
 
 

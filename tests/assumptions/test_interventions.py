@@ -7,6 +7,7 @@ import pytest
 
 from identax.assumptions import intervention_report, score_difference
 from identax.dgp import intervened_densities
+from tests.eager import compiled_by_second_call
 
 PARENTS, WEIGHTS = ((), (0,)), np.array([[0.0, 0.8], [0.0, 0.0]])
 EDGE = np.array([[0, 1], [0, 0]])
@@ -70,6 +71,14 @@ def test_one_intervention_on_every_mechanism_identifies_and_less_does_not():
 def test_refusals(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_a_second_call_compiles_nothing():
+    def call(seed):
+        samples = np.random.default_rng(seed).normal(size=(7, 2))
+        return score_difference(*intervened_densities(PARENTS, WEIGHTS + seed, 1), samples, 1)
+
+    assert compiled_by_second_call(call, (0,), (1,)) == 0
 
 
 def test_it_differentiates_and_maps():

@@ -28,7 +28,7 @@ IMAVAE = {
         "penalties", "support",
     )
 }  # fmt: skip
-IEM = {"iem/multivariate", "iem/tcl_duality", "iem/variability"}
+IEM = {"iem/independence_tests", "iem/multivariate", "iem/tcl_duality", "iem/variability", "iem/zoo"}
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM
 pytestmark = pytest.mark.usefixtures("line")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from identax.report.grids import over_parameter, tiles
+from identax.report.grids import over_parameter, shares_over_parameter, tiles
 
 
 def test_every_trial_is_a_dot_and_failed_ones_are_left_out():
@@ -17,6 +17,24 @@ def test_every_trial_is_a_dot_and_failed_ones_are_left_out():
     assert list(mean.get_xdata()) == [1.0, 10.0] and list(mean.get_ydata()) == [5.0, 2.0]
     with pytest.raises(ValueError, match="found no values"):
         over_parameter({"ours": {}}, "x", "y")
+
+
+def test_the_band_of_a_share_is_that_of_its_trials():
+    trials = np.repeat([0.0, 1.0], [300, 100])
+    figure = shares_over_parameter(
+        {"ours": {1.0: [*trials, np.nan], 0.0: [0.0, 0.0]}}, "x", "y", references={"a": 0.05}
+    )
+    mean = next(line for line in figure.axes[0].lines if line.get_label() == "ours")
+    assert list(mean.get_xdata()) == [0.0, 1.0] and list(mean.get_ydata()) == [0.0, 0.25]
+    (band,) = figure.axes[0].collections
+    edges = band.get_paths()[0].vertices
+    ends = edges[edges[:, 0] == 1.0, 1]
+    # of a binomial share, 1.96 standard errors; the bootstrap's own error is about a tenth of that
+    np.testing.assert_allclose(
+        [ends.min(), ends.max()], 0.25 + np.array([-1, 1]) * 1.96 * (0.1875 / 400) ** 0.5, atol=0.006
+    )
+    with pytest.raises(ValueError, match="found no values"):
+        shares_over_parameter({"ours": {}}, "x", "y")
 
 
 @pytest.mark.parametrize("channels", [None, 1, 3])
