@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,20 @@ from identax.report import Figure, figure_png
 from identax.report.grids import shares_over_parameter
 from identax.run import Results
 
-_CONTINUOUS = ("fisher_z", "kci", "hsic", "rcit")
 LEVELS = {"categorical": 2, "sparse": 4}
-TESTS = {"gaussian": _CONTINUOUS, "nonlinear": _CONTINUOUS, "categorical": ("g",), "sparse": ("g",)}
+TESTS = {
+    "gaussian": ("fisher_z", "kci"),
+    "nonlinear": ("fisher_z", "kci", "hsic", "rcit"),
+    "categorical": ("g",),
+    "sparse": ("g",),
+}
 """world -> tests that are run on it"""
-_NUM, _ERRORS, _LEAST = {"quick": 300, "medium": 2000}, 3.5, 1e-3
-"""data sets of a row; standard errors of its band, for some 60 rows; p of Kolmogorov and Smirnov that still passes"""
+_SAMPLES, _STRENGTHS = (50, 100), (0.2, 0.4)
+"""of the tiers that are judged"""
+_NUM, _NUM_POWER = {"quick": 300, "medium": 2000}, {"quick": 100, "medium": 1000}
+"""data sets of a row, independent and dependent"""
+_ERRORS, _LEAST = 3.5, 1e-3
+"""standard errors of a band, for some 50 rows; p of Kolmogorov and Smirnov that still passes"""
 _UNIFORM_BY_THEORY = {"fisher_z": "exact to O(1/n^2)", "g": "chi^2 as n grows", "kci": "gamma law", "hsic": "gamma law"}
 
 
@@ -29,22 +37,26 @@ def label(method: str, given: bool) -> str:
     return f"{method}{' given z' * given}"
 
 
-def arm_name(world: str, num: int) -> str:
+def arm_name(world: str, num: int, what: str = "independent") -> str:
     """How the arm of a law and a number of samples is called."""
-    return f"{world}, n = {num}"
+    return f"{world}, n = {num}, {what}"
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """One arm for each law and number of samples, every strength on the same seeds."""
-    return [
-        Arm(
-            arm_name(world, num),
-            dataclasses.replace(config, world=world, num_samples=num),
-            {"strength": config.strengths},
-        )
-        for world in TESTS
-        for num in config.samples
-    ]
+    """Two arms for each law and number of samples: independent data sets, and every strength on the same seeds."""
+    found = []
+    for world in TESTS:
+        for num in config.samples:
+            cell = dataclasses.replace(config, world=world, num_samples=num)
+            dependent = dataclasses.replace(cell, num_seeds=config.power_seeds)
+            found.append(Arm(arm_name(world, num), cell, {"strength": (0.0,)}))
+            found.append(Arm(arm_name(world, num, "dependent"), dependent, {"strength": config.strengths}))
+    return found
+
+
+def filled(world: str, num: int, given: bool) -> bool:
+    """Whether the table of a categorical law has ten samples a cell, the rule of thumb for chi^2."""
+    return num >= 10 * LEVELS[world] ** (3 if given else 2)
 
 
 def laws(world: str, given: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -85,17 +97,17 @@ def power(world: str, method: str, num: int, strength: float, given: bool, level
 
 
 def _row(world, num, name, strength, quantity):
-    return f"{arm_name(world, num)}: {name}, {'independent' if strength == 0 else f'strength {strength:g}'}: {quantity}"
+    return f"{world}, n = {num}: {name}, {'independent' if strength == 0 else f'strength {strength:g}'}: {quantity}"
 
 
-def _bands(share: float) -> dict[str, tuple[float | None, float | None]]:
+def _bands(share: float, nums: Mapping[str, int]) -> dict[str, tuple[float | None, float | None]]:
     """Around a known share; the spread at least that of 1 %."""
     p = min(max(share, 0.01), 0.99)
-    widths = {preset: _ERRORS * math.sqrt(p * (1 - p) / num) for preset, num in _NUM.items()}
+    widths = {preset: _ERRORS * math.sqrt(p * (1 - p) / num) for preset, num in nums.items()}
     return {preset: (max(share - width, 0.0), min(share + width, 1.0)) for preset, width in widths.items()}
 
 
-def _tests(samples=(100, 200)) -> Iterator[tuple[str, int, str, bool]]:
+def _tests(samples: Sequence[int]) -> Iterator[tuple[str, int, str, bool]]:
     for world, methods in TESTS.items():
         for num in samples:
             for method in methods:
@@ -104,26 +116,26 @@ def _tests(samples=(100, 200)) -> Iterator[tuple[str, int, str, bool]]:
 
 
 def _references() -> Iterator[Reference]:
-    for world, num, method, given in _tests():
+    for world, num, method, given in _tests(_SAMPLES):
         name = label(method, given)
         rejected, uniform = _row(world, num, name, 0, "rejected"), _row(world, num, name, 0, "p of uniformity")
-        if world == "sparse":
-            yield Reference(rejected, ".05 as n grows only", note="Few samples a cell: the chi^2 law is a limit.")
+        if method == "g" and not filled(world, num, given):
+            yield Reference(rejected, ".05 as n grows only", note="Fewer than 10 samples a cell: chi^2 is a limit.")
             continue
         if (world, method, given) == ("nonlinear", "fisher_z", True):
             yield Reference(rejected, "more than .05", note="Linear regressions leave part of z in both: not its null.")
             continue
-        yield Reference(rejected, ".05 (the level)", _bands(0.05))
+        yield Reference(rejected, ".05 (the level)", _bands(0.05, _NUM))
         if method == "rcit":
             yield Reference(uniform, "not uniform", note="The gamma law of two moments fits the upper tail alone.")
         else:
             judged = dict.fromkeys(_NUM, (_LEAST, None))
             yield Reference(uniform, f"uniform ({_UNIFORM_BY_THEORY[method]}): p >= {_LEAST:g}", judged)
-        for strength in (0.15, 0.3, 0.5):
+        for strength in _STRENGTHS:
             known = power(world, method, num, strength, given)
             if known is not None:
                 wanted = f"{known:.3f} ({'normal law of z' if method == 'fisher_z' else 'noncentral chi^2'})"
-                yield Reference(_row(world, num, name, strength, "rejected"), wanted, _bands(known))
+                yield Reference(_row(world, num, name, strength, "rejected"), wanted, _bands(known, _NUM_POWER))
 
 
 REFERENCES = tuple(_references())
@@ -132,9 +144,10 @@ REFERENCES = tuple(_references())
 def premises(config: Any) -> dict[str, Report]:
     """What every test takes for granted, of every law."""
     return {
-        arm_name(world, num): Report(_premises(world, num), _predictions(world, num, config))
+        arm_name(world, num, what): Report(_premises(world, num), _predictions(world, num, strengths))
         for world in TESTS
         for num in config.samples
+        for what, strengths in (("independent", (0.0,)), ("dependent", config.strengths))
     }
 
 
@@ -144,7 +157,7 @@ def _premises(world, num):
         return [
             Premise(
                 "g: filled cells",
-                num >= 10 * cells,
+                filled(world, num, True),
                 f"{num} samples for {cells} cells given z",
                 "G is chi^2 in the limit; ten samples a cell are the rule of thumb",
             )
@@ -160,16 +173,18 @@ def _premises(world, num):
     ]
 
 
-def _predictions(world, num, config):
+def _predictions(world, num, strengths):
     found = []
     for method in TESTS[world]:
-        for strength in config.strengths:
+        for strength in strengths:
             known = power(world, method, num, strength, True)
             if known is not None:
                 found.append(
                     Prediction(f"{label(method, True)}, strength {strength:g}", known, "its law under dependence")
                 )
-    return found or [Prediction("rejected, independent", 0.05, "the level; where a premise fails, more or less")]
+    if strengths == (0.0,):
+        return [Prediction("rejected, independent", 0.05, "the level; where a premise fails, more or less")]
+    return found
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
@@ -185,39 +200,24 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Rejections over the strength, one picture for each law without and with z, at the largest n; and over n."""
+    """Rejections of every law, over the strength at the largest n, and over n at the smallest strength."""
     cells = [(at, metrics) for at, metrics in points(arms(config), results)]
+    most, least = config.samples[-1], config.strengths[0]
+    over = [
+        ("strength", "strength of the dependence", lambda at: at["num_samples"] == most, f"n = {most}"),
+        ("num_samples", "samples", lambda at: at["strength"] == least, f"strength {least:g}"),
+    ]
     pictures = []
-    for world, methods in TESTS.items():
-        for given in (False, True):
-            series = _series(cells, config.level, given, world, methods, lambda at: at["strength"], config.samples[-1])
+    for field, xlabel, chosen, words in over[: 1 + (len(config.samples) > 1)]:
+        for world in TESTS:
+            series: dict[str, dict[float, np.ndarray]] = {}
+            for at, metrics in cells:
+                if at["world"] == world and chosen(at):
+                    for name, p in metrics.items():
+                        series.setdefault(name, {})[float(at[field])] = (p <= config.level).astype(float)
             if series:
-                caption = f"{world}, n = {config.samples[-1]}{', given z' * given}: share rejected at {config.level:g}."
-                pictures.append(_picture(series, "strength of the dependence", caption, config.level))
-    if len(config.samples) > 1:
-        pictures += _over_samples(config, cells)
+                pictures.append(_picture(series, xlabel, f"{world}, {words}: share rejected.", config.level))
     return pictures
-
-
-def _over_samples(config, cells):
-    strength = config.strengths[1]
-    chosen = [(at, metrics) for at, metrics in cells if at["strength"] == strength]
-    for world, methods in TESTS.items():
-        series = _series(chosen, config.level, True, world, methods, lambda at: at["num_samples"], None)
-        if series:
-            caption = f"{world}, given z, strength {strength:g}: share rejected over n."
-            yield _picture(series, "samples", caption, config.level)
-
-
-def _series(cells, level, given, world, methods, place: Callable, num):
-    found: dict[str, dict[float, np.ndarray]] = {}
-    for at, metrics in cells:
-        if at["world"] == world and num in (None, at["num_samples"]):
-            for method in methods:
-                name = label(method, given)
-                if name in metrics:
-                    found.setdefault(method, {})[float(place(at))] = (metrics[name] <= level).astype(float)
-    return found
 
 
 def _picture(series, xlabel, caption, level):
