@@ -147,7 +147,7 @@ def _of_sources(config):
 
 
 def _of_labels(config):
-    world, n = zoo_flows.draw_world(config, _key(config)), config.dim
+    world, n = zoo_flows.draw_world(config, _key(config), identity()), config.dim
     laws = [mechanism.prior.sample(_key(config), config.num_labels) for mechanism in world.sources]
     means, scales = (np.stack([np.asarray(law[part]) for law in laws], axis=1) for part in (0, 1))
     first, second = means / scales**2, -1 / scales**2
@@ -177,7 +177,7 @@ def _of_labels(config):
 
 def _of_interventions(config):
     key, targets = _key(config), zoo_flows.targets(config.case)
-    world, weights = zoo_flows.draw_world(config, key), zoo_flows.weights(stream(key, "edges"))
+    world, weights = zoo_flows.draw_world(config, key, identity()), zoo_flows.weights(stream(key, "edges"))
     z = world.sample(stream(key, "points"), len(targets), 200).variables.reshape(-1, config.dim)
     shares = [
         float(score_difference(*intervened_densities(zoo_flows.PARENTS, weights, j), z, j).share)

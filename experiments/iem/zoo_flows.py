@@ -81,9 +81,8 @@ def volume_preserving_mixing(n: int, *, num_layers: int = 4, gain: float = 3.0) 
     return compose(orthogonal(n), Mixing(init, apply, inverse, lambda params, z: jnp.zeros(len(z))))
 
 
-def draw_world(config: Any, key: Any) -> ExchangeableMechanisms:
+def draw_world(config: Any, key: Any, mixing: Mixing) -> ExchangeableMechanisms:
     """A world of `config.case`: labelled sources, or causal variables with or without interventions."""
-    mixing = volume_preserving_mixing(config.dim, gain=config.gain)
     mixing_weights = mixing.init(stream(key, "mixing"))
     if config.case == "labels":
         shape = (config.num_labels, config.dim)
@@ -105,7 +104,8 @@ def build(config: Any) -> Study:
     labels = jnp.repeat(jnp.arange(num_environments), config.environment_size)
 
     def init(key, hparams):
-        drawn = draw_world(config, key).sample(stream(key, "points"), num_environments, config.environment_size)
+        world = draw_world(config, key, volume_preserving_mixing(config.dim, gain=config.gain))
+        drawn = world.sample(stream(key, "points"), num_environments, config.environment_size)
         x, z = (values.reshape(-1, config.dim) for values in (drawn.observations, drawn.variables))
         rows = 2 if causal else num_environments
         params = {
