@@ -137,7 +137,7 @@ def leafwise(change: Callable[..., Any], *, continues: bool = False) -> Callable
 def after_update(perturbation: Perturbation) -> optax.GradientTransformationExtraArgs:
     """The perturbation as the last part of an `optax.chain`: it changes the update so that the parameters end there.
 
-        updates' = perturbed(params + updates) - params
+        updates' = perturbed(params + updates) - params,   updates where nothing was changed
 
     What `optax.apply_updates` then gives may differ from `perturbed(...)` in the last digits: in float32 a third of all
     replaced entries does, so a permutation does not keep the values to the last bit. `Perturbation.apply` does.
@@ -148,8 +148,9 @@ def after_update(perturbation: Perturbation) -> optax.GradientTransformationExtr
     def update(updates, state, params=None, **context):
         if params is None:
             raise ValueError("after_update: found params=None, wanted the parameters: update(updates, state, params)")
-        new, state, _ = perturbation.apply(optax.apply_updates(params, updates), state, **context)
-        return jax.tree.map(jnp.subtract, new, params), state
+        stepped = optax.apply_updates(params, updates)
+        new, state, _ = perturbation.apply(stepped, state, **context)
+        return _towards(new, params, stepped, updates), state
 
     return optax.GradientTransformationExtraArgs(perturbation.init, update)
 
@@ -173,12 +174,18 @@ def with_perturbation(
             raise ValueError("with_perturbation: found params=None, wanted update(updates, state, params)")
         held, own = state
         updates, held = inner.update(updates, held, params, **context)
-        new, own, replaced = perturbation.apply(optax.apply_updates(params, updates), own, **context)
+        stepped = optax.apply_updates(params, updates)
+        new, own, replaced = perturbation.apply(stepped, own, **context)
         if moments == "zero":
             held = forget(inner, held, replaced)
-        return jax.tree.map(jnp.subtract, new, params), (held, own)
+        return _towards(new, params, stepped, updates), (held, own)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _towards(new: Any, params: Any, stepped: Any, updates: Any) -> Any:
+    """Updates that lead to `new`; where nothing was perturbed, those that there were, to the last bit."""
+    return jax.tree.map(lambda n, p, s, u: jnp.where(n == s, u, (n - p).astype(u.dtype)), new, params, stepped, updates)
 
 
 def forget(optimizer: optax.GradientTransformation, opt_state: Any, replaced: Any) -> Any:

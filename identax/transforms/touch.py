@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from identax.checks import check_choice, concrete, sizes_of
 from identax.transforms._layout import LAYOUTS, check_strength, longest_window, output_first_shape
@@ -18,7 +19,7 @@ from identax.transforms.weight_windows import (
 
 
 def reinitialise_touch(
-    shape: Any, p: float | int, c: float | int, *, mode: str = "intended", layout: str = "in_out"
+    shape: Any, p: ArrayLike, c: ArrayLike, *, mode: str = "intended", layout: str = "in_out"
 ) -> np.ndarray:
     """The probability that one call of `reinitialise` redraws an entry, of the shape of the weights.
 
@@ -40,7 +41,7 @@ def reinitialise_touch(
 
 
 def shuffle_touch(
-    shape: Any, p: float | int, c: float | int, *, mode: str = "permute", layout: str = "in_out"
+    shape: Any, p: ArrayLike, c: ArrayLike, *, mode: str = "permute", layout: str = "in_out"
 ) -> np.ndarray:
     """The probability that one call of `shuffle` changes an entry, values being distinct; of the shape of the weights.
 
@@ -57,7 +58,7 @@ def shuffle_touch(
     return _back(np.broadcast_to(row, (np.prod(shape, dtype=int) // size, size)).reshape(shape), layout)
 
 
-def window_coverage(size: int, c: float | int) -> np.ndarray:
+def window_coverage(size: int, c: ArrayLike) -> np.ndarray:
     """The probability that a window of `shuffle` covers place k of a row of `size` weights, if the row is chosen.
 
         1/n sum over d = 0 .. min(k, L - 1) of (1 - d/L),   L = max(2, floor(c n)) - 1
@@ -70,7 +71,7 @@ def window_coverage(size: int, c: float | int) -> np.ndarray:
     return _running(1 - np.arange(longest) / longest, size) / size
 
 
-def idle_window(shape: Any, c: float | int, *, layout: str = "in_out") -> str | None:
+def idle_window(shape: Any, c: ArrayLike, *, layout: str = "in_out") -> str | None:
     """Why `shuffle` with this c can never change weights of this shape, None where it can.
 
     Raises `ValueError` as `shuffle_touch` does.

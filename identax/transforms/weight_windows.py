@@ -31,7 +31,7 @@ def reinitialise(
     layout: str = "in_out",
     bound: ArrayLike | None = None,
     skip_last: bool = False,
-    max_c: float | int = 1.0,
+    max_c: ArrayLike = 1.0,
 ) -> Any:
     """Redraws a sparse random part of a random rectangle of the matrix `w` [out, in].
 
@@ -74,7 +74,7 @@ def shuffle(
     mode: str = "permute",
     layout: str = "in_out",
     skip_last: bool = False,
-    max_c: float | int = 1.0,
+    max_c: ArrayLike = 1.0,
 ) -> Any:
     """Reorders the weights inside a random window of every row of `w`.
 
@@ -137,12 +137,8 @@ def _redrawn(key, w, p, bound, longest, mode, layout, skip_last, drawn, reach):
     def change(head):
         sizes = block(head.shape, mode)
         whole = head.reshape(sizes)
-        start_key, length_key, thin_key, value_key = jax.random.split(key, 4)
-        starts = [jax.random.randint(k, (), 0, s) for k, s in zip(jax.random.split(start_key), drawn, strict=True)]
-        lengths = [
-            jax.random.randint(k, (), 1, most + 1)
-            for k, most in zip(jax.random.split(length_key), longest, strict=True)
-        ]
+        place_key, value_key = jax.random.split(key)
+        starts, lengths = _placed(place_key, drawn, longest)
         # A part of static size that surely holds the rectangle: numbers are drawn for no more.
         extent = [min(size, most + 1) for size, most in zip(sizes[:2], reach, strict=True)]
         first = [jnp.minimum(start, size - e) for start, size, e in zip(starts, sizes[:2], extent, strict=True)]
@@ -150,10 +146,10 @@ def _redrawn(key, w, p, bound, longest, mode, layout, skip_last, drawn, reach):
         down, across = ((o >= 0) & (o <= length) for o, length in zip(offsets, lengths, strict=True))
         corner, shape = (*first, jnp.zeros((), first[0].dtype)), (*extent, sizes[2])
         part = jax.lax.dynamic_slice(whole, corner, shape)
-        thin = jax.random.uniform(thin_key, shape) < p
+        thin, fresh = jax.random.uniform(value_key, (2, *shape), whole.dtype)
         limit = jnp.asarray(bound, whole.dtype)
-        fresh = jax.random.uniform(value_key, shape, whole.dtype, -1, 1) * limit
-        part = jnp.where(down[:, None, None] & across[None, :, None] & thin, fresh, part)
+        fresh = (2 * fresh - 1) * limit
+        part = jnp.where(down[:, None, None] & across[None, :, None] & (thin < p), fresh, part)
         return jax.lax.dynamic_update_slice(whole, part, corner).reshape(head.shape)
 
     return _on_view(change, w, layout, skip_last)
@@ -164,9 +160,8 @@ def _reordered(key, w, p, longest, mode, layout, skip_last, size, reach):
     reorder = _permuted if mode == "permute" else _copied
 
     def one_row(key, row):
-        act_key, start_key, length_key, order_key = jax.random.split(key, 4)
-        start = jax.random.randint(start_key, (), 0, size)
-        length = jax.random.randint(length_key, (), 1, longest + 1)
+        act_key, place_key, order_key = jax.random.split(key, 3)
+        (start,), (length,) = _placed(place_key, (size,), (longest,))
 
         def act(row):
             first = jnp.minimum(start, size - reach)
@@ -184,6 +179,14 @@ def _reordered(key, w, p, longest, mode, layout, skip_last, size, reach):
         return jax.vmap(one_row)(jax.random.split(key, len(rows)), rows).reshape(head.shape)
 
     return _on_view(change, w, layout, skip_last)
+
+
+def _placed(key, sizes, longest):
+    """Starts, uniform on 0..size-1, and lengths, uniform on 1..longest, of a window on each axis; of one call."""
+    least = np.repeat([0, 1], len(sizes))
+    beyond = jnp.stack([*(jnp.asarray(size, jnp.int32) for size in sizes), *(jnp.asarray(m) + 1 for m in longest)])
+    drawn = jax.random.randint(key, least.shape, least, beyond)
+    return drawn[: len(sizes)], drawn[len(sizes) :]
 
 
 def _permuted(key, part, offset, length):
