@@ -84,9 +84,9 @@ def test_touch_of_a_vector_is_the_mean_over_all_redrawn_windows(size, c):
     ("operator", "touch", "shape", "mode"),
     [
         (shuffle, shuffle_touch, LINEAR, "permute"),
-        (shuffle, shuffle_touch, (3, 2, 3, 3), "released"),
         (reinitialise, reinitialise_touch, (3, 8, 3, 3), "released"),
-        (reinitialise, reinitialise_touch, (3, 2, 3, 3), "intended"),
+        pytest.param(shuffle, shuffle_touch, (3, 2, 3, 3), "released", marks=pytest.mark.slow),
+        pytest.param(reinitialise, reinitialise_touch, (3, 2, 3, 3), "intended", marks=pytest.mark.slow),
     ],
 )
 def test_touch_agrees_with_calls(operator, touch, shape, mode):
@@ -134,17 +134,6 @@ def test_law_of_a_row(mode, of_window):
     assert set(seen) <= set(law)
     chi2 = sum((seen.get(out, 0) - draws * weight) ** 2 / (draws * weight) for out, weight in law.items())
     assert abs(chi2 - (len(law) - 1)) < 3 * math.sqrt(2 * (len(law) - 1))
-
-
-def test_permutation_keeps_the_values_and_the_released_one_does_not():
-    w = jax.random.normal(KEY, (40, 30))
-    keys = jax.random.split(KEY, 20)
-    for mode, kept in (("permute", True), ("released", False)):
-        out = w
-        for key in keys:
-            out = shuffle(key, out, 1.0, 0.3, mode=mode)
-        assert bool((np.sort(out, axis=None) == np.sort(w, axis=None)).all()) == kept
-        assert (out != w).sum() > 300
 
 
 def cumulative_entropy(tensors):
@@ -196,30 +185,30 @@ def test_redrawn_values_are_uniform_within_the_bound():
     assert fresh.size > 10000 and np.abs(fresh).max() <= 1
     assert abs(fresh.mean()) < 3 / math.sqrt(3 * fresh.size) and abs((fresh**2).mean() - 1 / 3) < 0.01
     conv = jnp.full((5, 5, 4, 6), 9.0)
-    for options, limit in (({}, 0.1), ({"bound": 3.0}, 3.0), ({"mode": "released"}, 5**-0.5)):
+    for options, limit in (({"mode": "released"}, 5**-0.5), ({"mode": "released", "bound": 3.0}, 3.0)):
         out = np.asarray(reinitialise(KEY, conv, 1.0, 1.0, **options))
         assert 0.8 * limit < np.abs(out[out != 9.0]).max() <= limit
 
 
 @pytest.mark.parametrize("operator", [reinitialise, shuffle])
-def test_off_skipped_and_layouts(operator):
-    w = jax.random.normal(KEY, (2, 2, 4, 7))
-    np.testing.assert_array_equal(operator(KEY, w, 0.0, 1.0, skip_last=True), w)
-    out = operator(KEY, w, 1.0, 1.0, skip_last=True)
+def test_strengths_are_traced(operator):
+    w = np.random.default_rng(0).random(LINEAR, np.float32)
+    assert compiled_by_second_call(operator, (KEY, w, 0.3, 0.2), (KEY, w, 0.9, 0.7)) == 0
+    strengths = np.array([0, 0.5, 1], np.float32), np.array([0.5, 0.25, 0.75], np.float32)
+    found = jax.jit(jax.vmap(lambda p, c: operator(KEY, w, p, c)))(*strengths)
+    for out, p, c in zip(found, *strengths, strict=True):
+        np.testing.assert_array_equal(out, operator(KEY, w, p, c))
+    np.testing.assert_array_equal(found[0], w)  # p = 0
+    assert (np.asarray(found[2]) != w).any()
+
+
+def test_the_last_unit_is_skipped_and_layouts_agree():
+    w = np.random.default_rng(0).random((2, 2, 4, 7), np.float32)
+    out = np.asarray(shuffle(KEY, w, 1.0, 1.0, skip_last=True))
     np.testing.assert_array_equal(out[..., -1], w[..., -1])
     assert (out != w).any()
-    flipped = operator(KEY, jnp.moveaxis(w, (-1, -2), (0, 1)), 1.0, 1.0, layout="out_in", skip_last=True)
-    np.testing.assert_array_equal(jnp.moveaxis(flipped, (0, 1), (-1, -2)), out)
-
-
-@pytest.mark.parametrize("operator", [reinitialise, shuffle])
-def test_strengths_are_traced(operator):
-    w = jax.random.normal(KEY, LINEAR)
-    assert compiled_by_second_call(operator, (KEY, w, 0.3, 0.2), (KEY, w, 0.9, 0.7)) == 0
-    grid = jax.jit(jax.vmap(lambda p, c: operator(KEY, w, p, c)))
-    found = grid(jnp.array([0.0, 0.5, 1.0]), jnp.array([0.5, 0.25, 0.75]))
-    for out, p, c in zip(found, (0.0, 0.5, 1.0), (0.5, 0.25, 0.75), strict=True):
-        np.testing.assert_array_equal(out, operator(KEY, w, p, c))
+    flipped = shuffle(KEY, np.moveaxis(w, (-1, -2), (0, 1)), 1.0, 1.0, layout="out_in", skip_last=True)
+    np.testing.assert_array_equal(np.moveaxis(flipped, (0, 1), (-1, -2)), out)
 
 
 def test_lengths_at_whole_products():
@@ -235,13 +224,10 @@ def test_windows_that_never_act_are_found():
     assert "floor(c n) <= 2, c must be at least 0.12" in str(idle_window((6, 3, 5, 5), 0.119, layout="out_in"))
     assert idle_window((5, 5, 3, 6), 0.12) is None
     assert "no window of two" in str(idle_window((2,), 1.0))
-    w = jax.random.normal(KEY, (6, 3, 5, 5))
-    np.testing.assert_array_equal(shuffle(KEY, w, 1.0, 0.119, layout="out_in"), w)
-    assert (shuffle(KEY, w, 1.0, 0.12, layout="out_in") != w).any()
     assert shuffle_touch((6, 3, 5, 5), 1, 0.119, layout="out_in").sum() == 0
 
 
-W = jnp.ones((4, 3))
+W = np.ones((4, 3), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +242,8 @@ W = jnp.ones((4, 3))
         (lambda: shuffle(KEY, W, 0.5, 0.5, mode="shuffle"), "found mode='shuffle', wanted one of"),
         (lambda: shuffle(KEY, W, 0.5, 0.5, layout="torch"), "found layout='torch'"),
         (lambda: reinitialise(KEY, W, 0.5, 0.5, bound=0.0), "found bound=0.0, wanted a positive"),
-        (lambda: reinitialise(KEY, W.astype(int), 0.5, 0.5), "found weights int32 of shape"),
-        (lambda: shuffle(KEY, jnp.ones(()), 0.5, 0.5), r"of shape \(\), wanted floats of one axis"),
+        (lambda: reinitialise(KEY, W.astype(int), 0.5, 0.5), "found weights int64 of shape"),
+        (lambda: shuffle(KEY, np.ones(()), 0.5, 0.5), r"of shape \(\), wanted floats of one axis"),
         (lambda: shuffle(KEY, W[:, :1], 0.5, 0.5, skip_last=True), "found a single output unit"),
         (lambda: shuffle_touch((3, 0), 0.5, 0.5), "found shape=.*wanted one or more positive"),
         (lambda: reinitialise_touch((3,), 0.5, 2.0), "found c=2.0"),
