@@ -41,7 +41,6 @@ def longest_window(size: int, c: Any) -> Any:
 def check_perturbation(where: str, w: Any, p: Any, c: Any, max_c: Any, layout: str) -> None:
     """Raises `ValueError` for what no window acts on: see `reinitialise` and `shuffle`."""
     check_choice(where, "layout", layout, LAYOUTS)
-    check_real(where, "w", w)
     if w.ndim < 1 or 0 in w.shape or not jnp.issubdtype(w.dtype, jnp.floating):
         raise ValueError(f"{where}: found weights {w.dtype} of shape {w.shape}, wanted floats of one axis or more")
     check_strength(where, p, c)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from identax.checks import check_choice, check_positive
+from identax.inputs import numbers
 from identax.transforms._layout import (
     check_perturbation,
     longest_window,
@@ -53,6 +54,7 @@ def reinitialise(
     Source: Reizinger & Gyires-Toth 2019 (Weight Reinitialization), and their code.
     """
     check_choice("reinitialise", "mode", mode, REINITIALISE_MODES)
+    w = numbers("reinitialise", "w", w)
     check_perturbation("reinitialise", w, p, c, max_c, layout)
     shape = _kept("reinitialise", output_first(w, layout), skip_last)
     drawn = drawn_sizes(shape, mode)
@@ -91,6 +93,7 @@ def shuffle(
     Source: Reizinger & Gyires-Toth 2019 (Weight Shuffling), and their code.
     """
     check_choice("shuffle", "mode", mode, SHUFFLE_MODES)
+    w = numbers("shuffle", "w", w)
     check_perturbation("shuffle", w, p, c, max_c, layout)
     size = row_length(_kept("shuffle", output_first(w, layout), skip_last))
     reach = longest_window(size, max_c)

@@ -243,6 +243,8 @@ W = np.ones((4, 3), np.float32)
         (lambda: shuffle(KEY, W, 0.5, 0.5, layout="torch"), "found layout='torch'"),
         (lambda: reinitialise(KEY, W, 0.5, 0.5, bound=0.0), "found bound=0.0, wanted a positive"),
         (lambda: reinitialise(KEY, W.astype(int), 0.5, 0.5), "found weights int64 of shape"),
+        (lambda: shuffle(KEY, None, 0.5, 0.5), "shuffle: found w of type object, wanted real numbers"),
+        (lambda: reinitialise(KEY, [[1.0], [1.0, 2.0]], 0.5, 0.5), "reinitialise: found w that is no array"),
         (lambda: shuffle(KEY, np.ones(()), 0.5, 0.5), r"of shape \(\), wanted floats of one axis"),
         (lambda: shuffle(KEY, W[:, :1], 0.5, 0.5, skip_last=True), "found a single output unit"),
         (lambda: shuffle_touch((3, 0), 0.5, 0.5), "found shape=.*wanted one or more positive"),
