@@ -29,6 +29,15 @@ from identax.metrics.linear_systems import (
 from identax.metrics.logistic import LogisticFit, logistic_regression
 from identax.metrics.padded_mcc import padded_mcc
 from identax.metrics.pearson import compiled_pearson_readout, pearson_readout
+from identax.metrics.plasticity import (
+    dormant_share,
+    effective_rank,
+    numerical_rank,
+    stable_rank,
+    weight_distance,
+    weight_magnitude,
+    weight_norm,
+)
 from identax.metrics.polar import polar_distance
 from identax.metrics.precision import precision_recovery
 from identax.metrics.readout import linear_readout_accuracy
@@ -36,6 +45,7 @@ from identax.metrics.regression import block_r2, linear_r2
 from identax.metrics.scaling import z_score
 from identax.metrics.self_consistency import dead_dims, self_consistency
 from identax.metrics.significance import bonferroni, one_sample_t_test, standard_error
+from identax.metrics.weight_entropy import cumulative_entropy, weight_entropy
 
 __all__ = [
     "BalancedSplit",
@@ -54,10 +64,13 @@ __all__ = [
     "column_norms",
     "compiled_pearson_readout",
     "conformal_contrast",
+    "cumulative_entropy",
     "dci",
     "dci_scores",
     "dead_dims",
+    "dormant_share",
     "duality_scores",
+    "effective_rank",
     "epoch_mcc",
     "explicitness",
     "factor_vae_score",
@@ -75,6 +88,7 @@ __all__ = [
     "mig",
     "modularity",
     "normalised_shd",
+    "numerical_rank",
     "one_sample_t_test",
     "padded_mcc",
     "pearson_readout",
@@ -85,9 +99,14 @@ __all__ = [
     "sap",
     "self_consistency",
     "singular_value_error",
+    "stable_rank",
     "standard_error",
     "structural_hamming_distance",
     "transfer_function_error",
+    "weight_distance",
+    "weight_entropy",
+    "weight_magnitude",
+    "weight_norm",
     "within_mcc",
     "z_score",
 ]

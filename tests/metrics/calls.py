@@ -87,15 +87,21 @@ SHIFTED = {
     "sap": lambda s: metrics.sap(s.z, s.x),
     "standard_error": lambda s: metrics.standard_error(s.scores),
     "within_mcc": lambda s: metrics.within_mcc(_environments(s.z), _environments(s.y)),
+    "weight_entropy": lambda s: metrics.weight_entropy(s.x, correct_bias=True),
+    "cumulative_entropy": lambda s: metrics.cumulative_entropy({"a": s.x, "b": s.y}),
     "z_score": lambda s: metrics.z_score(s.x[:9], reference=s.x),
 }
 # Not free of it: digits that float32 would lose are refused.
 REFUSED = {
     "compiled_pearson_readout": lambda s: metrics.compiled_pearson_readout(s.x, s.z, s.x, s.z),
+    "dormant_share": lambda s: metrics.dormant_share(s.x, threshold=0.5),
+    "effective_rank": lambda s: metrics.effective_rank(s.x),
     "grid_coverage": lambda s: metrics.grid_coverage(s.x),
     "logistic_regression": lambda s: metrics.logistic_regression(s.x, s.labels),
+    "numerical_rank": lambda s: metrics.numerical_rank(s.x),
     "precision_recovery": lambda s: metrics.precision_recovery(s.precision, s.precision[:2], assignment=[0, 1]),
     "singular_value_error": lambda s: metrics.singular_value_error(s.x, s.z),
+    "stable_rank": lambda s: metrics.stable_rank(s.x),
 }
 # Without samples that could have an offset, or of the host alone and in float64 throughout, or with three axes.
 OTHERS = {
@@ -126,6 +132,9 @@ OTHERS = {
     "DualityScores": lambda s: metrics.DualityScores(1.0, 1.0, 1.0, 1.0, 1.0),
     "self_consistency": lambda s: metrics.self_consistency(s.probabilities, s.probabilities[::-1], s.z, s.y),
     "structural_hamming_distance": lambda s: metrics.structural_hamming_distance(_graph(s).tolist(), _graph(s).T),
+    "weight_distance": lambda s: metrics.weight_distance([s.square, s.scores], [s.square[::-1], s.scores]),
+    "weight_magnitude": lambda s: metrics.weight_magnitude([s.square, s.scores], matrices_only=True),
+    "weight_norm": lambda s: metrics.weight_norm({"w": s.square}),
     "transfer_function_error": lambda s: metrics.transfer_function_error(s.response, s.response[::-1]),
 }
 CALLS = {**SHIFTED, **REFUSED, **OTHERS}
