@@ -10,8 +10,10 @@ from identax.data.feature_table import load_features
 from identax.data.imagenet_x import PROXIES, ImageNetX, imagenet_x_proxies, load_imagenet_x
 from identax.data.kitti_masks import KittiMasks, KittiPairs, load_kitti_masks
 from identax.data.pipeline import epoch_batches
+from identax.data.sine_series import sine_forecasts, sine_mixings, sine_series
 from identax.data.sources import ImageSource, image_source
 from identax.data.three_d_ident import ThreeDIdent, ThreeDIdentPairs, hyperspherical_angles
+from identax.data.windows import Windows, validation_windows, windows
 
 __all__ = [
     "DISLIB_SETS",
@@ -27,6 +29,7 @@ __all__ = [
     "Splits",
     "ThreeDIdent",
     "ThreeDIdentPairs",
+    "Windows",
     "arrays",
     "dislib_command",
     "dislib_source",
@@ -42,5 +45,10 @@ __all__ = [
     "load_kitti_masks",
     "prepare_dislib",
     "random_splits",
+    "sine_forecasts",
+    "sine_mixings",
+    "sine_series",
     "take",
+    "validation_windows",
+    "windows",
 ]
