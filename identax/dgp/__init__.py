@@ -92,6 +92,7 @@ from identax.dgp.parameter_priors import (
 from identax.dgp.polygon_sprites import POLYGONS, polygon_sprites
 from identax.dgp.projected import projected_log_prob
 from identax.dgp.scenes import SCENE_GRID, SCENE_SHAPES, scenes
+from identax.dgp.slow_regression import SlowRegression, TargetNetwork, slow_regression
 from identax.dgp.smooth_mlp import monotone_rotation, smooth_mlp, triangular_mlp
 from identax.dgp.sources import Sources, beta_sources, gaussian_sources, laplace_sources, uniform_sources
 from identax.dgp.spaces import Box, Euclidean, Space, Sphere
@@ -136,10 +137,12 @@ __all__ = [
     "ParameterPrior",
     "Sample",
     "ShellProjectedNormal",
+    "SlowRegression",
     "SourceMechanism",
     "Sources",
     "Space",
     "Sphere",
+    "TargetNetwork",
     "Trajectories",
     "TruncatedLaplace",
     "Uniform",
@@ -213,6 +216,7 @@ __all__ = [
     "scenes",
     "shipped_pair",
     "simulate",
+    "slow_regression",
     "smooth_mlp",
     "spectral_radius",
     "sphere_clusters",
