@@ -2,6 +2,7 @@
 
 from identax.data.array_source import ArraySource, arrays
 from identax.data.batches import epoch_indices, take
+from identax.data.chorales import Chorales, load_chorales, split_chorales
 from identax.data.digits import Digits, load_digits
 from identax.data.dislib import DISLIB_SETS, DislibTable, Splits, dislib_table, random_splits
 from identax.data.dislib_prepare import dislib_command, prepare_dislib
@@ -19,6 +20,7 @@ __all__ = [
     "DISLIB_SETS",
     "PROXIES",
     "ArraySource",
+    "Chorales",
     "Digits",
     "DislibSource",
     "DislibTable",
@@ -39,6 +41,7 @@ __all__ = [
     "hyperspherical_angles",
     "image_source",
     "imagenet_x_proxies",
+    "load_chorales",
     "load_digits",
     "load_features",
     "load_imagenet_x",
@@ -48,6 +51,7 @@ __all__ = [
     "sine_forecasts",
     "sine_mixings",
     "sine_series",
+    "split_chorales",
     "take",
     "validation_windows",
     "windows",
