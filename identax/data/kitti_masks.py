@@ -1,7 +1,5 @@
 """KITTI Masks: binary masks of pedestrians in street videos, pairs of near frames."""
 
-import io
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,21 +8,13 @@ import numpy as np
 
 from identax.checks import check_count
 from identax.data._checks import home_expanded, indices_of
+from identax.data._pickles import arrays_only
 from identax.dgp.base import Sample
 
 _FILE = "kitti_peds_v2.pickle"
 _FETCH = f"curl -L -o {{path}} 'https://zenodo.org/records/3931823/files/{_FILE}?download=1'"
 _SIDE = 64
 _FACTORS = 3
-# What a pickle of NumPy arrays in lists and dicts needs, under the module names of NumPy 1 and 2; nothing here can run
-# code of the file's choosing.
-_ALLOWED = {
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
 
 
 class KittiMasks(NamedTuple):
@@ -51,11 +41,9 @@ def load_kitti_masks(path: str | Path) -> KittiMasks:
     if not path.exists():
         raise ValueError(f"load_kitti_masks: found no file {path}; run: {_FETCH.format(path=path)}")
     try:
-        content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-    except pickle.UnpicklingError as error:
+        content = arrays_only(path.read_bytes())
+    except ValueError as error:
         raise ValueError(_broken(path, str(error))) from error
-    except (EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
-        raise ValueError(_broken(path, f"{type(error).__name__}: {error}")) from error
     wanted = ("pedestrians", "pedestrians_latents")
     if not isinstance(content, dict) or any(name not in content for name in wanted):
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
@@ -106,13 +94,6 @@ class KittiPairs:
         second = np.minimum(first + 1 + indices % self._max_delta_t, self._last[first])
         frames = tuple(self._frames[at][..., None].astype(np.float32) for at in (first, second))
         return Sample(latents=(self._latents[first], self._latents[second]), observations=frames)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module_name}.{global_name}, wanted NumPy arrays only")
-        return super().find_class(module_name, global_name)
 
 
 def _broken(path: Path, what: str) -> str:
