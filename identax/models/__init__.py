@@ -22,14 +22,17 @@ from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
 from identax.models.maxout import maxout
 from identax.models.mlp import HEADS, mlp, normalize, uniform_fan_in
+from identax.models.plain_convnets import colour_convnet, digit_convnet
 from identax.models.prior_net import prior_net, raw_parameters
 from identax.models.projector import projector
 from identax.models.recurrent import Recurrent, gru, lstm, scan_over_time
 from identax.models.resnet import resnet18, resnet50
 from identax.models.small_convnet import small_convnet
+from identax.models.torch_lstm import GATES, lstm_network, torch_lstm
 from identax.models.volume_preserving import volume_preserving
 
 __all__ = [
+    "GATES",
     "HEADS",
     "Autoencoded",
     "Autoencoder",
@@ -43,16 +46,19 @@ __all__ = [
     "by_chunk",
     "cached_gradient",
     "canonical_coordinates",
+    "colour_convnet",
     "conv_autoencoder",
     "convnet",
     "convnet_decoder",
     "decoder_function",
+    "digit_convnet",
     "fit_linear_layer",
     "from_flax",
     "from_linen",
     "gru",
     "init_autoencoder",
     "lstm",
+    "lstm_network",
     "maxout",
     "micro_batched",
     "micro_batched_model",
@@ -69,6 +75,7 @@ __all__ = [
     "resnet50",
     "scan_over_time",
     "small_convnet",
+    "torch_lstm",
     "uniform_fan_in",
     "volume_preserving",
 ]

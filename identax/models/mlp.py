@@ -47,7 +47,9 @@ KERNEL_INITS: dict[str, Callable] = {
 """starts of linear maps by name: U(-b, b) with b = 1/sqrt(fan_in), or b = sqrt(6 / (fan_in + fan_out))"""
 
 
-def torch_linear(width: int, dtype: Any, fan_in: int, kernel_init: str = "uniform_fan_in") -> nn.Dense:
+def torch_linear(
+    width: int, dtype: Any, fan_in: int, kernel_init: str = "uniform_fan_in", name: str | None = None
+) -> nn.Dense:
     """A linear map whose biases start as PyTorch's, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), its weights by name."""
     start = KERNEL_INITS[kernel_init]
     return nn.Dense(
@@ -56,6 +58,7 @@ def torch_linear(width: int, dtype: Any, fan_in: int, kernel_init: str = "unifor
         param_dtype=dtype,
         kernel_init=lambda key, shape, dtype, *_: start(key, shape, dtype),
         bias_init=lambda key, shape, dtype, *_: uniform_fan_in(key, shape, dtype, fan_in=fan_in),
+        name=name,
     )
 
 
