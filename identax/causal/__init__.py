@@ -1,4 +1,4 @@
-"""Tests of what causal models say about data: (conditional) independence, of Gaussians, categories and in general."""
+"""What causal models say about data: tests of (conditional) independence, and graphs found from them or without."""
 
 from identax.causal.de_finetti import PairDecision, causal_de_finetti_pair, decide_pair
 from identax.causal.de_finetti_graph import causal_de_finetti
@@ -8,12 +8,14 @@ from identax.causal.graph_rules import GraphDecision, decide_graph
 from identax.causal.hsic import hsic_test
 from identax.causal.independence import fisher_z_test, partial_correlation
 from identax.causal.kci import kci_test
+from identax.causal.notears import Notears, notears
 from identax.causal.outcomes import IndependenceTest
 from identax.causal.rcit import rcit_test
 
 __all__ = [
     "GraphDecision",
     "IndependenceTest",
+    "Notears",
     "PairDecision",
     "causal_de_finetti",
     "causal_de_finetti_pair",
@@ -25,6 +27,7 @@ __all__ = [
     "independence_test",
     "independence_tests",
     "kci_test",
+    "notears",
     "partial_correlation",
     "rcit_test",
 ]

@@ -2,6 +2,7 @@
 
 from identax.data.array_source import ArraySource, arrays
 from identax.data.batches import epoch_indices, take
+from identax.data.cause_effect import CauseEffectPair, SachsCells, cause_effect_pairs, sachs_cells
 from identax.data.chorales import Chorales, load_chorales, split_chorales
 from identax.data.digits import Digits, load_digits
 from identax.data.dislib import DISLIB_SETS, DislibTable, Splits, dislib_table, random_splits
@@ -20,6 +21,7 @@ __all__ = [
     "DISLIB_SETS",
     "PROXIES",
     "ArraySource",
+    "CauseEffectPair",
     "Chorales",
     "Digits",
     "DislibSource",
@@ -28,11 +30,13 @@ __all__ = [
     "ImageSource",
     "KittiMasks",
     "KittiPairs",
+    "SachsCells",
     "Splits",
     "ThreeDIdent",
     "ThreeDIdentPairs",
     "Windows",
     "arrays",
+    "cause_effect_pairs",
     "dislib_command",
     "dislib_source",
     "dislib_table",
@@ -48,6 +52,7 @@ __all__ = [
     "load_kitti_masks",
     "prepare_dislib",
     "random_splits",
+    "sachs_cells",
     "sine_forecasts",
     "sine_mixings",
     "sine_series",

@@ -45,6 +45,7 @@ from identax.metrics.regression import block_r2, linear_r2
 from identax.metrics.scaling import z_score
 from identax.metrics.self_consistency import dead_dims, self_consistency
 from identax.metrics.significance import bonferroni, one_sample_t_test, standard_error
+from identax.metrics.varsortability import varsortability
 from identax.metrics.weight_entropy import cumulative_entropy, weight_entropy
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "standard_error",
     "structural_hamming_distance",
     "transfer_function_error",
+    "varsortability",
     "weight_distance",
     "weight_entropy",
     "weight_magnitude",

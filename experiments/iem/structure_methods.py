@@ -1,0 +1,188 @@
+"""Methods that look for a graph: our own and those of causal-learn, brought to one result and scored by one rule."""
+
+import contextlib
+import importlib.util
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from identax.causal import causal_de_finetti_pair, notears
+from identax.checks import check_choice
+
+PACKAGE = "causallearn"
+INSTALL = "pip install -e .[structure]"
+READOUTS = ("published", "sane")
+_ARROW = 1
+NOTEARS = {"0": (0.0, False), "0.1": (0.1, False), "0.3": (0.3, False), "0.3, standardised": (0.3, True)}
+"""threshold, and whether columns are standardised"""
+
+
+class FoundGraph(NamedTuple):
+    """Three matrices [d, d] of booleans. `directed`: (i, j) of an arrowhead at j alone, i -> j or i o-> j;
+    `undirected`, symmetric: an edge without arrowheads; `bidirected`, symmetric: arrowheads at both ends."""
+
+    directed: np.ndarray
+    undirected: np.ndarray
+    bidirected: np.ndarray
+
+
+def directed(adjacency: Any) -> FoundGraph:
+    """The result of a method whose edges all have a direction."""
+    found = np.asarray(adjacency, bool)
+    return FoundGraph(found, np.zeros_like(found), np.zeros_like(found))
+
+
+def installed() -> bool:
+    """Whether causal-learn can be imported."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def edge_shares(found: FoundGraph, method: str, readout: str) -> np.ndarray:
+    """What is scored: [d, d] of 0, 1, and 1/2 for either direction of an edge that a fair coin has to turn.
+
+    "published", as the study's code reads each method: of FCI and GES only arrows i -> j with i < j, so that what
+    points back or has no direction is no edge; of PC an undirected edge is both directions; of CD-NOD arrows alone; of
+    NOTEARS and LiNGAM every weight, but of two variables that point at each other none. "sane": arrows whichever way
+    they point, half an edge each way where the method leaves the direction open, none where both ends have arrowheads
+    (a common cause), and of two arrows against each other, which no acyclic graph has, half each.
+    """
+    check_choice("edge_shares", "readout", readout, READOUTS)
+    arrows = found.directed.astype(float)
+    both = found.directed & found.directed.T
+    if readout == "sane":
+        return np.where(both | found.undirected, 0.5, arrows)
+    if method in ("FCI", "GES"):
+        return np.triu(arrows)
+    if method == "PC":
+        return np.maximum(arrows, found.undirected)
+    if len(arrows) == 2 and both.any():
+        return np.zeros_like(arrows)
+    return arrows
+
+
+def expected_shd(shares: np.ndarray, truth: np.ndarray) -> float:
+    """Normalised structural Hamming distance (|E - T| + |T - E|) / (|E| + |T|), its mean over coins; 0 of two empty
+    graphs. One less than the F1 of edges: 1 means no edge in common, a reversed edge costs two."""
+    truth = np.asarray(truth, float)
+    size = shares.sum() + truth.sum()
+    return float(np.abs(shares - truth).sum() / size) if size else 0.0
+
+
+def expected_match(shares: np.ndarray, truth: np.ndarray) -> float:
+    """Probability over coins that the graph is the true one."""
+    truth = np.asarray(truth, bool)
+    coins = (shares == 0.5) & (shares.T == 0.5)
+    settled = bool(np.all(coins | (shares == truth)))
+    turned = bool(np.all(~coins | (truth ^ truth.T)))
+    return 0.5 ** (coins.sum() / 2) if settled and turned else 0.0
+
+
+# ---- methods of our own
+
+
+def notears_graphs(pooled: np.ndarray) -> dict[str, FoundGraph]:
+    """NOTEARS for every entry of `NOTEARS`, by its name; two fits."""
+    fits = {scaled: notears(pooled, threshold=0.0, standardise=scaled).weights for scaled in (False, True)}
+    return {name: directed(np.abs(fits[scaled]) > threshold) for name, (threshold, scaled) in NOTEARS.items()}
+
+
+def pair_by_de_finetti(observations: np.ndarray) -> FoundGraph:
+    """Causal de Finetti for two variables (KCI, level .05): the one method here that uses that environments differ."""
+    structure = int(causal_de_finetti_pair(observations, method="kci").structure)
+    return directed(np.array([[0, structure == 0], [structure == 1, 0]]))
+
+
+# ---- methods of causal-learn, on samples of all environments together
+
+
+def pc(pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
+    """PC at level .01: the binary G-test for integers as published, Fisher's z for floats."""
+    from causallearn.search.ConstraintBased.PC import pc as run  # pyright: ignore[reportMissingImports]
+
+    return _of_marks(run(pooled, alpha=0.01, indep_test=_test(pooled), show_progress=False).G.graph)
+
+
+def fci(pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
+    """FCI at level .05: Fisher's z as published, "sane" the G-test for integers."""
+    from causallearn.search.ConstraintBased.FCI import fci as run  # pyright: ignore[reportMissingImports]
+
+    test = "fisherz" if readout == "published" else _test(pooled)
+    return _of_marks(run(pooled, test, alpha=0.05, show_progress=False)[0].graph)
+
+
+def ges(pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
+    """GES: the Gaussian BIC as published, "sane" BDeu for integers."""
+    from causallearn.search.ScoreBased.GES import ges as run  # pyright: ignore[reportMissingImports]
+
+    categories = readout == "sane" and _test(pooled) == "gsq"
+    return _of_marks(run(pooled, "local_score_BDeu" if categories else "local_score_BIC")["G"].graph)
+
+
+def cd_nod(pooled: np.ndarray, labels: np.ndarray, readout: str, test: str = "fisherz") -> FoundGraph:
+    """CD-NOD (phases 1 and 2, which are those that the package has) at level .05, the number of the environment being
+    the variable that others may depend on."""
+    from causallearn.search.ConstraintBased.CDNOD import cdnod as run  # pyright: ignore[reportMissingImports]
+
+    d = pooled.shape[1]
+    graph = run(pooled.astype(float), labels[:, None].astype(float), alpha=0.05, indep_test=test).G.graph
+    return _of_marks(graph[:d, :d])
+
+
+def cd_nod_kci(pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
+    """`cd_nod` by kernel tests, as published; n^3."""
+    return cd_nod(pooled, labels, readout, test="kci")
+
+
+def direct_lingam(pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
+    """DirectLiNGAM with the pairwise likelihood measure; weights pruned by the adaptive lasso (BIC)."""
+    from causallearn.search.FCMBased.lingam import DirectLiNGAM  # pyright: ignore[reportMissingImports]
+
+    model = DirectLiNGAM()
+    model.fit(pooled.astype(float))
+    return directed(np.abs(model.adjacency_matrix_.T) > 0)
+
+
+PACKAGED: dict[str, Callable[[np.ndarray, np.ndarray, str], FoundGraph]] = {
+    "PC": pc,
+    "FCI": fci,
+    "GES": ges,
+    "CD-NOD, Fisher z": cd_nod,
+    "CD-NOD, KCI": cd_nod_kci,
+    "DirectLiNGAM": direct_lingam,
+}
+"""name -> the graph from pooled samples [n, d], labels of their environments [n] and a readout"""
+
+
+def packaged_graph(method: str, pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
+    """One of `PACKAGED`, without its progress bars and warnings. Raises `ValueError` where causal-learn is missing."""
+    check_choice("packaged_graph", "method", method, tuple(PACKAGED))
+    if not installed():
+        raise ValueError(f"packaged_graph: found no package causal-learn, which {method} is of, wanted it: {INSTALL}")
+    with _quiet():
+        return PACKAGED[method](pooled, labels, readout)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _test(pooled: np.ndarray) -> str:
+    return "gsq" if np.issubdtype(pooled.dtype, np.integer) else "fisherz"
+
+
+def _of_marks(graph: Any) -> FoundGraph:
+    """From the package's matrix, whose entry (i, j) is the mark at i of the edge between i and j."""
+    marks = np.asarray(graph)
+    joined = (marks != 0) & (marks.T != 0)
+    head_at_end, head_at_start = marks.T == _ARROW, marks == _ARROW
+    return FoundGraph(
+        joined & head_at_end & ~head_at_start,
+        joined & ~head_at_end & ~head_at_start,
+        joined & head_at_end & head_at_start,
+    )
