@@ -1,83 +1,28 @@
-"""Methods that look for a graph: our own and those of causal-learn, brought to one result and scored by one rule."""
+"""Methods that look for a graph, our own and those of causal-learn, with one result."""
 
 import contextlib
 import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from experiments.iem.structure_scores import FoundGraph, directed
 from identax.causal import causal_de_finetti_pair, notears
 from identax.checks import check_choice
 
 PACKAGE = "causallearn"
 INSTALL = "pip install -e .[structure]"
-READOUTS = ("published", "sane")
 _ARROW = 1
 NOTEARS = {"0": (0.0, False), "0.1": (0.1, False), "0.3": (0.3, False), "0.3, standardised": (0.3, True)}
 """threshold, and whether columns are standardised"""
 
 
-class FoundGraph(NamedTuple):
-    """Three matrices [d, d] of booleans. `directed`: (i, j) of an arrowhead at j alone, i -> j or i o-> j;
-    `undirected`, symmetric: an edge without arrowheads; `bidirected`, symmetric: arrowheads at both ends."""
-
-    directed: np.ndarray
-    undirected: np.ndarray
-    bidirected: np.ndarray
-
-
-def directed(adjacency: Any) -> FoundGraph:
-    """The result of a method whose edges all have a direction."""
-    found = np.asarray(adjacency, bool)
-    return FoundGraph(found, np.zeros_like(found), np.zeros_like(found))
-
-
 def installed() -> bool:
     """Whether causal-learn can be imported."""
     return importlib.util.find_spec(PACKAGE) is not None
-
-
-def edge_shares(found: FoundGraph, method: str, readout: str) -> np.ndarray:
-    """What is scored: [d, d] of 0, 1, and 1/2 for either direction of an edge that a fair coin has to turn.
-
-    "published", as the study's code reads each method: of FCI and GES only arrows i -> j with i < j, so that what
-    points back or has no direction is no edge; of PC an undirected edge is both directions; of CD-NOD arrows alone; of
-    NOTEARS and LiNGAM every weight, but of two variables that point at each other none. "sane": arrows whichever way
-    they point, half an edge each way where the method leaves the direction open, none where both ends have arrowheads
-    (a common cause), and of two arrows against each other, which no acyclic graph has, half each.
-    """
-    check_choice("edge_shares", "readout", readout, READOUTS)
-    arrows = found.directed.astype(float)
-    both = found.directed & found.directed.T
-    if readout == "sane":
-        return np.where(both | found.undirected, 0.5, arrows)
-    if method in ("FCI", "GES"):
-        return np.triu(arrows)
-    if method == "PC":
-        return np.maximum(arrows, found.undirected)
-    if len(arrows) == 2 and both.any():
-        return np.zeros_like(arrows)
-    return arrows
-
-
-def expected_shd(shares: np.ndarray, truth: np.ndarray) -> float:
-    """Normalised structural Hamming distance (|E - T| + |T - E|) / (|E| + |T|), its mean over coins; 0 of two empty
-    graphs. One less than the F1 of edges: 1 means no edge in common, a reversed edge costs two."""
-    truth = np.asarray(truth, float)
-    size = shares.sum() + truth.sum()
-    return float(np.abs(shares - truth).sum() / size) if size else 0.0
-
-
-def expected_match(shares: np.ndarray, truth: np.ndarray) -> float:
-    """Probability over coins that the graph is the true one."""
-    truth = np.asarray(truth, bool)
-    coins = (shares == 0.5) & (shares.T == 0.5)
-    settled = bool(np.all(coins | (shares == truth)))
-    turned = bool(np.all(~coins | (truth ^ truth.T)))
-    return 0.5 ** (coins.sum() / 2) if settled and turned else 0.0
 
 
 # ---- methods of our own
