@@ -143,6 +143,8 @@ CALLS = {
     "independence_test": lambda seed: causal.independence_test(*_columns(seed), method="fisher_z"),
     "independence_tests": lambda seed: causal.independence_tests(*_columns(seed, 3), chunk_size=2),
     "kci_test": lambda seed: causal.kci_test(*_columns(seed)),
+    "notears": lambda seed: causal.notears(_columns(seed).T),
+    "pairwise_lingam": lambda seed: causal.pairwise_lingam(*_columns(seed)[:2]),
     "partial_correlation": lambda seed: causal.partial_correlation(*_trajectories(seed)),
     "rcit_test": lambda seed: causal.rcit_test(*_columns(seed), key=jax.random.key(seed), num_features_z=8),
 }
@@ -162,6 +164,7 @@ LONG = {"identify_lti", "identify_lti, instrumental", "identify_lti, published",
 SLOW = [(), pytest.mark.slow]
 TYPES = {"ConditionalFit", "Environments", "Identification", "KalmanFit", "LinearSystem", "Moments", "Smoothed"}
 TYPES |= {"GraphDecision", "IndependenceTest", "PairDecision"}
+TYPES |= {"IndependenceTest", "LingamDecision", "Notears", "PairDecision"}
 
 
 def test_every_public_function_is_called():

@@ -35,6 +35,7 @@ OTHERS = {
     "independence_test": lambda odd: causal.independence_test(odd, np.arange(9.0), method="fisher_z"),
     "independence_tests": lambda odd: causal.independence_tests(odd, np.ones((2, 9)), np.ones((2, 9))),
     "kci_test": lambda odd: causal.kci_test(np.arange(9.0), np.arange(9.0), [odd] if odd is None else odd),
+    "notears": causal.notears,
     "rcit_test": lambda odd: causal.rcit_test(odd, np.arange(9.0), key=jax.random.key(0)),
     "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
 }

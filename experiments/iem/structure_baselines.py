@@ -89,6 +89,7 @@ def _own(observations, truth):
     graphs = {f"NOTEARS {name}": graph for name, graph in methods.notears_graphs(_pooled(observations)).items()}
     if len(truth) == 2:
         graphs[claims.DE_FINETTI] = methods.pair_by_de_finetti(observations)
+        graphs[claims.LINGAM] = methods.pair_by_lingam(_pooled(observations))
     shares = {(name, readout): graph for name, graph in graphs.items() for readout in structure_scores.READOUTS}
     found = _scores(shares, truth)
     for name, constant in (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.iem.structure_scores import FoundGraph, directed
-from identax.causal import causal_de_finetti_pair, notears
+from identax.causal import causal_de_finetti_pair, notears, pairwise_lingam
 from identax.checks import check_choice
 
 PACKAGE = "causallearn"
@@ -36,7 +36,15 @@ def notears_graphs(pooled: np.ndarray) -> dict[str, FoundGraph]:
 
 def pair_by_de_finetti(observations: np.ndarray) -> FoundGraph:
     """Causal de Finetti for two variables (KCI, level .05): the one method here that uses that environments differ."""
-    structure = int(causal_de_finetti_pair(observations, method="kci").structure)
+    return _of_pair(causal_de_finetti_pair(observations, method="kci").structure)
+
+
+def pair_by_lingam(pooled: np.ndarray) -> FoundGraph:
+    """DirectLiNGAM for two variables in closed form, with its pruning."""
+    return _of_pair(pairwise_lingam(pooled[:, 0], pooled[:, 1]).structure)
+
+
+def _of_pair(structure):
     return directed(np.array([[0, structure == 0], [structure == 1, 0]]))
 
 

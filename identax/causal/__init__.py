@@ -8,6 +8,7 @@ from identax.causal.graph_rules import GraphDecision, decide_graph
 from identax.causal.hsic import hsic_test
 from identax.causal.independence import fisher_z_test, partial_correlation
 from identax.causal.kci import kci_test
+from identax.causal.lingam import LingamDecision, pairwise_lingam
 from identax.causal.notears import Notears, notears
 from identax.causal.outcomes import IndependenceTest
 from identax.causal.rcit import rcit_test
@@ -15,6 +16,7 @@ from identax.causal.rcit import rcit_test
 __all__ = [
     "GraphDecision",
     "IndependenceTest",
+    "LingamDecision",
     "Notears",
     "PairDecision",
     "causal_de_finetti",
@@ -28,6 +30,7 @@ __all__ = [
     "independence_tests",
     "kci_test",
     "notears",
+    "pairwise_lingam",
     "partial_correlation",
     "rcit_test",
 ]

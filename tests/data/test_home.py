@@ -6,6 +6,7 @@ import pytest
 from benchmarks.tiny_images import prepare
 from identax.data import (
     ThreeDIdent,
+    cause_effect_pairs,
     dislib_source,
     image_source,
     load_digits,
@@ -13,6 +14,7 @@ from identax.data import (
     load_imagenet_x,
     load_kitti_masks,
     prepare_dislib,
+    sachs_cells,
 )
 
 
@@ -38,8 +40,10 @@ def test_features_and_prepared_sets_are_found_at_home(home):
         load_imagenet_x,
         lambda path: prepare_dislib("cars3d", path),
         lambda path: load_features(path, ["a"]),
+        cause_effect_pairs,
+        sachs_cells,
     ],
-    ids=["kitti", "3dident", "imagenet-x", "prepare_dislib", "features"],
+    ids=["kitti", "3dident", "imagenet-x", "prepare_dislib", "features", "pairs", "cells"],
 )
 def test_what_is_missing_is_looked_for_at_home(read, home):
     with pytest.raises(ValueError, match=f"{home}/nothing"):
