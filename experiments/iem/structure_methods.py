@@ -109,6 +109,11 @@ PACKAGED: dict[str, Callable[[np.ndarray, np.ndarray, str], FoundGraph]] = {
 """name -> the graph from pooled samples [n, d], labels of their environments [n] and a readout"""
 
 
+def has_settings(method: str, pooled: np.ndarray) -> bool:
+    """Whether a method is run otherwise for the "sane" readout of such samples."""
+    return method in ("FCI", "GES") and _test(pooled) == "gsq"
+
+
 def packaged_graph(method: str, pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
     """One of `PACKAGED`, without its progress bars and warnings. Raises `ValueError` where causal-learn is missing."""
     check_choice("packaged_graph", "method", method, tuple(PACKAGED))
