@@ -18,7 +18,7 @@ import numpy as np
 from experiments.iem import real_data_claims as claims
 from experiments.iem import structure_methods as methods
 from experiments.iem import structure_scores as scores
-from identax.causal import pairwise_lingam
+from identax.causal import notears, pairwise_lingam
 from identax.checks import check_choice
 from identax.data import CauseEffectPair, SachsCells, cause_effect_pairs, sachs_cells
 from identax.experiment import RunConfig
@@ -92,7 +92,13 @@ def _lingam(columns):
 
 
 def _notears(name):
-    return lambda columns: scores.edge_shares(methods.notears_graphs(columns)[name], "NOTEARS", "sane")
+    threshold, scaled = methods.NOTEARS[name]
+
+    def run(columns):
+        found = notears(columns, threshold=threshold, standardise=scaled)
+        return scores.edge_shares(scores.directed(found.adjacency), "NOTEARS", "sane")
+
+    return run
 
 
 def _larger_variance(columns):

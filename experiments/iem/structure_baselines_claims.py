@@ -164,24 +164,21 @@ def _cells(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, d
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Accuracy of pairs and normalised SHD of graphs over the number of environments, by method and readout."""
+    """Accuracy of pairs and normalised SHD of graphs over the number of environments, a picture for each readout."""
     drawn = []
     for data, score, caption in (
-        (PAIRS, "accuracy", "Share of pairs whose structure is right, of three; no edge is right in a third."),
-        (GRAPHS, "SHD", "Normalised SHD of binary graphs of three variables: 0 is right, 1 is no edge in common."),
+        (PAIRS, "accuracy", "Share of pairs whose structure is right, of three; no edge is right in a third"),
+        (GRAPHS, "SHD", "Normalised SHD of binary graphs of three variables: 0 is right, 1 is no edge in common"),
     ):
-        series: dict[str, dict[float, np.ndarray]] = {}
-        for at, metrics in points(arms(config), results):
-            for name, values in metrics.items():
-                if (
-                    at["data"] == data
-                    and name.endswith(f": {score}")
-                    and NOTHING not in name
-                    and EVERYTHING not in name
-                ):
-                    mean = np.array([np.nanmean(values)]) if np.isfinite(values).any() else np.array([np.nan])
-                    series.setdefault(name.removesuffix(f": {score}"), {})[float(at["num_environments"])] = mean
-        if series:
-            picture = over_parameter(series, "environments", score, ylim=(-0.02, 1.02))
-            drawn.append(Figure(caption, figure_png(picture)))
+        for readout in structure_scores.READOUTS:
+            series: dict[str, dict[float, np.ndarray]] = {}
+            for at, metrics in points(arms(config), results):
+                for name, values in metrics.items():
+                    if at["data"] == data and name.endswith(f", {readout}: {score}"):
+                        mean = np.array([values[np.isfinite(values)].mean() if np.isfinite(values).any() else np.nan])
+                        method = name.removesuffix(f", {readout}: {score}")
+                        series.setdefault(method, {})[float(at["num_environments"])] = mean
+            if series:
+                picture = over_parameter(series, "environments", score, ylim=(-0.02, 1.02))
+                drawn.append(Figure(f"{caption}; {readout} readout.", figure_png(picture)))
     return drawn
