@@ -115,7 +115,7 @@ def has_settings(method: str, pooled: np.ndarray) -> bool:
 
 
 def packaged_graph(method: str, pooled: np.ndarray, labels: np.ndarray, readout: str) -> FoundGraph:
-    """One of `PACKAGED`, without its progress bars and warnings. Raises `ValueError` where causal-learn is missing."""
+    """One of `PACKAGED`, without what it prints and warns of. Raises `ValueError` where causal-learn is missing."""
     check_choice("packaged_graph", "method", method, tuple(PACKAGED))
     if not installed():
         raise ValueError(f"packaged_graph: found no package causal-learn, which {method} is of, wanted it: {INSTALL}")
@@ -125,9 +125,11 @@ def packaged_graph(method: str, pooled: np.ndarray, labels: np.ndarray, readout:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
 
 
 def _test(pooled: np.ndarray) -> str:
