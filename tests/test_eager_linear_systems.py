@@ -163,8 +163,7 @@ WORLDS = {
 LONG = {"identify_lti", "identify_lti, instrumental", "identify_lti, published", "fit_kalman", "fit_from_starts"}
 SLOW = [(), pytest.mark.slow]
 TYPES = {"ConditionalFit", "Environments", "Identification", "KalmanFit", "LinearSystem", "Moments", "Smoothed"}
-TYPES |= {"GraphDecision", "IndependenceTest", "PairDecision"}
-TYPES |= {"IndependenceTest", "LingamDecision", "Notears", "PairDecision"}
+TYPES |= {"GraphDecision", "IndependenceTest", "LingamDecision", "Notears", "PairDecision"}
 
 
 def test_every_public_function_is_called():

@@ -28,7 +28,13 @@ IMAVAE = {
         "penalties", "support",
     )
 }  # fmt: skip
-IEM = {"iem/independence_tests", "iem/multivariate", "iem/tcl_duality", "iem/variability", "iem/zoo"}
+IEM = {
+    f"iem/{name}"
+    for name in (
+        "bivariate", "independence_tests", "multivariate", "real_data", "structure_baselines", "tcl_duality",
+        "variability", "zoo",
+    )
+}  # fmt: skip
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM
 pytestmark = pytest.mark.usefixtures("line")
 
