@@ -36,6 +36,7 @@ OTHERS = {
     "independence_tests": lambda odd: causal.independence_tests(odd, np.ones((2, 9)), np.ones((2, 9))),
     "kci_test": lambda odd: causal.kci_test(np.arange(9.0), np.arange(9.0), [odd] if odd is None else odd),
     "notears": causal.notears,
+    "pairwise_lingam": lambda odd: causal.pairwise_lingam(odd, np.arange(4.0)),
     "rcit_test": lambda odd: causal.rcit_test(odd, np.arange(9.0), key=jax.random.key(0)),
     "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
 }

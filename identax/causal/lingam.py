@@ -42,9 +42,8 @@ def pairwise_lingam(x: Data, y: Data) -> LingamDecision:
     values = {name: numbers(where, name, value) for name, value in (("x", x), ("y", y))}
     shapes = [value.shape for value in values.values()]
     if shapes[0] != shapes[1] or len(shapes[0]) not in (1, 2) or 0 in shapes[0] or shapes[0][-1] < 4:
-        raise ValueError(
-            f"{where}: found x, y of shapes {shapes[0]}, {shapes[1]}, wanted both [n] or [B, n] with n >= 4"
-        )
+        found = " and ".join(map(str, shapes))
+        raise ValueError(f"{where}: found x and y of shapes {found}, wanted both [n] or [B, n] with n >= 4")
     for name, value in values.items():
         check_finite(where, name, value)
     dtype = float_type(*values.values())
