@@ -12,7 +12,7 @@ from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
-from identax.report.grids import shares_over_parameter
+from identax.report.grids import over_parameter
 from identax.run import Results
 
 LEVELS = {"categorical": 2, "sparse": 4}
@@ -221,5 +221,8 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
 
 
 def _picture(series, xlabel, caption, level):
-    picture = shares_over_parameter(series, xlabel, "rejected", references={"the level": level})
+    levels = {"the level": {x: level for values in series.values() for x in values}}
+    picture = over_parameter(
+        series, xlabel, "rejected", references=levels, log_x=False, ylim=(-0.02, 1.02), band=0.95
+    )  # fmt: skip
     return Figure(f"{caption} Bands: 95 % of bootstrap samples.", figure_png(picture))

@@ -135,30 +135,27 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Distance over the number of environments with bootstrap means, beside the published one and the predictors."""
-    cells = {at["num_environments"]: metrics for at, metrics in points(arms(config), results)}
+    """Distance over the number of environments with bootstrap bands, beside the published one and the predictors."""
+    cells = {float(at["num_environments"]): metrics for at, metrics in points(arms(config), results)}
     if not cells:
         return []
-    at, first = sorted(cells), next(iter(cells.values()))
-    curves = {
-        label: np.stack([_bootstrap(cells[num][stuck]) for num in at], axis=1)
+    series = {
+        label: {num: metrics[stuck] for num, metrics in cells.items()}
         for stuck, label in (("stop", "causal de Finetti"), ("likeliest", "the same, likeliest sink where stuck"))
     }
-    if set(at) <= set(KNOWN):
-        curves["published"] = np.array([[KNOWN[num][0] for num in at]])
     levels = {
-        f"{PREDICTORS[name]}, {ORDERS[order]}": float(np.mean(first[f"{name}, order {order}"]))
+        f"{PREDICTORS[name]}, {ORDERS[order]}": {
+            num: float(np.mean(metrics[f"{name}, order {order}"])) for num, metrics in cells.items()
+        }
         for name, order in (("complete", "known"), ("complete", "random"), ("guess", "known"), ("both ways", "known"))
     }
-    picture = learning_curves(np.array(at), curves, "normalised SHD", references=levels, ylim=(-0.02, 1.02))
-    picture.axes[0].set_xlabel("environments")
+    if set(cells) <= set(KNOWN):
+        levels["published"] = {num: KNOWN[int(num)][0] for num in cells}
+    picture = over_parameter(
+        series, "environments", "normalised SHD", references=levels, log_x=False, ylim=(-0.02, 1.02), band=0.95
+    )  # fmt: skip
     caption = (
-        "Normalised SHD, 0 for the true graph. Thin lines: means of bootstrap samples of the data sets; bands: their "
-        "mean and sd. Dotted: predictors that see no data, on the same graphs; without an edge it is 1."
+        "Normalised SHD, 0 for the true graph. Bands: 95 % of bootstrap samples of the data sets. Dotted: the published "
+        "study, and predictors that see no data, on the same graphs; without an edge it is 1."
     )
     return [Figure(caption, figure_png(picture))]
-
-
-def _bootstrap(values, num=50):
-    rows = np.random.default_rng(0).integers(len(values), size=(num, len(values)))
-    return np.asarray(values)[rows].mean(axis=1)

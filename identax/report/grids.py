@@ -1,4 +1,4 @@
-"""Figures of sweeps and of images: values of trials over a parameter, and tiles of pictures."""
+"""Figures of sweeps, of counts and of images: values of trials over a parameter, matrices, and tiles of pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from identax.report.style import INK, canvas, legend, reference_lines, series_style
+from identax.report.style import INK, canvas, legend, series_style
 
 
 def over_parameter(
@@ -19,9 +19,11 @@ def over_parameter(
     log_x: bool = True,
     log_y: bool = False,
     ylim: tuple[float, float] | None = None,
+    band: float | None = None,
 ) -> Figure:
     """Draws label -> value of the parameter -> [T]: every trial as a dot, their means joined by a line.
 
+    `band`, for many trials of 0 and 1: in the place of dots the bootstrap interval of the mean that holds that share.
     `references`: label -> value of the parameter -> level, drawn as dotted lines with crosses: an oracle, a paper's
     numbers. Non-finite entries are left out. Raises `ValueError` without any value.
     """
@@ -30,12 +32,17 @@ def over_parameter(
     figure, axes = canvas((5.2, 3.6), title)
     for number, (label, values) in enumerate(series.items()):
         color, dashes = series_style(number)
-        at, means = sorted(values), []
+        at, means, ends = sorted(values), [], []
         for x in at:
             trials = np.atleast_1d(np.asarray(values[x], float))
             trials = trials[np.isfinite(trials)]
-            axes.plot(np.full(len(trials), x), trials, "o", ms=3.5, mfc="none", mec=color, mew=0.8, alpha=0.6, zorder=2)
+            if band is None:
+                dots = np.full(len(trials), x)
+                axes.plot(dots, trials, "o", ms=3.5, mfc="none", mec=color, mew=0.8, alpha=0.6, zorder=2)
             means.append(trials.mean() if len(trials) else np.nan)
+            ends.append(bootstrap_interval(trials, band or 0.95))
+        if band is not None:
+            axes.fill_between(at, *np.transpose(ends), color=color, alpha=0.14, lw=0, zorder=1)
         axes.plot(at, means, color=color, ls=dashes, lw=2.2, label=label, zorder=3)
     for number, (label, levels) in enumerate((references or {}).items()):
         at = sorted(levels)
@@ -51,47 +58,52 @@ def over_parameter(
     return figure
 
 
-def shares_over_parameter(
-    series: Mapping[str, Mapping[float, Any]],
-    xlabel: str,
-    ylabel: str,
-    *,
-    title: str = "",
-    references: Mapping[str, float] | None = None,
-    coverage: float = 0.95,
-    num_samples: int = 1000,
-) -> Figure:
-    """Draws label -> value of the parameter -> [T] of 0 and 1: their share, with a band of bootstrap samples.
+def bootstrap_interval(values: Any, share: float = 0.95, *, num_draws: int = 1000) -> tuple[float, float]:
+    """The interval that holds `share` of the means of `num_draws` samples of [T] with replacement; NaN without values.
 
-    The band holds the middle `coverage` of the shares of `num_samples` samples of T trials drawn with replacement, by a
-    fixed generator, so that a page is drawn twice alike. `references`: label -> level, dotted. Non-finite entries are
-    left out. Raises `ValueError` without any value.
+    The generator is seeded: the same values give the same interval.
     """
-    if not any(series.values()):
-        raise ValueError("shares_over_parameter: found no values, wanted at least one series with one value")
-    figure, axes = canvas((5.2, 3.6), title)
-    for number, (label, values) in enumerate(series.items()):
-        color, dashes = series_style(number)
-        at = sorted(values)
-        trials = [np.asarray(values[x], float).reshape(-1) for x in at]
-        bands = np.array([_bootstrap(entries[np.isfinite(entries)], coverage, num_samples) for entries in trials])
-        axes.fill_between(at, bands[:, 0], bands[:, 2], color=color, alpha=0.16, lw=0, zorder=1)
-        axes.plot(at, bands[:, 1], color=color, ls=dashes, lw=2.2, marker="o", ms=4, label=label, zorder=3)
-    axes.set_ylim(-0.02, 1.02)
+    values = np.asarray(values, float)
+    if not len(values):
+        return np.nan, np.nan
+    drawn = np.random.default_rng(0).integers(len(values), size=(num_draws, len(values)))
+    low, high = np.quantile(values[drawn].mean(axis=1), [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def matrices(
+    tables: Mapping[str, Any], rows: Sequence[str], columns: Sequence[str], *, xlabel: str = "", ylabel: str = ""
+) -> Figure:
+    """Draws label -> counts [R, C] side by side: squares as dark as their share of the row, with the count inside.
+
+    A confusion matrix has a row for each truth and a column for each decision. Raises `ValueError` for other shapes.
+    """
+    wanted, gap = (len(rows), len(columns)), 0.6
+    figure, axes = canvas((1.4 + 0.62 * len(tables) * (wanted[1] + gap), 1.3 + 0.5 * wanted[0]), "")
+    ticks, starts = [], []
+    for number, (label, counts) in enumerate(tables.items()):
+        counts = np.asarray(counts, float)
+        if counts.shape != wanted:
+            raise ValueError(f"matrices: {label}: found counts of shape {counts.shape}, wanted {wanted}")
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        left = number * (wanted[1] + gap)
+        axes.imshow(
+            shares, cmap="Blues", vmin=0, vmax=1.3, extent=(left - 0.5, left + wanted[1] - 0.5, wanted[0] - 0.5, -0.5)
+        )
+        for i, j in np.ndindex(*wanted):
+            axes.text(left + j, i, f"{counts[i, j]:g}", ha="center", va="center", fontsize=8, color=INK)
+        axes.text(left - 0.5, -0.62, label, ha="left", va="bottom", fontsize=8, color=INK)
+        ticks += [left + j for j in range(wanted[1])]
+        starts.append(left)
+    axes.grid(visible=False)
+    axes.set(xlim=(-0.6, starts[-1] + wanted[1] - 0.4), ylim=(wanted[0] - 0.4, -1.1), aspect="equal")
+    axes.set_xticks(ticks, list(columns) * len(tables))
+    axes.set_yticks(range(wanted[0]), list(rows))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=8)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    reference_lines(axes, references or {})
-    legend(figure, axes)
     return figure
-
-
-def _bootstrap(trials, coverage, num_samples):
-    """Lower end, mean and upper end."""
-    if not len(trials):
-        return [np.nan] * 3
-    rows = np.random.default_rng(0).integers(0, len(trials), (num_samples, len(trials)))
-    low, high = np.quantile(trials[rows].mean(axis=1), [(1 - coverage) / 2, (1 + coverage) / 2])
-    return [low, trials.mean(), high]
 
 
 def tiles(images: Any, *, title: str = "", rows: Sequence[str] = (), gap: int = 1) -> Figure:

@@ -179,8 +179,10 @@ def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndar
 
 
 def _mean_text(values: np.ndarray) -> float | str:
-    """Mean over trials: a number, or for [T, k] the k means as text."""
+    """Mean over trials: a number, or for [T, k] the k means as text; trials of a kind may have been none."""
     values = np.asarray(values, float)
+    if not len(values):
+        return "no trial"
     good = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
     if not len(good):
         return "every trial failed"

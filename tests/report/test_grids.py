@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from identax.report.grids import over_parameter, shares_over_parameter, tiles
+from identax.report.grids import bootstrap_interval, matrices, over_parameter, tiles
 
 
 def test_every_trial_is_a_dot_and_failed_ones_are_left_out():
@@ -19,22 +20,28 @@ def test_every_trial_is_a_dot_and_failed_ones_are_left_out():
         over_parameter({"ours": {}}, "x", "y")
 
 
-def test_the_band_of_a_share_is_that_of_its_trials():
-    trials = np.repeat([0.0, 1.0], [300, 100])
-    figure = shares_over_parameter(
-        {"ours": {1.0: [*trials, np.nan], 0.0: [0.0, 0.0]}}, "x", "y", references={"a": 0.05}
-    )
-    mean = next(line for line in figure.axes[0].lines if line.get_label() == "ours")
-    assert list(mean.get_xdata()) == [0.0, 1.0] and list(mean.get_ydata()) == [0.0, 0.25]
-    (band,) = figure.axes[0].collections
-    edges = band.get_paths()[0].vertices
-    ends = edges[edges[:, 0] == 1.0, 1]
-    # of a binomial share, 1.96 standard errors; the bootstrap's own error is about a tenth of that
-    np.testing.assert_allclose(
-        [ends.min(), ends.max()], 0.25 + np.array([-1, 1]) * 1.96 * (0.1875 / 400) ** 0.5, atol=0.006
-    )
-    with pytest.raises(ValueError, match="found no values"):
-        shares_over_parameter({"ours": {}}, "x", "y")
+def test_bands_are_bootstrap_intervals_of_the_mean():
+    values = np.repeat([0.0, 1.0], [60, 140])
+    low, high = bootstrap_interval(values)
+    wanted = stats.binom(200, 0.7).ppf([0.025, 0.975]) / 200
+    np.testing.assert_allclose((low, high), wanted, atol=0.011)
+    assert (low, high) == bootstrap_interval(values) and bootstrap_interval(values, 0.5)[0] > low
+    assert np.isnan(bootstrap_interval([])).all()
+    axes = over_parameter({"ours": {1.0: values, 2.0: [1.0, np.nan]}}, "x", "y", band=0.95).axes[0]
+    assert all(line.get_marker() != "o" for line in axes.lines)
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert {low, high} <= set(corners[corners[:, 0] == 1, 1])
+
+
+def test_matrices_show_every_count_in_its_square():
+    counts = np.array([[5, 0, 1], [2, 3, 0]])
+    axes = matrices({"a": counts, "b": counts + 10}, ("p", "q"), ("x", "y", "z"), xlabel="found").axes[0]
+    shown = {(round(text.get_position()[0], 1), text.get_position()[1]): text.get_text() for text in axes.texts}
+    assert shown[1.0, 1] == "3" and shown[2.0, 0] == "1" and shown[3.6, 0] == "15"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y", "z"] * 2
+    assert np.asarray(axes.images[0].get_array())[0, 0] == 5 / 6
+    with pytest.raises(ValueError, match=r"matrices: a: found counts of shape \(2, 3\), wanted \(3, 2\)"):
+        matrices({"a": counts}, ("p", "q", "r"), ("x", "y"))
 
 
 @pytest.mark.parametrize("channels", [None, 1, 3])
