@@ -82,7 +82,7 @@ def shipped_pair(
     key: Key[Array, ""],
     num_environments: int,
     *,
-    variability: str = "both",
+    variability: str | Sequence[Any] | Array | np.ndarray = "both",
     parity: bool = False,
     structure: Any = None,
 ) -> PairSample:
@@ -93,18 +93,19 @@ def shipped_pair(
     it takes away is the Laplace noise of Y ("cause") or of X ("mechanism"), so that both samples of an environment have
     the same value. They mean variables, not roles: where Y -> X, "cause" is the mechanism's. Moments of a noise with
     its Laplace part: variance 7/3, covariance of two samples of one environment 1/3, kurtosis 5.18; without it 1/3, 1/3
-    and 1.8. The law is the code's, the draws are not. "none" is known without `parity` only.
+    and 1.8. The law is the code's, the draws are not. "none" is known without `parity` only. `variability`: a name, or
+    two booleans, possibly traced: of the cause and the mechanism, with `parity` whether X and Y keep their noise.
     Raises `ValueError` for other names and E < 1. Source: Reizinger et al. 2025, code.
     """
     _check_numbers("shipped_pair", num_environments, 2)
-    check_choice("shipped_pair", "variability", variability, VARIABILITIES[:3] if parity else VARIABILITIES)
+    varies = _varies("shipped_pair", variability, VARIABILITIES[:3] if parity else VARIABILITIES)
     structure = _structure("shipped_pair", key, structure)
     spreads, noises = (1.0, 1.0), (1.0, 1.0)
+    of_x, of_y = (jnp.asarray(one, float) for one in varies)
     if parity:
-        of_x, of_y = float(variability != "mechanism"), float(variability != "cause")
         noises = tuple(jnp.where(structure == 1, *pair) for pair in ((of_y, of_x), (of_x, of_y)))
     else:
-        spreads = tuple(map(float, _varies("shipped_pair", variability)))
+        spreads = of_x, of_y
     return _laplace(key, num_environments, 2, spreads, noises, 0.5, structure)
 
 
@@ -164,10 +165,10 @@ def _structure(where, key, structure):
     return jnp.asarray(structure, jnp.int32)
 
 
-def _varies(where, variability):
+def _varies(where, variability, names=VARIABILITIES):
     """Whether the cause's and the mechanism's parameter vary."""
     if isinstance(variability, str):
-        check_choice(where, "variability", variability, VARIABILITIES)
+        check_choice(where, "variability", variability, names)
         return variability in ("both", "cause"), variability in ("both", "mechanism")
     check_length(where, "variability", variability, 2)
     return variability[0], variability[1]
