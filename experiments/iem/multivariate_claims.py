@@ -13,7 +13,7 @@ from identax.causal import decide_graph
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
-from identax.report.figures import learning_curves
+from identax.report.grids import over_parameter
 from identax.run import Results
 
 KNOWN = {2000: (0.314, 0.368), 4000: (0.211, 0.312), 6000: (0.183, 0.345), 8000: (0.191, 0.365), 10000: (0.091, 0.267)}

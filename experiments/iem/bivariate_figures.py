@@ -1,0 +1,84 @@
+"""What the page of `iem/bivariate` shows: accuracies over environments, baselines, directions, confusion matrices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.iem import bivariate_claims as claims
+from identax.dgp import STRUCTURES
+from identax.report import Figure, figure_png
+from identax.report.grids import matrices, over_parameter
+from identax.run import Results
+
+Series = dict[str, dict[float, np.ndarray]]
+
+
+def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
+    """Shares of right structures and directions over the number of environments, with 95 % bootstrap bands."""
+    measured = claims.measure(config, results)
+    drawn = []
+    for sampler, caption, references in (
+        (claims.SHIPPED, "the published sampler with its faults (dotted: published)", _published(0)),
+        (claims.STRICT, "strict pairs: what is named is what varies (dotted: independent run)", _independent()),
+    ):
+        accuracies = _series(config, measured, sampler, "accuracy")
+        if accuracies:
+            text = f"Share of data sets whose structure is right, of three, {caption}. Chance: 1/3."
+            drawn.append(_curves(text, accuracies, "accuracy", references))
+    baselines = _series(config, measured, claims.SHIPPED, "LiNGAM accuracy")
+    none = _series(config, measured, claims.SHIPPED, "always none accuracy")
+    if baselines:
+        shown = {f"DirectLiNGAM, {name}": values for name, values in baselines.items()} | {"always none": none["both"]}
+        text = "Baselines on the same data, as shipped. FCI, GES and NOTEARS as published always say none."
+        drawn.append(_curves(text, shown, "accuracy", _published(1)))
+    directions = _series(config, measured, claims.STRICT, "direction of edges found")
+    if directions:
+        text = "Share of edges found that point the right way, strict pairs; a coin: 1/2."
+        drawn.append(_curves(text, directions, "direction", {}))
+    return drawn + _confusions(config, results)
+
+
+def _curves(caption: str, series: Series, name: str, references: Mapping[str, Mapping[float, float]]) -> Figure:
+    how = {"log_x": False, "ylim": (-0.02, 1.02), "band": 0.95}
+    return Figure(caption, figure_png(over_parameter(series, "environments", name, references=references, **how)))
+
+
+def _series(config: Any, measured: Mapping[str, np.ndarray], sampler: str, quantity: str) -> Series:
+    found: Series = {}
+    for arm in claims.arms(config):
+        for condition in claims.CONDITIONS[sampler]:
+            values = measured.get(f"{arm.name}: {condition}, {quantity}")
+            if values is not None:
+                found.setdefault(condition, {})[float(arm.config.num_environments)] = values
+    return found
+
+
+def _published(method: int) -> dict[str, dict[float, float]]:
+    numbers = [float(num) for num in claims.ENVIRONMENTS]
+    return {
+        f"{name}, published": dict(zip(numbers, known[method], strict=True)) for name, known in claims.PUBLISHED.items()
+    }
+
+
+def _independent() -> dict[str, dict[float, float]]:
+    return {
+        f"{name}, independent run": {float(num): pair[0] for num, pair in zip((100, 200, 400), known, strict=True)}
+        for name, known in claims.INDEPENDENT.items()
+    }
+
+
+def _confusions(config: Any, results: Mapping[str, Results]) -> list[Figure]:
+    tables: dict[str, dict[str, np.ndarray]] = {}
+    for arm, condition, cell in claims.cells(config, results):
+        if arm.config.sampler == claims.SHIPPED:
+            counts = np.zeros((3, 3), int)
+            np.add.at(counts, (cell["truth"].astype(int), cell["decided"].astype(int)), 1)
+            tables.setdefault(condition, {})[f"E = {arm.config.num_environments}"] = counts
+    return [
+        Figure(
+            f"True structure against decided one, as shipped, {condition}: data sets.",
+            figure_png(matrices(found, STRUCTURES, STRUCTURES, xlabel="decided", ylabel="true")),
+        )
+        for condition, found in tables.items()
+    ]
