@@ -155,7 +155,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
         series, "environments", "normalised SHD", references=levels, log_x=False, ylim=(-0.02, 1.02), band=0.95
     )  # fmt: skip
     caption = (
-        "Normalised SHD, 0 for the true graph. Bands: 95 % of bootstrap samples of the data sets. Dotted: the published "
+        "Normalised SHD, 0 for the true graph. Bands: 95 % of bootstrap samples of data sets. Dotted: the published "
         "study, and predictors that see no data, on the same graphs; without an edge it is 1."
     )
     return [Figure(caption, figure_png(picture))]
