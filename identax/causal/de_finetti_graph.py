@@ -10,7 +10,7 @@ from identax.causal.front import by_chunks, chosen_method
 from identax.causal.g_test import DEGREES, MOST_CELLS, g_of
 from identax.causal.graph_rules import STUCK, GraphDecision, decided
 from identax.causal.outcomes import chi2_tail
-from identax.checks import check_between, check_choice, check_finite, shape_of
+from identax.checks import check_between, check_choice, check_count, check_finite, shape_of
 from identax.inputs import numbers
 
 
@@ -34,7 +34,7 @@ def causal_de_finetti(
     `chunk_size` data sets at a time in one program; at 1 only tests that are asked for are made, beyond that, and under
     `vmap`, all d (d - 1) in each of 2 d - 1 rounds. float64 for KCI near the level.
     Raises `ValueError` for other shapes, non-finite entries, what is no category with "g", tables beyond 1e7 cells, an
-    unknown method, option or `stuck`, a level outside [0, 1], too few environments for the method.
+    unknown method, option or `stuck`, a level outside [0, 1], chunk_size < 1, too few environments for the method.
     Source: Guo et al. 2023 (algorithm for more variables; code).
     """
     where = "causal_de_finetti"
@@ -42,6 +42,8 @@ def causal_de_finetti(
     check_choice(where, "stuck", stuck, STUCK)
     check_between(where, "level", level, 0, 1, ())
     chosen_method(where, method, options)
+    if chunk_size is not None:
+        check_count(where, "chunk_size", chunk_size)
     values = numbers(where, "observations", observations)
     shape = shape_of(values)
     if len(shape) not in (3, 4) or shape[-1] < 2 or shape[-2] < 2 or 0 in shape:

@@ -241,6 +241,7 @@ GOOD = np.zeros((40, 2, 3), int)
         (lambda: causal_de_finetti(GOOD, method="hsic"), "method='hsic'"),
         (lambda: causal_de_finetti(GOOD, stuck="never"), "stuck='never'"),
         (lambda: causal_de_finetti(GOOD, level=1.5), "level=1.5"),
+        (lambda: causal_de_finetti(GOOD, chunk_size=0), "chunk_size=0"),
         (lambda: causal_de_finetti(GOOD[:4], method="fisher_z"), "n >= 4|at least 4 samples more"),
         (lambda: causal_de_finetti(GOOD[:5], method="kci"), "n >= 6"),
         (lambda: decide_graph(np.ones((3, 3, 4)), np.ones((3, 3, 4))), r"\[..., d, d, 2\^d\]"),
