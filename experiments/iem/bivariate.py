@@ -48,9 +48,9 @@ class Config(RunConfig):
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(environments=(20,), strict_environments=(20,), num_seeds=6),
-    "quick": Config(),
-    "medium": Config(strict_environments=(100, 200, 400), num_seeds=1000),
-    "paper": Config(strict_environments=()),
+    "quick": Config(environments=(100, 200, 300), strict_environments=(100,)),
+    "medium": Config(strict_environments=(100, 200, 400), num_seeds=400),
+    "paper": Config(),
 }
 
 

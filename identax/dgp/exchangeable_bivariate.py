@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
 from identax.checks import check_between, check_choice, check_count, concrete
@@ -58,7 +59,7 @@ def laplace_pair(
     *,
     num_samples: int = 2,
     spreads: Sequence[Any] | Array | np.ndarray = (4.0, 0.0),
-    quadratic_share: float | int = 0.0,
+    quadratic_share: ArrayLike = 0.0,
     structure: Any = None,
 ) -> PairSample:
     """cause = n_c,  effect = a n_c + b n_m,  n = Laplace(0, 1) noise about locations that vary over environments.
@@ -66,9 +67,9 @@ def laplace_pair(
         t_e ~ U(-tau_c, tau_c) for the cause, p_e ~ U(-tau_m, tau_m) for the mechanism,  a, b ~ U{1..9}
 
     `spreads` (tau_c, tau_m), possibly traced; 0 is a point mass. Equal ones are unfaithful to second order
-    (`assumptions.second_order_dependence`). `quadratic_share`: of the environments, chosen at random, in which the
-    effect also has c (a n_c^2 + (b - 1) n_m^2), c ~ U{1..9}: variability of the mechanism by itself. Without an edge
-    a = 0, b = 1.
+    (`assumptions.second_order_dependence`). `quadratic_share`, possibly traced: of the environments, chosen at random,
+    in which the effect also has c (a n_c^2 + (b - 1) n_m^2), c ~ U{1..9}: variability of the mechanism by itself.
+    Without an edge a = 0, b = 1.
     Raises `ValueError` for a share outside [0, 1], tau < 0, E < 1 and fewer than 2 samples per environment.
     Source: Reizinger et al. 2025, with point masses where the theory has them.
     """
