@@ -96,8 +96,8 @@ def test_marks_of_the_package_are_translated():
 
 @pytest.fixture(scope="module")
 def pairs():
-    """Pooled samples and true graphs of 30 data sets."""
-    drawn = [structure_baselines.draw(jax.random.key(seed), CLAIMS.PAIRS, 200) for seed in range(30)]
+    """Pooled samples and true graphs of 16 data sets."""
+    drawn = [structure_baselines.draw(jax.random.key(seed), CLAIMS.PAIRS, 200) for seed in range(16)]
     return [(np.asarray(x).reshape(-1, 2), np.asarray(truth)) for x, truth in drawn]
 
 
