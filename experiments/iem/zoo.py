@@ -38,22 +38,22 @@ class Config(RunConfig):
     num_labels: int = 12
     environment_size: int = 1024
     """points of a label or of an environment with interventions"""
-    gain: float = 3.0
+    gain: float = 1.0
     """of the mixing's hidden layers: how nonlinear it is"""
-    num_layers: int = 8
+    num_layers: int = 6
     hidden: int = 32
     batch_size: int = 256
-    learning_rate: float = 5e-3
+    learning_rate: float = 3e-2
     decay: float = 1e-5
     """weight of half the squared weights"""
     segments: tuple[int, int] = (40, 256)
     """how many of what length, of sources in segments"""
     segment_steps: int = 2000
     num_seeds: int = 3
-    num_steps: int = 3000
+    num_steps: int = 6000
     log_every: int = 200
-    evaluate_every: int = 3000
-    checkpoint_every: int = 3000
+    evaluate_every: int = 6000
+    checkpoint_every: int = 6000
 
 
 PRESETS: dict[str, Config] = {
@@ -62,8 +62,8 @@ PRESETS: dict[str, Config] = {
         segments=(5, 8), segment_steps=2, num_seeds=2, num_steps=2, log_every=1, evaluate_every=2, checkpoint_every=2,
     ),
     "quick": Config(),
-    "medium": Config(pairs=1000, num_seeds=10, num_steps=9000, evaluate_every=9000, checkpoint_every=9000),
-    "paper": Config(pairs=1000, num_seeds=10, num_steps=9000, evaluate_every=9000, checkpoint_every=9000),
+    "medium": Config(pairs=1000, num_seeds=10, num_steps=12000, evaluate_every=12000, checkpoint_every=12000),
+    "paper": Config(pairs=1000, num_seeds=10, num_steps=12000, evaluate_every=12000, checkpoint_every=12000),
 }  # fmt: skip
 
 arms = zoo_claims.arms

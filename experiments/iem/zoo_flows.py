@@ -65,7 +65,7 @@ def labelled_world(means: Any, scales: Any, mixing: Mixing, mixing_weights: Any)
     )
 
 
-def volume_preserving_mixing(n: int, *, num_layers: int = 4, gain: float = 3.0) -> Mixing:
+def volume_preserving_mixing(n: int, *, num_layers: int = 4, gain: float = 1.0) -> Mixing:
     """A random rotation behind a random flow of unit Jacobian, its hidden layers `gain` times the usual size."""
     flow = volume_preserving(num_layers=num_layers, hidden=16)
 
