@@ -14,6 +14,8 @@ _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _LARGEST = 2**26
 """bytes of an unpacked score; those of chorales have some 2^17 to 2^19"""
 
+_LONGEST = 10_000
+
 
 def read_roll(path: Path) -> np.ndarray:
     """The notes that sound at every quarter of a score, [quarters, 128] (bool, by MIDI number), all parts together.
@@ -30,7 +32,10 @@ def read_roll(path: Path) -> np.ndarray:
         raise ValueError(f"a note or measure that is incomplete ({error})") from error
     if root.tag != "score-partwise" or not any(parts):
         raise ValueError(f"found <{root.tag}> with {len(parts)} parts, wanted <score-partwise> with notes")
-    roll = np.zeros((math.ceil(max(end for part in parts for _, _, end in part)), 128), bool)
+    begin, end = (bound(note[place] for part in parts for note in part) for bound, place in ((min, 1), (max, 2)))
+    if begin < 0 or not 0 < end <= _LONGEST:
+        raise ValueError(f"notes from quarter {begin} to {end}, wanted 0 to at most {_LONGEST}")
+    roll = np.zeros((math.ceil(end), 128), bool)
     for pitch, begin, end in (note for part in parts for note in part if note[0] is not None):
         roll[math.ceil(begin) : math.ceil(end), pitch] = True
     return roll
@@ -71,12 +76,22 @@ def _notes(part: ElementTree.Element) -> Iterator[tuple[int | None, Fraction, Fr
 
 
 def _length(node: ElementTree.Element, divisions: int) -> Fraction:
-    return Fraction(node.findtext("duration")) / divisions  # pyright: ignore[reportArgumentType]
+    return Fraction(_text(node, "duration")) / divisions
 
 
 def _pitch(note: ElementTree.Element) -> int | None:
     pitch = note.find("pitch")
     if pitch is None:
         return None
-    step, octave = pitch.findtext("step"), pitch.findtext("octave")
-    return 12 * (int(octave) + 1) + _STEPS[step] + round(float(pitch.findtext("alter") or 0))  # pyright: ignore[reportArgumentType]
+    number = 12 * (int(_text(pitch, "octave")) + 1) + _STEPS[_text(pitch, "step")]
+    number += round(float(pitch.findtext("alter") or 0))
+    if not 0 <= number < 128:
+        raise ValueError(f"a note of MIDI number {number}, wanted 0 to 127")
+    return number
+
+
+def _text(node: ElementTree.Element, name: str) -> str:
+    text = node.findtext(name)
+    if text is None:
+        raise KeyError(name)
+    return text

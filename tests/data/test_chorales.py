@@ -169,6 +169,12 @@ def test_missing_files_and_packages_say_what_to_run(tmp_path, monkeypatch):
         (lambda path: write(path, SIMPLE, "<container/>"), "a container without a score"),
         (lambda path: write(path, SIMPLE.replace("<duration>4</duration>", "", 1)), "a note or measure"),
         (lambda path: write(path, SIMPLE.replace("<step>C", "<step>H", 1)), "a note or measure"),
+        (lambda path: write(path, SIMPLE.replace("<octave>4", "<octave>40", 1)), "MIDI number 492"),
+        (
+            lambda path: write(path, SIMPLE.replace("<duration>16</duration></b", "<duration>99</duration></b", 1)),
+            "from",
+        ),
+        (lambda path: write(path, SIMPLE.replace("<duration>4</duration>", "<duration>9e9</duration>", 1)), "at most"),
         (lambda path: write(path, SIMPLE, CONTAINER.replace("score.xml", "other.xml")), "a note or measure|no item"),
     ],
 )
