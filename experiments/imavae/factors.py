@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 from jax.scipy.stats import norm
 
+from identax.metrics import grid_coverage
 from identax.rng import stream
 
 SD = 0.15
@@ -23,6 +24,11 @@ class Factors(NamedTuple):
     sample: Callable
     log_prob: Callable
     bounds: tuple[float, float] | None
+
+    def coverage(self, s: Any) -> Any:
+        """The share of a grid's cells over the domain (unbounded: over the draws) in which a draw s [N, n] lies."""
+        low, high = self.bounds or (None, None)
+        return grid_coverage(s, low=low, high=high)
 
 
 def uniform_factors(n: int) -> Factors:

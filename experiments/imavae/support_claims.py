@@ -12,7 +12,7 @@ from identax.assumptions import Prediction, Premise, Report
 from identax.dgp import moebius
 from identax.experiment import Arm
 from identax.jacobians import jacobian
-from identax.metrics import c_ima, grid_coverage
+from identax.metrics import c_ima
 from identax.points import cells
 from identax.report import Figure, figure_png
 from identax.report.figures import scatter_latents
@@ -26,21 +26,26 @@ SMALL = 1e-3
 
 def arms(config: Any) -> list[Arm]:
     """Every world, at every weight of the penalty, 0 among them as the control."""
-    return [Arm(world, dataclasses.replace(config, world=world), {"weight": config.weights}) for world in WORLDS]
+    return [
+        Arm(name, dataclasses.replace(config, world=number), {"weight": config.weights}, fixed=("world",))
+        for number, name in enumerate(WORLDS)
+    ]
 
 
-def drawn_from(config: Any) -> factors.Factors:
-    """The law of the factors."""
-    if config.world == "copula":
-        return factors.copula_factors(config.dim, config.correlation)
-    if config.world == "cut":
-        return factors.cut_factors(config.dim)
-    return {"full": factors.uniform_factors, "gaussian": factors.gaussian_factors}[config.world](config.dim)
+def laws(config: Any) -> list[factors.Factors]:
+    """The laws of the factors, in the order of `WORLDS`."""
+    dim = config.dim
+    return [
+        factors.uniform_factors(dim),
+        factors.copula_factors(dim, config.correlation),
+        factors.cut_factors(dim),
+        factors.gaussian_factors(dim),
+    ]
 
 
 def premises(config: Any) -> dict[str, Report]:
     """Contrast of the truth and coverage, of one draw of each world, before anything is trained."""
-    return {arm.name: _report(arm.config, drawn_from(arm.config)) for arm in arms(config)}
+    return {name: _report(config, law) for name, law in zip(WORLDS, laws(config), strict=True)}
 
 
 def _report(config, law):
@@ -48,8 +53,7 @@ def _report(config, law):
     mixing = moebius(config.dim)
     weights, s = mixing.init(key), law.sample(key, config.num_evaluate)
     contrast = float(c_ima(jacobian(lambda s: mixing.apply(weights, s), s)).mean())
-    low, high = law.bounds or (None, None)
-    coverage, bounded = float(grid_coverage(s, low=low, high=high)), law.bounds is not None
+    coverage, bounded = float(law.coverage(s)), law.bounds is not None
     held = [
         Premise("true columns are orthogonal", contrast < SMALL, f"c_IMA {contrast:.1e} of {len(s)} draws", "premise"),
         Premise(
