@@ -65,7 +65,7 @@ def flow_world(dim: int, parity: Any, largest_spread: float) -> World:
 def of_truth(world: World) -> Callable[[Any, Any, Any], dict[str, Any]]:
     """Further metrics for `vae_study`: -log p(x), -L_IMA and contrast of the mixing, means over evaluated sources."""
 
-    def extra(state: Any, drawn: Any, z: Any) -> dict[str, Any]:
+    def extra(state: Any, drawn: Any, codes: Any) -> dict[str, Any]:
         truth = state.truth["world"]
         slopes = jacobian(lambda s: world.decode(truth, s), drawn.latents)
         density = -latent_log_likelihood(world.mixing, world.sources, truth, drawn.latents).mean()
@@ -79,9 +79,9 @@ def of_linear_map(world: World) -> Callable[[Any, Any, Any], dict[str, Any]]:
     """As `of_truth`, with c_IMA(L) of the linear map alone, the abscissa of the published figure; 0 without one."""
     known = of_truth(world)
 
-    def extra(state: Any, drawn: Any, z: Any) -> dict[str, Any]:
+    def extra(state: Any, drawn: Any, codes: Any) -> dict[str, Any]:
         weights = state.truth["world"]["mixing"]
         outer = weights["outer"] if isinstance(weights, dict) else jnp.eye(world.sources.n)
-        return {**known(state, drawn, z), "c_IMA(L)": c_ima(outer[None])[0]}
+        return {**known(state, drawn, codes), "c_IMA(L)": c_ima(outer[None])[0]}
 
     return extra

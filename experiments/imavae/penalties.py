@@ -17,34 +17,31 @@ from experiments.imavae import vae
 from experiments.imavae.config import UniformConfig
 from experiments.imavae.drawn_worlds import linear_world
 from experiments.imavae.presets import longer, quick, smoke
-from experiments.imavae.vae import synthetic_parts, vae_study, variables
+from experiments.imavae.vae import synthetic_parts, vae_study
 from identax.jacobians import jacobian
 from identax.losses import c_ima_penalty, jacobian_l1, orojar, orojar_estimate
 from identax.metrics import column_norms, polar_distance
-from identax.models import decoder_function
 from identax.study import Study
 
-TRACED = (*vae.TRACED, "weight")
-PENALTIES = {
-    "c_ima": lambda decode, z, key: c_ima_penalty(jacobian(decode, z)),
-    "orojar": lambda decode, z, key: orojar(jacobian(decode, z), normalize=True),
-    "orojar estimate": orojar_estimate,
-    "l1": lambda decode, z, key: jacobian_l1(jacobian(decode, z)),
-}
+PENALTIES = ("c_ima", "orojar", "orojar_estimate", "l1")
+TRACED = (*vae.TRACED, *PENALTIES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(UniformConfig):
-    """The penalties at one weight each, on one kind of world."""
+    """The penalties at their weights, on one kind of world."""
 
     world: Literal["moebius", "moebius and linear"] = "moebius"
     """"moebius and linear": a random linear map of determinant +-1 behind it, outside the class of IMA"""
-    penalty: Literal["none", "c_ima", "orojar", "orojar estimate", "l1"] = "none"
-    """"orojar estimate": as published, from two random directions and without normalised columns"""
-    penalties: tuple[str, ...] = ("c_ima", "orojar", "orojar estimate", "l1")
-    """that are compared"""
-    weight: float = 0.0
-    """of the penalty, in nats per unit of it; its gradient reaches the decoder alone"""
+    penalties: tuple[Literal["c_ima", "orojar", "orojar_estimate", "l1"], ...] = PENALTIES
+    """that are compared; every trial computes them all, those of weight 0 too, so that a world is one program"""
+    c_ima: float = 0.0
+    """weight of this penalty in nats per unit of it, as of the next three; its gradient reaches the decoder alone"""
+    orojar: float = 0.0
+    """with normalised columns"""
+    orojar_estimate: float = 0.0
+    """as published, from two random directions and without normalised columns"""
+    l1: float = 0.0
     weights: tuple[float, ...] = (0.3, 3.0)
     """swept in the arms that have a penalty, times its `claims.SHARES`"""
 
@@ -79,20 +76,25 @@ figures = claims.figures
 
 
 def build(config: Config) -> Study:
-    """The autoencoder with this penalty, or without one."""
+    """The autoencoder with these penalties at the weights of a trial, of which 0 leaves one out."""
     linear = "unit determinant" if config.world == "moebius and linear" else "none"
     parts = synthetic_parts(config, linear_world(config.dim, linear, center=10_000).dgp)
 
-    def columns(state, drawn, z):
-        del drawn
-        slopes = jacobian(decoder_function(parts.model, variables(state)), z)
-        return {"column norm": column_norms(slopes).mean(), "polar distance": polar_distance(slopes).mean()}
-
-    if config.penalty == "none":
-        return vae_study(config, parts, extra=columns)
-    function = PENALTIES[config.penalty]
+    def columns(state, drawn, codes):
+        del state, drawn
+        return {
+            "column norm": column_norms(codes.slopes).mean(),
+            "polar distance": polar_distance(codes.slopes).mean(),
+        }
 
     def penalty(decode, z, hparams, key):
-        return hparams["weight"] * function(decode, z, key)
+        slopes = jacobian(decode, z)
+        penalties = {
+            "c_ima": lambda: c_ima_penalty(slopes),
+            "orojar": lambda: orojar(slopes, normalize=True),
+            "orojar_estimate": lambda: orojar_estimate(decode, z, key),
+            "l1": lambda: jacobian_l1(slopes),
+        }
+        return sum(hparams[name] * penalties[name]() for name in config.penalties)
 
     return vae_study(config, parts, extra=columns, penalty=penalty)

@@ -14,30 +14,31 @@ from identax.report import Figure
 from identax.run import Results
 
 METRICS = ("MCC", "c_IMA", "-ELBO", "dead dims", "MSE of x", "column norm", "polar distance")
-SHARES = {"l1": 0.1, "orojar estimate": 500.0}
+SHARES = {"l1": 0.1, "orojar_estimate": 500.0}
 """weights over those of the others: L1 has the unit of x, the estimate 2 ||J||^4, about 1 / 500 in these worlds"""
 
 
 def arms(config: Any) -> list[Arm]:
-    """Per world: the ELBO alone, and with each penalty at every weight."""
+    """Per world: the ELBO alone, and with each penalty at every weight. They differ in traced fields alone."""
     made = []
     for world in ("moebius", "moebius and linear"):
         base = dataclasses.replace(config, world=world)
-        made.append(Arm(f"{world}: elbo", base, fixed=("weight",)))
+        made.append(Arm(f"{world}: elbo", base, fixed=config.penalties))
         for penalty in config.penalties:
             share = SHARES.get(penalty, 1.0)
-            sweep = {"weight": tuple(share * weight for weight in config.weights)}
-            made.append(Arm(f"{world}: + {penalty}", dataclasses.replace(base, penalty=penalty), sweep))
+            sweep = {penalty: tuple(share * weight for weight in config.weights)}
+            others = [name for name in config.penalties if name != penalty]
+            made.append(Arm(f"{world}: + {penalty}", base, sweep, fixed=others))
     return made
 
 
 def premises(config: Any) -> dict[str, Report]:
     """What is known of each arm before it runs."""
-    return {arm.name: _report(arm.config) for arm in arms(config)}
+    return {arm.name: _report(arm.config.world, next(iter(arm.sweep), "none")) for arm in arms(config)}
 
 
-def _report(config):
-    inside = config.world == "moebius"
+def _report(world: str, penalty: str) -> Report:
+    inside = world == "moebius"
     orthogonal = Premise(
         "the true columns are orthogonal",
         inside,
@@ -46,18 +47,18 @@ def _report(config):
     )
     wanted = Premise(
         "what is added wants orthogonal columns",
-        None if config.penalty == "none" else config.penalty != "l1",
+        None if penalty == "none" else penalty != "l1",
         {
             "none": "nothing is added",
             "l1": "sum |J|: sparse columns, not free of rotations",
-            "orojar estimate": "0 for orthogonal columns, and for short ones",
-        }.get(config.penalty, "0 for orthogonal columns alone, free of their sizes"),
+            "orojar_estimate": "0 for orthogonal columns, and for short ones",
+        }.get(penalty, "0 for orthogonal columns alone, free of their sizes"),
         "L1 of Rhodes and Lee 2021 is often listed beside the others",
     )
     predicted = {
         "none": "falls as far as the ELBO takes it",
         "l1": "not aimed at",
-    }.get(config.penalty, "below that of the ELBO alone" + ("" if inside else ", at the price of -ELBO"))
+    }.get(penalty, "below that of the ELBO alone" + ("" if inside else ", at the price of -ELBO"))
     return Report([orthogonal, wanted], [Prediction("c_IMA of the decoder", predicted, "what is minimised")])
 
 
@@ -78,6 +79,6 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
 
 
 def _labelled(config, results):
-    for at, result, mask in cells(arms(config), results):
-        weight = f" {at['weight']:.3g}" if at["penalty"] != "none" else ""
-        yield f"{at['arm']}{weight}", result, mask
+    for arm in arms(config):
+        for at, result, mask in cells([arm], results):
+            yield " ".join([arm.name, *(f"{at[penalty]:.3g}" for penalty in arm.sweep)]), result, mask

@@ -55,5 +55,5 @@ def build(config: Config):
         return claims.oracle(config)
     parts = image_parts(config, triangles(config.size, config.correlation))
     return vae_study(
-        config, parts, shown=shown(parts), extra=lambda state, drawn, z: {"coverage": coverage(drawn.latents)}
+        config, parts, shown=shown(parts), extra=lambda state, drawn, codes: {"coverage": coverage(drawn.latents)}
     )

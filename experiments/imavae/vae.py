@@ -71,6 +71,14 @@ class Parts(NamedTuple):
     render: Callable[[Any, Any], Any] | None = None
 
 
+class Codes(NamedTuple):
+    """What observations are encoded to: `z` [N, n], squashed posterior means, and `slopes` [N, D, n], the decoder's
+    Jacobian there."""
+
+    z: Any
+    slopes: Any
+
+
 def synthetic_parts(config: VaeConfig, dgp: DGP) -> Parts:
     """MLPs as the authors' (Xavier-uniform weights, leaky ReLU of slope 0.2) and a prior without parameters.
 
@@ -90,13 +98,13 @@ def vae_study(
     config: VaeConfig,
     parts: Parts,
     *,
-    extra: Callable[[State, Any, Any], dict[str, Any]] = lambda state, drawn, z: {},
+    extra: Callable[[State, Any, Codes], dict[str, Any]] = lambda state, drawn, codes: {},
     penalty: Callable[[Any, Any, Any, Any], Any] | None = None,
     shown: Callable[[State, Any, Any], dict[str, Any]] = _all_shown,
 ) -> Study:
     """The study of one configuration: Adam on -ELBO, one draw of u per example.
 
-    `extra(state, drawn, z)` are further metrics of an evaluation, of its sample and the codes z = squash(mean).
+    `extra(state, drawn, codes)` are further metrics of an evaluation, of its sample and the codes of that.
     `penalty(decode, z, hparams, key)`, per example, is added to -ELBO; its z passes no gradient on to the encoder.
     `shown(state, drawn, found)` are arrays that are kept beside `SHOWN` latents and codes, of what encodes them.
     """
@@ -141,13 +149,13 @@ def vae_study(
     def evaluate(state, key):
         drawn = parts.dgp.sample(state.truth["world"], stream(key, "sample"), config.num_evaluate)
         precision = _precision(config, parts, variables(state), drawn.observations, state.hparams)
-        found, z = measured(parts, state, drawn, stream(key, "posterior"), config.published_batch, precision)
+        found, codes = measured(parts, state, drawn, stream(key, "posterior"), config.published_batch, precision)
         if config.precision_rule in ("learned", "largest likelihood"):
             found["decoder precision"] = precision
         if config.num_importance:
             keys = jax.random.split(stream(key, "importance"), config.num_importance)
             found["importance-weighted -ELBO"] = _importance_weighted(parts, state, drawn.observations, keys, precision)
-        return found | extra(state, drawn, z)
+        return found | extra(state, drawn, codes)
 
     def keep(state, key):
         drawn = parts.dgp.sample(state.truth["world"], key, SHOWN)
@@ -173,15 +181,20 @@ def _precision(config, parts, inputs, x, hparams, step=None):
         means = reconstruct_mean(parts.model, inputs, x, prior=parts.prior(inputs["params"]))
         return jax.lax.stop_gradient(mle_precision(x, means.reconstruction))
     if config.precision_rule == "grown" and step is not None:
-        left = jnp.clip((0.6 - step / config.num_steps) / 0.45, 0.0, 1.0)
-        return hparams["precision"] * (config.grown_from / hparams["precision"]) ** left
+        return grown_precision(hparams["precision"], config.grown_from, step / config.num_steps)
     return hparams["precision"]
+
+
+def grown_precision(precision: Any, start: Any, share: Any) -> Any:
+    """gamma^2 after this share of the steps: `start` up to 15 %, `precision` from 60 % on, a geometric mean between."""
+    left = jnp.clip((0.6 - share) / 0.45, 0.0, 1.0)
+    return precision * (start / precision) ** left
 
 
 def measured(
     parts: Parts, state: State, drawn: Any, key: Any, published_batch: int, precision: Any
-) -> tuple[dict[str, Any], Any]:
-    """Metrics of an evaluation on one sample of the world, and the codes z = squash(mean) of its observations.
+) -> tuple[dict[str, Any], Codes]:
+    """Metrics of an evaluation on one sample of the world, and the codes of its observations.
 
     The oracle of self-consistency stands beside what the encoder gives: sigma^2 against the variance that the decoder's
     Jacobian predicts.
@@ -210,7 +223,7 @@ def measured(
         "log10 variance over predicted": consistent["log10_ratio"],
         "sd of log10 variance over predicted": consistent["log10_ratio_sd"],
         "dead dims": dead_dims(variance / jnp.broadcast_to(parts.dead(state.params), variance.shape)),
-    }, means.z
+    }, Codes(means.z, at_mean)
 
 
 def _importance_weighted(parts, state, x, keys, precision):

@@ -1,7 +1,6 @@
 """What an autoencoder's precision may be, and what evaluations give only where it is asked for."""
 
 import dataclasses
-import types
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,9 @@ from scipy import stats
 
 from experiments.imavae import moebius, oracles, self_consistency, self_consistency_claims, sweeps, vae
 from experiments.imavae.synthetic import recovery
-from experiments.imavae.vae import Parts
+from experiments.imavae.vae import Codes
 from experiments.imavae.worlds import moebius_world
-from identax.losses import uniform_prior
-from identax.models import Autoencoder, Model
+from identax.jacobians import jacobian
 from identax.study import Trials
 
 TINY = dataclasses.replace(moebius.PRESETS["smoke"], num_layers=2, num_evaluate=64, further=False, num_importance=0)
@@ -131,19 +129,11 @@ def test_the_true_map_up_to_order_and_scale_is_at_no_distance(x64, angle, found)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     mixed = jnp.asarray(turn @ np.diag([2.0, 0.5, -1.5])[[2, 0, 1]])
 
-    def apply(variables, z, **options):
-        return world.decode(truth, z @ mixed.T), {}
-
-    decoder = Model(lambda key, z: {}, apply)
-    parts = Parts(world.dgp, Autoencoder(decoder, decoder), lambda params: uniform_prior(), lambda params: 1.0)
-    state = types.SimpleNamespace(
-        params={"decoder": {}}, model_state={"decoder": {}}, truth={"world": truth}
-    )  # fmt: skip
-
     @jax.jit
     def of(key):
         drawn = world.dgp.sample(truth, key, 500)
-        return recovery(parts, world, state, drawn, jnp.linalg.solve(mixed, drawn.latents.T).T)
+        z = jnp.linalg.solve(mixed, drawn.latents.T).T
+        return recovery(world, truth, drawn, Codes(z, jacobian(lambda z: world.decode(truth, z @ mixed.T), z)))
 
     scores = of(jax.random.key(1))
     if found is None:

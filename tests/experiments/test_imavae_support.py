@@ -1,21 +1,21 @@
 """Factors with missing combinations, the invertible decoder with its likelihood, penalties beside the ELBO."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.imavae import invertible, penalties, support
+from experiments.imavae import invertible, penalties, support, support_claims
 from experiments.imavae.factors import copula_factors, cut_factors, gaussian_factors, uniform_factors
+from identax import plan
 from identax.conduct import Options, run_experiment
 from identax.jacobians import jacobian
 from identax.metrics import c_ima, grid_coverage
 from identax.run import make_mesh
 from identax.study import Trials
 
+WORLDS = ("moebius", "moebius and linear")
 LAWS = {
     "uniform": uniform_factors(2),
     "gaussian": gaussian_factors(2),
@@ -86,11 +86,11 @@ def test_the_decoder_is_inverted_and_its_likelihood_is_that_of_a_change_of_varia
     np.testing.assert_allclose(found.c_ima, c_ima(forwards), atol=1e-9)
 
 
-def _stepped(module, config, num_steps, weight=50.0):
-    """Parameters after some steps without the penalty and with it."""
+def _stepped(module, num_steps, **weights):
+    """Parameters of the smoke preset after some steps without a penalty and with these weights."""
+    config = module.PRESETS["smoke"]
     study = module.build(config)
-    trials = Trials.grid(1, **{name: getattr(config, name) for name in module.TRACED})
-    hparams = {name: jnp.asarray(column)[0] for name, column in trials.hparams.items()}
+    trial = Trials.grid(1, **{name: getattr(config, name) for name in module.TRACED})[0]
 
     @jax.jit
     def after(key, hparams):
@@ -99,22 +99,41 @@ def _stepped(module, config, num_steps, weight=50.0):
 
         return jax.lax.fori_loop(0, num_steps, step, study.init(key, hparams)).params
 
-    return [after(trials.keys[0], hparams | {"weight": jnp.asarray(weight)}) for weight in (0.0, weight)]
+    both = ({name: jnp.asarray(share * w, float) for name, w in weights.items()} for share in (0.0, 1.0))
+    return [after(trial.keys, trial.hparams | given) for given in both]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("penalty, weight", [("c_ima", 50.0), ("orojar estimate", 5e5)])
-def test_a_penalty_moves_the_decoder_and_not_the_encoder(penalty, weight):
-    config = dataclasses.replace(penalties.PRESETS["smoke"], penalty=penalty)
-    without, with_it = _stepped(penalties, config, 1, weight)
+@pytest.mark.parametrize("weights", [{"c_ima": 50.0}, {"orojar": 50.0}, {"l1": 50.0}], ids=str)
+def test_a_penalty_moves_the_decoder_and_not_the_encoder(weights):
+    without, with_it = _stepped(penalties, 1, **weights)
     for name, moved in (("encoder", False), ("decoder", True)):
         gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), without[name], with_it[name])
         assert (max(jax.tree.leaves(gaps)) > 1e-4) == moved, name
 
 
+def test_arms_of_one_world_share_their_program():
+    arms = penalties.arms(penalties.PRESETS["medium"])
+    studies, _ = plan.built(penalties, arms, make_mesh(devices=jax.devices()[:1]))
+    by_world = [{id(studies[arm.name]) for arm in arms if arm.config.world == world} for world in WORLDS]
+    assert len(arms) == 10 and [len(of_world) for of_world in by_world] == [1, 1] and by_world[0] != by_world[1]
+    for arm in arms:
+        trials = plan.trials_of(penalties, arm)
+        weighed = [name for name in penalties.PENALTIES if np.any(np.asarray(trials.hparams[name]))]
+        assert weighed == list(arm.sweep), arm.name
+
+
 def test_the_weight_of_the_contrast_is_wired_into_the_flow():
-    without, with_it = _stepped(support, support.PRESETS["smoke"], 5)  # the start, a rotation, has no gradient
+    without, with_it = _stepped(support, 5, weight=50.0)  # the start, a rotation, has no gradient
     assert not np.allclose(without["matrix"], with_it["matrix"], atol=1e-5)
+
+
+def test_every_trial_draws_from_the_world_that_it_names():
+    study, arms = support.build(support.PRESETS["smoke"]), support.arms(support.PRESETS["smoke"])
+    kept = jax.jit(lambda key, world: study.keep(study.init(key, {"world": world, "learning_rate": 1.0}), key))
+    for arm, law in zip(arms, support_claims.laws(support.PRESETS["smoke"]), strict=True):
+        s = kept(jax.random.key(3), arm.config.world)["latents"]
+        np.testing.assert_allclose(s, law.sample(jax.random.key(3), support.SHOWN), atol=1e-6, err_msg=arm.name)
 
 
 @pytest.mark.parametrize("module", [penalties, support], ids=["penalties", "support"])
