@@ -39,11 +39,11 @@ _SHOWN = 7
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """One trial for each generator; the autoencoder on triangles of every obliqueness."""
+    """One trial for each generator; the autoencoder on triangles of every obliqueness, if there is one."""
     still = {"num_seeds": 1, "num_steps": 0}
     return (
         *(Arm(name, dataclasses.replace(config, generator=name, **still)) for name in config.generators),
-        Arm(ARM, config, {"oblique": config.obliques}),
+        *([Arm(ARM, config, {"oblique": config.obliques})] if config.obliques else []),
     )
 
 
@@ -99,6 +99,8 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Report]:
     """Of the autoencoder: mechanisms are independent at obliqueness 0 alone, and by how much they are not."""
+    if not config.obliques:
+        return {}
     most = max(config.obliques)
     held = [
         Premise(
@@ -127,8 +129,10 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         else:
             found |= {_vae(at["oblique"], name): values for name, values in scalars.items()}
             recovered += [(at["oblique"], value) for value in metrics["MCC"]]
-    oblique, scores = np.asarray(recovered).reshape(-1, 2).T
-    return found | relations.spearman(RELATION, oblique, scores)
+    if not recovered:
+        return found
+    oblique, scores = np.asarray(recovered).T
+    return found | relations.spearman(RELATION, oblique, scores, worlds=oblique)
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:

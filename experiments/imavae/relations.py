@@ -46,16 +46,22 @@ def correlations(
     return found
 
 
-def spearman(quantity: str, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
-    """Spearman's correlation over seeds, those that failed left out, and its sd over bootstrap samples of seeds.
+def spearman(
+    quantity: str, first: np.ndarray, second: np.ndarray, worlds: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Spearman's correlation over seeds, those that failed left out, and its sd over bootstrap samples of worlds.
 
-    One value each; NaN for fewer than 3 seeds and for constants.
+    `worlds` tells which seeds share one, whose values are drawn together; by default every seed has its own. One value
+    each; NaN for fewer than 3 seeds and for constants, the sd for fewer than 3 worlds too.
     """
     good = np.isfinite(first) & np.isfinite(second)
     first, second = first[good], second[good]
+    own = np.arange(len(first)) if worlds is None else worlds[good]
+    members = [np.flatnonzero(own == world) for world in np.unique(own)]
     rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(first), len(first)) for _ in range(_RESAMPLES)] if len(first) > 2 else []
-    spread = [rank_correlation(first[draw], second[draw]) for draw in draws]
+    draws = [rng.integers(0, len(members), len(members)) for _ in range(_RESAMPLES)] if len(members) > 2 else []
+    samples = [np.concatenate([members[world] for world in draw]) for draw in draws]
+    spread = [rank_correlation(first[sample], second[sample]) for sample in samples]
     spread = [value for value in spread if np.isfinite(value)]
     return {
         quantity: np.array([rank_correlation(first, second)]),

@@ -95,6 +95,20 @@ def test_rank_correlations_are_scipys_without_failed_seeds():
         assert np.isnan(relations.spearman("s", few, few)["s"][0])
 
 
+def test_seeds_that_share_a_world_are_drawn_together():
+    """Each value held 20 times says no more than once, though it would look so."""
+    rng = np.random.default_rng(2)
+    first = rng.normal(size=40)
+    second, worlds = rng.normal(size=40) + 0.5 * first, np.repeat(np.arange(40), 20)
+    many = np.repeat(first, 20), np.repeat(second, 20)
+    alone = relations.spearman("s", first, second)
+    shared = relations.spearman("s", *many, worlds=worlds)
+    np.testing.assert_allclose(shared["s"], alone["s"], atol=1e-12)
+    np.testing.assert_allclose(shared["s, bootstrap sd"], alone["s, bootstrap sd"], rtol=1e-6)
+    assert relations.spearman("s", *many)["s, bootstrap sd"] < 0.4 * shared["s, bootstrap sd"]
+    assert np.isnan(relations.spearman("s", *many, worlds=worlds % 2)["s, bootstrap sd"][0])
+
+
 def test_bins_and_shares():
     edges, counts = linear_map_claims.EDGES, [count for count, *_ in linear_map_claims.PUBLISHED]
     assert sum(counts) == 98 and len(edges) == len(counts) + 1
