@@ -1,8 +1,10 @@
 """Does a decoder's limit theorem apply to a world, and what should a VAE's ELBO, variances and collapse be there?"""
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,20 +37,17 @@ def ima_report(
     known. Predicted are the log-likelihood, C_IMA and L_IMA, per gamma^2 the asymptotic variance and the collapsed ELBO
     and, with `optimise`, ELBO* of the true decoder (`elbo_star` with `nodes`) and the threshold of collapse.
     Premises of recovery (the map's contrast is 0) stand beside those of the limit.
-    Values must be known: not under `jit`. Raises `ValueError` as `elbo_star` and `collapsed_elbo`.
+    Values must be known: not under `jit`. Compiles once for each `function` and `prior` (the objects) and shape.
+    Raises `ValueError` as `elbo_star` and `collapsed_elbo`.
     Source: Reizinger et al. 2022; thresholds of "near-deterministic" and of contrast 0: own.
     """
     z = latents("ima_report", z, prior)
     precisions = [float(value) for value in np.atleast_1d(np.asarray(precision, float))]
     check_positive("ima_report", "precision", precisions)
-    matrices = jacobian_matrices(function, z)
-    norms, shares = column_shares(matrices)
-    u, contrast = prior.unsquash(z), -jnp.log(shares).sum(axis=-1)
-    curvature = np.asarray(prior.curvature(u))
-    sharpness = np.asarray(1 / variance_of(norms, u, prior, jnp.asarray(1.0, z.dtype))) - curvature
+    of = jax.tree.map(np.asarray, _of_samples(function, prior, z, jnp.asarray(precisions, z.dtype)))
     premises = (
         Premise("factorised prior", True, f"{prior.name}, {z.shape[1]} independent latents", "a product of densities"),
-        _log_concave(prior, curvature),
+        _log_concave(prior, of.curvature),
         Premise(
             "twice differentiable decoder",
             smooth,
@@ -57,49 +56,71 @@ def ima_report(
         ),
         Premise(
             "locally one to one",
-            bool(np.min(shares) > 0 and np.min(norms) > 0),
-            f"smallest share of a column that the others leave: {float(np.min(shares)):.3g}",
+            bool(np.min(of.shares) > 0 and np.min(of.norms) > 0),
+            f"smallest share of a column that the others leave: {float(np.min(of.shares)):.3g}",
             "a Jacobian of full rank; that no two distant latents share an x is not checked",
         ),
-        *(_near_deterministic(value, sharpness, curvature) for value in precisions),
+        *(_near_deterministic(value, of.sharpness, of.curvature) for value in precisions),
         Premise(
             "orthogonal Jacobian (IMA class)",
-            bool(np.max(contrast) < _IN_CLASS),
-            f"largest contrast {float(np.max(contrast)):.3g} nats",
+            bool(np.max(of.contrast) < _IN_CLASS),
+            f"largest contrast {float(np.max(of.contrast)):.3g} nats",
             "the limit holds without; that its maximiser is the truth, and latents are recovered, needs it",
         ),
     )
-    limit = float((log_density(z, prior) - jnp.log(norms).sum(axis=-1)).mean())
-    mean_contrast = float(contrast.mean())
-    x = function(z)
+    limit, mean_contrast = float(of.limit.mean()), float(of.contrast.mean())
     predictions = [
         Prediction("log-likelihood", limit + mean_contrast, "of the noise-free map, by change of variables"),
         Prediction("C_IMA", mean_contrast, "mean contrast of the true map"),
         Prediction("L_IMA", limit, "log-likelihood - C_IMA: where ELBO* tends to"),
-        Prediction("end of collapse", collapse_instability(x), "gamma^2 = 1 / largest eigenvalue of cov(x)"),
+        Prediction("end of collapse", collapse_instability(of.x), "gamma^2 = 1 / largest eigenvalue of cov(x)"),
     ]
-    for value in precisions:
-        predictions += _at(value, function, z, x, norms, u, prior, nodes, optimise)
+    for value, variance in zip(precisions, of.variances, strict=True):
+        at = f" at gamma^2 = {value:g}"
+        collapsed = float(collapsed_elbo(of.x, prior=prior, precision=value, dim=z.shape[1]))
+        predictions += [
+            Prediction("asymptotic variance" + at, float(variance), "mean over samples and latents, before squashing"),
+            Prediction("collapsed ELBO" + at, collapsed, "decoder of the mean, encoder without information"),
+        ]
+        if optimise:
+            best = float(elbo_star(function, z, prior=prior, precision=value, nodes=nodes).value.mean())
+            winner = "the collapsed model is better" if best < collapsed else "better than the collapsed model"
+            predictions.append(Prediction("ELBO*" + at, best, f"true decoder, best encoder; {winner}"))
     if optimise:
         threshold = collapse_threshold(function, z, prior=prior, nodes=nodes)
         predictions.append(Prediction("collapse threshold", threshold, "gamma^2 at which the true decoder overtakes"))
     return Report(premises, tuple(predictions))
 
 
-def _at(value, function, z, x, norms, u, prior, nodes, optimise):
-    """Predictions at one gamma^2."""
-    at = f" at gamma^2 = {value:g}"
-    variance = float(variance_of(norms, u, prior, jnp.asarray(value, z.dtype)).mean())
-    collapsed = float(collapsed_elbo(x, prior=prior, precision=value, dim=z.shape[1]))
-    found = [
-        Prediction("asymptotic variance" + at, variance, "mean over samples and latents, before squashing"),
-        Prediction("collapsed ELBO" + at, collapsed, "decoder of the mean, encoder without information"),
-    ]
-    if optimise:
-        best = float(elbo_star(function, z, prior=prior, precision=value, nodes=nodes).value.mean())
-        winner = "the collapsed model is better" if best < collapsed else "better than the collapsed model"
-        found.append(Prediction("ELBO*" + at, best, f"true decoder, best encoder; {winner}"))
-    return found
+class _Samples(NamedTuple):
+    """Of samples z: x, norms and shares of the columns of dx/dz, the prior's curvature and the likelihood's at a
+    precision of 1; per sample the contrast and L_IMA; mean asymptotic variances [P], one per precision."""
+
+    x: Any
+    norms: Any
+    shares: Any
+    curvature: Any
+    sharpness: Any
+    contrast: Any
+    limit: Any
+    variances: Any
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _of_samples(function, prior, z, precisions):
+    norms, shares = column_shares(jacobian_matrices(function, z))
+    u = prior.unsquash(z)
+    curvature = prior.curvature(u)
+    return _Samples(
+        x=function(z),
+        norms=norms,
+        shares=shares,
+        curvature=curvature,
+        sharpness=1 / variance_of(norms, u, prior, 1.0) - curvature,
+        contrast=-jnp.log(shares).sum(axis=-1),
+        limit=log_density(z, prior) - jnp.log(norms).sum(axis=-1),
+        variances=jax.vmap(lambda precision: variance_of(norms, u, prior, precision).mean())(precisions),
+    )
 
 
 def _log_concave(prior, curvature):
