@@ -9,6 +9,7 @@ from identax.data import (
     cause_effect_pairs,
     dislib_source,
     image_source,
+    load_chorales,
     load_digits,
     load_features,
     load_imagenet_x,
@@ -38,12 +39,14 @@ def test_features_and_prepared_sets_are_found_at_home(home):
         load_kitti_masks,
         ThreeDIdent,
         load_imagenet_x,
+        load_chorales,
         lambda path: prepare_dislib("cars3d", path),
         lambda path: load_features(path, ["a"]),
         cause_effect_pairs,
         sachs_cells,
     ],
     ids=["kitti", "3dident", "imagenet-x", "prepare_dislib", "features", "pairs", "cells"],
+    ids=["kitti", "3dident", "imagenet-x", "chorales", "prepare_dislib", "features"],
 )
 def test_what_is_missing_is_looked_for_at_home(read, home):
     with pytest.raises(ValueError, match=f"{home}/nothing"):
