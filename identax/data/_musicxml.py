@@ -32,10 +32,10 @@ def read_roll(path: Path) -> np.ndarray:
         raise ValueError(f"a note or measure that is incomplete ({error})") from error
     if root.tag != "score-partwise" or not any(parts):
         raise ValueError(f"found <{root.tag}> with {len(parts)} parts, wanted <score-partwise> with notes")
-    begin, end = (bound(note[place] for part in parts for note in part) for bound, place in ((min, 1), (max, 2)))
-    if begin < 0 or not 0 < end <= _LONGEST:
-        raise ValueError(f"notes from quarter {begin} to {end}, wanted 0 to at most {_LONGEST}")
-    roll = np.zeros((math.ceil(end), 128), bool)
+    first, last = min(note[1] for part in parts for note in part), max(note[2] for part in parts for note in part)
+    if first < 0 or not 0 < last <= _LONGEST:
+        raise ValueError(f"notes from quarter {first} to {last}, wanted 0 to at most {_LONGEST}")
+    roll = np.zeros((math.ceil(last), 128), bool)
     for pitch, begin, end in (note for part in parts for note in part if note[0] is not None):
         roll[math.ceil(begin) : math.ceil(end), pitch] = True
     return roll
