@@ -1,6 +1,7 @@
 """Named random streams: adding a consumer never shifts the numbers another one sees."""
 
 import zlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,14 @@ def stream(key: Key[Array, ""], name: str) -> Key[Array, ""]:
     if not name:
         raise ValueError("stream: found an empty name, wanted a non-empty string such as 'data'")
     return jax.random.fold_in(key, zlib.crc32(name.encode()) | _NAMED)
+
+
+def streams(key: Key[Array, ""], names: Sequence[str]) -> Key[Array, " n"]:
+    """The sub-streams `names` of `key`, those of `stream`, by one call of the generator."""
+    if not all(names):
+        raise ValueError(f"streams: found an empty name among {list(names)}, wanted non-empty strings")
+    ids = np.array([zlib.crc32(name.encode()) | _NAMED for name in names], np.uint32)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
 
 
 def step_key(key: Key[Array, ""], step: Int[Array, ""] | int) -> Key[Array, ""]:

@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from identax.checks import check_choice, check_count, is_integer
-from identax.rng import step_key, stream
+from identax.rng import step_key, stream, streams
 from identax.transforms.selection import leaf_paths
 
 MOMENTS = ("keep", "zero")
@@ -125,7 +125,8 @@ def leafwise(change: Callable[..., Any], *, continues: bool = False) -> Callable
 
     def act(key, leaves, memory, count, context):
         del context
-        new = {name: change(stream(key, name or "leaf"), leaf, count) for name, leaf in leaves.items()}
+        keys = streams(key, [name or "leaf" for name in leaves])
+        new = {name: change(own, leaf, count) for own, (name, leaf) in zip(keys, leaves.items(), strict=True)}
         replaced = {
             name: jnp.zeros(leaf.shape, bool) if continues else new[name] != leaf for name, leaf in leaves.items()
         }

@@ -36,7 +36,7 @@ def reinitialise_touch(
         _redraw_reach(size, drawn, longest_window(drawn, c))
         for size, drawn in zip(sizes[:2], drawn_sizes(shape, mode), strict=True)
     )
-    touched = np.broadcast_to(float(p) * down[:, None, None] * across[None, :, None], sizes).reshape(shape)
+    touched = np.broadcast_to(_number(p) * down[:, None, None] * across[None, :, None], sizes).reshape(shape)
     return _back(touched, layout)
 
 
@@ -54,7 +54,7 @@ def shuffle_touch(
     size = row_length(shape)
     longest = longest_window(size, c)
     changes = _permuted if mode == "permute" else _copied
-    row = float(p) / size * changes(size, longest)
+    row = _number(p) / size * changes(size, longest)
     return _back(np.broadcast_to(row, (np.prod(shape, dtype=int) // size, size)).reshape(shape), layout)
 
 
@@ -125,6 +125,10 @@ def _permuted(size: int, longest: int) -> np.ndarray:
 def _running(terms: np.ndarray, size: int) -> np.ndarray:
     """Sum over d <= min(k, last) of terms[d], for k < size."""
     return np.cumsum(terms)[np.minimum(np.arange(size), len(terms) - 1)]
+
+
+def _number(p: Any) -> float:
+    return float(p)
 
 
 def _back(touched: np.ndarray, layout: str) -> np.ndarray:

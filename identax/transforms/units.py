@@ -175,8 +175,8 @@ def continual_backprop(
             replaced[layer.outgoing] |= out
             if layer.bias is not None:
                 replaced[layer.bias] |= units
-            kept = [jnp.where(units, 0, value) for value in held[:3]]
-            remembered[layer.name] = UnitMemory(*kept, due)
+            utility_now, mean, age = (jnp.where(units, 0, value) for value in held[:3])
+            remembered[layer.name] = UnitMemory(utility_now, mean, age, due)
         return new, remembered, replaced
 
     return perturbation(Acting(act, ("activations",), remember, watch), key=key)

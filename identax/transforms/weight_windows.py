@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from identax.checks import check_choice, check_positive
 from identax.inputs import numbers
+from identax.rng import stream
 from identax.transforms._layout import (
     check_perturbation,
     longest_window,
@@ -140,8 +141,7 @@ def _redrawn(key, w, p, bound, longest, mode, layout, skip_last, drawn, reach):
     def change(head):
         sizes = block(head.shape, mode)
         whole = head.reshape(sizes)
-        place_key, value_key = jax.random.split(key)
-        starts, lengths = _placed(place_key, drawn, longest)
+        (starts, lengths), _ = _placed(key, drawn, longest)
         # A part of static size that surely holds the rectangle: numbers are drawn for no more.
         extent = [min(size, most + 1) for size, most in zip(sizes[:2], reach, strict=True)]
         first = [jnp.minimum(start, size - e) for start, size, e in zip(starts, sizes[:2], extent, strict=True)]
@@ -149,7 +149,7 @@ def _redrawn(key, w, p, bound, longest, mode, layout, skip_last, drawn, reach):
         down, across = ((o >= 0) & (o <= length) for o, length in zip(offsets, lengths, strict=True))
         corner, shape = (*first, jnp.zeros((), first[0].dtype)), (*extent, sizes[2])
         part = jax.lax.dynamic_slice(whole, corner, shape)
-        thin, fresh = jax.random.uniform(value_key, (2, *shape), whole.dtype)
+        thin, fresh = jax.random.uniform(stream(key, "values"), (2, *shape), whole.dtype)
         limit = jnp.asarray(bound, whole.dtype)
         fresh = (2 * fresh - 1) * limit
         part = jnp.where(down[:, None, None] & across[None, :, None] & (thin < p), fresh, part)
@@ -163,17 +163,16 @@ def _reordered(key, w, p, longest, mode, layout, skip_last, size, reach):
     reorder = _permuted if mode == "permute" else _copied
 
     def one_row(key, row):
-        act_key, place_key, order_key = jax.random.split(key, 3)
-        (start,), (length,) = _placed(place_key, (size,), (longest,))
+        ((start,), (length,)), chance = _placed(key, (size,), (longest,))
 
         def act(row):
             first = jnp.minimum(start, size - reach)
             part = jax.lax.dynamic_slice(row, (first,), (reach,))
             offset = first - start + jnp.arange(reach)
-            return jax.lax.dynamic_update_slice(row, reorder(order_key, part, offset, length), (first,))
+            return jax.lax.dynamic_update_slice(row, reorder(stream(key, "order"), part, offset, length), (first,))
 
         # Outside `vmap` a row that stays costs nothing.
-        return jax.lax.cond(jax.random.uniform(act_key) < p, act, lambda row: row, row)
+        return jax.lax.cond(chance < p, act, lambda row: row, row)
 
     def change(head):
         rows = head.reshape(-1, size)
@@ -185,11 +184,15 @@ def _reordered(key, w, p, longest, mode, layout, skip_last, size, reach):
 
 
 def _placed(key, sizes, longest):
-    """Starts, uniform on 0..size-1, and lengths, uniform on 1..longest, of a window on each axis; of one call."""
-    least = np.repeat([0, 1], len(sizes))
-    beyond = jnp.stack([*(jnp.asarray(size, jnp.int32) for size in sizes), *(jnp.asarray(m) + 1 for m in longest)])
-    drawn = jax.random.randint(key, least.shape, least, beyond)
-    return drawn[: len(sizes)], drawn[len(sizes) :]
+    """Starts, uniform on 0..size-1, and lengths, uniform on 1..longest, of a window on each axis, and one U(0, 1).
+
+    All of one call of the generator. Remainders of 32 random bits are uniform up to size / 2^32.
+    """
+    words = jax.random.bits(key, (2 * len(sizes) + 1,), jnp.uint32)
+    starts = [(word % np.uint32(size)).astype(jnp.int32) for word, size in zip(words[1:], sizes, strict=False)]
+    of_lengths = zip(words[1 + len(sizes) :], longest, strict=True)
+    lengths = [1 + (word % jnp.asarray(most, jnp.uint32)).astype(jnp.int32) for word, most in of_lengths]
+    return (starts, lengths), (words[0] >> 8).astype(jnp.float32) * np.float32(2**-24)
 
 
 def _permuted(key, part, offset, length):
@@ -203,6 +206,7 @@ def _permuted(key, part, offset, length):
 
 def _copied(key, part, offset, length):
     """out[i] = x[J_i] with J_i uniform on 0..i, at the places 0 <= i = offset < length."""
-    back = offset - jax.random.randint(key, part.shape, 0, jnp.maximum(offset, 0) + 1)
+    bits = jax.random.bits(key, part.shape, jnp.uint32)
+    source = (bits % (jnp.maximum(offset, 0).astype(jnp.uint32) + np.uint32(1))).astype(jnp.int32)
     inside = (offset >= 0) & (offset < length)
-    return part[jnp.arange(len(part)) - jnp.where(inside, back, 0)]
+    return part[jnp.arange(len(part)) - jnp.where(inside, offset - source, 0)]
