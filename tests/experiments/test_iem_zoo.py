@@ -12,6 +12,7 @@ from identax.run import make_mesh
 QUICK = zoo.PRESETS["quick"]
 
 
+@pytest.mark.slow
 def test_the_mixing_keeps_volumes_is_inverted_and_is_not_linear():
     mixing = zoo_flows.volume_preserving_mixing(4)
 
@@ -28,6 +29,7 @@ def test_the_mixing_keeps_volumes_is_inverted_and_is_not_linear():
     assert np.abs(slopes - slopes[:1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_premises_are_met_where_something_varies_by_itself_and_fail_next_door():
     reports = {name: made() for name, made in zoo.premises(QUICK).items()}
     failing = {
