@@ -45,8 +45,7 @@ def test_features_and_prepared_sets_are_found_at_home(home):
         cause_effect_pairs,
         sachs_cells,
     ],
-    ids=["kitti", "3dident", "imagenet-x", "prepare_dislib", "features", "pairs", "cells"],
-    ids=["kitti", "3dident", "imagenet-x", "chorales", "prepare_dislib", "features"],
+    ids=["kitti", "3dident", "imagenet-x", "chorales", "prepare_dislib", "features", "pairs", "cells"],
 )
 def test_what_is_missing_is_looked_for_at_home(read, home):
     with pytest.raises(ValueError, match=f"{home}/nothing"):
