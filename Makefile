@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # a bare comma would end an argument of $(call ...)
 comma := ,
 # -n 2: two pytest workers; more processes than cores only slow XLA down
-PYTEST := $(BIN)/python -m pytest -q -n 2
+# worksteal: neighbours stay on one worker, so that fixtures of a module and its programs are made once
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .PHONY: demo test test-all lint bench soak soak-hangs soak-kills clean
 
