@@ -150,7 +150,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", list(CASES))
+# Every name that an update may ask for is in one of them.
+QUICK = {"polyak_sgd", "lbfgs", "sam, opaque", "own stream", "MultiSteps of an asking one"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_an_optimiser_sees_what_it_asks_for(name):
     optimizer, extra = CASES[name]
     _, weights, losses = trained(optimizer)

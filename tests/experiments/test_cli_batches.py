@@ -42,7 +42,7 @@ def test_trials_share_their_batches_and_not_what_they_draw(run_scales, tmp_path)
     assert (tmp_path / "w" / "report.html").read_text() == page
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 3])
+@pytest.mark.parametrize("stop_at", [2, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 3))])
 def test_an_interrupted_fed_arm_goes_on_where_it_was(stop_at, run_scales, advances, tmp_path):
     assert run_scales(workdir=tmp_path / "whole") == 0
     advances.clear()

@@ -19,6 +19,7 @@ from identax.run.session import Session
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 ARMS = ("first", "third")
+SLOW = [(), pytest.mark.slow]
 
 
 def interrupting(function, number=signal.SIGTERM, *, after=False):
@@ -54,7 +55,10 @@ WHERE = {
 }
 
 
-@pytest.mark.parametrize("where", WHERE)
+RARE = {"building", "starting an arm"}  # between two others
+
+
+@pytest.mark.parametrize("where", [pytest.param(where, marks=SLOW[where in RARE]) for where in WHERE])
 def test_a_signal_anywhere_ends_with_75_and_a_folder_that_resumes(where, line, go, tmp_path, monkeypatch, capsys):
     find, how, there = WHERE[where]
     before = [signal.getsignal(number) for number in program.SIGNALS]
@@ -140,7 +144,9 @@ def test_before_anything_is_imported_a_signal_ends_with_75(tmp_path):
     assert said == ("", "interrupted by SIGINT before anything was started: give the command again\n")
 
 
-@pytest.mark.parametrize("number", program.SIGNALS)
+@pytest.mark.parametrize(
+    "number", [pytest.param(number, marks=SLOW[number is not signal.SIGTERM]) for number in program.SIGNALS]
+)
 def test_a_second_signal_ends_at_once_while_the_main_thread_cannot_hear(number, tmp_path):
     # As in the compiler: a call without the interpreter's lock, which no signal cuts short.
     deaf = """

@@ -75,16 +75,19 @@ def test_two_phases_with_a_sweep_over_the_second(run_paper, advances, tmp_path):
     assert not (tmp_path / "swept/scratch").exists()
 
 
-def test_a_phase_is_resumed_and_another_one_before_it_refused(run_paper, advances, monkeypatch, tmp_path, capsys):
+# in the second phase, and in the first
+@pytest.mark.parametrize("stop_at", [21, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_phase_is_resumed_and_another_one_before_it_refused(
+    stop_at, run_paper, advances, monkeypatch, tmp_path, capsys
+):
     assert run_paper("finetune", "whole", "--arm", "finetune") == 0
-    for stop_at in (3, 21):  # in the first phase, and in the second
-        advances.clear()
-        advances.stop_at = stop_at
-        assert run_paper("finetune", f"cut {stop_at}", "--arm", "finetune") == EXIT_INTERRUPTED
-        advances.clear()
-        advances.stop_at = None
-        assert run_paper("finetune", f"cut {stop_at}", "--arm", "finetune", "--resume") == 0
-        assert rows_of(tmp_path / f"cut {stop_at}") == rows_of(tmp_path / "whole")
+    advances.clear()
+    advances.stop_at = stop_at
+    assert run_paper("finetune", "cut", "--arm", "finetune") == EXIT_INTERRUPTED
+    advances.clear()
+    advances.stop_at = None
+    assert run_paper("finetune", "cut", "--arm", "finetune", "--resume") == 0
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
     capsys.readouterr()
     # Another pre-training, by changed code, under the same later arm: nothing is continued from it.
     shutil.rmtree(tmp_path / "whole/pretrain")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from identax.run import make_mesh, run
 from identax.run.records import read_rows
 from identax.study import Trials
 
+_TWO_DEVICES = re.compile(r"(?<=device_count)=\d+")
 TIMEOUT = 150  # seconds; a healthy run takes about ten
 
 TRIALS = Trials.grid(3, learning_rate=[1e-2, 3e-2])
@@ -167,7 +169,7 @@ def together(tmp_path_factory):
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "OMPI_"))},
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+        "XLA_FLAGS": f"{_TWO_DEVICES.sub('=2', os.environ['XLA_FLAGS'])} --xla_backend_optimization_level=0",
         "PYTHONWARNINGS": "ignore",
     }
     program = _CHILD.format(here=str(Path(__file__).parent))

@@ -1,5 +1,6 @@
 """Resumed is uninterrupted, bit for bit: after a signal, a kill at any moment, and damage to the files."""
 
+import json
 import os
 import signal
 import subprocess
@@ -89,7 +90,14 @@ def test_a_second_signal_interrupts_at_once(whole, tmp_path):
     assert_uninterrupted(train(tmp_path / "run", resume=True), whole)
 
 
-@pytest.mark.parametrize("mesh", [make_mesh(), make_mesh(trial=1), make_mesh(data=2)], ids=["8", "1", "4x2"])
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        pytest.param(make_mesh(), id="8"),
+        pytest.param(make_mesh(trial=1), id="1", marks=pytest.mark.slow),
+        pytest.param(make_mesh(data=2), id="4x2", marks=pytest.mark.slow),
+    ],
+)
 def test_resumed_on_other_devices_to_float_tolerance(whole, tmp_path, mesh):
     with pytest.raises(Interrupted):
         train(tmp_path / "run", sinks=[Signal(20)])
@@ -122,10 +130,8 @@ def test_a_finished_run_is_not_trained_again(whole, monkeypatch):
 
 # --- kills: one subprocess that forks before JAX starts its threads, so that a scenario costs a second
 
-KILLS = [
-    *("first_row", "a_row", "before_save", "in_save_1", "in_save_2", "before_manifest", "in_manifest"),
-    *("while_removing", "any_moment"),
-]
+KILLS = ["a_row", "before_save", "in_manifest", "while_removing"]
+MORE_KILLS = ["first_row", "in_save_1", "in_save_2", "before_manifest", "any_moment"]
 # What is left, where that is certain: steps of the complete checkpoints, steps of the others.
 LEFT = {
     "first_row": ([], []),
@@ -137,12 +143,8 @@ LEFT = {
 }
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    """Runs every scenario; `(folder, {scenario: [exit code, ...]})`. "term" is resumed in a process of its own."""
-    import json
-
-    folder = tmp_path_factory.mktemp("killed")
+def _run_scenarios(names, folder):
+    """Runs them; `(folder, {scenario: [exit code, ...]})`. "term" is resumed in a process of its own."""
     program = str(Path(__file__).with_name("kill_scenarios.py"))
     environment = {
         **os.environ,
@@ -152,7 +154,7 @@ def killed(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     done = subprocess.run(
-        [sys.executable, program, json.dumps(["term", *KILLS]), str(folder)],
+        [sys.executable, program, json.dumps(names), str(folder)],
         capture_output=True,
         text=True,
         timeout=240,
@@ -160,6 +162,16 @@ def killed(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    return _run_scenarios(["term", *KILLS], tmp_path_factory.mktemp("killed"))
+
+
+@pytest.fixture(scope="module")
+def killed_elsewhere(tmp_path_factory):
+    return _run_scenarios(MORE_KILLS, tmp_path_factory.mktemp("killed"))
 
 
 def _checkpoints_left(workdir):
@@ -183,7 +195,16 @@ def test_sigterm_exits_with_the_documented_code(killed, whole):
 
 @pytest.mark.parametrize("moment", KILLS)
 def test_killed_at_any_moment_resumes_bit_for_bit(killed, whole, moment):
-    folder, codes = killed
+    _assert_resumes(*killed, whole, moment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MORE_KILLS)
+def test_killed_at_other_moments_resumes_bit_for_bit(killed_elsewhere, whole, moment):
+    _assert_resumes(*killed_elsewhere, whole, moment)
+
+
+def _assert_resumes(folder, codes, whole, moment):
     assert codes[moment] == [-signal.SIGKILL], _log(folder, moment)
     rows, everything = ((f / "records.jsonl").read_bytes() for f in (folder / moment, whole.workdir))
     assert rows != everything
