@@ -185,7 +185,10 @@ def test_late_import_changes_nothing_and_warns_once_where_it_can_hang():
         assert f"XLA_FLAGS={_SCHEDULER}=false" in warned
 
 
-@pytest.mark.parametrize(("code", "flags"), [(_EARLY, f"{_SCHEDULER}=true"), (_LATE, f"{_SCHEDULER}=false")])
+@pytest.mark.parametrize(
+    ("code", "flags"),
+    [(_LATE, f"{_SCHEDULER}=false"), pytest.param(_EARLY, f"{_SCHEDULER}=true", marks=pytest.mark.slow)],
+)
 def test_the_users_own_choice_of_scheduler_stays(code, flags):
     assert _flags(code, flags) == (flags, "")
 
