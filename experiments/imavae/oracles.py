@@ -67,7 +67,7 @@ def _report(config: Any, precisions: Sequence[float], world: World) -> Report:
     few, exact = z[:NUM], config.dim <= 3
     nodes = gauss_hermite(config.dim, 8) if exact else matched_normals(jax.random.key(2), config.dim, NUM_DRAWS)
     how = {"prior": prior, "nodes": nodes}
-    density = next(prediction.value for prediction in predictions if prediction.quantity == "log-likelihood")
+    density = float(next(one.value for one in predictions if one.quantity == "log-likelihood"))
     of_few = jax.jit(lambda z: log_likelihood(function, z, prior))(few)
     for precision in precisions:
         # The gap to log p varies less between latents than log p, whose mean over more of them is known.
