@@ -126,7 +126,7 @@ def _references() -> Iterator[Reference]:
             yield Reference(rejected, "more than .05", note="Linear regressions leave part of z in both: not its null.")
             continue
         yield Reference(rejected, ".05 (the level)", _bands(0.05, _NUM))
-        if method == "rcit":
+        if method == "rcit" or (method == "kci" and given):
             yield Reference(uniform, "not uniform", note="The gamma law of two moments fits the upper tail alone.")
         else:
             judged = dict.fromkeys(_NUM, (_LEAST, None))

@@ -36,7 +36,7 @@ class Config(RunConfig):
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(environments=(50, 100), num_seeds=4),
-    "quick": Config(),
+    "quick": Config(num_seeds=400),
     "medium": Config(num_seeds=1000),
     "paper": Config(),
 }

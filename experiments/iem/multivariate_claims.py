@@ -29,7 +29,7 @@ PREDICTORS = {
 }
 ORDERS = {"known": "as shipped", "random": "labels at random"}
 _NUM = 100
-_SEEDS = {"quick": 100, "medium": 1000}
+_SEEDS = {"quick": 400, "medium": 1000}
 
 
 def arm_name(num: int) -> str:
