@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+from jax.core import Tracer
 from jaxtyping import Bool, Float
 
 from identax.causal._samples import Data
@@ -65,7 +65,7 @@ def notears(
 
 
 def _checked(where: str, x: Data) -> np.ndarray:
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         raise ValueError(f"{where}: found x that is being traced, wanted an array: this runs on the host")
     shape = shape_of(x)
     if len(shape) != 2 or shape[0] < 2 or shape[1] < 2:
