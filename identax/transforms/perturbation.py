@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
 from identax.checks import check_choice, check_count, is_integer
 from identax.rng import step_key, stream, streams
@@ -220,7 +219,7 @@ class EntrywiseAdamState(NamedTuple):
 
 
 def scale_by_entrywise_adam(
-    b1: ArrayLike = 0.9, b2: ArrayLike = 0.999, eps: ArrayLike = 1e-8
+    b1: float | int = 0.9, b2: float | int = 0.999, eps: float | int = 1e-8
 ) -> optax.GradientTransformation:
     """Adam whose bias correction counts the updates of each entry: where `forget` zeroes one, Adam starts over.
 

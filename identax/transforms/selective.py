@@ -82,7 +82,7 @@ def selective_reinitialisation(
     )
 
 
-def average_descent(direction: Any, grad: Any, alpha: ArrayLike = 0.3) -> Any:
+def average_descent(direction: Any, grad: Any, alpha: float | int = 0.3) -> Any:
     """(1 - alpha) direction - alpha grad: the running mean of negative gradients that `dash` compares weights with.
 
     From zeros, over one pass through the data. Source: Shin et al. 2024.
