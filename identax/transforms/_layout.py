@@ -45,9 +45,10 @@ def check_perturbation(where: str, w: Any, p: Any, c: Any, max_c: Any, layout: s
         raise ValueError(f"{where}: found weights {w.dtype} of shape {w.shape}, wanted floats of one axis or more")
     check_strength(where, p, c)
     check_coverage(where, "max_c", max_c)
-    if concrete(max_c) is None:
+    known, most = concrete(c), concrete(max_c)
+    if most is None:
         raise ValueError(f"{where}: found a traced max_c, wanted a number: it is the size of a buffer")
-    if concrete(c) is not None and concrete(c) > concrete(max_c):
+    if known is not None and known > most:
         raise ValueError(f"{where}: found c={c} above max_c={max_c}, wanted at most that")
 
 

@@ -145,6 +145,9 @@ def after_update(perturbation: Perturbation) -> optax.GradientTransformationExtr
     `with_perturbation`. Raises `ValueError` when used without params.
     """
 
+    def init(params):
+        return perturbation.init(params)
+
     def update(updates, state, params=None, **context):
         if params is None:
             raise ValueError("after_update: found params=None, wanted the parameters: update(updates, state, params)")
@@ -152,7 +155,7 @@ def after_update(perturbation: Perturbation) -> optax.GradientTransformationExtr
         new, state, _ = perturbation.apply(stepped, state, **context)
         return _towards(new, params, stepped, updates), state
 
-    return optax.GradientTransformationExtraArgs(perturbation.init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def with_perturbation(
