@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import functools
 import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +23,20 @@ def discover() -> dict[str, Entry]:
     """Maps `paper/experiment` to its entry, from the source alone: nothing is imported, so nothing can fail to."""
     found = {}
     for path in sorted(path for root in ROOTS for path in root.glob("*/*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for presets in _values_of("PRESETS", tree):
-            line = (ast.get_docstring(tree) or "").split("\n")[0]
-            found[f"{path.parent.name}/{path.stem}"] = Entry(line, _keys(presets))
+        now = path.stat()
+        entry = _entry(path, now.st_mtime_ns, now.st_size)
+        if entry is not None:
+            found[f"{path.parent.name}/{path.stem}"] = entry
     return found
+
+
+@functools.cache
+def _entry(path: Path, changed: int, size: int) -> Entry | None:
+    """Entry of a module, None without presets; read once for every state of the file, since each command asks often."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    line = (ast.get_docstring(tree) or "").split("\n")[0]
+    entries = [Entry(line, _keys(presets)) for presets in _values_of("PRESETS", tree)]
+    return entries[-1] if entries else None
 
 
 def load(name: str) -> Any:
