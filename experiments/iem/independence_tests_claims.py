@@ -63,7 +63,8 @@ def laws(world: str, given: bool) -> tuple[np.ndarray, np.ndarray]:
     """P(x | z) and P(y | z) [Z, L] of the categorical worlds before y copies x; one row without z."""
     levels = LEVELS[world]
     if not given:
-        return (np.full((1, levels), 1 / levels),) * 2
+        even = np.full((1, levels), 1 / levels)
+        return even, even
     favourite = 0.7 if levels == 2 else 0.55
     x = np.full((levels, levels), (1 - favourite) / (levels - 1))
     np.fill_diagonal(x, favourite)

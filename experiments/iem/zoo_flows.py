@@ -132,7 +132,8 @@ def build(config: Any) -> Study:
         return class_gaussian_nll(found, means, log_scales, label) + decay * half_squared_weights(params["net"])
 
     def loss(params, state, batch, key):
-        return losses(params, *batch, state.hparams["decay"]), (state.model_state, {})
+        x, label = batch
+        return losses(params, x, label, state.hparams["decay"]), (state.model_state, {})
 
     def optimizer(hparams):
         schedule = optax.cosine_decay_schedule(1.0, config.num_steps)
