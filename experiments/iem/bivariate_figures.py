@@ -63,7 +63,7 @@ def _published(method: int) -> dict[str, dict[float, float]]:
 
 def _independent(accuracy: bool) -> dict[str, dict[float, float]]:
     return {
-        f"{name.removeprefix('linear, ')}, other run": {
+        f"{name.removeprefix('linear, ')}, known": {
             float(num): pair[0 if accuracy else 1] for num, pair in zip((100, 200, 400), known, strict=True)
         }
         for name, known in claims.INDEPENDENT.items()

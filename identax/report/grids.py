@@ -43,6 +43,8 @@ def over_parameter(
             ends.append(bootstrap_interval(trials, band or 0.95))
         if band is not None:
             axes.fill_between(at, *np.transpose(ends), color=color, alpha=0.14, lw=0, zorder=1)
+            axes.vlines(at, *np.transpose(ends), color=color, lw=0.8, alpha=0.6, zorder=2)  # a single value has no area
+            axes.plot(at, means, "s", ms=3.5, color=color, zorder=3)
         axes.plot(at, means, color=color, ls=dashes, lw=2.2, label=label, zorder=3)
     for number, (label, levels) in enumerate((references or {}).items()):
         at = sorted(levels)
