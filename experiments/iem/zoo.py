@@ -13,7 +13,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from experiments.iem import tcl_duality, zoo_claims, zoo_flows
+from experiments.iem import tcl_duality, zoo_claims, zoo_figures, zoo_flows
 from experiments.iem.variability_claims import CONDITIONS
 from identax.causal import causal_de_finetti_pair
 from identax.dgp import binary_pair
@@ -70,7 +70,7 @@ arms = zoo_claims.arms
 REFERENCES = zoo_claims.REFERENCES
 premises = zoo_claims.premises
 measure = zoo_claims.measure
-figures = zoo_claims.figures
+figures = zoo_figures.figures
 
 
 def build(config: Any):

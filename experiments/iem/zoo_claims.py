@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.iem import tcl_duality, zoo_figures, zoo_flows
+from experiments.iem import tcl_duality, zoo_flows
 from experiments.iem.tcl_duality_claims import MEDIAN
 from experiments.iem.variability_claims import CONDITIONS
 from identax.assumptions import (
@@ -26,7 +26,6 @@ from identax.assumptions import (
 )
 from identax.dgp import identity, intervened_densities, modulated_sources, modulated_world
 from identax.experiment import Arm, Reference
-from identax.report import Figure
 from identax.rng import stream
 from identax.run import Results, final_values
 
@@ -196,17 +195,3 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         if name != PAIRS:
             found[f"{name}: {MEDIAN}"] = np.median(found[f"{name}: MCC"])[None]
     return found
-
-
-def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """The unrolled graphs, and bars."""
-    found, rows = measure(config, results), {}
-    for reference in REFERENCES:
-        if reference.bands and reference.quantity in found:
-            predicted = (
-                1.0 if reference.paper.startswith("identified") else 0.5 if PAIRS in reference.quantity else None
-            )
-            name = reference.quantity.split(": ")[0]
-            values = found[reference.quantity if DIRECTION in reference.quantity else f"{name}: MCC"]
-            rows[name.replace(", ", ",\n").replace(" ", "\n", 1)] = predicted, values
-    return zoo_figures.figures(rows)

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.iem import zoo_claims as claims
 from identax.assumptions import unrolled_graph
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.report.graphs import DrawnGraph, graphs
+from identax.run import Results
 
 
 def unrolled(adjacency: Any, varies: Any, names: Any, hidden: Any) -> DrawnGraph:
@@ -49,8 +51,8 @@ def cases() -> dict[str, DrawnGraph]:
     return found
 
 
-def figures(rows: Mapping[str, tuple[float | None, np.ndarray]]) -> list[Figure]:
-    """`rows`: case -> what was predicted (None: no number) and measured."""
+def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
+    """The unrolled graphs, and bars of what is predicted as a number and what was measured."""
     pictures = [
         Figure(
             "Two samples of one environment, above and below, of every case; θ: parameters whose priors are no point "
@@ -58,9 +60,18 @@ def figures(rows: Mapping[str, tuple[float | None, np.ndarray]]) -> list[Figure]
             figure_png(graphs(cases())),
         )
     ]
-    if rows:
-        predicted = {name: np.array([level]) for name, (level, _) in rows.items() if level is not None}
-        measured = {name: values for name, (_, values) in rows.items()}
+    measured, predicted = {}, {}
+    found = claims.measure(config, results)
+    for reference in claims.REFERENCES:
+        if not reference.bands or reference.quantity not in found:
+            continue
+        case = reference.quantity.split(": ")[0]
+        is_pair = claims.DIRECTION in reference.quantity
+        label = case.replace(", ", ",\n").replace(" ", "\n", 1)
+        measured[label] = found[reference.quantity if is_pair else f"{case}: MCC"]
+        if is_pair or reference.paper.startswith("identified"):
+            predicted[label] = np.array([1.0 if reference.paper.startswith("identified") else 0.5])
+    if measured:
         series = {"measured": measured} | ({"predicted": predicted} if predicted else {})
         picture = bars(series, "direction accuracy (pairs), MCC (others)", ylim=(0, 1.02))
         caption = "Predicted from layers and priors, and measured; no bar where the prediction is no number."

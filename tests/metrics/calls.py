@@ -86,7 +86,7 @@ SHIFTED = {
     "rank_matched_mcc": lambda s: metrics.rank_matched_mcc(s.z, s.x, s.precision, s.precision[:2]),
     "sap": lambda s: metrics.sap(s.z, s.x),
     "standard_error": lambda s: metrics.standard_error(s.scores),
-    "varsortability": lambda s: metrics.varsortability(s.x, s.square > 0),
+    "varsortability": lambda s: metrics.varsortability(s.x, np.asarray(s.square) > 0),
     "within_mcc": lambda s: metrics.within_mcc(_environments(s.z), _environments(s.y)),
     "weight_entropy": lambda s: metrics.weight_entropy(s.x, correct_bias=True),
     "cumulative_entropy": lambda s: metrics.cumulative_entropy({"a": s.x, "b": s.y}),
