@@ -98,8 +98,6 @@ def build(config: Any) -> Study:
     """Draws a world and its points once per trial; learns the flow and the mechanisms by likelihood."""
     flow = volume_preserving(num_layers=config.num_layers, hidden=config.hidden)
     causal = config.case != "labels"
-    # The likelihood counts on what the environments are said to be: without interventions too, all five are told apart.
-    told = jnp.asarray(targets(config.case)) if causal else None
     num_environments = len(targets(config.case)) if causal else config.num_labels
     labels = jnp.repeat(jnp.arange(num_environments), config.environment_size)
 
@@ -115,16 +113,19 @@ def build(config: Any) -> Study:
         }
         if causal:
             params["weights"] = jnp.zeros((config.dim, config.dim))
-        return {"x": x - x.mean(axis=0, keepdims=True), "z": z}, params, {}
+        truth = {"x": x - x.mean(axis=0, keepdims=True), "z": z}
+        # A value and no constant of the step: worlds with and without interventions have one program.
+        return truth | ({"targets": jnp.asarray(targets(config.case))} if causal else {}), params, {}
 
     def sample(state, key):
         rows = jax.random.randint(key, (config.batch_size,), 0, len(labels))
         return state.truth["x"][rows], labels[rows]
 
-    def losses(params, x, label, decay):
+    def losses(params, truth, x, label, decay):
         found = flow.apply({"params": params["net"]}, x)[0]
         means, log_scales = params["means"], params["log_scales"]
-        if told is not None:
+        if causal:
+            told = truth["targets"]
             # A mechanism that is intervened on has another law and no parents.
             caused = product(found, params["weights"] * edges())
             found = found - jnp.where(told[label], 0.0, caused)
@@ -133,7 +134,7 @@ def build(config: Any) -> Study:
 
     def loss(params, state, batch, key):
         x, label = batch
-        return losses(params, x, label, state.hparams["decay"]), (state.model_state, {})
+        return losses(params, state.truth, x, label, state.hparams["decay"]), (state.model_state, {})
 
     def optimizer(hparams):
         schedule = optax.cosine_decay_schedule(1.0, config.num_steps)
@@ -145,7 +146,7 @@ def build(config: Any) -> Study:
         return {
             "MCC": mcc(state.truth["z"], found),
             "MCC, observations": mcc(state.truth["z"], state.truth["x"]),
-            "negative log likelihood": losses(state.params, state.truth["x"], labels, 0.0).mean(),
+            "negative log likelihood": losses(state.params, state.truth, state.truth["x"], labels, 0.0).mean(),
         }
 
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate)
