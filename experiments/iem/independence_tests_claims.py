@@ -45,7 +45,7 @@ def arm_name(world: str, num: int, what: str = "independent") -> str:
 def arms(config: Any) -> Sequence[Arm]:
     """Two arms for each law and number of samples: independent data sets, and every strength on the same seeds."""
     found = []
-    for world in TESTS:
+    for world in config.worlds:
         for num in config.samples:
             cell = dataclasses.replace(config, world=world, num_samples=num)
             dependent = dataclasses.replace(cell, num_seeds=config.power_seeds)
@@ -146,7 +146,7 @@ def premises(config: Any) -> dict[str, Report]:
     """What every test takes for granted, of every law."""
     return {
         arm_name(world, num, what): Report(_premises(world, num), _predictions(world, num, strengths))
-        for world in TESTS
+        for world in config.worlds
         for num in config.samples
         for what, strengths in (("independent", (0.0,)), ("dependent", config.strengths))
     }
@@ -210,7 +210,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     ]
     pictures = []
     for field, xlabel, chosen, words in over[: 1 + (len(config.samples) > 1)]:
-        for world in TESTS:
+        for world in config.worlds:
             series: dict[str, dict[float, np.ndarray]] = {}
             for at, metrics in cells:
                 if at["world"] == world and chosen(at):
