@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.iem.bands import share_band
 from identax.assumptions import Prediction, Premise, Report, second_order_dependence, structure_report
 from identax.assumptions.exchangeable_structure import PAIR_TESTS, bivariate_tests
 from identax.dgp import STRUCTURES, pair_world
@@ -87,12 +88,11 @@ def _row(sampler: str, num: int, condition: str, quantity: str) -> str:
 def _bands(presets: Mapping[str, Any], share: float, of: float, *, part: float = 1.0, errors: int = 3):
     """`errors` standard errors of the difference of two shares, one of `of` data sets and ours of `part` of the seeds;
     a share of 0 or 1 counts as one data set off it."""
-    p = min(max(share, 1 / (of + 2)), 1 - 1 / (of + 2))
-    found = {}
-    for preset, config in presets.items():
-        width = errors * math.sqrt(p * (1 - p) * (1 / of + 1 / (part * config.num_seeds)))
-        found[preset] = (share - width, share + width)
-    return found
+    least = 1 / (of + 2)
+    return {
+        preset: share_band(share, of, part * config.num_seeds, errors, least=least)
+        for preset, config in presets.items()
+    }
 
 
 def references(presets: Mapping[str, Any]) -> tuple[Reference, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from experiments.iem.bands import share_band
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import points
@@ -103,9 +104,8 @@ def _row(world, num, name, strength, quantity):
 
 def _bands(share: float, nums: Mapping[str, int]) -> dict[str, tuple[float | None, float | None]]:
     """Around a known share; the spread at least that of 1 %."""
-    p = min(max(share, 0.01), 0.99)
-    widths = {preset: _ERRORS * math.sqrt(p * (1 - p) / num) for preset, num in nums.items()}
-    return {preset: (max(share - width, 0.0), min(share + width, 1.0)) for preset, width in widths.items()}
+    found = {preset: share_band(share, math.inf, num, _ERRORS) for preset, num in nums.items()}
+    return {preset: (max(low, 0.0), min(high, 1.0)) for preset, (low, high) in found.items()}
 
 
 def _tests(samples: Sequence[int]) -> Iterator[tuple[str, int, str, bool]]:

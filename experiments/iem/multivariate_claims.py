@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.iem.bands import mean_band
 from identax.assumptions import Prediction, Report, separation_tables, structure_report
 from identax.causal import decide_graph
 from identax.experiment import Arm, Reference
@@ -75,8 +76,7 @@ def _predictor(name: str, order: str) -> str:
 def _known_row(num: int) -> Reference:
     """Two standard errors of the difference of two means, ours of as many data sets as the preset has."""
     mean, sd = KNOWN[num]
-    widths = {preset: 2 * sd * math.sqrt(1 / _NUM + 1 / seeds) for preset, seeds in _SEEDS.items()}
-    bands = {preset: (mean - width, mean + width) for preset, width in widths.items()}
+    bands = {preset: mean_band(mean, sd, _NUM, seeds, 2) for preset, seeds in _SEEDS.items()}
     return Reference(_shd(num), f"{mean:.3f} +- {sd:.3f} (n = {_NUM})", bands)
 
 

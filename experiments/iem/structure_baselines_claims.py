@@ -9,6 +9,8 @@ import numpy as np
 
 from experiments.iem import structure_methods as methods
 from experiments.iem import structure_scores
+from experiments.iem.bands import mean_band, share_band
+from experiments.iem.bivariate_claims import ENVIRONMENTS, PUBLISHED
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import points
@@ -20,8 +22,7 @@ PAIRS, GRAPHS = "pairs", "graphs"
 OWN, PACKAGED = "own", "causal-learn"
 DE_FINETTI, LINGAM = "causal de Finetti", "pairwise LiNGAM"
 NOTHING, EVERYTHING = "no edge", "every edge, both ways"
-LINGAM_PAIRS = {100: 0.41, 200: 0.48, 300: 0.45, 400: 0.56, 500: 0.49}
-DE_FINETTI_PAIRS = {100: 0.70, 200: 0.82, 300: 0.87, 400: 0.90, 500: 0.91}
+DE_FINETTI_PAIRS, LINGAM_PAIRS = (dict(zip(ENVIRONMENTS, known, strict=True)) for known in PUBLISHED["both"])
 CD_NOD = {100: 0.38, 200: 0.40, 300: 0.38, 400: 0.43, 500: 0.45}
 """accuracy of pairs as stored by the authors, 100 data sets a cell"""
 SHD = {
@@ -72,16 +73,9 @@ def _cell(data: str, num: Any) -> str:
     return f"{data}, E = {num}"
 
 
-def _share(value: float) -> dict[str, tuple[float, float]]:
-    """Two standard errors of the difference of two shares of 100, p at least 1 % away from 0 and 1."""
-    p = min(max(value, 0.01), 0.99)
-    width = 2 * math.sqrt(2 * p * (1 - p) / _NUM)
-    return dict.fromkeys(_JUDGED, (value - width, value + width))
-
-
-def _mean(value: float, sd: float) -> dict[str, tuple[float, float]]:
-    width = 2 * math.sqrt(2 / _NUM) * sd
-    return dict.fromkeys(_JUDGED, (value - width, value + width))
+def _share(value: float, of: float = _NUM) -> dict[str, tuple[float, float]]:
+    """Two standard errors of the difference of two shares, one of 100."""
+    return dict.fromkeys(_JUDGED, share_band(value, of, _NUM, 2))
 
 
 def _constant(quantity: str, why: str) -> Reference:
@@ -92,13 +86,7 @@ def _references() -> list[Reference]:
     made = []
     for num in LINGAM_PAIRS:
         cell = _cell(PAIRS, num)
-        third = 2 * math.sqrt(2 / 9 / _NUM)
-        made.append(
-            Reference(
-                f"{cell}: {NOTHING}: accuracy", "1/3 (theory)",
-                dict.fromkeys(_JUDGED, (1 / 3 - third, 1 / 3 + third)),
-            )
-        )  # fmt: skip
+        made.append(Reference(f"{cell}: {NOTHING}: accuracy", "1/3 (theory)", _share(1 / 3, math.inf)))
         for method in ("FCI", "GES", "NOTEARS 0"):
             made.append(_constant(f"{cell}: {method}, published: accuracy above {NOTHING}", "Always no edge."))
         for method, known in ((DE_FINETTI, DE_FINETTI_PAIRS), (LINGAM, LINGAM_PAIRS), ("DirectLiNGAM", LINGAM_PAIRS)):
@@ -114,7 +102,8 @@ def _references() -> list[Reference]:
         made.append(_constant(f"{cell}: NOTEARS 0, published: SHD above {EVERYTHING}", "Always all six arrows."))
         for method, known in row.items():
             text = f"{known[0]:.3f} +- {known[1]:.3f} (authors' file)"
-            made.append(Reference(f"{cell}: {method}, published: SHD", text, _mean(*known)))
+            bands = dict.fromkeys(_JUDGED, mean_band(*known, _NUM, _NUM, 2))
+            made.append(Reference(f"{cell}: {method}, published: SHD", text, bands))
     return made
 
 

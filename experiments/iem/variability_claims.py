@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.iem.bands import share_band
 from identax.assumptions import Prediction, Report, structure_report
 from identax.assumptions.exchangeable_structure import PAIR_TESTS
 from identax.experiment import Arm, Reference
@@ -45,17 +46,9 @@ def _name(num: Any, condition: str, quantity: str) -> str:
     return f"{arm_name(num)}, {condition}: {quantity}"
 
 
-def _band(share: float, runs: float, own: float) -> tuple[float, float]:
-    """Three standard errors of the difference of two shares of `runs` and `own` data sets (40 rows are judged), p at
-    least 1 % away from 0 and 1."""
-    p = min(max(share, 0.01), 0.99)
-    width = 3 * math.sqrt(p * (1 - p) * (1 / runs + 1 / own))
-    return share - width, share + width
-
-
 def _bands(share: float, runs: float, scale: float = 1.0) -> dict[str, tuple[float, float]]:
-    """Of both presets; `scale`: the part of their data sets that counts. Theory is known without error: runs inf."""
-    return {preset: _band(share, runs, scale * own) for preset, own in _OWN.items()}
+    """Three standard errors, as 40 rows are judged; `scale`: the part of a preset's data sets that counts."""
+    return {preset: share_band(share, runs, scale * own, 3) for preset, own in _OWN.items()}
 
 
 REFERENCES = (

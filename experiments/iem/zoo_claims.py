@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from experiments.iem import tcl_duality, zoo_flows
+from experiments.iem.bands import share_band
 from experiments.iem.tcl_duality_claims import MEDIAN
 from experiments.iem.variability_claims import CONDITIONS
 from identax.assumptions import (
@@ -79,8 +80,7 @@ def pair_row(condition: str) -> str:
 def _references():
     for condition in CONDITIONS:
         if condition == "none":
-            widths = {preset: 3 * math.sqrt(0.25 / num) for preset, num in _PAIRS.items()}
-            bands = {preset: (0.5 - width, 0.5 + width) for preset, width in widths.items()}
+            bands = {preset: share_band(0.5, math.inf, num, 3) for preset, num in _PAIRS.items()}
             yield Reference(pair_row(condition), "not identified: a coin, 1/2", bands)
         else:
             bands = dict.fromkeys(_PAIRS, (0.96, None))

@@ -36,11 +36,12 @@ def over_parameter(
         for x in at:
             trials = np.atleast_1d(np.asarray(values[x], float))
             trials = trials[np.isfinite(trials)]
+            means.append(trials.mean() if len(trials) else np.nan)
             if band is None:
                 dots = np.full(len(trials), x)
                 axes.plot(dots, trials, "o", ms=3.5, mfc="none", mec=color, mew=0.8, alpha=0.6, zorder=2)
-            means.append(trials.mean() if len(trials) else np.nan)
-            ends.append(bootstrap_interval(trials, band or 0.95))
+            else:
+                ends.append(bootstrap_interval(trials, band))
         if band is not None:
             axes.fill_between(at, *np.transpose(ends), color=color, alpha=0.14, lw=0, zorder=1)
             axes.vlines(at, *np.transpose(ends), color=color, lw=0.8, alpha=0.6, zorder=2)  # a single value has no area
