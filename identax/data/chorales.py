@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
+from identax.cache_folder import cache_folder
 from identax.data._checks import home_expanded, whole
 from identax.data._musicxml import read_roll
 
@@ -114,7 +115,7 @@ def _installed(cache: Path | None) -> tuple[np.ndarray, ...]:
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"load_chorales: found no package music21, which holds the scores; run: {_COMMAND}")
     version = importlib.metadata.version("music21")
-    kept = (_default_cache() if cache is None else cache) / f"chorales-music21-{version}.npz"
+    kept = (cache_folder() if cache is None else cache) / f"chorales-music21-{version}.npz"
     try:
         with kept.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
             return tuple(np.split(content["frames"], content["ends"][:-1]))
@@ -143,11 +144,6 @@ def _keep(kept: Path, rolls: tuple[np.ndarray, ...]) -> None:
         os.replace(opened.name, kept)
     except OSError:
         return
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "identax"
 
 
 def _published(file: Path) -> Chorales:

@@ -1,4 +1,4 @@
-"""The factorisations that are not left to `jnp.linalg`, each for a reason, and one product (`product`).
+"""The factorisations that are not left to `jnp.linalg`, each for a reason, one product (`product`) and `ranks`.
 
 * `column_space`, under every linear R2 and least-squares map. Notebooks call these without `identax.run`, often mapped
   over trials and several in one program. With jaxlib older than 0.11.2 that is what can stop for ever on a CPU: two
@@ -16,6 +16,7 @@ from identax.numerics.column_shares import column_shares, unit_columns
 from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh, right_singular
 from identax.numerics.product import product
+from identax.numerics.ranks import ranks
 from identax.numerics.whitening import inverse_root, pca_whitening
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "pca_whitening",
     "product",
     "psd_eigh",
+    "ranks",
     "right_singular",
     "unit_columns",
 ]

@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from identax.cache_folder import cache_folder
+
 CACHE_VARIABLE = "IDENTAX_COMPILATION_CACHE"
 _OFF = {"off", "0", "false", "no", "none"}
 _PACKAGES = ("identax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -114,7 +116,7 @@ def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path
     if chosen_before:
         return Path(chosen_before)
     try:
-        path = Path(directory or setting or _default_cache()).expanduser().absolute()
+        path = Path(directory or setting or cache_folder() / "jax").expanduser().absolute()
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
@@ -128,13 +130,6 @@ def enable_compilation_cache(directory: str | os.PathLike | None = None) -> Path
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
     return path
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is invalid and is to be ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "identax" / "jax"
 
 
 def _version(package: str) -> str | None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from identax.checks import check_between, check_choice
+from identax.numerics import ranks
 from identax.rng import stream
 from identax.transforms.perturbation import Acting, Perturbation, perturbation
 from identax.transforms.selection import leaf_paths
@@ -129,9 +130,7 @@ def _least(key: Any, useful: Any, share: Any, pruning: str) -> Any:
         return useful <= share * useful.mean()
     wanted = jnp.asarray(share, useful.dtype) * useful.size
     number = jnp.floor(wanted) + (jax.random.uniform(key, (), useful.dtype) < wanted - jnp.floor(wanted))
-    order = jnp.argsort(useful.reshape(-1))
-    rank = jnp.zeros(useful.size, jnp.int32).at[order].set(jnp.arange(useful.size, dtype=jnp.int32))
-    return (rank < number).reshape(useful.shape)
+    return ranks(useful) < number
 
 
 def _renewed(key: Any, name: str, leaf: Any, renewal: str) -> Any:

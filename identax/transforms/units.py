@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from identax.checks import check_between, check_choice, check_count, check_nonnegative, check_positive
+from identax.numerics import ranks
 from identax.rng import stream
 from identax.transforms.perturbation import Acting, Perturbation, perturbation
 from identax.transforms.weightwise import glorot_uniform
@@ -192,9 +193,7 @@ def _least_useful(key, held, utility, rate, maturity, accumulate):
     else:
         drawn = jax.random.uniform(stream(key, "number"), (), share.dtype) < share
         number, due = jnp.where(share < 1, drawn, jnp.floor(share)), held.due
-    order = jnp.argsort(jnp.where(mature, utility, jnp.inf))
-    rank = jnp.zeros(len(utility), jnp.int32).at[order].set(jnp.arange(len(utility), dtype=jnp.int32))
-    return mature & (rank < number), due
+    return mature & (ranks(jnp.where(mature, utility, jnp.inf)) < number), due
 
 
 def _renewed_incoming(key, leaves, layer, units, draw):
