@@ -1,0 +1,132 @@
+"""The two operators as they act on a network's layers, in the reading of the text and in that of the program."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.wmm.config import TrainingConfig
+from identax.assumptions import Premise
+from identax.checks import check_choice
+from identax.models import GATES
+from identax.transforms import Perturbation, idle_window, reinitialise_weights, select, shuffle_weights
+
+OPERATORS = ("none", "reinit", "shuffle")
+READINGS = ("intended", "released")
+_PACKED = ("ih_kernel", "hh_kernel")
+
+
+def weight_operator(config: TrainingConfig) -> Callable[[Any, Any, Any, Any], Any]:
+    """`act(key, params, p, c) -> params`, exact: a permutation keeps every value to the last bit.
+
+    Acts on kernels of the layers whose names hold `config.layer`, of an LSTM on the slice of every gate apart.
+
+    * "intended": of an LSTM the gate `config.gate` alone (all four without one), all of its units; permutations;
+      rectangles of the matrix [out, everything else]
+    * "released": all four gates whatever is asked for, each without its last unit; copies instead of permutations;
+      sizes of the kernel's sides used on the channels of a convolution
+
+    No memory is kept, so the operators' state is made anew at every step and baselines have the same states.
+    Raises `ValueError` for an unknown operator, reading or gate, no layer, and, when used, for a layer that matches
+    nothing, a gate of a layer without gates (both list what there is).
+    Source: Reizinger & Gyires-Toth 2019, and their code.
+    """
+    check_choice("weight_operator", "operator", config.operator, OPERATORS)
+    check_choice("weight_operator", "reading", config.reading, READINGS)
+    check_choice("weight_operator", "gate", config.gate, ("", *GATES))
+    if config.operator == "none":
+        return lambda key, params, p, c: params
+    if not config.layer:
+        raise ValueError(f"weight_operator: found no layer for {config.operator!r}, wanted e.g. layer='fc'")
+
+    def act(key, params, p, c):
+        parts = split_gates(params)
+        for perturbation in _perturbations(config, parts, p, c):
+            parts, _, _ = perturbation.apply(parts, perturbation.init(parts), key=key)
+        return join_gates(parts)
+
+    return act
+
+
+def targets(config: TrainingConfig, params: Any) -> dict[str, tuple[int, ...]]:
+    """Path and shape of what the operator acts on, "lstm1/ih_kernel/forget" for a gate; errors as `weight_operator`."""
+    parts = split_gates(params)
+    chosen = jax.tree.leaves(_chosen(config)(parts))
+    leaves, _ = jax.tree_util.tree_flatten_with_path(parts)
+    named = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+    return {name: jnp.shape(leaf) for (name, leaf), acts in zip(named, chosen, strict=True) if acts}
+
+
+def window_premises(config: TrainingConfig, params: Any, coverages: Sequence[float]) -> list[Premise]:
+    """Whether windows of these largest shares c can move anything: one premise for every c, before training.
+
+    Raises `ValueError` for c above `config.max_c`, whose windows would be cut, and as `weight_operator`.
+    """
+    above = [c for c in coverages if c > config.max_c]
+    if above:
+        raise ValueError(f"wmm: found c={above} above max_c={config.max_c}, wanted at most that")
+    if config.operator == "none":
+        return []
+    shapes, made = targets(config, params), []
+    for c in coverages:
+        idle = {}
+        if config.operator == "shuffle":
+            skipped = {name: _kept(config, name, shape) for name, shape in shapes.items()}
+            idle = {name: why for name, shape in skipped.items() if (why := idle_window(shape, c))}
+        found = "; ".join(f"{name}: {why}" for name, why in idle.items()) or f"{len(shapes)} arrays"
+        why = "windows that hold one weight never move it: training is then that of the baseline"
+        made.append(Premise(f"windows of c = {c:g} act on {config.layer}", not idle, found, why))
+    return made
+
+
+def split_gates(params: Any) -> Any:
+    """The parameters with {gate: its quarter of the last axis} in the place of the kernels of a packed LSTM."""
+    if not isinstance(params, Mapping):
+        return params
+    packed = all(name in params for name in _PACKED)
+    return {
+        name: dict(zip(GATES, jnp.split(leaf, len(GATES), axis=-1), strict=True))
+        if packed and name in _PACKED
+        else split_gates(leaf)
+        for name, leaf in params.items()
+    }
+
+
+def join_gates(parts: Any) -> Any:
+    """The inverse of `split_gates`."""
+    if not isinstance(parts, Mapping):
+        return parts
+    if parts.keys() == set(GATES):
+        return jnp.concatenate([parts[gate] for gate in GATES], axis=-1)
+    return {name: join_gates(part) for name, part in parts.items()}
+
+
+def _perturbations(config: TrainingConfig, parts: Any, p: Any, c: Any) -> list[Perturbation]:
+    """One, or two where some of the leaves lack their last unit and others do not."""
+    chosen = _chosen(config)(parts)
+    skipping = jax.tree_util.tree_map_with_path(lambda path, acts: acts and _skips(config, path), chosen)
+    rest = jax.tree.map(lambda acts, skips: acts and not skips, chosen, skipping)
+    mode = "released" if config.reading == "released" else {"reinit": "intended", "shuffle": "permute"}[config.operator]
+    make = reinitialise_weights if config.operator == "reinit" else shuffle_weights
+    return [
+        make(p, c, mode=mode, skip_last=skip_last, on=mask, max_c=config.max_c)
+        for skip_last, mask in ((False, rest), (True, skipping))
+        if any(jax.tree.leaves(mask))
+    ]
+
+
+def _skips(config: TrainingConfig, path: Any) -> bool:
+    name = path if isinstance(path, str) else jax.tree_util.keystr(path, simple=True, separator="/")
+    return config.reading == "released" and name.split("/")[-1] in GATES
+
+
+def _kept(config: TrainingConfig, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:-1], shape[-1] - int(_skips(config, name)))
+
+
+def _chosen(config: TrainingConfig) -> Callable[[Any], Any]:
+    layer = "" if config.layer == "all" else re.escape(config.layer)
+    gate = config.gate if config.reading == "intended" else ""
+    return select(rf"^[^/]*{layer}[^/]*/[^/]*kernel" + (f"/{gate}$" if gate else ""))

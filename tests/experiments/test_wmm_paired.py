@@ -1,0 +1,62 @@
+"""Paired differences: intervals against SciPy, rows by seed."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.wmm.config import TrainingConfig
+from experiments.wmm.paired import measured, paired_interval
+from identax.experiment import Arm
+from identax.run import Results
+from identax.study import Trials
+
+
+def test_intervals_are_those_of_the_paired_t_test():
+    ours, theirs = np.random.default_rng(0).normal([[0.4], [0.0]], size=(2, 9))
+    found = paired_interval(ours - theirs)
+    wanted = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    np.testing.assert_allclose(found[:3], [(ours - theirs).mean(), *wanted], rtol=1e-12)
+    assert found.num == 9
+    assert paired_interval(ours - theirs, 0.5).high < found.high
+
+
+def test_intervals_of_few_equal_and_failed_values():
+    assert paired_interval([0.0, 0.0, 0.0]) == (0.0, 0.0, 0.0, 3)
+    assert paired_interval([1.0, np.nan, 3.0]).num == 2 and paired_interval([1.0, np.nan, 3.0]).mean == 2
+    assert np.isnan(paired_interval([2.0]).low) and np.isnan(paired_interval([]).mean)
+    for wrong in (np.zeros((2, 2)), np.float64(1)):
+        with pytest.raises(ValueError, match="paired_interval: found"):
+            paired_interval(wrong)
+    with pytest.raises(ValueError, match="level"):
+        paired_interval([1.0, 2.0], 1.0)
+
+
+def result(trials, values, **fields):
+    return Results(
+        trials=trials, num_steps=20, train_steps=np.array([]), train={}, evaluation_steps=np.array([10, 20]),
+        evaluation={"score": np.asarray(values, float)}, failed_at=np.zeros(len(trials), int), state=None, seconds={},
+        **fields,
+    )  # fmt: skip
+
+
+def test_rows_are_paired_by_seed_within_every_cell():
+    config = TrainingConfig(num_seeds=3)
+    arms = [Arm("baseline", config), Arm("shuffle", config, {"p": (0.1, 0.2), "c": (0.3,)})]
+    grid = Trials.grid(3, p=[0.1, 0.2], c=[0.3])
+    order = np.array([4, 0, 2, 5, 1, 3])  # whatever the order of trials
+    ours = np.stack([np.zeros(6), 10.0 * np.arange(6) + 1], axis=1)[order]
+    theirs = [[7.0, 1.0], [7.0, 2.0], [7.0, 4.0]]
+    best = {"best_step": np.array([10, 20, 10]), "stopped_at": np.array([0, 15, 0])}
+    results = {"baseline": result(Trials.grid(3, p=[0.0]), theirs, **best), "shuffle": result(grid[order], ours)}
+    rows = measured(arms, results, ("score", "not there"))
+    np.testing.assert_array_equal(rows["baseline: score"], [1, 2, 4])
+    np.testing.assert_array_equal(rows["baseline: score, best validation"], [7, 2, 7])
+    np.testing.assert_array_equal(rows["baseline: steps"], [20, 15, 20])
+    np.testing.assert_array_equal(np.sort(rows["shuffle, p = 0.1, c = 0.3: score - baseline"]), np.sort([0, 9, 17]))
+    np.testing.assert_array_equal(np.sort(rows["shuffle, p = 0.2, c = 0.3: score - baseline"]), np.sort([30, 39, 47]))
+    ends = [rows[f"shuffle, p = 0.1, c = 0.3: score - baseline, 95 % {end}"][0] for end in ("low", "high")]
+    np.testing.assert_allclose(ends, paired_interval([0, 9, 17])[1:3])
+    assert "shuffle, p = 0.1, c = 0.3: score, best validation" not in rows and not any(
+        "not there" in row for row in rows
+    )
+    assert not any("- baseline" in row for row in measured(arms, {"shuffle": results["shuffle"]}, ("score",)))

@@ -1,0 +1,207 @@
+"""One training of the weight-matrix paper: its step against NumPy, its operators on and off, its evaluations."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.wmm.config import TrainingConfig
+from experiments.wmm.examples import held, of_series
+from experiments.wmm.training import Task, published_sgd, training_study
+from experiments.wmm.weight_operator import join_gates, split_gates, targets, weight_operator, window_premises
+from identax.data import windows
+from identax.models import GATES, digit_convnet, lstm_network
+from identax.run import run
+from identax.study import Trials
+
+CONFIG = TrainingConfig(batch_size=4, chunk=5, num_steps=6, log_every=2, evaluate_every=2, checkpoint_every=6)
+WIDTH = 6
+
+
+def task():
+    series = windows(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), 3)
+    train, validation, test = (
+        of_series(series, rows) for rows in (np.arange(20), np.arange(23, 30), np.arange(31, 37))
+    )
+
+    def squared(outputs, targets):
+        return jnp.sum((outputs - targets) ** 2, axis=-1)
+
+    def scores(outputs, targets):
+        return {"MSE": squared(outputs, targets).mean(), "outputs": outputs}
+
+    return Task(lstm_network((WIDTH,), outputs=2), train, validation, test, squared, scores)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return lstm_network((WIDTH,), outputs=2).init(jax.random.key(0), jnp.zeros((1, 3, 2)))["params"]
+
+
+def acted(params, calls=1, p=1.0, c=0.9, **chosen):
+    config = dataclasses.replace(CONFIG, max_c=1.0, **{"layer": "lstm"} | chosen)
+    act = jax.jit(weight_operator(config))
+    for call in range(calls):
+        params = act(jax.random.key(call), params, jnp.float32(p), jnp.float32(c))
+    return params
+
+
+def test_the_optimiser_is_sgd_as_pytorch_has_it():
+    w, m, params = np.array([1.0, -2.0]), 0.0, jnp.array([1.0, -2.0])
+    optimizer = published_sgd(0.05, 0.75, 0.1)
+    state = optimizer.init(params)
+    for gradient in np.random.default_rng(1).normal(size=(5, 2)):
+        g = gradient + 0.1 * w
+        m = 0.75 * m + g
+        w = w - 0.05 * (g + 0.75 * m)
+        updates, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, params)
+        params = params + updates
+    np.testing.assert_allclose(params, w, rtol=1e-5)
+
+
+def test_gates_are_split_and_joined(params):
+    parts = split_gates(params)
+    np.testing.assert_array_equal(parts["lstm1"]["hh_kernel"]["forget"], params["lstm1"]["hh_kernel"][:, 6:12])
+    jax.tree.map(np.testing.assert_array_equal, join_gates(parts), params)
+    convnet = digit_convnet().init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))["params"]
+    assert jax.tree.structure(split_gates(convnet)) == jax.tree.structure(convnet)
+
+
+@pytest.mark.parametrize("operator", ["reinit", "shuffle"])
+def test_the_meant_gate_alone_changes_and_all_of_its_units_do(params, operator):
+    new = split_gates(acted(params, 60, operator=operator, gate="cell"))
+    for name in ("ih_kernel", "hh_kernel"):
+        for gate in GATES:
+            changed = new["lstm1"][name][gate] != split_gates(params)["lstm1"][name][gate]
+            assert changed.all() if gate == "cell" else not changed.any(), gate
+    for rest in (lambda tree: tree["fc"], lambda tree: tree["lstm1"]["ih_bias"]):
+        jax.tree.map(np.testing.assert_array_equal, rest(new), rest(params))
+
+
+@pytest.mark.parametrize("operator", ["reinit", "shuffle"])
+def test_the_program_takes_all_gates_but_their_last_units(params, operator):
+    new = split_gates(acted(params, 60, operator=operator, gate="cell", reading="released"))
+    for gate in GATES:
+        changed = np.asarray(new["lstm1"]["hh_kernel"][gate] != split_gates(params)["lstm1"]["hh_kernel"][gate])
+        assert not changed[:, -1].any() and changed[:, :-1].mean() > 0.8
+
+
+def test_a_permutation_keeps_every_value_and_the_program_loses_most(params):
+    def values(tree, name, gate):
+        return np.sort(np.asarray(split_gates(tree)["lstm1"][name][gate]).ravel())
+
+    permuted, copied = (acted(params, 100, operator="shuffle", reading=reading) for reading in ("intended", "released"))
+    for gate in GATES:
+        before = values(params, "hh_kernel", gate)
+        np.testing.assert_array_equal(values(permuted, "hh_kernel", gate), before)
+        assert len(np.unique(values(copied, "hh_kernel", gate))) < 0.5 * len(before)
+
+
+def test_without_probability_the_operators_are_off(params):
+    for operator, reading in (("reinit", "released"), ("shuffle", "intended")):
+        same = acted(params, 3, p=0.0, operator=operator, reading=reading)
+        jax.tree.map(np.testing.assert_array_equal, same, params)
+
+
+def test_layers_are_chosen_by_a_part_of_their_names():
+    network = digit_convnet().init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))["params"]
+    config = dataclasses.replace(CONFIG, operator="shuffle", layer="conv")
+    assert {name.split("/")[0] for name in targets(config, network)} == {"conv1", "conv2"}
+    every = targets(dataclasses.replace(config, layer="all"), network)
+    assert {name.split("/")[0] for name in every} == {"conv1", "conv2", "fc1", "fc2"}
+    for wrong in ({"layer": "lstm"}, {"layer": "fc", "gate": "cell"}):
+        with pytest.raises(ValueError, match="found no leaf"):
+            targets(dataclasses.replace(config, **wrong), network)
+    for wrong in ({"layer": ""}, {"operator": "drop"}, {"reading": "other"}, {"gate": "reset"}):
+        with pytest.raises(ValueError, match="weight_operator: found"):
+            weight_operator(dataclasses.replace(config, **wrong))
+
+
+def test_windows_that_never_act_are_said_before_training():
+    network = digit_convnet().init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))["params"]
+    config = dataclasses.replace(CONFIG, operator="shuffle", layer="conv")
+    idle, acting = window_premises(config, network, (0.1188, 0.35))
+    assert not idle.holds and "conv2/kernel" in idle.found and acting.holds
+    assert window_premises(dataclasses.replace(config, operator="reinit"), network, (0.1188,))[0].holds
+    assert window_premises(dataclasses.replace(config, operator="none"), network, (0.1,)) == []
+    with pytest.raises(ValueError, match="above max_c"):
+        window_premises(config, network, (0.5,))
+
+
+def test_a_step_is_batch_then_update_then_operator():
+    parts, config = task(), dataclasses.replace(CONFIG, operator="reinit", layer="lstm", max_c=0.9)
+    trials = Trials.grid(2, learning_rate=[0.05], p=[0.5], c=[0.9])
+    key, hparams = trials.keys[0], jax.tree.map(lambda leaf: leaf[0], trials.hparams)
+    with_it, without = training_study(config, parts), training_study(CONFIG, parts)
+    state = with_it.init(key, hparams)
+    jax.tree.map(np.testing.assert_array_equal, state.params, without.init(key, hparams).params)
+    new, plain = (jax.jit(study.step)(state, None)[0] for study in (with_it, without))
+    jax.tree.map(np.testing.assert_array_equal, new.opt_state, plain.opt_state)  # its memory stays
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), new.params, plain.params)
+    assert changed["lstm1"] == {"ih_kernel": True, "hh_kernel": True, "ih_bias": False, "hh_bias": False}
+    assert not any(jax.tree.leaves(changed["fc"]))
+    kept = np.asarray(new.params["lstm1"]["hh_kernel"] == plain.params["lstm1"]["hh_kernel"]).mean()
+    assert 0.1 < kept < 1
+
+
+def test_all_examples_are_evaluated_and_the_trials_of_a_grid_are_one_run():
+    parts = task()
+    trials = Trials.grid(2, learning_rate=[0.05], p=[0.0, 1.0], c=[0.2, 0.9])
+    config = dataclasses.replace(CONFIG, operator="shuffle", reading="released", layer="lstm", max_c=0.5, patience=2)
+    settings = {"num_steps": 6, "log_every": 2, "evaluate_every": 2, "checkpoint_every": 6}
+    results = run(training_study(config, parts), trials, progress=False, **settings)
+    too_far = np.asarray(trials.hparams["c"]) > 0.5
+    np.testing.assert_array_equal(results.failed_at > 0, too_far)  # their windows would be cut
+    base = run(training_study(CONFIG, parts), Trials.grid(2, learning_rate=[0.05], p=[0.0], c=[0.2]), **settings)
+    off = results.where(p=0.0, c=0.2)
+    np.testing.assert_array_equal(results.evaluation["test MSE"][off], base.evaluation["test MSE"])
+    on = results.where(p=1.0, c=0.2)
+    assert (results.final("test MSE")[on] != base.final("test MSE")).all()
+    inputs, truth = parts.test.get(np.arange(parts.test.num))
+    for trial in range(2):
+        params = jax.tree.map(lambda leaf, trial=trial: leaf[trial], base.state.params)
+        outputs = parts.model.apply({"params": params, "state": {}}, inputs)[0]
+        np.testing.assert_allclose(base.final("test outputs")[trial], outputs, rtol=1e-5, atol=1e-6)
+        mse = np.mean(np.sum((np.asarray(outputs) - np.asarray(truth)) ** 2, axis=1))
+        np.testing.assert_allclose(base.final("test MSE")[trial], mse, rtol=1e-5)
+    lowest = base.evaluation["validation loss"].min(axis=1)
+    np.testing.assert_array_equal(base.at_best("validation loss"), lowest)
+
+
+def test_epochs_take_every_example_once():
+    inputs = np.arange(12, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    seen = []
+
+    def loss(outputs, rows):
+        jax.debug.callback(lambda rows: seen.extend(np.asarray(rows).tolist()), rows)
+        return jnp.sum(outputs**2, axis=-1)
+
+    whole = held(inputs, np.arange(12))
+    parts = Task(lstm_network((2,)), whole, whole, whole, loss, lambda outputs, rows: {})
+    study = training_study(dataclasses.replace(CONFIG, sampling="epochs"), parts)
+    state = study.init(jax.random.key(3), {"learning_rate": 0.1, "p": 0.1, "c": 0.1})
+    for _ in range(6):
+        state, _ = jax.jit(study.step)(state, None)
+    jax.effects_barrier()
+    assert sorted(seen[:12]) == sorted(seen[12:]) == list(range(12)) and seen[:12] != seen[12:]
+
+
+def test_series_are_held_without_their_windows():
+    series = np.random.default_rng(2).normal(size=(30, 2)).astype(np.float32)
+    found = windows(series, 4)
+    rows = np.array([3, 0, 25])
+    inputs, targets = of_series(found, np.arange(26)).get(rows)
+    np.testing.assert_array_equal(inputs, found.inputs[rows])
+    np.testing.assert_array_equal(targets, series[rows + 4])
+    with pytest.raises(ValueError, match="several series"):
+        of_series(windows([series[:10], series[10:]], 4))
+    with pytest.raises(ValueError, match="wanted"):
+        held(np.zeros((3, 2)), np.zeros(2))
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"chunk": 0}, {"patience": -1}, {"sampling": "all"}])
+def test_wrong_sizes_are_refused(wrong):
+    with pytest.raises(ValueError, match="training_study: found"):
+        training_study(dataclasses.replace(CONFIG, **wrong), task())
