@@ -16,6 +16,8 @@ class TrainingConfig(RunConfig):
     `evaluate_every` was 10, with a patience of 150 (recurrent networks) or 25 (convolutional ones) evaluations.
     """
 
+    role: Literal["training", "predictors"] = "training"
+    """of one arm: a network is trained, or predictors that learn nothing are scored"""
     operator: Literal["none", "reinit", "shuffle"] = "none"
     """acts on the weights after every update: `identax.transforms.reinitialise` or `shuffle`"""
     reading: Literal["intended", "released"] = "intended"

@@ -1,0 +1,80 @@
+"""The arms that the recurrent experiments compare: a baseline, both operators, both readings of the shuffle."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from experiments.wmm.config import TRACED, TrainingConfig
+from experiments.wmm.paired import AT_BEST, BASELINE
+from experiments.wmm.weight_operator import window_premises
+from identax.assumptions import Premise, Report
+from identax.experiment import Arm, Reference
+from identax.models import Model
+from identax.rng import stream
+
+REINIT, PERMUTED, RELEASED = "reinit", "shuffle", "shuffle, released"
+
+
+class Cell(NamedTuple):
+    """A published choice of one operator: where it acted, and how strongly."""
+
+    layer: str
+    gate: str
+    p: float
+    c: float
+
+
+def operator_arms(
+    config: TrainingConfig, reinit: Cell, shuffle: Cell, grid: Mapping[str, Sequence[float]]
+) -> list[Arm]:
+    """Baseline, redrawn, shuffled as meant and as released: the published (p, c) crossed with further ones of `grid`."""
+    made = [Arm(BASELINE, dataclasses.replace(config, operator="none"), fixed=("p", "c"))]
+    for name, cell in ((REINIT, reinit), (PERMUTED, shuffle), (RELEASED, shuffle)):
+        reading = "released" if name == RELEASED else "intended"
+        operator = "reinit" if name == REINIT else "shuffle"
+        own = dataclasses.replace(config, operator=operator, reading=reading, **cell._asdict())
+        sweep = {field: (getattr(cell, field), *grid.get(field, ())) for field in ("p", "c")}
+        made.append(Arm(name, own, sweep))
+    return made
+
+
+def cell_of(arm: str, cell: Cell) -> str:
+    """The name of the published cell of an arm, as `measured` has it."""
+    return f"{arm}, p = {cell.p:g}, c = {cell.c:g}"
+
+
+def operator_premises(arms: Sequence[Arm], model: Model, example: tuple[int, ...]) -> dict[str, Report]:
+    """For every arm with an operator whether its windows can act, and what follows for the entropy of the weights."""
+    shape = jax.ShapeDtypeStruct(example, jnp.float32)
+    params = jax.eval_shape(lambda key, x: model.init(stream(key, "network"), x)["params"], jax.random.key(0), shape)
+    found = {}
+    for arm in arms:
+        if arm.sweep.keys() >= {"p", "c"}:
+            premises: list[Premise] = window_premises(arm.config, params, arm.sweep["c"])
+            found[arm.name] = Report(premises, [])
+    return found
+
+
+def without_training(name: str, config: Any) -> Arm:
+    """An arm of predictors that learn nothing: one trial."""
+    alone = dataclasses.replace(config, role="predictors", num_steps=0, num_seeds=1)
+    return Arm(name, alone, fixed=TRACED)
+
+
+def paired_references(
+    cells: Mapping[str, str], metric: str, bands: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str] = {}
+) -> list[Reference]:
+    """Rows of the difference to the baseline of every cell, {cell: what was published}, with both ends of its interval.
+
+    `bands` has those of single rows: {row: {preset: (low, high)}}.
+    """
+    made = []
+    for cell, published in cells.items():
+        for row in (f"{cell}: {metric} - {BASELINE}", f"{cell}: {metric}{AT_BEST} - {BASELINE}"):
+            for end in ("", ", 95 % low", ", 95 % high"):
+                text = published if not end and AT_BEST not in row else "not in the paper"
+                made.append(Reference(row + end, text, bands.get(row + end, {}), notes.get(row + end, "")))
+    return made

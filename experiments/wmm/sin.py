@@ -1,0 +1,55 @@
+"""Do redrawn or shuffled weights help an LSTM to forecast a series of three sums of sines ("sin")?
+
+Reizinger & Gyires-Toth, "Stochastic Weight Matrix-Based Regularization Methods for Deep Neural Networks", LOD 2019,
+whose tables have one run a cell, chosen on the test set: without operator 0.2180, redrawn 0.2290, shuffled 0.2531.
+Here every cell has as many seeds as the baseline, the same starts and batches, and intervals of paired differences.
+Errors are sums over the three channels, as published.
+
+    python -m experiments run wmm/sin --preset quick
+"""
+
+from experiments.wmm import config as settings
+from experiments.wmm import sin_claims as claims
+from experiments.wmm.sine import SineConfig, errors, predictors, published_forecasts, sine_task
+from experiments.wmm.training import training_study
+from identax.study import HostTrial, Study
+
+TRACED = settings.TRACED
+Config = SineConfig
+
+PRESETS: dict[str, SineConfig] = {
+    "smoke": SineConfig(
+        num_train=300, num_test=60, num_validation=40, window=6, units=(3, 3), batch_size=4, num_steps=4, log_every=2,
+        evaluate_every=4, checkpoint_every=4, num_seeds=2, chunk=50,
+    ),
+    "quick": SineConfig(
+        window=10, batch_size=32, num_steps=600, log_every=100, evaluate_every=300, checkpoint_every=600,
+        num_validation=500, num_scored=1000,
+    ),
+    "medium": SineConfig(grid_p=(0.4,), grid_c=(0.1,), num_steps=6000, num_scored=2500, num_validation=1250, checkpoint_every=1000),
+    "paper": SineConfig(validation="published", sampling="epochs", evaluate_every=10, log_every=10, patience=150,
+        num_steps=82_000, checkpoint_every=1000),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
+
+
+def build(config: SineConfig) -> Study | HostTrial:
+    """The training of one arm, or the predictors that learn nothing."""
+    if config.role == "predictors":
+        return predictors(lambda: repeated(config))
+    return training_study(config, sine_task(config, "none", None, errors))
+
+
+def repeated(config: SineConfig) -> dict[str, float]:
+    """Errors of repeating the last entry seen, and of the mean of the training series, on all test windows."""
+    train, test = published_forecasts(config, "none")
+    found = {}
+    for name, outputs in (("last entry", test.inputs[:, -1]), ("mean", train.targets.mean(axis=0, dtype=float))):
+        found |= {f"{name}, {error}": value for error, value in errors(outputs, test.targets.astype(float)).items()}
+    return found
