@@ -30,7 +30,7 @@ class Cell(NamedTuple):
 def operator_arms(
     config: TrainingConfig, reinit: Cell, shuffle: Cell, grid: Mapping[str, Sequence[float]]
 ) -> list[Arm]:
-    """Baseline, redrawn, shuffled as meant and as released: the published (p, c) crossed with further ones of `grid`."""
+    """Baseline, redrawn, shuffled as meant and as released: the published (p, c) crossed with others of `grid`."""
     made = [Arm(BASELINE, dataclasses.replace(config, operator="none"), fixed=("p", "c"))]
     for name, cell in ((REINIT, reinit), (PERMUTED, shuffle), (RELEASED, shuffle)):
         reading = "released" if name == RELEASED else "intended"

@@ -26,9 +26,13 @@ PRESETS: dict[str, SineConfig] = {
         window=10, batch_size=32, num_steps=600, log_every=100, evaluate_every=300, checkpoint_every=600,
         num_validation=500, num_scored=1000,
     ),
-    "medium": SineConfig(grid_p=(0.4,), grid_c=(0.1,), num_steps=6000, num_scored=2500, num_validation=1250, checkpoint_every=1000),
-    "paper": SineConfig(validation="published", sampling="epochs", evaluate_every=10, log_every=10, patience=150,
-        num_steps=82_000, checkpoint_every=1000),
+    "medium": SineConfig(
+        grid_p=(0.4,), grid_c=(0.1,), num_steps=6000, num_scored=2500, num_validation=1250, checkpoint_every=1000,
+    ),
+    "paper": SineConfig(
+        validation="published", sampling="epochs", num_steps=82_000, log_every=10, evaluate_every=10, patience=150,
+        checkpoint_every=1000,
+    ),
 }  # fmt: skip
 
 

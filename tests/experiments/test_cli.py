@@ -35,7 +35,8 @@ IEM = {
         "variability", "zoo",
     )
 }  # fmt: skip
-REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM
+WMM = {f"wmm/{name}" for name in ("sin", "sin_noise", "chorales")}
+REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM
 pytestmark = pytest.mark.usefixtures("line")
 
 

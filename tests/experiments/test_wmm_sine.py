@@ -1,0 +1,97 @@
+"""The sine series: parts that do not overlap, errors as published, the distance of two mixings."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.wmm import sin, sin_claims, sin_noise, sin_noise_claims
+from experiments.wmm.sine import SineConfig, errors, forecasts, sine_parts
+from identax.conduct import Options, run_experiment
+from identax.data import sine_mixings, sine_series
+from identax.run import make_mesh
+
+SMOKE = sin.PRESETS["smoke"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [sin, sin_noise])
+def test_smoke_runs_to_a_report(module, tmp_path):
+    options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    name = f"wmm/{module.__name__.split('.')[-1]}"
+    outcome = run_experiment(module, name, "smoke", options=options)
+    assert outcome.report.exists() and not outcome.lost
+    named = {row.quantity for row in outcome.comparisons}
+    assert {row.quantity for row in module.REFERENCES} == named  # every reference is a quantity that is measured
+    cell = sin_claims._RELEASED if module is sin else sin_noise_claims._RELEASED
+    assert outcome.measured[f"{cell}: entropy - baseline"].shape == (2,)
+
+
+def test_validation_behind_a_gap_shares_no_entry_with_training():
+    config = dataclasses.replace(SMOKE, num_train=300, num_validation=40, window=6)
+    parts = {kind: sine_parts(dataclasses.replace(config, validation=kind), "none") for kind in ("block", "published")}
+
+    def entries(examples):
+        inputs, targets = examples.get(jnp.arange(examples.num))
+        return {tuple(row) for row in np.concatenate([np.asarray(inputs).reshape(-1, 3), np.asarray(targets)])}
+
+    train, validation, _ = parts["block"]
+    assert validation.num == 40 and not entries(train) & entries(validation)
+    train, validation, _ = parts["published"]
+    assert validation.num == 40 and train.num == 260 and len(entries(train) & entries(validation)) > 100
+    with pytest.raises(ValueError, match="validation"):
+        sine_parts(dataclasses.replace(config, validation="none"), "none")
+
+
+def test_errors_are_sums_over_channels():
+    found = errors(np.ones((5, 3)), np.zeros((5, 3)))
+    assert (found["MSE"], found["MAE"], found["MSE per element"]) == (3.0, 3.0, 1.0)
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 3))
+    np.testing.assert_allclose(errors(x, y)["MSE per element"], np.mean((x - y) ** 2))
+
+
+def test_predictors_that_learn_nothing_have_the_published_level():
+    found = sin.build(dataclasses.replace(SineConfig(), role="predictors")).trial(None, None)
+    series = sine_series(70_100)[-10_050:]
+    last = np.mean((series[50:] - series[49:-1]) ** 2)
+    np.testing.assert_allclose(found["last entry, MSE per element"], last, rtol=1e-5)
+    assert round(last, 3) == 0.429
+    np.testing.assert_allclose(found["mean, MSE per element"], 3.21, atol=0.01)
+
+
+def test_a_perfect_predictor_s_error_is_the_distance_of_the_mixings():
+    found = sin_noise.build(dataclasses.replace(SineConfig(), role="predictors")).trial(None, None)
+    y = sine_series(70_100)[-10_000:]
+    one, other = sine_mixings()
+    distance = np.trace((one - other).T @ (y.T @ y / len(y)) @ (one - other))
+    np.testing.assert_allclose(found["perfect predictor, MSE, one per set"], distance, rtol=1e-5)
+    assert round(distance, 2) == 31.11 and round(found["perfect predictor, MAE, one per set"], 2) == 6.97
+    assert found["perfect predictor, MSE, one mixing"] < 1e-8 < found["last entry, mixed, MSE, one mixing"]
+    report = sin_noise.premises(SMOKE)["baseline"]
+    assert [premise.holds for premise in report.premises] == [True, False]
+    assert report.prediction("test MSE, one per set").value == 31.11
+
+
+def test_test_targets_of_both_mixings_are_scored_and_training_has_one():
+    study = sin_noise.build(SMOKE)
+    state = study.init(jax.random.key(0), {"learning_rate": 0.0, "p": 0.1, "c": 0.1})
+    params = jax.tree.map(jnp.zeros_like, state.params)
+    found = jax.jit(study.evaluate)(dataclasses.replace(state, params=params), jax.random.key(0))
+    sizes = SMOKE.num_train, SMOKE.num_test, SMOKE.window
+    for name, mixing in sin_noise_claims.MIXINGS.items():
+        targets = forecasts(mixing, *sizes)[1].targets
+        np.testing.assert_allclose(found[f"test MSE, {name}"], np.mean(np.sum(targets**2, axis=1)), rtol=1e-4)
+    trained = [forecasts(mixing, *sizes)[0].targets for mixing in sin_noise_claims.MIXINGS.values()]
+    np.testing.assert_array_equal(*trained)
+
+
+def test_cells_start_alike_and_every_published_cell_is_an_arm():
+    arms = {arm.name: arm for arm in sin.arms(sin.PRESETS["medium"])}
+    assert set(arms) == {"baseline", "reinit", "shuffle", "shuffle, released", "predictors"}
+    assert arms["shuffle, released"].sweep == {"p": (0.1044, 0.4), "c": (0.3409, 0.1)}
+    assert arms["reinit"].config.layer == "lstm2" and arms["reinit"].config.gate == "output"
+    reports = sin.premises(sin.PRESETS["medium"])
+    assert reports.keys() == {"reinit", "shuffle", "shuffle, released"}
+    assert all(report.covered for report in reports.values())
