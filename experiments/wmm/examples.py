@@ -42,6 +42,6 @@ def of_series(windows: Windows, rows: Any = None) -> Examples:
 
     def get(rows):
         first = starts[rows]
-        return entries[first[:, None] + offsets], targets[first]
+        return entries[first[:, None] + offsets[None]], targets[first]
 
     return Examples(len(starts), get)

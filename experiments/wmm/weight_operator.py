@@ -51,8 +51,11 @@ def weight_operator(config: TrainingConfig) -> Callable[[Any, Any, Any, Any], An
 
 
 def targets(config: TrainingConfig, params: Any) -> dict[str, tuple[int, ...]]:
-    """Path and shape of what the operator acts on, "lstm1/ih_kernel/forget" for a gate; errors as `weight_operator`."""
-    parts = split_gates(params)
+    """Path and shape of what the operator acts on, "lstm1/ih_kernel/forget" for a gate; errors as `weight_operator`.
+
+    `params` may hold shapes in the place of arrays.
+    """
+    parts = jax.eval_shape(split_gates, params)
     chosen = jax.tree.leaves(_chosen(config)(parts))
     leaves, _ = jax.tree_util.tree_flatten_with_path(parts)
     named = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
