@@ -23,7 +23,7 @@ from experiments.wmm import config as settings
 from experiments.wmm.config import TrainingConfig
 from experiments.wmm.drawn_chorales import DRAWN, drawn_chorales
 from experiments.wmm.examples import held
-from experiments.wmm.training import Task, training_study
+from experiments.wmm.training import Task, plain, training_study
 from identax.data import Chorales, Windows, load_chorales, windows
 from identax.models import lstm_network
 from identax.study import HostTrial, Study
@@ -58,7 +58,7 @@ PRESETS: dict[str, Config] = {
     "smoke": Config(
         path=DRAWN, num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4, batch_size=4, num_seeds=2,
     ),
-    "quick": Config(path=DRAWN, num_steps=800, evaluate_every=400, checkpoint_every=800),
+    "quick": Config(path=DRAWN, num_steps=400, evaluate_every=200, checkpoint_every=400),
     "medium": Config(grid_p=(0.1,), grid_c=(0.3,)),
     "paper": Config(sampling="epochs", num_steps=60_000, log_every=10, evaluate_every=10, patience=150),
 }  # fmt: skip
@@ -78,8 +78,13 @@ def build(config: Config) -> Study | HostTrial:
         raise ValueError(f"wmm/chorales: found units={config.units}, wanted {_KEYS}: a unit's state is a key's logit")
     if config.role == "predictors":
         return HostTrial(lambda key, hparams: untrained(windows(parts.test, config.window)))
-    train, validation, test = (held(*windows(part, config.window)) for part in parts)
-    return training_study(config, Task(lstm_network((_KEYS,)), train, validation, test, frame_loss, scores))
+    return training_study(config, _task(plain(config)))
+
+
+@functools.lru_cache(maxsize=2)
+def _task(config: Config) -> Task:
+    train, validation, test = (held(*windows(part, config.window)) for part in rolls(config.path))
+    return Task(lstm_network((_KEYS,)), train, validation, test, frame_loss, scores)
 
 
 @functools.lru_cache(maxsize=2)

@@ -9,7 +9,8 @@ from matplotlib import figure
 from experiments.wmm.paired import BASELINE, measured, paired_interval
 from identax.experiment import Arm
 from identax.points import cells
-from identax.report import Figure, figure_png, learning_curves
+from identax.report import Figure, figure_png
+from identax.report.figures import learning_curves
 from identax.report.style import INK, PALETTE, canvas
 from identax.run import Results
 

@@ -8,10 +8,12 @@ Errors are sums over the three channels, as published.
     python -m experiments run wmm/sin --preset quick
 """
 
+import functools
+
 from experiments.wmm import config as settings
 from experiments.wmm import sin_claims as claims
 from experiments.wmm.sine import SineConfig, errors, predictors, published_forecasts, sine_task
-from experiments.wmm.training import training_study
+from experiments.wmm.training import Task, plain, training_study
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
@@ -23,7 +25,7 @@ PRESETS: dict[str, SineConfig] = {
         evaluate_every=4, checkpoint_every=4, num_seeds=2, chunk=50,
     ),
     "quick": SineConfig(
-        window=10, batch_size=32, num_steps=600, log_every=100, evaluate_every=300, checkpoint_every=600,
+        window=10, batch_size=32, num_steps=300, log_every=100, evaluate_every=100, checkpoint_every=300,
         num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
@@ -47,7 +49,12 @@ def build(config: SineConfig) -> Study | HostTrial:
     """The training of one arm, or the predictors that learn nothing."""
     if config.role == "predictors":
         return predictors(lambda: repeated(config))
-    return training_study(config, sine_task(config, "none", None, errors))
+    return training_study(config, _task(plain(config)))
+
+
+@functools.lru_cache(maxsize=2)
+def _task(config: SineConfig) -> Task:
+    return sine_task(config, "none", None, errors)
 
 
 def repeated(config: SineConfig) -> dict[str, float]:

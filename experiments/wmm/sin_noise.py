@@ -9,13 +9,15 @@ sets, and one per set.
     python -m experiments run wmm/sin_noise --preset quick
 """
 
+import functools
+
 import numpy as np
 
 from experiments.wmm import config as settings
 from experiments.wmm import sin_noise_claims as claims
 from experiments.wmm.sine import SineConfig, errors, predictors, published_forecasts, scored_rows, sine_task
 from experiments.wmm.sine import forecasts as windows_of
-from experiments.wmm.training import training_study
+from experiments.wmm.training import Task, plain, training_study
 from identax.data import sine_mixings
 from identax.study import HostTrial, Study
 
@@ -28,8 +30,8 @@ PRESETS: dict[str, SineConfig] = {
         evaluate_every=4, checkpoint_every=4, num_seeds=2, chunk=50,
     ),
     "quick": SineConfig(
-        window=10, batch_size=32, learning_rate=0.01, num_steps=600, log_every=100, evaluate_every=300,
-        checkpoint_every=600, num_validation=500, num_scored=1000,
+        window=10, batch_size=32, num_steps=300, log_every=100, evaluate_every=100, checkpoint_every=300,
+        num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
         window=10, grid_p=(0.4,), grid_c=(0.1,), num_steps=3000, num_scored=2500, num_validation=1250,
@@ -53,9 +55,14 @@ def build(config: SineConfig) -> Study | HostTrial:
     """The training of one arm, or the predictors that learn nothing."""
     if config.role == "predictors":
         return predictors(lambda: untrained(config))
+    return training_study(config, _task(plain(config)))
+
+
+@functools.lru_cache(maxsize=2)
+def _task(config: SineConfig) -> Task:
     sizes = config.num_train, config.num_test, config.window
     both = [windows_of(mixing, *sizes)[1].targets[scored_rows(config)] for mixing in claims.MIXINGS.values()]
-    return training_study(config, sine_task(config, "shared", np.stack(both, axis=1), scores))
+    return sine_task(config, "shared", np.stack(both, axis=1), scores)
 
 
 def scores(outputs, targets):

@@ -1,6 +1,7 @@
 """One training of the paper: a network, its data, an optimiser, and an operator on the weights behind it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.wmm.config import TrainingConfig
+from experiments.wmm.config import TRACED, TrainingConfig
 from experiments.wmm.examples import Examples
 from experiments.wmm.weight_operator import weight_operator
 from identax.checks import check_choice, check_count
@@ -53,8 +54,31 @@ def training_study(config: TrainingConfig, task: Task) -> Study:
     check_count("training_study", "batch_size", config.batch_size)
     check_count("training_study", "chunk", config.chunk)
     check_count("training_study", "patience", config.patience, 0)
-    act = weight_operator(config)
+    act, trained = weight_operator(config), _without_operator(plain(config), task)
 
+    def step(state, batch):
+        # Not `after_update`: through an update a permuted matrix would miss some of its values in the last digit.
+        key = stream(step_key(state.key, state.step), "operator")
+        state, metrics = trained.step(state, batch)
+        p, c = state.hparams["p"], state.hparams["c"]
+        params = act(key, state.params, p, c)
+        value = metrics["loss"] if config.operator == "none" else jnp.where(c <= config.max_c, metrics["loss"], jnp.nan)
+        return dataclasses.replace(state, params=params), {**metrics, "loss": value}
+
+    return trained._replace(step=step)
+
+
+def plain(config: TrainingConfig) -> Any:
+    """The config without its operator and its traced numbers: what all arms of one task have in common.
+
+    Tasks and studies are kept by it, so that the arms share the programs of their starts and evaluations.
+    """
+    neutral = {"role": "training", "operator": "none", "reading": "intended", "layer": "", "gate": ""}
+    return dataclasses.replace(config, **neutral, **dict.fromkeys(TRACED, 0.0))
+
+
+@functools.lru_cache(maxsize=8)
+def _without_operator(config: TrainingConfig, task: Task) -> Study:
     def init(key, hparams):
         example = jax.eval_shape(task.train.get, jnp.zeros(2, jnp.int32))[0]
         variables = task.model.init(stream(key, "network"), jnp.zeros(example.shape, example.dtype))
@@ -75,7 +99,7 @@ def training_study(config: TrainingConfig, task: Task) -> Study:
         found |= {f"test {name}": value for name, value in scores.items()}
         return found | {"entropy": cumulative_entropy(state.params)}
 
-    trained = gradient_study(
+    return gradient_study(
         init=init,
         sample=sample,
         loss=loss,
@@ -83,17 +107,6 @@ def training_study(config: TrainingConfig, task: Task) -> Study:
         evaluate=evaluate,
         best=Best("validation loss", patience=config.patience or None),
     )
-
-    def step(state, batch):
-        # Not `after_update`: through an update a permuted matrix would miss some of its values in the last digit.
-        key = stream(step_key(state.key, state.step), "operator")
-        state, metrics = trained.step(state, batch)
-        p, c = state.hparams["p"], state.hparams["c"]
-        params = act(key, state.params, p, c)
-        value = metrics["loss"] if config.operator == "none" else jnp.where(c <= config.max_c, metrics["loss"], jnp.nan)
-        return dataclasses.replace(state, params=params), {**metrics, "loss": value}
-
-    return trained._replace(step=step)
 
 
 def published_sgd(rate: Any, momentum: float, weight_decay: float) -> optax.GradientTransformation:

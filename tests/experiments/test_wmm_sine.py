@@ -76,9 +76,9 @@ def test_a_perfect_predictor_s_error_is_the_distance_of_the_mixings():
 
 def test_test_targets_of_both_mixings_are_scored_and_training_has_one():
     study = sin_noise.build(SMOKE)
-    state = study.init(jax.random.key(0), {"learning_rate": 0.0, "p": 0.1, "c": 0.1})
-    params = jax.tree.map(jnp.zeros_like, state.params)
-    found = jax.jit(study.evaluate)(dataclasses.replace(state, params=params), jax.random.key(0))
+    state = jax.eval_shape(study.init, jax.random.key(0), {"learning_rate": 0.0, "p": 0.1, "c": 0.1})
+    nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state.params)
+    found = jax.jit(lambda params: study.evaluate(dataclasses.replace(state, params=params), None))(nothing)
     sizes = SMOKE.num_train, SMOKE.num_test, SMOKE.window
     for name, mixing in sin_noise_claims.MIXINGS.items():
         targets = forecasts(mixing, *sizes)[1].targets
