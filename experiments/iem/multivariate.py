@@ -10,10 +10,11 @@ with labels in random order.
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 from experiments.iem import multivariate_claims as claims
-from identax.causal import causal_de_finetti
+from identax.causal import GraphDecision, causal_de_finetti
 from identax.dgp import binary_graph, random_dag
 from identax.experiment import RunConfig
 from identax.metrics import normalised_shd
@@ -49,6 +50,16 @@ measure = claims.measure
 figures = claims.figures
 
 
+def _decided(observations, level):
+    """By either of `claims.RULES`, in one program."""
+
+    def by_rule(likeliest):
+        return causal_de_finetti(observations, method="g", levels=2, level=level, stuck=likeliest)
+
+    both = jax.vmap(by_rule)(jnp.array([False, True]))
+    return [GraphDecision(*leaves) for leaves in zip(*both, strict=True)]
+
+
 def build(config: Config):
     """One data set: distances of what the tests and what trivial predictors say from its graph."""
     d = config.d
@@ -56,12 +67,10 @@ def build(config: Config):
     def trial(key, hparams):
         drawn = binary_graph(stream(key, "data"), config.num_environments, d=d, leak_order=True)
         found, complete = {}, jnp.triu(jnp.ones((d, d), bool), 1)
-        for stuck in ("stop", "likeliest"):
-            decision = causal_de_finetti(
-                drawn.observations, method="g", levels=2, level=hparams["level"], stuck=stuck
-            )  # fmt: skip
+        for stuck, decision in zip(claims.RULES, _decided(drawn.observations, hparams["level"]), strict=True):
+            right = decision.adjacency == drawn.adjacency
             found[stuck] = normalised_shd(decision.adjacency, drawn.adjacency)
-            found[f"{stuck}, right"] = (decision.adjacency == drawn.adjacency).all().astype(float)
+            found[f"{stuck}, right"] = right.all().astype(float)
             found["settled"] = decision.settled.astype(float)
         labels = permutation(stream(key, "labels"), d)
         renamed = drawn.adjacency[labels][:, labels]

@@ -29,6 +29,8 @@ PREDICTORS = {
     "empty": "never an edge",
 }
 ORDERS = {"known": "as shipped", "random": "labels at random"}
+RULES = ("stop", "likeliest")
+"""what happens where no variable passes as a sink; the first is published"""
 _NUM = 100
 _SEEDS = {"quick": 400, "medium": 1000}
 
@@ -123,7 +125,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     found = {}
     for at, metrics in points(arms(config), results):
         num = at["num_environments"]
-        for stuck in ("stop", "likeliest"):
+        for stuck in RULES:
             found[_shd(num, stuck)] = metrics[stuck]
             suffix = ", likeliest sink where stuck" * (stuck == "likeliest")
             found[f"{arm_name(num)}: graph right{suffix}"] = metrics[f"{stuck}, right"]

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.iem import structure_methods as methods
 from experiments.iem import structure_scores
 from experiments.iem.bands import mean_band, share_band
-from experiments.iem.bivariate_claims import ENVIRONMENTS, PUBLISHED
+from experiments.iem.bivariate_known import ENVIRONMENTS, PUBLISHED
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import points

@@ -19,7 +19,14 @@ from identax.run import Results, final_values
 STATISTIC = {"laplace": "absolute", "gaussian": "square"}
 """law of the sources -> what of them is identified"""
 CAUSE, MECHANISM, LINEAR = "cause", "mechanism", "cause, linear mixing"
-CONTROLS = ("const", "tied", "rotated")
+WORLDS = {
+    CAUSE: {"reading": "cause", "control": "none"},
+    MECHANISM: {"reading": "mechanism", "control": "none"},
+    "const": {"reading": "cause", "control": "const"},
+    "tied": {"reading": "cause", "control": "tied"},
+    "rotated": {"reading": "mechanism", "control": "rotated"},
+}
+"""options of `modulated_sources`; as values of one traced field they share their programs"""
 MEDIAN = "MCC, median over seeds"
 
 
@@ -27,20 +34,20 @@ def arms(config: Any) -> Sequence[Arm]:
     """The two readings of the same points, a linear mixing, and three controls."""
     linear = dataclasses.replace(
         config,
+        world=0,
         num_layers=1,
         restarts=config.linear_restarts,
         num_steps=config.linear_steps,
         evaluate_every=config.linear_steps,
         checkpoint_every=config.linear_steps,
     )
-    found = [
-        Arm(CAUSE, config),
-        Arm(MECHANISM, dataclasses.replace(config, reading="mechanism")),
-        Arm(LINEAR, linear),
-    ]
-    readings = {"const": "cause", "tied": "cause", "rotated": "mechanism"}
-    found += [Arm(name, dataclasses.replace(config, control=name, reading=readings[name])) for name in CONTROLS]
-    return found
+    found = [Arm(name, dataclasses.replace(config, world=number)) for number, name in enumerate(WORLDS)]
+    return [*found[:2], Arm(LINEAR, linear), *found[2:]]
+
+
+def world_of(config: Any) -> dict[str, str]:
+    """The options of a config's world."""
+    return list(WORLDS.values())[config.world]
 
 
 def _bands(low: float | None, high: float | None) -> dict[str, tuple[float | None, float | None]]:
@@ -84,10 +91,10 @@ def premises(config: Any) -> dict[str, Any]:
 
 def _report(config: Any) -> Report:
     key = stream(jax.random.fold_in(jax.random.key(config.seed), 0), "world")
-    options = {"family": config.family, "reading": config.reading, "control": config.control}
-    drawn = modulated_sources(key, identity(), config.dim, config.num_segments, 2, **options)
+    world = world_of(config)
+    drawn = modulated_sources(key, identity(), config.dim, config.num_segments, 2, family=config.family, **world)
     rank = parameter_rank(drawn.natural_parameters)
-    pointwise = config.control != "rotated"
+    pointwise = world["control"] != "rotated"
     found = Premise(
         "variability",
         rank == config.dim,

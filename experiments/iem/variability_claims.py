@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.iem.bands import share_band
-from identax.assumptions import Prediction, Report, structure_report
+from experiments.iem.pair_oracle import report_by_condition
+from identax.assumptions import Report
 from identax.assumptions.exchangeable_structure import PAIR_TESTS
 from identax.experiment import Arm, Reference
 from identax.points import points
@@ -74,13 +75,8 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Report]:
     """What the unrolled graph says of X -> Y under every combination of what varies; the same for every E."""
-    edge = np.array([[0, 1], [0, 0]])
-    held, predicted = [], []
-    for condition, varies in CONDITIONS.items():
-        report = structure_report(edge, [value > 0 for value in varies], num_environments=min(config.environments))
-        held += [dataclasses.replace(premise, name=f"{condition} vary: {premise.name}") for premise in report.premises]
-        predicted += [Prediction(f"{condition} vary: {one.quantity}", one.value, one.why) for one in report.predictions]
-    return {arm_name(num): Report(held, predicted) for num in config.environments[:1]}
+    report = report_by_condition(CONDITIONS, min(config.environments))
+    return {arm_name(num): report for num in config.environments[:1]}
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

@@ -20,14 +20,16 @@ from identax.dgp import binary_pair
 from identax.experiment import RunConfig
 from identax.rng import stream
 
-TRACED = ("learning_rate", "decay")
+TRACED = ("learning_rate", "decay", "world")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(RunConfig):
     """One case. Those of sources in segments have the config of `iem/tcl_duality` instead."""
 
-    case: Literal["pairs", "labels", "interventions", "no interventions"] = "interventions"
+    case: Literal["pairs", "labels", "interventions"] = "interventions"
+    world: int = 0
+    """of interventions: 0 each variable's in an environment of its own, 1 none in any; of no other case"""
     num_environments: int = 4000
     """of a pair"""
     pairs: int = 100

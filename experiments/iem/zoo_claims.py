@@ -11,7 +11,8 @@ import numpy as np
 
 from experiments.iem import tcl_duality, zoo_flows
 from experiments.iem.bands import share_band
-from experiments.iem.tcl_duality_claims import MEDIAN
+from experiments.iem.pair_oracle import of_condition, report_by_condition
+from experiments.iem.tcl_duality_claims import CAUSE, MECHANISM, MEDIAN, WORLDS, world_of
 from experiments.iem.variability_claims import CONDITIONS
 from identax.assumptions import (
     Prediction,
@@ -23,7 +24,6 @@ from identax.assumptions import (
     score_difference,
     source_report,
     special_case,
-    structure_report,
 )
 from identax.dgp import identity, intervened_densities, modulated_sources, modulated_world
 from identax.experiment import Arm, Reference
@@ -31,11 +31,12 @@ from identax.rng import stream
 from identax.run import Results, final_values
 
 PAIRS, LABELS, INTERVENTIONS, NO_INTERVENTIONS = "pairs", "labels", "interventions", "no interventions"
+_WORLD = {name: number for number, name in enumerate(WORLDS)}
 SEGMENTS = {
-    "segments, sources vary": {},
-    "segments, mixing varies": {"reading": "mechanism"},
-    "segments, contrasted in pairs": {"objective": "pairs"},
-    "segments, nothing varies": {"control": "const"},
+    "segments, sources vary": {"world": _WORLD[CAUSE]},
+    "segments, mixing varies": {"world": _WORLD[MECHANISM]},
+    "segments, contrasted in pairs": {"world": _WORLD[CAUSE], "objective": "pairs"},
+    "segments, nothing varies": {"world": _WORLD["const"]},
 }
 """fields of `iem/tcl_duality`"""
 DIRECTION = "direction accuracy"
@@ -48,9 +49,12 @@ def arms(config: Any) -> Sequence[Arm]:
     pairs = dataclasses.replace(config, case=PAIRS, num_seeds=config.pairs, num_steps=0)
     found = [Arm(PAIRS, pairs)]
     found += [Arm(name, _of_segments(config, fields)) for name, fields in SEGMENTS.items()]
-    return found + [
-        Arm(name, dataclasses.replace(config, case=name)) for name in (LABELS, INTERVENTIONS, NO_INTERVENTIONS)
-    ]
+    flows = {
+        LABELS: {"case": LABELS},
+        INTERVENTIONS: {"case": INTERVENTIONS},
+        NO_INTERVENTIONS: {"case": INTERVENTIONS, "world": 1},
+    }
+    return found + [Arm(name, dataclasses.replace(config, **fields)) for name, fields in flows.items()]
 
 
 def _of_segments(config, fields):
@@ -74,7 +78,7 @@ def _of_segments(config, fields):
 
 def pair_row(condition: str) -> str:
     """The quantity of a pair."""
-    return f"{PAIRS}, {condition} vary: {DIRECTION}"
+    return f"{PAIRS}, {of_condition(condition, DIRECTION)}"
 
 
 def _references():
@@ -114,17 +118,14 @@ def premises(config: Any) -> dict[str, Any]:
 
 
 def _of_pairs(config):
-    edge = np.array([[0, 1], [0, 0]])
-    found, predicted = [], []
-    for condition, varies in CONDITIONS.items():
-        report = structure_report(edge, [flag > 0 for flag in varies], num_environments=config.num_environments)
-        found += [
-            dataclasses.replace(premise, name=f"{condition} vary: {premise.name}")
-            for premise in report.premises
-            if premise.name.startswith("cause or mechanism")
-        ]
-        predicted.append(dataclasses.replace(report.prediction(DIRECTION), quantity=pair_row(condition)))
-    return Report(found, predicted)
+    report = report_by_condition(CONDITIONS, config.num_environments)
+    held = [one for one in report.premises if "cause or mechanism variability" in one.name]
+    chances = [
+        dataclasses.replace(one, quantity=f"{PAIRS}, {one.quantity}")
+        for one in report.predictions
+        if one.quantity.endswith(f": {DIRECTION}")
+    ]
+    return Report(held, chances)
 
 
 def _key(config):
@@ -138,15 +139,15 @@ def _named(report, world):
 
 
 def _of_sources(config):
-    options = {"family": config.family, "reading": config.reading, "control": config.control}
-    drawn = modulated_sources(stream(_key(config), "world"), identity(), config.dim, config.num_segments, 2, **options)
+    world, key = world_of(config), stream(_key(config), "world")
+    drawn = modulated_sources(key, identity(), config.dim, config.num_segments, 2, family=config.family, **world)
     report = source_report(drawn.natural_parameters, mixing_is_invertible=True, segment_length=config.segment_length)
     modulation = -math.sqrt(2) / drawn.natural_parameters
-    return _named(report, modulated_world(identity(), (), modulation, reading=config.reading))
+    return _named(report, modulated_world(identity(), (), modulation, reading=world["reading"]))
 
 
 def _of_labels(config):
-    world, n = zoo_flows.draw_world(config, _key(config), identity()), config.dim
+    world, n = zoo_flows.draw_world(config, _key(config), identity(), config.world), config.dim
     laws = [mechanism.prior.sample(_key(config), config.num_labels) for mechanism in world.sources]
     means, scales = (np.stack([np.asarray(law[part]) for law in laws], axis=1) for part in (0, 1))
     first, second = means / scales**2, -1 / scales**2
@@ -175,8 +176,9 @@ def _of_labels(config):
 
 
 def _of_interventions(config):
-    key, targets = _key(config), zoo_flows.targets(config.case)
-    world, weights = zoo_flows.draw_world(config, key, identity()), zoo_flows.weights(stream(key, "edges"))
+    key, targets = _key(config), zoo_flows.targets(config.world)
+    world = zoo_flows.draw_world(config, key, identity(), config.world)
+    weights = zoo_flows.weights(stream(key, "edges"))
     z = world.sample(stream(key, "points"), len(targets), 200).variables.reshape(-1, config.dim)
     shares = [
         float(score_difference(*intervened_densities(zoo_flows.PARENTS, weights, j), z, j).share)

@@ -40,10 +40,13 @@ def edges() -> np.ndarray:
     return graph
 
 
-def targets(case: str) -> np.ndarray:
-    """Which mechanisms every environment intervenes on: none, then one after the other; "no interventions" none."""
+def targets(world: Any) -> Any:
+    """Which mechanisms every environment intervenes on [E, d]: none, then one after the other; in world 1 none at all.
+
+    A traced `world` gives worlds with and without interventions one program.
+    """
     single = np.concatenate([np.zeros((1, len(PARENTS)), bool), np.eye(len(PARENTS), dtype=bool)])
-    return single & (case == "interventions")
+    return single & (world == 0)
 
 
 def weights(key: Any) -> Any:
@@ -81,28 +84,26 @@ def volume_preserving_mixing(n: int, *, num_layers: int = 4, gain: float = 1.0) 
     return compose(orthogonal(n), Mixing(init, apply, inverse, lambda params, z: jnp.zeros(len(z))))
 
 
-def draw_world(config: Any, key: Any, mixing: Mixing) -> ExchangeableMechanisms:
-    """A world of `config.case`: labelled sources, or causal variables with or without interventions."""
+def draw_world(config: Any, key: Any, mixing: Mixing, world: Any) -> ExchangeableMechanisms:
+    """One of `config.case`: labelled sources, or causal variables with or without interventions (by `world`)."""
     mixing_weights = mixing.init(stream(key, "mixing"))
     if config.case == "labels":
         shape = (config.num_labels, config.dim)
         means = jax.random.uniform(stream(key, "means"), shape, minval=-3.0, maxval=3.0)
         scales = jax.random.uniform(stream(key, "scales"), shape, minval=0.3, maxval=1.5)
         return labelled_world(means, scales, mixing, mixing_weights)
-    return intervened_world(
-        PARENTS, weights(stream(key, "edges")), mixing, mixing_weights, targets=targets(config.case)
-    )
+    return intervened_world(PARENTS, weights(stream(key, "edges")), mixing, mixing_weights, targets=targets(world))
 
 
 def build(config: Any) -> Study:
     """Draws a world and its points once per trial; learns the flow and the mechanisms by likelihood."""
     flow = volume_preserving(num_layers=config.num_layers, hidden=config.hidden)
     causal = config.case != "labels"
-    num_environments = len(targets(config.case)) if causal else config.num_labels
+    num_environments = len(targets(0)) if causal else config.num_labels
     labels = jnp.repeat(jnp.arange(num_environments), config.environment_size)
 
     def init(key, hparams):
-        world = draw_world(config, key, volume_preserving_mixing(config.dim, gain=config.gain))
+        world = draw_world(config, key, volume_preserving_mixing(config.dim, gain=config.gain), hparams["world"])
         drawn = world.sample(stream(key, "points"), num_environments, config.environment_size)
         x, z = (values.reshape(-1, config.dim) for values in (drawn.observations, drawn.variables))
         rows = 2 if causal else num_environments
@@ -114,8 +115,7 @@ def build(config: Any) -> Study:
         if causal:
             params["weights"] = jnp.zeros((config.dim, config.dim))
         truth = {"x": x - x.mean(axis=0, keepdims=True), "z": z}
-        # A value and no constant of the step: worlds with and without interventions have one program.
-        return truth | ({"targets": jnp.asarray(targets(config.case))} if causal else {}), params, {}
+        return truth | ({"targets": targets(hparams["world"])} if causal else {}), params, {}
 
     def sample(state, key):
         rows = jax.random.randint(key, (config.batch_size,), 0, len(labels))

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from identax.causal._samples import Data
@@ -72,8 +73,14 @@ def causal_de_finetti_pair(
     sets = values if len(shape) == 4 else values[None]
     (x1, y1), (x2, y2) = ((sets[:, :, sample, 0], sets[:, :, sample, 1]) for sample in (0, 1))
     how = {"method": method, "chunk_size": chunk_size or AT_A_TIME[method], **options}
-    found = [independence_tests(*tested, **how).p_value for tested in ((x1, y2, x2), (x2, y1, y2), (x1, y1))]
-    decision = decide_pair(jnp.stack(found, axis=-1), level=level)
+    given = ((x1, y2, x2), (x2, y1, y2))
+    if method == "g":  # where levels are counted, each test counts its own
+        found = [independence_tests(*tested, **how).p_value for tested in given]
+    else:  # one program for both
+        join = np.concatenate if isinstance(sets, np.ndarray) else jnp.concatenate
+        both = independence_tests(*(join(pair) for pair in zip(*given, strict=True)), **how)
+        found = jnp.split(both.p_value, 2)
+    decision = decide_pair(jnp.stack([*found, independence_tests(x1, y1, **how).p_value], axis=-1), level=level)
     if len(shape) == 4:
         return decision
     return PairDecision(*(leaf[0] for leaf in decision))

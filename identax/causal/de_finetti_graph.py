@@ -8,7 +8,7 @@ from identax.causal._samples import Data, codes_of, columns_of
 from identax.causal.de_finetti import AT_A_TIME, METHODS
 from identax.causal.front import by_chunks, chosen_method
 from identax.causal.g_test import DEGREES, MOST_CELLS, g_of
-from identax.causal.graph_rules import STUCK, GraphDecision, decided
+from identax.causal.graph_rules import GraphDecision, decided, is_likeliest
 from identax.causal.outcomes import chi2_tail
 from identax.checks import check_between, check_choice, check_count, check_finite, shape_of
 from identax.inputs import numbers
@@ -19,7 +19,7 @@ def causal_de_finetti(
     *,
     method: str = "kci",
     level: Any = 0.05,
-    stuck: str = "stop",
+    stuck: Any = "stop",
     chunk_size: int | None = None,
     **options: Any,
 ) -> GraphDecision:
@@ -30,16 +30,16 @@ def causal_de_finetti(
     mechanism varies; of i.i.d. data no edge is found (`causal_de_finetti_pair` tells that there is one, of two).
     Args: `observations` [E, N, d], or [B, E, N, d] for B data sets, d >= 2, N >= 2. `method`: "g" for categories
     (`levels`, one number or d, inside `jit`; `degrees`), "kci" or "fisher_z", with the options of `independence_test`;
-    x is the variable that may be a sink, resp. the one on the higher level, y the other. `level` may be traced.
-    `chunk_size` data sets at a time in one program; at 1 only tests that are asked for are made, beyond that, and under
-    `vmap`, all d (d - 1) in each of 2 d - 1 rounds. float64 for KCI near the level.
+    x is the variable that may be a sink, resp. the one on the higher level, y the other. `level` and a boolean
+    `stuck` may be traced. `chunk_size` data sets at a time in one program; at 1 only tests that are asked for are made,
+    beyond that, and under `vmap`, all d (d - 1) in each of 2 d - 1 rounds. float64 for KCI near the level.
     Raises `ValueError` for other shapes, non-finite entries, what is no category with "g", tables beyond 1e7 cells, an
     unknown method, option or `stuck`, a level outside [0, 1], chunk_size < 1, too few environments for the method.
     Source: Guo et al. 2023 (algorithm for more variables; code).
     """
     where = "causal_de_finetti"
     check_choice(where, "method", method, METHODS)
-    check_choice(where, "stuck", stuck, STUCK)
+    likeliest = is_likeliest(where, stuck)
     check_between(where, "level", level, 0, 1, ())
     chosen_method(where, method, options)
     if chunk_size is not None:
@@ -56,8 +56,8 @@ def causal_de_finetti(
         samples, of_test, test = _categories(where, sets, **options)
     else:
         samples, of_test, test = _columns(where, method, sets, options)
-    shared = of_test, jnp.asarray(level, float)
-    found = by_chunks(_graph_of, (test, stuck), chunk_size or AT_A_TIME[method], samples, shared)
+    shared = of_test, jnp.asarray(level, float), likeliest
+    found = by_chunks(_graph_of, test, chunk_size or AT_A_TIME[method], samples, shared)
     return found if len(shape) == 4 else GraphDecision(*(leaf[0] for leaf in found))
 
 
@@ -82,7 +82,7 @@ def _columns(where, method, sets, options):
 
 
 def _graph_of(sample, shared, static):
-    (first, second), (of_test, level), ((of, how), stuck) = sample, shared, static
+    (first, second), (of_test, level, likeliest), (of, how) = sample, shared, static
     d = len(first)
 
     def p_value(one, other, given, is_across):
@@ -99,4 +99,4 @@ def _graph_of(sample, shared, static):
         degrees = jnp.where(given, of_test, 1).prod() * (of_test[one] - 1) * (of_test[other] - 1)
         return chi2_tail(found.statistic, degrees.astype(found.statistic.dtype))
 
-    return decided(p_value, d, level, stuck)
+    return decided(p_value, d, level, likeliest)

@@ -31,7 +31,7 @@ class GraphDecision(NamedTuple):
     edge_p_values: Float[Array, "*sets d d"]
 
 
-def decide_graph(across: Data, within: Data, *, level: Any = 0.05, stuck: str = "stop") -> GraphDecision:
+def decide_graph(across: Data, within: Data, *, level: Any = 0.05, stuck: Any = "stop") -> GraphDecision:
     """The graph of d variables that p-values of all the tests speak for: sink levels, then edges by their gap.
 
         level n:  all v left (R) with p[v1 _||_ k2 | R1 \\ v1] >= a for every k in R \\ v; a single one left joins
@@ -42,14 +42,15 @@ def decide_graph(across: Data, within: Data, *, level: Any = 0.05, stuck: str = 
     so no answer depends on the order in which pairs are asked. With true answers edges of which an end varies over
     environments are all found (checked for d <= 4); those without may be missed, turned or lead to others. Where no v
     passes, "stop" leaves R without levels and edges, as the published code does; with `stuck` "likeliest" the v whose
-    smallest p is largest joins alone, so every variable gets a level.
+    smallest p is largest joins alone, so every variable gets a level. `stuck` may also be a boolean, whether it is
+    "likeliest", which may be traced: one program for both.
     Args: `across`, `within` [..., d, d, 2^d]: p of v1 against k2, resp. j1 against k1, given those m in sample 1 whose
     bit m is set in the last index; what is not asked may be anything. `level` a may be traced.
     Raises `ValueError` for other shapes, an unknown `stuck`, a level outside [0, 1].
     Source: Guo et al. 2023; the co-parents as in the notebooks of 2022, which the later code loses.
     """
     where = "decide_graph"
-    check_choice(where, "stuck", stuck, STUCK)
+    likeliest = is_likeliest(where, stuck)
     check_between(where, "level", level, 0, 1, ())
     shape = shape_of(across)
     fits = len(shape) >= 3 and shape[-3] == shape[-2] >= 2 and shape[-1] == 2 ** shape[-2] and 0 not in shape
@@ -59,12 +60,22 @@ def decide_graph(across: Data, within: Data, *, level: Any = 0.05, stuck: str = 
         )
     tables = [jnp.asarray(numbers(where, *named), float) for named in (("across", across), ("within", within))]
     flat = [table.reshape(-1, *shape[-3:]) for table in tables]
-    found = _by_tables(*flat, jnp.asarray(level, float), stuck)
+    found = _by_tables(*flat, jnp.asarray(level, float), likeliest)
     return GraphDecision(*(leaf.reshape(*shape[:-3], *leaf.shape[1:]) for leaf in found))
 
 
-@partial(jax.jit, static_argnums=3, inline=True)
-def _by_tables(across, within, level, stuck):
+def is_likeliest(where: str, stuck: Any) -> Bool[Array, ""]:
+    """Whether `stuck` is "likeliest", as an array. Raises `ValueError` for what is none of `STUCK` and no boolean."""
+    if isinstance(stuck, str):
+        check_choice(where, "stuck", stuck, STUCK)
+        return jnp.asarray(stuck == "likeliest")
+    if np.shape(stuck) or not (isinstance(stuck, bool) or getattr(stuck, "dtype", None) == np.bool_):
+        raise ValueError(f"{where}: found stuck={stuck!r}, wanted one of {list(STUCK)} or a boolean")
+    return jnp.asarray(stuck)
+
+
+@partial(jax.jit, inline=True)
+def _by_tables(across, within, level, likeliest):
     powers = 2 ** jnp.arange(across.shape[1])
 
     def one(across, within):
@@ -72,12 +83,12 @@ def _by_tables(across, within, level, stuck):
             code = (given * powers).sum()
             return jnp.where(is_across, across[first, second, code], within[first, second, code])
 
-        return decided(p_value, len(across), level, stuck)
+        return decided(p_value, len(across), level, likeliest)
 
     return jax.vmap(one)(across, within)
 
 
-def decided(p_value: Callable[..., Array], d: int, level: Array, stuck: str) -> GraphDecision:
+def decided(p_value: Callable[..., Array], d: int, level: Array, likeliest: Array) -> GraphDecision:
     """`decide_graph` of p_value(j, k, given [d], is_across), which is asked in d rounds for levels, d - 1 for edges.
 
     One loop with traced answers: where it is not mapped over, questions that do not come up cost nothing.
@@ -100,7 +111,7 @@ def decided(p_value: Callable[..., Array], d: int, level: Array, stuck: str) -> 
             )
 
         p = nothing.at[firsts, seconds].set(jax.lax.map(ask, (firsts, seconds)))
-        joins, settled = _joining(state.levels, tested, p, level, stuck)
+        joins, settled = _joining(state.levels, tested, p, level, likeliest)
         return GraphDecision(
             jnp.where(is_across, state.adjacency, state.adjacency | tested & (p <= level)),
             jnp.where(is_across & joins, number + 1, state.levels),
@@ -131,13 +142,11 @@ def _edge_questions(state, gap):
     return tested, ((difference < 0) | co_parents)[:, None, :] | between
 
 
-def _joining(levels, tested, p, level, stuck):
+def _joining(levels, tested, p, level, likeliest):
     """Who is a sink of what is left, [d], and whether the tests found one (or nobody is left)."""
     left = levels == 0
     passes = left & (~tested | (p >= level)).all(axis=1)
     settled = passes.any() | ~left.any()
-    if stuck == "stop":
-        return passes, settled
     least = jnp.where(left, jnp.where(tested, p, jnp.inf).min(axis=1), -jnp.inf)
-    likeliest = left & (jnp.arange(len(levels)) == jnp.argmax(least))
-    return jnp.where(settled, passes, likeliest), settled
+    alone = left & (jnp.arange(len(levels)) == jnp.argmax(least))
+    return jnp.where(settled | ~likeliest, passes, alone), settled

@@ -127,6 +127,9 @@ def test_decisions_are_those_of_loops(stuck):
     assert 0 < stuck_sets < num and {("within", 0), ("within", 1), ("within", 2), ("across", 3)} <= given
     if stuck == "likeliest":
         assert np.min(found.levels) == 1
+    both = jax.vmap(lambda flag: decide_graph(across, within, level=LEVEL, stuck=flag))(np.array([False, True]))
+    for leaf, values in zip(found, both, strict=True):
+        np.testing.assert_array_equal(values[int(stuck == "likeliest")], leaf)
 
 
 def _g(x, y, z, counts):
@@ -248,6 +251,8 @@ GOOD = np.zeros((40, 2, 3), int)
         (lambda: decide_graph(np.ones((2, 2, 4)), np.ones((3, 2, 2, 4))), r"\(3, 2, 2, 4\)"),
         (lambda: decide_graph(np.ones((2, 2, 4)), np.ones((2, 2, 4)), level=-1), "level=-1"),
         (lambda: decide_graph(np.ones((2, 2, 4)), np.ones((2, 2, 4)), stuck="go"), "stuck='go'"),
+        (lambda: decide_graph(np.ones((2, 2, 4)), np.ones((2, 2, 4)), stuck=1), "stuck=1, wanted one of .* a boolean"),
+        (lambda: causal_de_finetti(GOOD, stuck=None), "stuck=None, wanted one of .* a boolean"),
     ],
 )
 def test_bad_input(call, wanted):

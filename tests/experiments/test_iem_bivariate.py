@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.iem import bivariate, bivariate_claims
+from experiments.iem import bivariate, bivariate_claims, bivariate_known
 from identax.conduct import Options, run_experiment
 from identax.dgp import shipped_pair
 from identax.run import make_mesh
@@ -23,11 +23,11 @@ def test_smoke_runs_to_a_report(tmp_path):
     assert outcome.measured["as shipped, E = 20: both, accuracy"].shape == (6,)
 
 
-def _strict(names, num):
+def _strict(names, num, sampler="strict"):
     """Data sets of 100 environments in each of these cells."""
     with jax.enable_x64(True):
-        config = dataclasses.replace(SMOKE, sampler="strict", num_environments=100)
-        rows = [list(bivariate_claims.CONDITIONS["strict"]).index(name) for name in names]
+        config = dataclasses.replace(SMOKE, sampler=sampler, num_environments=100)
+        rows = [list(bivariate_known.CONDITIONS[sampler]).index(name) for name in names]
         trials = Trials.grid(num, condition=rows, level=0.05)
         found = jax.jit(jax.vmap(bivariate.build(config)))(trials.keys, trials.hparams)
         split = {name: np.asarray(values).reshape(len(names), num, -1) for name, values in found.items()}
@@ -67,9 +67,19 @@ def test_tests_are_rejected_as_the_graph_says_and_directions_need_variability():
     assert min(right["linear, cause"], right["linear, mechanism"]) > 0.75 and 0.2 < right["linear, none"] < 0.8
 
 
+def test_by_second_moments_equal_spreads_are_a_coin_and_unequal_ones_none():
+    names = ["linear, cause", "linear, both equally", "linear, none"]
+    cells = _strict(names, 150, sampler="second moments")
+    _check_tests(cells)
+    right = _directions(cells)
+    assert right["linear, cause"] > 0.8
+    for name in names[1:]:
+        assert abs(right[name] - 0.5) < 4 * 0.5 / np.sqrt(100), name
+
+
 @pytest.mark.slow
 def test_every_strict_cell_rejects_what_it_should():
-    cells = _strict(list(bivariate_claims.CONDITIONS["strict"]), 80)
+    cells = _strict(list(bivariate_known.CONDITIONS["strict"]), 80)
     _check_tests(cells)
     right = _directions(cells)
     assert right["linear, both equally"] < 0.75 < right["linear, both unequally"]
@@ -87,7 +97,7 @@ def _as_shipped(key, rows, structures):
 
 
 def test_parity_takes_the_noise_of_a_variable_and_not_of_a_role():
-    conditions = bivariate_claims.CONDITIONS["as shipped"]
+    conditions = bivariate_known.CONDITIONS["as shipped"]
     found, named = _as_shipped(jax.random.key(0), np.array(list(conditions.values())) > 0.5, np.array([1, 2]))
     np.testing.assert_allclose(found[1, 0], named, rtol=1e-6)
     same = np.asarray(found[..., 0, :] == found[..., 1, :]).all(axis=2)  # what varies, structure, variable
@@ -115,7 +125,7 @@ def test_every_judged_row_is_a_cell_of_medium_and_every_cell_but_those_without_a
     cells = {
         f"{arm.name}: {condition}"
         for arm in bivariate.arms(bivariate.PRESETS["medium"])
-        for condition in bivariate_claims.CONDITIONS[arm.config.sampler]
+        for condition in bivariate_known.CONDITIONS[arm.config.sampler]
     }
     judged = {cell for cell in cells if any(row.quantity.startswith(f"{cell}, ") for row in bivariate.REFERENCES)}
     assert all(any(row.quantity.startswith(f"{cell}, ") for cell in judged) for row in bivariate.REFERENCES)

@@ -95,6 +95,12 @@ def test_every_judged_row_is_a_cell_of_quick_and_medium():
         assert config.power_seeds == independence_tests_claims._NUM_POWER[preset]
 
 
+def test_dependent_and_independent_data_of_one_law_have_one_program():
+    smoke = independence_tests.PRESETS["smoke"]
+    trials = {arm.name: independence_tests.build(arm.config) for arm in independence_tests.arms(smoke)}
+    assert len(trials) == 8 and len({id(trial) for trial in trials.values()}) == 4
+
+
 @pytest.mark.slow
 def test_smoke_runs_to_a_report(tmp_path):
     options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.iem import structure_baselines, structure_baselines_claims, structure_methods, structure_scores
 from identax.conduct import Options, run_experiment
+from identax.metrics import normalised_shd, structural_hamming_distance
 from identax.run import make_mesh
 
 CLAIMS = structure_baselines_claims
@@ -76,6 +77,21 @@ def test_expected_scores_are_the_means_over_all_turns_of_the_coins():
         np.testing.assert_allclose(structure_scores.expected_normalised_shd(shares, truth), np.mean(dice))
         np.testing.assert_allclose(structure_scores.expected_hamming(shares, truth), np.mean(hamming))
         np.testing.assert_allclose(structure_scores.expected_match(shares, truth), np.mean(match))
+
+
+def test_without_coins_scores_are_the_metrics_of_graphs():
+    """All pairs of graphs of three variables, with cycles and two-way edges; of no edge at all both are 0."""
+    places = np.argwhere(~np.eye(3, dtype=bool))
+    every = np.zeros((64, 3, 3), bool)
+    every[:, places[:, 0], places[:, 1]] = np.arange(64)[:, None] >> np.arange(6) & 1
+    found, true = np.repeat(every, 64, axis=0), np.tile(every, (64, 1, 1))
+    for ours, metric in (
+        (structure_scores.expected_normalised_shd, normalised_shd),
+        (structure_scores.expected_hamming, structural_hamming_distance),
+    ):
+        expected = [ours(one.astype(float), other) for one, other in zip(found, true, strict=True)]
+        np.testing.assert_allclose(metric(found, true), expected, rtol=1e-6)
+        assert len(set(np.round(expected, 6))) > 3
 
 
 def test_marks_of_the_package_are_translated():

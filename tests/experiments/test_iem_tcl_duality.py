@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.iem import tcl_duality
+from experiments.iem import tcl_duality, tcl_duality_claims
+from identax import plan
 from identax.conduct import run_experiment
 
 SMOKE = tcl_duality.PRESETS["smoke"]
@@ -15,15 +16,13 @@ SMOKE = tcl_duality.PRESETS["smoke"]
 @pytest.mark.slow
 def test_both_readings_are_the_same_points_bit_for_bit():
     config = dataclasses.replace(SMOKE, num_layers=1)
-    key = jax.random.key(3)
-    cause, mechanism = (
-        tcl_duality.draw(dataclasses.replace(config, reading=reading), key) for reading in ("cause", "mechanism")
-    )
+    drawn = jax.jit(lambda world: tcl_duality.draw(config, jax.random.key(3), world))
+    cause, mechanism = map(drawn, (0, 1))
     for name, values in cause.items():
         np.testing.assert_array_equal(values, mechanism[name], err_msg=name)
     x = np.asarray(cause["x"])
     np.testing.assert_allclose(x.T @ x / len(x), np.eye(3), atol=1e-4)
-    rotated = tcl_duality.draw(dataclasses.replace(config, reading="mechanism", control="rotated"), key)
+    rotated = drawn(4)
     assert np.abs(rotated["x"] - x).max() > 0.1
 
 
@@ -40,6 +39,14 @@ def test_premises_hold_for_both_readings_and_fail_for_every_control():
     }
     assert "rank 1" in reports["tied"].premise("variability").found
     assert "rank 0" in reports["const"].premise("variability").found
+
+
+def test_worlds_share_their_programs():
+    arms = tcl_duality.arms(SMOKE)
+    studies, _ = plan.built(tcl_duality, arms, None)
+    assert len({id(studies[name]) for name in tcl_duality_claims.WORLDS}) == 1
+    assert studies["cause, linear mixing"] is not studies["cause"]
+    assert [arm.config.world for arm in arms] == [0, 1, 0, 2, 3, 4]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.iem import zoo, zoo_claims, zoo_figures, zoo_flows
+from identax import plan
 from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 
@@ -59,6 +60,19 @@ def test_premises_are_met_where_something_varies_by_itself_and_fail_next_door():
     for row in zoo.REFERENCES:
         if row.bands and "MCC" in row.quantity:
             assert row.paper.startswith("not") == bool(failing[row.quantity.split(": ")[0]]), row.quantity
+
+
+def test_neighbours_where_nothing_varies_have_the_programs_of_what_does():
+    studies, _ = plan.built(zoo, zoo.arms(zoo.PRESETS["smoke"]), None)
+    assert studies["interventions"] is studies["no interventions"]
+    assert studies["segments, sources vary"] is studies["segments, nothing varies"]
+    assert len({id(study) for study in studies.values()}) == 5
+
+
+def test_every_variable_has_an_environment_with_its_intervention_and_one_world_has_none():
+    single = np.concatenate([np.zeros((1, 4)), np.eye(4)])
+    np.testing.assert_array_equal(zoo_flows.targets(0), single)
+    np.testing.assert_array_equal(jax.jit(zoo_flows.targets)(1), 0 * single)
 
 
 def test_labels_have_their_means_and_scales():
