@@ -37,7 +37,7 @@ class Config(VaeConfig):
     num_seeds: int = 100
 
 
-_QUICK = quick(Config, width=15, precision=1e3, num_steps=3000, evaluate_every=1500, num_alternating=0, num_seeds=12)
+_QUICK = quick(Config, width=15, precision=1e3, num_steps=2000, evaluate_every=1000, num_alternating=0, num_seeds=12)
 PRESETS: dict[str, Config] = {
     "smoke": smoke(_QUICK, num_seeds=3, num_alternating=2),
     "quick": _QUICK,

@@ -31,7 +31,7 @@ class Config(UniformConfig):
     """what is swept; `precision` is not read"""
 
 
-_QUICK = quick(Config, precisions=(1e2, 1e4), num_steps=8000, evaluate_every=2000, num_seeds=6)
+_QUICK = quick(Config, precisions=(1e2, 1e4), num_steps=6000, evaluate_every=2000, num_seeds=6)
 PRESETS: dict[str, Config] = {
     "smoke": smoke(_QUICK, num_importance=2, further=True),
     "quick": _QUICK,

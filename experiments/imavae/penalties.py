@@ -12,6 +12,8 @@ belongs to this.
 import dataclasses
 from typing import Literal
 
+import jax.numpy as jnp
+
 from experiments.imavae import penalties_claims as claims
 from experiments.imavae import vae
 from experiments.imavae.config import UniformConfig
@@ -24,7 +26,8 @@ from identax.metrics import column_norms, polar_distance
 from identax.study import Study
 
 PENALTIES = ("c_ima", "orojar", "orojar_estimate", "l1")
-TRACED = (*vae.TRACED, *PENALTIES)
+WORLDS = ("moebius", "moebius and linear")
+TRACED = (*vae.TRACED, "combination")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,26 +35,23 @@ class Config(UniformConfig):
     """The penalties at their weights, on one kind of world."""
 
     world: Literal["moebius", "moebius and linear"] = "moebius"
-    """"moebius and linear": a random linear map of determinant +-1 behind it, outside the class of IMA"""
+    """of one arm; "moebius and linear": a random linear map of determinant +-1 behind it, outside the class of IMA"""
+    worlds: tuple[Literal["moebius", "moebius and linear"], ...] = WORLDS
+    """on which the penalties are compared; each is a program of its own"""
     penalties: tuple[Literal["c_ima", "orojar", "orojar_estimate", "l1"], ...] = PENALTIES
     """that are compared; every trial computes them all, those of weight 0 too, so that a world is one program"""
-    c_ima: float = 0.0
-    """weight of this penalty in nats per unit of it, as of the next three; its gradient reaches the decoder alone"""
-    orojar: float = 0.0
-    """with normalised columns"""
-    orojar_estimate: float = 0.0
-    """as published, from two random directions and without normalised columns"""
-    l1: float = 0.0
     weights: tuple[float, ...] = (0.3, 3.0)
-    """swept in the arms that have a penalty, times its `claims.SHARES`"""
+    """at which each is added, in nats per unit of it and times its `claims.SHARES`; gradients reach the decoder alone"""
+    combination: int = 0
+    """place in `claims.combinations`, which is swept: the ELBO alone, or with one penalty at one weight"""
 
 
 _QUICK = quick(
     Config, dim=2, precision=1e4, batch_size=128, num_steps=2500, log_every=250, evaluate_every=1250,
-    num_evaluate=2048, num_seeds=3, weights=(1.0,), penalties=("c_ima", "orojar", "l1"),
+    num_evaluate=2048, num_seeds=3, weights=(1.0,), penalties=("c_ima", "orojar", "l1"), worlds=("moebius",),
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
-    "smoke": smoke(_QUICK, num_steps=10),
+    "smoke": smoke(_QUICK, num_steps=10, worlds=WORLDS),
     "quick": _QUICK,
     "medium": longer(
         _QUICK,
@@ -62,7 +62,8 @@ PRESETS: dict[str, Config] = {
         evaluate_every=4000,
         num_seeds=6,
         weights=(0.3, 3.0),
-        penalties=Config.penalties,
+        penalties=PENALTIES,
+        worlds=WORLDS,
     ),
     "paper": Config(),
 }
@@ -76,9 +77,10 @@ figures = claims.figures
 
 
 def build(config: Config) -> Study:
-    """The autoencoder with these penalties at the weights of a trial, of which 0 leaves one out."""
+    """The autoencoder with the penalty and the weight of a trial's combination."""
     linear = "unit determinant" if config.world == "moebius and linear" else "none"
     parts = synthetic_parts(config, linear_world(config.dim, linear, center=10_000).dgp)
+    table = claims.weight_table(config)
 
     def columns(state, drawn, codes):
         del state, drawn
@@ -95,6 +97,7 @@ def build(config: Config) -> Study:
             "orojar_estimate": lambda: orojar_estimate(decode, z, key),
             "l1": lambda: jacobian_l1(slopes),
         }
-        return sum(hparams[name] * penalties[name]() for name in config.penalties)
+        weights = jnp.asarray(table, slopes.dtype)[hparams["combination"]]
+        return sum(weight * penalties[name]() for weight, name in zip(weights, config.penalties, strict=True))
 
     return vae_study(config, parts, extra=columns, penalty=penalty)

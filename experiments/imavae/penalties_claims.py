@@ -18,26 +18,30 @@ SHARES = {"l1": 0.1, "orojar_estimate": 500.0}
 """weights over those of the others: L1 has the unit of x, the estimate 2 ||J||^4, about 1 / 500 in these worlds"""
 
 
+def combinations(config: Any) -> list[tuple[str, float]]:
+    """What is added to the ELBO in turn: nothing, then every penalty at every weight."""
+    added = [(name, SHARES.get(name, 1.0) * weight) for name in config.penalties for weight in config.weights]
+    return [("", 0.0), *added]
+
+
+def weight_table(config: Any) -> np.ndarray:
+    """The weights [combinations, penalties] of every combination."""
+    own = np.array([[added == name for name in config.penalties] for added, _ in combinations(config)], float)
+    return own * np.array([[weight] for _, weight in combinations(config)])
+
+
 def arms(config: Any) -> list[Arm]:
-    """Per world: the ELBO alone, and with each penalty at every weight. They differ in traced fields alone."""
-    made = []
-    for world in ("moebius", "moebius and linear"):
-        base = dataclasses.replace(config, world=world)
-        made.append(Arm(f"{world}: elbo", base, fixed=config.penalties))
-        for penalty in config.penalties:
-            share = SHARES.get(penalty, 1.0)
-            sweep = {penalty: tuple(share * weight for weight in config.weights)}
-            others = [name for name in config.penalties if name != penalty]
-            made.append(Arm(f"{world}: + {penalty}", base, sweep, fixed=others))
-    return made
+    """One arm a world: all combinations are trials of one program, whose small steps cost less side by side."""
+    every = {"combination": tuple(range(len(combinations(config))))}
+    return [Arm(world, dataclasses.replace(config, world=world), every) for world in config.worlds]
 
 
 def premises(config: Any) -> dict[str, Report]:
-    """What is known of each arm before it runs."""
-    return {arm.name: _report(arm.config.world, next(iter(arm.sweep), "none")) for arm in arms(config)}
+    """What is known of each world and penalty before anything runs."""
+    return {world: _report(world, ("", *config.penalties)) for world in config.worlds}
 
 
-def _report(world: str, penalty: str) -> Report:
+def _report(world: str, penalties: Sequence[str]) -> Report:
     inside = world == "moebius"
     orthogonal = Premise(
         "the true columns are orthogonal",
@@ -45,25 +49,34 @@ def _report(world: str, penalty: str) -> Report:
         "Moebius: c_IMA = 0 everywhere" if inside else "a random linear map behind it: c_IMA of order 1",
         "only then is the true decoder among the minima of a penalty for orthogonality",
     )
-    wanted = Premise(
-        "what is added wants orthogonal columns",
-        None if penalty == "none" else penalty != "l1",
-        {
-            "none": "nothing is added",
-            "l1": "sum |J|: sparse columns, not free of rotations",
-            "orojar_estimate": "0 for orthogonal columns, and for short ones",
-        }.get(penalty, "0 for orthogonal columns alone, free of their sizes"),
-        "L1 of Rhodes and Lee 2021 is often listed beside the others",
-    )
-    predicted = {
-        "none": "falls as far as the ELBO takes it",
-        "l1": "not aimed at",
-    }.get(penalty, "below that of the ELBO alone" + ("" if inside else ", at the price of -ELBO"))
-    return Report([orthogonal, wanted], [Prediction("c_IMA of the decoder", predicted, "what is minimised")])
+    wanted = [
+        Premise(
+            f"{name} wants orthogonal columns",
+            name != "l1",
+            {
+                "l1": "sum |J|: sparse columns, not free of rotations",
+                "orojar_estimate": "0 for orthogonal columns, and for short ones",
+            }.get(name, "0 for orthogonal columns alone, free of their sizes"),
+            "L1 of Rhodes and Lee 2021 is often listed beside the others",
+        )
+        for name in penalties
+        if name
+    ]
+    said = {"": "falls as far as the ELBO takes it", "l1": "not aimed at"}
+    lower = "below that of the ELBO alone" + ("" if inside else ", at the price of -ELBO")
+    predicted = [
+        Prediction(f"{_name(name)}: c_IMA of the decoder", said.get(name, lower), "what is minimised")
+        for name in penalties
+    ]
+    return Report([orthogonal, *wanted], predicted)
+
+
+def _name(penalty: str) -> str:
+    return f"+ {penalty}" if penalty else "elbo"
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Last values per seed: "<world>: <arm> <weight>: <metric>"."""
+    """Last values per seed: "<world>: elbo: <metric>", "<world>: + <penalty> <weight>: <metric>"."""
     return {
         f"{label}: {name}": result.final(name)[mask]
         for label, result, mask in _labelled(config, results)
@@ -74,11 +87,11 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """Recovery and contrast of every arm, side by side."""
     parts = ((label.partition(": "), result, mask) for label, result, mask in _labelled(config, results))
-    rows = ((world, arm, result, mask) for (world, _, arm), result, mask in parts)
+    rows = ((world, added, result, mask) for (world, _, added), result, mask in parts)
     return sweeps.final_bars(rows, "world and penalty")
 
 
 def _labelled(config, results):
-    for arm in arms(config):
-        for at, result, mask in cells([arm], results):
-            yield " ".join([arm.name, *(f"{at[penalty]:.3g}" for penalty in arm.sweep)]), result, mask
+    for at, result, mask in cells(arms(config), results):
+        penalty, weight = combinations(config)[at["combination"]]
+        yield f"{at['world']}: {_name(penalty)}{f' {weight:.3g}' if penalty else ''}", result, mask

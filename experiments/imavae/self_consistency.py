@@ -11,13 +11,13 @@ import dataclasses
 from typing import Literal
 
 from experiments.imavae import self_consistency_claims as claims
+from experiments.imavae import vae
 from experiments.imavae.config import VaeConfig
 from experiments.imavae.presets import quick, smoke
 from experiments.imavae.synthetic import synthetic_study
-from experiments.imavae.vae import TRACED
 from identax.study import Study
 
-__all__ = ["TRACED"]
+TRACED = (*vae.TRACED, "alpha")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Config(VaeConfig):
     """Two sweeps over gamma^2. Defaults: the setting of the published numbers, but for their learned prior variance."""
 
     alpha: float = 1.0
-    """slope of the mixing's activation alpha t + (1 - alpha) log(1 + e^t) at -inf; 1: the identity"""
+    """slope of the mixing's activation alpha t + (1 - alpha) log(1 + e^t) at -inf; 1: the identity; traced, so that both
+    sweeps are one program"""
     mixing_layers: int = 3
     mixing_seed: int = 1
     """all seeds see one mixing, as published"""
@@ -36,7 +37,7 @@ class Config(VaeConfig):
 
 
 _QUICK = quick(
-    Config, precisions=(1e1, 1e2, 1e3), rules=(), schedule="cosine", num_steps=6000, evaluate_every=2000, num_seeds=3
+    Config, precisions=(1e1, 1e2, 1e3), rules=(), schedule="cosine", num_steps=4000, evaluate_every=2000, num_seeds=3
 )
 PRESETS: dict[str, Config] = {
     "smoke": smoke(_QUICK, rules=("learned",), num_importance=2),
@@ -57,5 +58,11 @@ figures = claims.figures
 
 
 def build(config: Config) -> Study:
-    """The autoencoder on this world."""
-    return synthetic_study(config, claims.world(config))
+    """The autoencoder on the world of a trial's alpha."""
+    world = claims.world(config)
+
+    def truth(key, hparams):
+        made = world.dgp.init(key)
+        return {**made, "mixing": {**made["mixing"], "alpha": hparams["alpha"]}}
+
+    return synthetic_study(config, world, truth=truth)

@@ -31,12 +31,12 @@ class Config(ImageConfig):
     """correlation of the copula in a further arm; 0: no such arm"""
 
 
-_QUICK = small_images(Config, num_steps=6000, precisions=(64.0,), seed=1)
+_QUICK = small_images(Config, num_steps=6000, num_examples=42_000, evaluate_every=1000, precisions=(64.0,), seed=1)
 PRESETS: dict[str, Config] = {
     "smoke": smoke_images(_QUICK, num_examples=32, dependence=0.7),
     "quick": _QUICK,
     "medium": longer(
-        _QUICK, 12_000, batch_size=128, log_every=500, evaluate_every=1000, num_seeds=5, dependence=0.7,
+        _QUICK, 12_000, num_examples=None, batch_size=128, log_every=500, evaluate_every=1000, num_seeds=5, dependence=0.7,
     ),
     "paper": Config(),
 }  # fmt: skip

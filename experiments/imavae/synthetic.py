@@ -16,14 +16,23 @@ from identax.study import State, Study
 Extra = Callable[[State, Any, Codes], dict[str, Any]]
 
 
-def synthetic_study(config: VaeConfig, world: World, *, extra: Extra = lambda state, drawn, codes: {}) -> Study:
-    """`vae_study` of MLPs on this world; with `config.further` evaluations give `recovery` too."""
+def synthetic_study(
+    config: VaeConfig,
+    world: World,
+    *,
+    extra: Extra = lambda state, drawn, codes: {},
+    truth: Callable[[Any, Any], Any] | None = None,
+) -> Study:
+    """`vae_study` of MLPs on this world; with `config.further` evaluations give `recovery` too.
+
+    `truth(key, hparams)`: where it depends on a trial's hyper-parameters.
+    """
 
     def measured(state, drawn, codes):
         found = extra(state, drawn, codes)
         return found | recovery(world, state.truth["world"], drawn, codes) if config.further else found
 
-    return vae_study(config, synthetic_parts(config, world.dgp), extra=measured)
+    return vae_study(config, synthetic_parts(config, world.dgp)._replace(truth=truth), extra=measured)
 
 
 def recovery(world: World, truth: Any, drawn: Any, codes: Codes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from identax.dgp import (
     DGP,
@@ -52,9 +53,22 @@ def moebius_world(dim: int, mixing: str) -> World:
     return world._replace(dgp=world.dgp._replace(init=lambda key: {**made(key), "mixing": weights}))
 
 
-def mlp_world(dim: int, *, num_layers: int, alpha: float, seed: int) -> World:
-    """Standard normal sources through activation and orthogonal matrix, `num_layers` times; one for all seeds."""
-    world = mixed(smooth_mlp(dim, num_layers=num_layers, alpha=alpha), gaussian_sources(dim))
+def mlp_world(dim: int, *, num_layers: int, alpha: Any, seed: int) -> World:
+    """Standard normal sources through activation and orthogonal matrix, `num_layers` times; one for all seeds.
+
+    alpha is part of the truth, {"mixing": {"alpha", "matrices"}}, so that worlds of several are one program.
+    """
+
+    def of(weights):
+        return smooth_mlp(dim, num_layers=num_layers, alpha=weights["alpha"])
+
+    mixing = Mixing(
+        lambda key: {"alpha": jnp.asarray(alpha, float), "matrices": smooth_mlp(dim, num_layers=num_layers).init(key)},
+        lambda weights, z: of(weights).apply(weights["matrices"], z),
+        lambda weights, x: of(weights).inverse(weights["matrices"], x),
+        lambda weights, z: of(weights).log_det(weights["matrices"], z),
+    )
+    world = mixed(mixing, gaussian_sources(dim))
     return world._replace(dgp=world.dgp._replace(init=lambda key: world.dgp.init(jax.random.key(seed))))
 
 

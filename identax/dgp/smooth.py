@@ -5,22 +5,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, concrete
 
 
-def smooth_leaky_relu(t: Float[Array, "*shape"], alpha: float | int = 0.2) -> Float[Array, "*shape"]:
+def smooth_leaky_relu(t: Float[Array, "*shape"], alpha: ArrayLike = 0.2) -> Float[Array, "*shape"]:
     """alpha t + (1 - alpha) log(1 + exp t): slope alpha at -inf, 1 at +inf; alpha = 1 is the identity.
 
-    Source: Reizinger et al. 2022, code (after Gresele et al. 2021).
+    alpha may be traced. Source: Reizinger et al. 2022, code (after Gresele et al. 2021).
     """
-    return t if alpha == 1 else alpha * t + (1 - alpha) * jax.nn.softplus(t)
+    return t if _known_identity(alpha) else alpha * t + (1 - alpha) * jax.nn.softplus(t)
 
 
-def log_slope(t: Float[Array, "*shape"], alpha: float | int = 0.2) -> Float[Array, "*shape"]:
+def log_slope(t: Float[Array, "*shape"], alpha: ArrayLike = 0.2) -> Float[Array, "*shape"]:
     """log of the derivative of `smooth_leaky_relu`: log(alpha + (1 - alpha) sigmoid t), at most 0."""
-    return jnp.zeros_like(t) if alpha == 1 else jnp.log(alpha + (1 - alpha) * jax.nn.sigmoid(t))
+    return jnp.zeros_like(t) if _known_identity(alpha) else jnp.log(alpha + (1 - alpha) * jax.nn.sigmoid(t))
 
 
 def inverse_smooth_leaky_relu(y: Float[Array, "*shape"], alpha: float | int = 0.2) -> Float[Array, "*shape"]:
@@ -38,10 +39,17 @@ def inverse_smooth_leaky_relu(y: Float[Array, "*shape"], alpha: float | int = 0.
     return t
 
 
-def check_alpha(where: str, alpha: Any) -> None:
-    """Raises `ValueError` unless 0 < alpha <= 1 is a known number: it decides how many steps an inverse takes."""
+def check_alpha(where: str, alpha: Any, *, traced: bool = False) -> None:
+    """Raises `ValueError` unless 0 < alpha <= 1; it must be known but with `traced`: an inverse takes steps by it."""
     if concrete(alpha) is None:
+        if traced:
+            return
         raise ValueError(f"{where}: found a traced alpha, wanted a number")
     check_between(where, "alpha", alpha, 0, 1, ())
     if not alpha > 0:
         raise ValueError(f"{where}: found alpha={alpha}, wanted more than 0 (softplus alone has no inverse on R)")
+
+
+def _known_identity(alpha: Any) -> bool:
+    known = concrete(alpha)
+    return known is not None and bool(known == 1)

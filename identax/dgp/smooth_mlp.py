@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count, check_nonnegative, check_positive
@@ -15,7 +16,7 @@ from identax.dgp.smooth import check_alpha, inverse_smooth_leaky_relu, log_slope
 from identax.rng import stream
 
 
-def smooth_mlp(n: int, *, num_layers: int = 3, alpha: float | int = 0.2) -> Mixing:
+def smooth_mlp(n: int, *, num_layers: int = 3, alpha: ArrayLike = 0.2) -> Mixing:
     """x <- s(x) W_l for l = 1..num_layers, W_l Haar orthogonal: activation first, so that the last step is linear.
 
         s(t) = alpha t + (1 - alpha) log(1 + e^t),      log|det J| = sum_l [ sum_k log s'(x_k) + log|det W_l| ]
@@ -23,11 +24,12 @@ def smooth_mlp(n: int, *, num_layers: int = 3, alpha: float | int = 0.2) -> Mixi
     Rows are points, as in the published code; no bias, not centred. alpha = 1 is the identity, and the mixing an
     orthogonal matrix: the published data of the self-consistency figure. With .2 it contracts and leaves the IMA class.
     Weights: a tuple of matrices [n, n], any invertible ones. `inverse` is exact, by Newton's method per layer.
-    Raises `ValueError` for n, num_layers < 1 or alpha outside (0, 1]. Source: Reizinger et al. 2022, code.
+    alpha may be traced, where nothing is inverted. Raises `ValueError` for n, num_layers < 1 or a known alpha outside
+    (0, 1], and `inverse` for a traced one. Source: Reizinger et al. 2022, code.
     """
     check_count("smooth_mlp", "n", n)
     check_count("smooth_mlp", "num_layers", num_layers)
-    check_alpha("smooth_mlp", alpha)
+    check_alpha("smooth_mlp", alpha, traced=True)
 
     def init(key: Key[Array, ""]) -> tuple[Float[Array, "n n"], ...]:
         keys = jax.random.split(stream(key, "mixing"), num_layers)
@@ -40,6 +42,7 @@ def smooth_mlp(n: int, *, num_layers: int = 3, alpha: float | int = 0.2) -> Mixi
         return x
 
     def inverse(weights: Sequence[Array], x: Any) -> Float[Array, "N n"]:
+        check_alpha("smooth_mlp.inverse", alpha)
         z = points("smooth_mlp.inverse", "observations", x, n)
         for weight in reversed(weights):
             z = inverse_smooth_leaky_relu(jnp.linalg.solve(weight.T, z.T).T, alpha)

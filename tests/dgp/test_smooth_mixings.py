@@ -51,6 +51,17 @@ def test_the_identity_activation_is_one_orthogonal_matrix(x64, getkey):
     np.testing.assert_array_equal(np.abs(mixing.log_det(weights, z)) < 1e-14, True)
 
 
+def test_a_traced_activation_is_the_known_one_and_has_no_inverse(x64, getkey):
+    weights, z = smooth_mlp(3).init(getkey()), jax.random.normal(getkey(), (5, 3))
+    traced = jax.jit(lambda alpha: [getattr(smooth_mlp(3, alpha=alpha), of)(weights, z) for of in ("apply", "log_det")])
+    for alpha in (1, 0.2):
+        known = smooth_mlp(3, alpha=alpha)
+        for found, wanted in zip(traced(alpha * 1.0), (known.apply(weights, z), known.log_det(weights, z)), strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-12)
+    with pytest.raises(ValueError, match=r"smooth_mlp\.inverse: found a traced alpha"):
+        jax.eval_shape(lambda alpha: smooth_mlp(3, alpha=alpha).inverse(weights, z), 0.5)
+
+
 @pytest.mark.slow
 def test_the_described_mixing_contracts_as_measured(x64):
     """Dossier 3.5, alpha .2, N(0, I): coordinate sds .17-.22, E log|det J| about -5.5, C_IMA about .13."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.imavae import invertible, penalties, support, support_claims
+from experiments.imavae import invertible, penalties, penalties_claims, support, support_claims
 from experiments.imavae.factors import copula_factors, cut_factors, gaussian_factors, uniform_factors
 from identax import plan
 from identax.conduct import Options, run_experiment
@@ -17,7 +17,6 @@ from identax.metrics import c_ima, grid_coverage
 from identax.run import make_mesh
 from identax.study import Trials
 
-WORLDS = ("moebius", "moebius and linear")
 LAWS = {
     "uniform": uniform_factors(2),
     "gaussian": gaussian_factors(2),
@@ -89,10 +88,10 @@ def test_the_decoder_is_inverted_and_its_likelihood_is_that_of_a_change_of_varia
 
 
 def _stepped(module, config, num_steps, *weights):
-    """Parameters after some steps, with each of these weights of penalties; 0 where none is named."""
+    """Parameters after some steps, with each of these values of traced fields; 0 where none is named."""
     study = module.build(config)
     trial = Trials.grid(1, **{name: getattr(config, name) for name in module.TRACED})[0]
-    without = trial.hparams | {name: jnp.zeros((), float) for of_one in weights for name in of_one}
+    without = trial.hparams | {name: 0 * jnp.asarray(value) for of_one in weights for name, value in of_one.items()}
 
     @jax.jit
     def after(key, hparams):
@@ -101,29 +100,29 @@ def _stepped(module, config, num_steps, *weights):
 
         return jax.lax.fori_loop(0, num_steps, step, study.init(key, hparams)).params
 
-    return [after(trial.keys, without | {name: jnp.asarray(w, float) for name, w in of.items()}) for of in weights]
+    return [after(trial.keys, without | {name: jnp.asarray(value) for name, value in of.items()}) for of in weights]
 
 
 @pytest.mark.slow
 def test_a_penalty_moves_the_decoder_and_not_the_encoder():
-    config = dataclasses.replace(penalties.PRESETS["smoke"], penalties=penalties.PENALTIES)
-    weights = [{"c_ima": 50.0}, {"orojar": 50.0}, {"orojar_estimate": 5e5}, {"l1": 50.0}]
-    without, *found = _stepped(penalties, config, 1, {}, *weights)
-    for of_one, with_it in zip(weights, found, strict=True):
+    config = dataclasses.replace(penalties.PRESETS["smoke"], penalties=penalties.PENALTIES, weights=(1000.0,))
+    without, *found = _stepped(penalties, config, 1, *({"combination": place} for place in range(5)))
+    for of_one, with_it in zip(penalties.PENALTIES, found, strict=True):
         for name, moved in (("encoder", False), ("decoder", True)):
             gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), without[name], with_it[name])
             assert (max(jax.tree.leaves(gaps)) > 1e-4) == moved, (of_one, name)
 
 
-def test_arms_of_one_world_share_their_program():
-    arms = penalties.arms(penalties.PRESETS["medium"])
-    studies, _ = plan.built(penalties, arms, make_mesh(devices=jax.devices()[:1]))
-    by_world = [{id(studies[arm.name]) for arm in arms if arm.config.world == world} for world in WORLDS]
-    assert len(arms) == 10 and [len(of_world) for of_world in by_world] == [1, 1] and by_world[0] != by_world[1]
-    for arm in arms:
-        trials = plan.trials_of(penalties, arm)
-        weighed = [name for name in penalties.PENALTIES if np.any(np.asarray(trials.hparams[name]))]
-        assert weighed == list(arm.sweep), arm.name
+def test_every_penalty_stands_alone_at_every_weight_and_a_world_is_one_program():
+    config = penalties.PRESETS["medium"]
+    arms = penalties.arms(config)
+    assert [arm.config.world for arm in arms] == list(penalties.WORLDS) and len(arms) == 2
+    table, found = penalties_claims.weight_table(config), penalties_claims.combinations(config)
+    assert len(table) == len(found) == 1 + 4 * 2 == len(plan.trials_of(penalties, arms[0])) / config.num_seeds
+    assert not table[0].any() and (np.count_nonzero(table[1:], axis=1) == 1).all()
+    for (name, weight), row in zip(found[1:], table[1:], strict=True):
+        assert row[config.penalties.index(name)] == weight > 0
+    assert {weight for name, weight in found if name == "l1"} == {0.3 * 0.1, 3 * 0.1}
 
 
 def test_the_weight_of_the_contrast_is_wired_into_the_flow():
@@ -133,11 +132,12 @@ def test_the_weight_of_the_contrast_is_wired_into_the_flow():
 
 
 def test_every_trial_draws_from_the_world_that_it_names():
-    study, arms = support.build(support.PRESETS["smoke"]), support.arms(support.PRESETS["smoke"])
+    study, (arm,) = support.build(support.PRESETS["smoke"]), support.arms(support.PRESETS["smoke"])
     kept = jax.jit(lambda key, world: study.keep(study.init(key, {"world": world, "learning_rate": 1.0}), key))
-    for arm, law in zip(arms, support_claims.laws(support.PRESETS["smoke"]), strict=True):
-        s = kept(jax.random.key(3), arm.config.world)["latents"]
-        np.testing.assert_allclose(s, law.sample(jax.random.key(3), support.SHOWN), atol=1e-6, err_msg=arm.name)
+    laws = support_claims.laws(support.PRESETS["smoke"])
+    for world, name, law in zip(arm.sweep["world"], support_claims.WORLDS, laws, strict=True):
+        s = kept(jax.random.key(3), world)["latents"]
+        np.testing.assert_allclose(s, law.sample(jax.random.key(3), support.SHOWN), atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("module", [penalties, support], ids=["penalties", "support"])
