@@ -37,7 +37,7 @@ class Config(ImageConfig):
 
 _QUICK = small_images(
     Config, num_steps=6000, num_factors=64, obliques=(), evaluate_every=3000, seed=1,
-    generators=("triangles", "oblique triangles", "triangles, projective warp", "polygons with angle"),
+    generators=("triangles", "oblique triangles"),
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": smoke_images(

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.imavae import relations
-from experiments.imavae.images import ALPHA, BETA, oblique_world
+from experiments.imavae.images import oblique_world
+from experiments.imavae.published_factors import published_factors
 from experiments.imavae.sprites_claims import pictures
 from experiments.imavae.true_contrast import QUANTILES, contrast_metrics, generator_jacobians
 from identax.assumptions import Prediction, Premise, Report
-from identax.dgp import POLYGONS, ImageWorld, beta_images, polygon_sprites, scenes, sprites
+from identax.dgp import POLYGONS, ImageWorld, polygon_sprites, scenes, sprites
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
@@ -51,11 +52,14 @@ def contrast(config: Any):
     """A trial that differentiates a true generator at sampled factors, and keeps what each of its factors does."""
     world = GENERATORS[config.generator](config.size)
     published = world.factor_names == ("x", "y", "scale", "hue")
-    dgp = beta_images(world, alpha=ALPHA, beta=BETA) if published else world.dgp()
+    own = world.dgp()
 
     def trial(key, hparams):
-        truth = dgp.init(stream(key, "truth"))
-        factors = dgp.sample(truth, stream(key, "factors"), config.num_factors).latents
+        within = stream(key, "factors")
+        if published:
+            factors = published_factors()(within, config.num_factors)
+        else:
+            factors = own.sample(own.init(stream(key, "truth")), within, config.num_factors).latents
         return contrast_metrics(generator_jacobians(world, factors)), {"traversals": _traversals(world, factors[0])}
 
     return trial

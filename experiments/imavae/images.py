@@ -5,13 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, polygamma
+from jax.scipy.special import polygamma
 
 from experiments.imavae.config import ImageConfig
+from experiments.imavae.published_factors import published_factors
 from experiments.imavae.vae import DEAD, PRIORS, Parts, variables
-from identax.dgp import DGP, ImageWorld, Sample, beta_images, polygon_sprites
+from identax.dgp import DGP, ImageWorld, Sample, polygon_sprites
 from identax.losses import learned_beta_prior
-from identax.metrics import grid_coverage
 from identax.models import (
     Autoencoder,
     Model,
@@ -22,8 +22,6 @@ from identax.models import (
     raw_parameters,
 )
 
-ALPHA, BETA = (7.421, 2.002, 3.908, 4.421), (11.364, 5.930, 3.200, 6.492)
-"""of x, y, scale and hue in the published image set (data.seed 1)"""
 MIDDLE = 0.475
 """of the range of x and y"""
 PICTURES, STEPS = 8, 9
@@ -70,32 +68,15 @@ def image_parts(config: ImageConfig, dgp: DGP) -> Parts:
 def triangles(size: int, correlation: float = 0.0) -> DGP:
     """The published image set, pixels flat: truth {"oblique"}, 0 for the published one (see `oblique_world`).
 
-    Latents are x, y, scale and hue. What the set's parameters are does not depend on the key.
+    Latents are x, y, scale and hue (`published_factors`).
     """
-    made = beta_images(polygon_sprites(size=size), alpha=ALPHA, beta=BETA, correlation=correlation or None)
-    truth = made.init(jax.random.key(0))
+    factors = published_factors(correlation)
 
     def sample(world, key, n):
-        latents = made.sample(truth, key, n).latents
+        latents = factors(key, n)
         return Sample(latents, flat(draw(world, latents, size)))
 
     return DGP(lambda key: {"oblique": jnp.zeros(())}, sample)
-
-
-def unit(latents: jax.Array) -> jax.Array:
-    """x, y, scale and hue [N, 4] in units of their ranges, 0 to 1: what the Beta laws are of."""
-    bounds = [factor.bounds or (0.0, 1.0) for factor in polygon_sprites(size=8).grid.factors]
-    low, high = (jnp.asarray([bound[end] for bound in bounds], latents.dtype) for end in (0, 1))
-    return (latents - low[None, :]) / (high - low)[None, :]
-
-
-def coverage(latents: jax.Array) -> jax.Array:
-    """The share of all combinations of lower, middle and upper thirds of the factors that occur among `latents`.
-
-    Thirds of their laws: 81 combinations, of which 512 independent draws miss .2 % on average.
-    """
-    law = betainc(jnp.asarray(ALPHA)[None, :], jnp.asarray(BETA)[None, :], unit(latents))
-    return grid_coverage(law, bins=3, low=0.0, high=1.0)
 
 
 def oblique_world(oblique: Any, size: int) -> ImageWorld:

@@ -33,7 +33,7 @@ class Config(UniformConfig):
 
 
 _QUICK = quick(
-    Config, priors=("uniform", "gaussian"), dims=(3,), precisions=(1e4,), num_steps=3000, evaluate_every=1500,
+    Config, priors=("uniform", "gaussian"), dims=(3,), precisions=(1e4,), num_steps=2500, evaluate_every=1250,
     num_seeds=3,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {

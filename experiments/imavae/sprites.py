@@ -12,8 +12,9 @@ import dataclasses
 
 from experiments.imavae import sprites_claims as claims
 from experiments.imavae.config import ImageConfig
-from experiments.imavae.images import coverage, image_parts, shown, triangles
+from experiments.imavae.images import image_parts, shown, triangles
 from experiments.imavae.presets import longer, small_images, smoke_images
+from experiments.imavae.published_factors import coverage
 from experiments.imavae.vae import TRACED, vae_study
 
 __all__ = ["TRACED"]
@@ -27,16 +28,21 @@ class Config(ImageConfig):
     """what is swept; `precision` is not read"""
     oracle: bool = False
     """of the arm that trains nothing: contrast and bound of the true generator"""
+    record_truth: bool = True
+    """whether there is such an arm; premises state its numbers, at one draw of the factors, anyway"""
     dependence: float = 0.0
     """correlation of the copula in a further arm; 0: no such arm"""
 
 
-_QUICK = small_images(Config, num_steps=6000, num_examples=42_000, evaluate_every=1000, precisions=(64.0,), seed=1)
+_QUICK = small_images(
+    Config, num_steps=6000, num_examples=42_000, evaluate_every=1000, precisions=(64.0,), record_truth=False, seed=1,
+)  # fmt: skip
 PRESETS: dict[str, Config] = {
-    "smoke": smoke_images(_QUICK, num_examples=32, dependence=0.7),
+    "smoke": smoke_images(_QUICK, num_examples=32, dependence=0.7, record_truth=True),
     "quick": _QUICK,
     "medium": longer(
         _QUICK, 12_000, num_examples=None, batch_size=128, log_every=500, evaluate_every=1000, num_seeds=5, dependence=0.7,
+        record_truth=True,
     ),
     "paper": Config(),
 }  # fmt: skip

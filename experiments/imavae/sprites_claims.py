@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.imavae import relations, sweeps
-from experiments.imavae.images import ALPHA, BETA, oblique_world, triangles, unit
+from experiments.imavae.images import oblique_world, triangles
+from experiments.imavae.published_factors import ALPHA, BETA, unit
 from experiments.imavae.true_contrast import contrast_metrics, generator_jacobians, predicted_bound
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
@@ -20,6 +21,7 @@ from identax.report.figures import learning_curves
 from identax.report.grids import tiles
 from identax.rng import stream
 from identax.run import Results
+from identax.run.program import compiler_options
 
 ARM, ORACLE, DEPENDENT = "vae", "true generator", "vae, dependent factors"
 OPPOSED = "Spearman of MCC and c_IMA over training"
@@ -28,11 +30,11 @@ NUM_ORACLE = 256
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """The true generator, one trial; the autoencoder at every precision, and again on factors of a copula."""
+    """The true generator, one trial, where it is recorded; the autoencoder, and again on factors of a copula."""
     oracle = dataclasses.replace(config, oracle=True, num_seeds=1, num_steps=0)
     sweep = {"precision": config.precisions}
     return (
-        Arm(ORACLE, oracle, sweep, fixed=("learning_rate", "beta")),
+        *([Arm(ORACLE, oracle, sweep, fixed=("learning_rate", "beta"))] if config.record_truth else []),
         *(Arm(name, dataclasses.replace(config, correlation=rho), sweep) for name, rho in _correlations(config)),
     )
 
@@ -122,8 +124,9 @@ def _report(config: Any, correlation: float) -> Report:
 def _of_truth(config: Any) -> tuple[float, list[Prediction]]:
     """The true generator's contrast and what follows from it, the same in all arms: factors that are independent."""
     predictions, contrast = [], 0.0
+    made = jax.jit(oracle(config), compiler_options=compiler_options())  # called so little that compiling is its cost
     for precision in config.precisions:
-        found = jax.jit(oracle(config))(jax.random.key(0), {"precision": precision})
+        found = made(jax.random.key(0), {"precision": precision})
         contrast = float(found["c_IMA"])
         for name in ("-ELBO", "KL"):
             reason = "true generator, best normal posteriors, leading order in 1 / gamma^2"

@@ -11,7 +11,8 @@ from scipy import stats
 from experiments.imavae import image_contrast, sprites, sprites_claims
 from experiments.imavae.config import ImageConfig
 from experiments.imavae.image_contrast_claims import expected
-from experiments.imavae.images import ALPHA, BETA, coverage, image_parts, oblique_world, triangles
+from experiments.imavae.images import image_parts, oblique_world, triangles
+from experiments.imavae.published_factors import ALPHA, BETA, coverage, published_factors, unit
 from experiments.imavae.true_contrast import contrast_metrics, generator_jacobians
 from experiments.imavae.vae import DEAD
 from identax.conduct import Options, run_experiment
@@ -84,6 +85,24 @@ def test_smoke_runs_to_a_report(module, tmp_path):
     )
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.7])
+def test_factors_follow_their_beta_laws_and_their_copula(correlation):
+    u = np.asarray(unit(published_factors(correlation)(jax.random.key(3), 4000)), float)
+    for column, *law in zip(u.T, ALPHA, BETA, strict=True):
+        assert stats.kstest(column, stats.beta(*law).cdf).pvalue > 1e-3
+    ranks = stats.spearmanr(u).statistic[np.triu_indices(4, 1)]
+    np.testing.assert_allclose(ranks, 6 / np.pi * np.arcsin(correlation / 2), atol=6 / np.sqrt(4000))
+
+
+def test_the_table_of_quantiles_is_scipys_between_its_knots(monkeypatch):
+    g = np.random.default_rng(0).uniform(-5.5, 5.5, (300, 4))
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: jnp.asarray(g, dtype))
+    with jax.enable_x64(True):
+        found = np.asarray(unit(published_factors()(jax.random.key(0), 300)))
+    wanted = stats.beta.ppf(stats.norm.cdf(g), ALPHA, BETA)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 def test_coverage_counts_combinations_of_thirds_of_the_laws():
     thirds = stats.beta.ppf(np.array([1 / 6, 1 / 2, 5 / 6])[:, None], ALPHA, BETA)
     low, high = np.array([0.2, 0.2, 0.11, 0.0]), np.array([0.75, 0.75, 0.2, 1.0])
@@ -101,6 +120,7 @@ def test_a_copula_leaves_combinations_out():
 def test_the_oracle_of_every_precision_is_an_arm():
     names = [arm.name for arm in sprites_claims.arms(sprites.PRESETS["paper"])]
     assert names == ["true generator", "vae"]
+    assert [arm.name for arm in sprites_claims.arms(sprites.PRESETS["quick"])] == ["vae"]
     smoke = sprites_claims.arms(sprites.PRESETS["smoke"])
     assert [(arm.name, arm.config.correlation) for arm in smoke[1:]] == [("vae", 0), ("vae, dependent factors", 0.7)]
 
