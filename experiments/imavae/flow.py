@@ -41,7 +41,7 @@ _QUICK = quick(Config, width=15, precision=1e3, num_steps=2000, evaluate_every=1
 PRESETS: dict[str, Config] = {
     "smoke": smoke(_QUICK, num_seeds=3, num_alternating=2),
     "quick": _QUICK,
-    "medium": longer(_QUICK, 12_000, num_seeds=40, num_alternating=20),
+    "medium": longer(_QUICK, 12_000, evaluate_every=1500, num_seeds=40, num_alternating=20),
     "paper": Config(),
 }
 

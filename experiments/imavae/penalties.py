@@ -41,7 +41,7 @@ class Config(UniformConfig):
     penalties: tuple[Literal["c_ima", "orojar", "orojar_estimate", "l1"], ...] = PENALTIES
     """that are compared; every trial computes them all, those of weight 0 too, so that a world is one program"""
     weights: tuple[float, ...] = (0.3, 3.0)
-    """at which each is added, in nats per unit of it and times its `claims.SHARES`; gradients reach the decoder alone"""
+    """of each in turn, nats per unit of it, times its share in `claims.SHARES`; gradients reach the decoder alone"""
     combination: int = 0
     """place in `claims.combinations`, which is swept: the ELBO alone, or with one penalty at one weight"""
 

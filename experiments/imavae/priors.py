@@ -33,14 +33,21 @@ class Config(UniformConfig):
 
 
 _QUICK = quick(
-    Config, priors=("uniform", "gaussian"), dims=(3,), precisions=(1e4,), num_steps=2500, evaluate_every=1250,
-    num_seeds=3,
+    Config, priors=("uniform", "gaussian"), dims=(3,), precisions=(1e4,), num_steps=2500, log_every=250,
+    evaluate_every=1250, num_seeds=3,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": smoke(_QUICK),
     "quick": _QUICK,
     "medium": longer(
-        _QUICK, 10_000, priors=("uniform", "gaussian", "laplace"), dims=(2, 3, 5), precisions=(1e3, 1e4), num_seeds=5
+        _QUICK,
+        10_000,
+        log_every=500,
+        evaluate_every=2500,
+        priors=("uniform", "gaussian", "laplace"),
+        dims=(2, 3, 5),
+        precisions=(1e3, 1e4),
+        num_seeds=5,
     ),
     "paper": Config(),
 }

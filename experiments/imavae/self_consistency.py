@@ -25,8 +25,8 @@ class Config(VaeConfig):
     """Two sweeps over gamma^2. Defaults: the setting of the published numbers, but for their learned prior variance."""
 
     alpha: float = 1.0
-    """slope of the mixing's activation alpha t + (1 - alpha) log(1 + e^t) at -inf; 1: the identity; traced, so that both
-    sweeps are one program"""
+    """slope of the mixing's activation alpha t + (1 - alpha) log(1 + e^t) at -inf; 1: the identity; traced, so that
+    both sweeps are one program"""
     mixing_layers: int = 3
     mixing_seed: int = 1
     """all seeds see one mixing, as published"""

@@ -29,10 +29,10 @@ def arms(config: Any) -> Sequence[Arm]:
     """The mixing of the published numbers, and the described one, swept over gamma^2; precisions that are found."""
     sweep, start = {"precision": config.precisions}, {"precision": config.precisions[:1]}
     return (
-        Arm(IDENTITY, dataclasses.replace(config, alpha=1.0), sweep),
-        Arm(DESCRIBED, dataclasses.replace(config, alpha=0.2), sweep),
+        Arm(IDENTITY, dataclasses.replace(config, alpha=1.0), sweep, fixed=("alpha",)),
+        Arm(DESCRIBED, dataclasses.replace(config, alpha=0.2), sweep, fixed=("alpha",)),
         *(
-            Arm(found_by(rule), dataclasses.replace(config, alpha=1.0, precision_rule=rule), start)
+            Arm(found_by(rule), dataclasses.replace(config, alpha=1.0, precision_rule=rule), start, fixed=("alpha",))
             for rule in config.rules
         ),
     )

@@ -41,8 +41,8 @@ PRESETS: dict[str, Config] = {
     "smoke": smoke_images(_QUICK, num_examples=32, dependence=0.7, record_truth=True),
     "quick": _QUICK,
     "medium": longer(
-        _QUICK, 12_000, num_examples=None, batch_size=128, log_every=500, evaluate_every=1000, num_seeds=5, dependence=0.7,
-        record_truth=True,
+        _QUICK, 12_000, num_examples=None, batch_size=128, log_every=500, evaluate_every=1000, num_seeds=5,
+        dependence=0.7, record_truth=True,
     ),
     "paper": Config(),
 }  # fmt: skip

@@ -36,7 +36,7 @@ class Config(RunConfig):
 
     dim: int = 2
     world: int = 0
-    """place in `claims.WORLDS`; swept: the worlds are trials of one program, whose small steps cost less side by side"""
+    """place in `claims.WORLDS`; swept: worlds are trials of one program, whose small steps cost less side by side"""
     correlation: float = 0.8
     """of the copula"""
     weight: float = 1.0

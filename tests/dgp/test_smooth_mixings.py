@@ -56,7 +56,9 @@ def test_a_traced_activation_is_the_known_one_and_has_no_inverse(x64, getkey):
     traced = jax.jit(lambda alpha: [getattr(smooth_mlp(3, alpha=alpha), of)(weights, z) for of in ("apply", "log_det")])
     for alpha in (1, 0.2):
         known = smooth_mlp(3, alpha=alpha)
-        for found, wanted in zip(traced(alpha * 1.0), (known.apply(weights, z), known.log_det(weights, z)), strict=True):
+        for found, wanted in zip(
+            traced(alpha * 1.0), (known.apply(weights, z), known.log_det(weights, z)), strict=True
+        ):
             np.testing.assert_allclose(found, wanted, atol=1e-12)
     with pytest.raises(ValueError, match=r"smooth_mlp\.inverse: found a traced alpha"):
         jax.eval_shape(lambda alpha: smooth_mlp(3, alpha=alpha).inverse(weights, z), 0.5)
