@@ -39,15 +39,20 @@ def inverse_smooth_leaky_relu(y: Float[Array, "*shape"], alpha: float | int = 0.
     return t
 
 
-def check_alpha(where: str, alpha: Any, *, traced: bool = False) -> None:
-    """Raises `ValueError` unless 0 < alpha <= 1; it must be known but with `traced`: an inverse takes steps by it."""
-    if concrete(alpha) is None:
+def check_alpha(where: str, alpha: Any, *, traced: bool = False) -> Any:
+    """`alpha`, as a float where it is known, which it must be but with `traced`: an inverse takes its steps by it.
+
+    Raises `ValueError` unless 0 < alpha <= 1.
+    """
+    known = concrete(alpha)
+    if known is None:
         if traced:
-            return
+            return alpha
         raise ValueError(f"{where}: found a traced alpha, wanted a number")
     check_between(where, "alpha", alpha, 0, 1, ())
-    if not alpha > 0:
+    if not known > 0:
         raise ValueError(f"{where}: found alpha={alpha}, wanted more than 0 (softplus alone has no inverse on R)")
+    return float(known)
 
 
 def _known_identity(alpha: Any) -> bool:

@@ -29,7 +29,7 @@ def smooth_mlp(n: int, *, num_layers: int = 3, alpha: ArrayLike = 0.2) -> Mixing
     """
     check_count("smooth_mlp", "n", n)
     check_count("smooth_mlp", "num_layers", num_layers)
-    check_alpha("smooth_mlp", alpha, traced=True)
+    alpha = check_alpha("smooth_mlp", alpha, traced=True)
 
     def init(key: Key[Array, ""]) -> tuple[Float[Array, "n n"], ...]:
         keys = jax.random.split(stream(key, "mixing"), num_layers)

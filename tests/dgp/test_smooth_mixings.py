@@ -60,6 +60,9 @@ def test_a_traced_activation_is_the_known_one_and_has_no_inverse(x64, getkey):
             traced(alpha * 1.0), (known.apply(weights, z), known.log_det(weights, z)), strict=True
         ):
             np.testing.assert_allclose(found, wanted, atol=1e-12)
+    array = jnp.asarray(0.2)  # known, though the trace would make a tracer of what is computed from it
+    there_and_back = jax.jit(lambda z: (m := smooth_mlp(3, alpha=array)).inverse(weights, m.apply(weights, z)))(z)
+    np.testing.assert_allclose(there_and_back, z, atol=1e-8)
     with pytest.raises(ValueError, match=r"smooth_mlp\.inverse: found a traced alpha"):
         jax.eval_shape(lambda alpha: smooth_mlp(3, alpha=alpha).inverse(weights, z), 0.5)
 
