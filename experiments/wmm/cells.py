@@ -65,16 +65,16 @@ def without_training(name: str, config: Any) -> Arm:
 
 
 def paired_references(
-    cells: Mapping[str, str], metric: str, bands: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str] = {}
+    cells: Mapping[str, str], metric: str, bands: Mapping[str, Mapping[str, Any]], *, at_best: bool = False
 ) -> list[Reference]:
     """Rows of the difference to the baseline of every cell, {cell: what was published}, with both ends of its interval.
 
-    `bands` has those of single rows: {row: {preset: (low, high)}}.
+    `bands` has those of single rows: {row: {preset: (low, high)}}; `at_best`: the same at the best validation too.
     """
     made = []
     for cell, published in cells.items():
-        for row in (f"{cell}: {metric} - {BASELINE}", f"{cell}: {metric}{AT_BEST} - {BASELINE}"):
+        for behind in ("", AT_BEST) if at_best else ("",):
             for end in ("", ", 95 % low", ", 95 % high"):
-                text = published if not end and AT_BEST not in row else "not in the paper"
-                made.append(Reference(row + end, text, bands.get(row + end, {}), notes.get(row + end, "")))
+                row = f"{cell}: {metric}{behind} - {BASELINE}{end}"
+                made.append(Reference(row, "not in the paper" if end or behind else published, bands.get(row, {})))
     return made

@@ -79,7 +79,7 @@ def window_premises(config: TrainingConfig, params: Any, coverages: Sequence[flo
             skipped = {name: _kept(config, name, shape) for name, shape in shapes.items()}
             idle = {name: why for name, shape in skipped.items() if (why := idle_window(shape, c))}
         found = "; ".join(f"{name}: {why}" for name, why in idle.items()) or f"{len(shapes)} arrays"
-        why = "windows that hold one weight never move it: training is then that of the baseline"
+        why = "where every window holds one weight nothing moves, and training is that of the baseline"
         made.append(Premise(f"windows of c = {c:g} act on {config.layer}", not idle, found, why))
     return made
 
