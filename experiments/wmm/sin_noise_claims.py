@@ -47,6 +47,7 @@ def arms(config: Any) -> Sequence[Arm]:
 _REINIT, _PERMUTED, _RELEASED = (
     cell_of(name, REINIT_CELL if name == REINIT else SHUFFLE_CELL) for name in (REINIT, PERMUTED, RELEASED)
 )
+_CELLS = dict.fromkeys((_REINIT, _PERMUTED, _RELEASED), "no baseline shipped")
 _RUN = ("quick", "medium", "paper")
 _REPEATED = f"{PREDICTORS}: last entry, mixed, MSE, {SHARED}"
 REFERENCES = (
@@ -70,9 +71,7 @@ REFERENCES = (
     *(
         row
         for metric in (f"test MSE, {SHARED}", f"test MSE, {PER_SET}", "entropy")
-        for row in paired_references(
-            dict.fromkeys((_REINIT, _PERMUTED, _RELEASED), "no baseline shipped"), metric, {}, at_best=metric != "entropy"
-        )
+        for row in paired_references(_CELLS, metric, {}, at_best=metric != "entropy")
     ),
 )  # fmt: skip
 
