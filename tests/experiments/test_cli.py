@@ -35,7 +35,7 @@ IEM = {
         "variability", "zoo",
     )
 }  # fmt: skip
-WMM = {f"wmm/{name}" for name in ("sin", "sin_noise", "chorales")}
+WMM = {f"wmm/{name}" for name in ("sin", "sin_noise", "chorales", "digits", "sequential_digits", "search")}
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM
 pytestmark = pytest.mark.usefixtures("line")
 

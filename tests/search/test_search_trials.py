@@ -85,8 +85,8 @@ def _trained(w, key, p, c):
         return ((x @ (w - truth)) ** 2).mean()
 
     def step(w, count):
-        w = w - 0.02 * jax.grad(loss)(w)
-        return reinitialise(stream(step_key(key, count), "operator"), w, 0.02 * p, c), None
+        w = w - 0.003 * jax.grad(loss)(w)
+        return reinitialise(stream(step_key(key, count), "operator"), w, 0.003 * p, c), None
 
     w, _ = jax.lax.scan(step, w, jnp.arange(60))
     return w, loss(w)
@@ -107,10 +107,9 @@ def test_one_model_shared_by_all_trials_ranks_them_by_when_they_were_tried():
     number = np.arange(25)
     shared, apart = _trials(shared=True), _trials(shared=False)
     assert [trial.cell for trial in shared] == [trial.cell for trial in apart]
-    by_time = {name: stats.spearmanr(number, [t.value for t in tried]) for name, tried in
-               {"shared": shared, "apart": apart}.items()}  # fmt: skip
-    assert by_time["shared"].statistic < -0.4 and by_time["shared"].pvalue < 0.05
-    assert by_time["apart"].pvalue > 0.05
-    # The cells are the same: what trials of one model say about them is not what their own trainings say.
-    strength = [trial.cell["p"] * trial.cell["c"] for trial in apart]
-    assert stats.spearmanr(strength, [trial.value for trial in apart]).statistic > 0.5
+    found = {
+        name: stats.spearmanr(number, [trial.value for trial in tried])
+        for name, tried in {"shared": shared, "apart": apart}.items()
+    }
+    assert found["shared"].statistic < -0.9 and best_of(shared) >= 20
+    assert found["apart"].pvalue > 0.05 and abs(found["apart"].statistic) < 0.4
