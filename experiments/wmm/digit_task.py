@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from experiments.wmm.examples import Examples, held
 from experiments.wmm.training import Task
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.data import Digits, load_digits
 from identax.models import digit_convnet, lstm_network
 
@@ -35,17 +35,33 @@ def parts(source: str, path: str, split_seed: int) -> tuple[Digits, Digits, Digi
     return train, validation, test
 
 
-def digit_task(form: str, *, source: str = PACKAGED, path: str = "", split_seed: int = 0) -> Task:
+def digit_task(
+    form: str, *, source: str = PACKAGED, path: str = "", split_seed: int = 0, num_test: int | None = None
+) -> Task:
     """The network of the paper for digits as "images" (`digit_convnet`) or "rows" (an LSTM 28-100-50), and its data.
 
-    Pixels are standardised by MNIST's mean and deviation; the loss is the cross-entropy of the logits. Scores of the
-    test set are those of `class_scores`. Raises `ValueError` for an unknown form and as `parts`.
+    Pixels are standardised by MNIST's mean and deviation; the loss is the cross-entropy of the logits. Scores are those
+    of `class_scores`, on the test set or on `num_test` of its images, drawn by a generator seeded with the split's
+    seed. Raises `ValueError` for an unknown form, a num_test that the set lacks, and as `parts`.
     Source: Reizinger & Gyires-Toth 2019, code.
     """
     check_choice("digit_task", "form", form, FORMS)
     model = digit_convnet(NUM_CLASSES) if form == "images" else lstm_network((100, 50), outputs=NUM_CLASSES)
-    train, validation, test = (_examples(part, form) for part in parts(source, path, split_seed))
-    return Task(model, train, validation, test, cross_entropy, class_scores)
+    train, validation, test = parts(source, path, split_seed)
+    if num_test is not None:
+        check_count("digit_task", "num_test", num_test)
+        if num_test > len(test.labels):
+            raise ValueError(f"digit_task: found num_test={num_test}, wanted at most the {len(test.labels)} there are")
+        rows = np.random.RandomState(split_seed).permutation(len(test.labels))[:num_test]
+        test = Digits(test.images[rows], test.labels[rows])
+    examples = (_examples(part, form) for part in (train, validation, test))
+    return Task(model, *examples, cross_entropy, class_scores)
+
+
+def task_of(config: Any, form: str) -> Task:
+    """The task that a config names by `source`, `path`, `split_seed` and `num_test`."""
+    fields = ("source", "path", "split_seed", "num_test")
+    return digit_task(form, **{name: getattr(config, name) for name in fields})
 
 
 def _examples(part: Digits, form: str) -> Examples:

@@ -14,7 +14,7 @@ from typing import Literal
 from experiments.wmm import digits_claims as claims
 from experiments.wmm.config import TRACED as TRACED
 from experiments.wmm.config import TrainingConfig
-from experiments.wmm.digit_task import PACKAGED, digit_task
+from experiments.wmm.digit_task import PACKAGED, task_of
 from experiments.wmm.training import training_study
 from identax.study import Study
 
@@ -29,13 +29,15 @@ class Config(TrainingConfig):
     """where that source lies, if not in its usual place"""
     split_seed: int = 1
     """of the split into training, validation and test; one for all trials"""
+    num_test: int | None = None
+    """test images that are scored; None: all"""
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
     patience: int = 25
     sampling: Literal["draws", "epochs"] = "epochs"
     few_cells: bool = False
-    """leaves out the shuffles of convolutions by permutation, and of all layers of a kind"""
+    """leaves out the intended redraw and the shuffles of convolutions by permutation"""
     num_seeds: int = 8
     num_steps: int = 20_000
     log_every: int = 10
@@ -44,16 +46,20 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, few_cells=True, patience=0, num_steps=320, log_every=40, evaluate_every=80, checkpoint_every=320,
+    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=120, log_every=40,
+    evaluate_every=120, checkpoint_every=120,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
         _QUICK, batch_size=16, num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4, num_seeds=2
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, few_cells=False, num_steps=1500, log_every=50, evaluate_every=50),
+    "medium": Config(
+        source=PACKAGED, patience=0, batch_size=128, num_steps=320, log_every=40, evaluate_every=80,
+        checkpoint_every=320,
+    ),
     "paper": Config(),
-}
+}  # fmt: skip
 
 
 arms = claims.arms
@@ -65,5 +71,5 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The training of one arm."""
-    task = digit_task("images", source=config.source, path=config.path, split_seed=config.split_seed)
+    task = task_of(config, "images")
     return training_study(config, task)

@@ -16,7 +16,7 @@ from typing import Literal
 from experiments.wmm import search_claims as claims
 from experiments.wmm import search_figures as drawing
 from experiments.wmm.config import TrainingConfig
-from experiments.wmm.digit_task import PACKAGED, digit_task
+from experiments.wmm.digit_task import PACKAGED, task_of
 from experiments.wmm.search_protocol import searched
 from identax.study import HostTrial
 
@@ -33,6 +33,8 @@ class Config(TrainingConfig):
     """where that source lies, if not in its usual place"""
     split_seed: int = 1
     """of the split into training, validation and test; one for all searches"""
+    num_test: int | None = None
+    """test images that are scored; None: all"""
     operator: Literal["none", "reinit", "shuffle"] = "reinit"
     reading: Literal["intended", "released"] = "released"
     places: tuple[str, ...] = ("fc", "fc1", "fc2", "conv", "conv1", "conv2")
@@ -88,5 +90,5 @@ figures = drawing.figures
 
 def build(config: Config) -> HostTrial:
     """One whole search by the protocol of an arm, and what its cell does on fresh seeds."""
-    task = digit_task("images", source=config.source, path=config.path, split_seed=config.split_seed)
+    task = task_of(config, "images")
     return HostTrial(searched(config, task))

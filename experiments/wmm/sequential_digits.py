@@ -12,7 +12,7 @@ import dataclasses
 from experiments.wmm import sequential_digits_claims as claims
 from experiments.wmm.config import TRACED as TRACED
 from experiments.wmm.config import TrainingConfig
-from experiments.wmm.digit_task import PACKAGED, digit_task
+from experiments.wmm.digit_task import PACKAGED, task_of
 from experiments.wmm.training import training_study
 from identax.study import Study
 
@@ -27,6 +27,8 @@ class Config(TrainingConfig):
     """where that source lies, if not in its usual place"""
     split_seed: int = 1
     """of the split into training, validation and test; one for all trials"""
+    num_test: int | None = None
+    """test images that are scored; None: all"""
     few_cells: bool = False
     """leaves out the cells that act on a single gate, and the shuffles of the LSTM"""
     num_seeds: int = 8
@@ -59,5 +61,5 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The training of one arm."""
-    task = digit_task("rows", source=config.source, path=config.path, split_seed=config.split_seed)
+    task = task_of(config, "rows")
     return training_study(config, task)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.wmm.digit_cells import METRICS, arm, baseline, name, pictures, report
-from experiments.wmm.digit_task import digit_task, example_variables
+from experiments.wmm.digit_task import example_variables, task_of
 from experiments.wmm.paired import measured
 from experiments.wmm.weight_operator import READINGS
 from identax.assumptions import Report
@@ -57,8 +57,7 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Report]:
     """What every cell acts on, and which windows can act at all."""
-    task = digit_task("rows", source=config.source, path=config.path, split_seed=config.split_seed)
-    params = example_variables(task)["params"]
+    params = example_variables(task_of(config, "rows"))["params"]
     return {one.name: report(one, params) for one in arms(config)}
 
 

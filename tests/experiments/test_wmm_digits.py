@@ -10,8 +10,9 @@ from sklearn.metrics import accuracy_score, log_loss, precision_score, recall_sc
 
 from experiments.wmm import digits, sequential_digits
 from experiments.wmm.digit_cells import name
-from experiments.wmm.digit_task import class_scores, cross_entropy, digit_task, parts
+from experiments.wmm.digit_task import class_scores, cross_entropy, digit_task, example_variables, parts
 from experiments.wmm.paired import BASELINE
+from experiments.wmm.weight_operator import weight_operator
 from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 from identax.study import Trials
@@ -24,7 +25,7 @@ def test_scores_are_those_of_scikit_learn(never_said):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(200, 10)), rng.integers(0, 10, 200)
     if never_said:
-        logits[:, 3], labels[labels == 5] = -50.0, 4
+        logits[:, 3], labels[labels == 5] = -12.0, 4
     said = logits.argmax(axis=1)
     found = jax.jit(class_scores)(jnp.asarray(logits), jnp.asarray(labels))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -94,6 +95,20 @@ def test_every_judged_row_is_a_cell(module):
     assert len(module.arms(module.PRESETS["quick"])) < len(known)
 
 
+def test_the_idle_shuffle_moves_nothing_and_a_wider_one_does():
+    arm = next(arm for arm in digits.arms(digits.PRESETS["quick"]) if arm.name == NO_OP)
+    rng, params = np.random.default_rng(0), example_variables(digit_task("images"))["params"]
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), params)
+    act = jax.jit(jax.vmap(weight_operator(arm.config), (0, None, None, None)))
+    keys = jax.random.split(jax.random.key(0), 20)
+    for c, moves in zip(arm.sweep["c"], (False, True), strict=True):
+        acted = act(keys, params, 1.0, c)
+        changed = {name: bool((acted[name]["kernel"] != params[name]["kernel"]).any()) for name in ("conv1", "conv2")}
+        assert changed == dict.fromkeys(changed, moves)
+        np.testing.assert_array_equal(acted["fc1"]["kernel"][0], params["fc1"]["kernel"])
+
+
+@pytest.mark.slow
 def test_the_idle_shuffle_trains_as_the_baseline_and_a_wider_one_does_not():
     """Four steps of two seeds: c = .1188 never moves a weight of a 5 x 5 kernel, c = .35 does."""
     config = digits.PRESETS["smoke"]
