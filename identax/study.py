@@ -22,7 +22,7 @@ Metrics = Mapping[str, Any]
 MOST_TRIALS = 2**24
 """of one grid: far more than any machine records apart, so that a mistyped number is refused, not allocated"""
 OPTIMIZER_ARGUMENTS = ("value", "loss", "grad", "value_fn", "grad_fn", "key")
-"""what an optimiser may ask `gradient_study` for, by name"""
+"""what an optimiser may ask any `gradient_study` for, by name"""
 
 
 @jax.tree_util.register_dataclass
@@ -163,10 +163,11 @@ def shard_batch(batch: Any) -> Any:
 def gradient_study(
     *,
     init: Callable[..., tuple[Any, Any, Any]],
-    loss: Callable[[Any, State, Any, Key[Array, ""]], tuple[Float[Array, " N"], tuple[Any, Metrics]]],
+    loss: Callable[[Any, State, Any, Key[Array, ""]], tuple[Float[Array, " N"], tuple[Any, ...]]],
     optimizer: Callable[[HParams], optax.GradientTransformation],
     evaluate: Callable[[State, Key[Array, ""]], Metrics],
     sample: Callable[[State, Key[Array, ""]], Any] | None = None,
+    context: Sequence[str] = (),
     events: Sequence[tuple[int, Callable[[State, Key[Array, ""]], State]]] = (),
     keep: Callable[[State, Key[Array, ""]], Mapping[str, Any]] | None = None,
     keep_at: Sequence[int] = (),
@@ -193,15 +194,23 @@ def gradient_study(
     * `value_fn(params)`: the mean loss on this step's batch, with this step's loss key
     * `grad_fn(params, i)`: the gradient of that; `i`, which `optax.contrib.sam` counts, changes nothing
     * `key`: this step's random stream "optimizer", so a transformation needs no key in its state
+    * the names in `context`: what `loss` computes on the way and returns as a third part, a dict of these names, beside
+      the metrics: `(per_example, (model_state, metrics, {"activations": ...}))`, of the parameters before the update
 
-    Raises `ValueError`, when a trial is first traced, for an `update` that requires any other name, for a metric called
-    `loss`, which would hide that the loss diverges, and for complex losses.
+    Raises `ValueError` for a name in `context` that is in the list above it, and when a trial is first traced for an
+    `update` that requires any other name, a loss whose third part does not hold the names in `context`, a metric called
+    `loss`, which would hide that the loss diverges, and complex losses.
     """
+    if isinstance(context, str) or set(context) & set(OPTIMIZER_ARGUMENTS):
+        raise ValueError(
+            f"gradient_study: found context={context!r}, wanted a tuple of names, none of {OPTIMIZER_ARGUMENTS}"
+        )
+    context = tuple(context)
 
     def init_state(key, hparams, *before):
         truth, params, model_state = init(key, hparams, *before)
         transformation = optimizer(hparams)
-        _asked_for(transformation)
+        _asked_for(transformation, context)
         opt_state = transformation.init(params)
         return State(jnp.zeros((), jnp.int32), key, truth, params, model_state, opt_state, hparams)
 
@@ -215,13 +224,13 @@ def gradient_study(
             per_example, aux = loss(params, state, batch, stream(key, "loss"))
             if jnp.iscomplexobj(per_example):
                 raise ValueError(f"gradient_study: found a loss of dtype {per_example.dtype}, wanted real values")
-            return per_example.mean(), aux
+            return per_example.mean(), _three_parts(aux, context)
 
-        (value, (model_state, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (value, (model_state, metrics, given)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         if any(str(name).split("/")[0] == "loss" for name in metrics):
             raise ValueError("gradient_study: found a metric called 'loss', which is what is minimised; rename it")
         transformation = optimizer(state.hparams)
-        extra = _extra_arguments(transformation, objective, value, grads, key)
+        extra = _extra_arguments(transformation, objective, value, grads, key, given)
         updates, opt_state = transformation.update(grads, state.opt_state, state.params, **extra)
         params = optax.apply_updates(state.params, updates)
         state = dataclasses.replace(
@@ -232,35 +241,52 @@ def gradient_study(
     return Study(init_state, step, evaluate, tuple(events), keep, tuple(keep_at), best)
 
 
-def _asked_for(transformation: Any) -> list[str]:
-    """Those of `OPTIMIZER_ARGUMENTS` that the transformation's `update` takes."""
+def _three_parts(aux: tuple[Any, ...], context: tuple[str, ...]) -> tuple[Any, Metrics, Mapping[str, Any]]:
+    """What a loss returns beside its values: model state, metrics, and what the optimiser's update may ask for."""
+    model_state, metrics, *rest = aux
+    given = rest[0] if rest else {}
+    if len(rest) > 1 or not isinstance(given, Mapping) or set(given) != set(context):
+        found = sorted(given) if isinstance(given, Mapping) and len(rest) < 2 else f"{len(aux)} parts"
+        raise ValueError(
+            f"gradient_study: found a loss that gives its optimizer {found}, wanted context={context} as the third part"
+        )
+    return model_state, metrics, given
+
+
+def _asked_for(transformation: Any, context: tuple[str, ...] = ()) -> list[str]:
+    """Those of `OPTIMIZER_ARGUMENTS` and of the loss's `context` that the transformation's `update` takes."""
+    wanted = (*OPTIMIZER_ARGUMENTS, *context)
     parameters = list(inspect.signature(transformation.update).parameters.values())
     extra = [p for p in parameters[3:] if p.kind is p.POSITIONAL_OR_KEYWORD]  # behind updates, state, params
     extra += [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-    unknown = [p.name for p in extra if p.default is p.empty and p.name not in OPTIMIZER_ARGUMENTS]
+    unknown = [p.name for p in extra if p.default is p.empty and p.name not in wanted]
     if unknown:
-        raise ValueError(
-            f"gradient_study: found an optimizer whose update requires {unknown}, wanted any of {OPTIMIZER_ARGUMENTS}"
-        )
+        raise ValueError(f"gradient_study: found an optimizer whose update requires {unknown}, wanted any of {wanted}")
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return list(OPTIMIZER_ARGUMENTS)
-    return [p.name for p in extra if p.name in OPTIMIZER_ARGUMENTS]
+        return list(wanted)
+    return [p.name for p in extra if p.name in wanted]
 
 
-def _extra_arguments(transformation: Any, objective: Callable, value: Any, grads: Any, key: Any) -> dict[str, Any]:
+def _extra_arguments(
+    transformation: Any, objective: Callable, value: Any, grads: Any, key: Any, context: Mapping[str, Any]
+) -> dict[str, Any]:
     """What the transformation's `update` asks for; see `gradient_study`."""
 
-    # optax's line searches refuse to be given what `value_fn` does not name, and hand it what it does.
-    def value_fn(params, *, loss=None, grad_fn=None, key=None):
-        del loss, grad_fn, key
+    def value_fn(params, **others):
+        del others
         return objective(params)[0]
+
+    # optax's line searches refuse to be given what `value_fn` does not name, and hand it what it does.
+    named = [inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    named += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in ("loss", "grad_fn", "key", *context)]
+    value_fn.__signature__ = inspect.Signature(named)  # pyright: ignore[reportFunctionMemberAccess]
 
     def grad_fn(params, i=None):
         del i
         return jax.grad(value_fn)(params)
 
-    given = {"value": value, "loss": value, "grad": grads, "value_fn": value_fn, "grad_fn": grad_fn}
-    asked = _asked_for(transformation)
+    given = {"value": value, "loss": value, "grad": grads, "value_fn": value_fn, "grad_fn": grad_fn, **context}
+    asked = _asked_for(transformation, tuple(context))
     if "key" in asked:
         given["key"] = stream(key, "optimizer")
     return {name: given[name] for name in asked}

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_between, check_choice, check_count, concrete
@@ -61,6 +62,7 @@ def slow_regression(
         raise ValueError(f"{where}: found num_slow={num_slow} of num_inputs={num_inputs} bits, wanted at most all")
     check_between(where, "beta", beta, 0, 1, ())
     check_choice(where, "change", change, CHANGES)
+    num_fast = num_inputs - num_slow
 
     def init(key: Key[Array, ""]) -> TargetNetwork:
         hidden = jax.random.rademacher(stream(key, "hidden"), (num_inputs + 1, num_units), float)
@@ -69,9 +71,16 @@ def slow_regression(
     def draw(truth, key, step, n):
         epochs = (step % period + jnp.arange(n)) // period  # behind that of the first step
         held = _slow_bits(stream(key, "slow"), step // period, (n - 1) // period + 2, num_slow, change)
-        fast = jax.random.bernoulli(jax.random.fold_in(stream(key, "fast"), step), 0.5, (n, num_inputs - num_slow))
+        fast = _fair_bits(jax.random.fold_in(stream(key, "fast"), step), n, num_fast)
         x = jnp.concatenate([held[epochs], fast], axis=1).astype(truth.hidden.dtype)
-        return x, _target(truth, x, beta)
+        if len(held) << num_fast >= n:
+            return x, _target(truth, x, beta)
+        # Fewer inputs than examples: the targets of all that there are, and which one each example has.
+        places = 1 << np.arange(num_fast)
+        patterns = (np.arange(1 << num_fast)[:, None] & places[None]) > 0
+        rows = [jnp.repeat(held, len(patterns), axis=0), jnp.tile(patterns, (len(held), 1))]
+        table = _target(truth, jnp.concatenate(rows, axis=1).astype(x.dtype), beta)
+        return x, table[epochs * len(patterns) + jnp.where(fast, places[None], 0).sum(axis=1)]
 
     program = compiled(draw, static=(3,))
 
@@ -84,6 +93,13 @@ def slow_regression(
         return program(truth, key, step, int(n))
 
     return SlowRegression(init, sample)
+
+
+def _fair_bits(key, n, num):
+    """Fair bits [n, num], 32 of each random word: on a CPU random words cost more than all else."""
+    words = jax.random.bits(key, (n, -(-num // 32)), jnp.uint32)
+    places = np.arange(num, dtype=np.uint32)
+    return (words[:, places // 32] >> (places % 32)[None]) & np.uint32(1) == 1
 
 
 def _slow_bits(key, first, num, num_slow, change):

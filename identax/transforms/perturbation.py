@@ -10,6 +10,7 @@ import optax
 
 from identax.checks import check_choice, check_count, is_integer
 from identax.rng import step_key, stream, streams
+from identax.transforms._rarely import rarely
 from identax.transforms.selection import leaf_paths
 
 MOMENTS = ("keep", "zero")
@@ -107,7 +108,7 @@ def perturbation(
         if every == 1:
             mine, memory, replaced = act((mine, memory))
         else:
-            mine, memory, replaced = jax.lax.cond((state.count + 1) % every == 0, act, rest, (mine, memory))
+            mine, memory, replaced = rarely((state.count + 1) % every == 0, act, rest, (mine, memory))
         everywhere = {name: replaced.get(name, jnp.zeros(leaf.shape, bool)) for name, leaf in leaves.items()}
         state = PerturbationState(state.count + 1, state.key, memory)
         params, replaced = (jax.tree.unflatten(treedef, tree.values()) for tree in (leaves | mine, everywhere))

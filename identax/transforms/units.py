@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from identax.checks import check_between, check_choice, check_count, check_nonnegative, check_positive
 from identax.numerics import ranks
 from identax.rng import stream
+from identax.transforms._rarely import rarely
 from identax.transforms.perturbation import Acting, Perturbation, perturbation
 from identax.transforms.weightwise import glorot_uniform
 
@@ -159,13 +160,13 @@ def continual_backprop(
         bound = gain * math.sqrt(3 / math.prod(shape[:-1]))
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    def act(key, leaves, memory, count, context):
-        del count, context
+    def renew(key, leaves, memory, numbers):
         new, remembered = dict(leaves), {}
         replaced = {name: jnp.zeros(leaf.shape, bool) for name, leaf in leaves.items()}
         for layer in layers:
             held, own = memory[layer.name], stream(key, layer.name)
-            units, due = _least_useful(own, held, corrected(held.utility, held.age), rate, maturity, accumulate)
+            utility_now = jnp.where(held.age > maturity, corrected(held.utility, held.age), jnp.inf)
+            units = (held.age > maturity) & (ranks(utility_now) < numbers[layer.name])
             new, into = _renewed_incoming(own, new, layer, units, draw)
             out = _rows(units, new[layer.outgoing])
             if mode == "intended" and layer.outgoing_bias is not None:
@@ -176,24 +177,35 @@ def continual_backprop(
             replaced[layer.outgoing] |= out
             if layer.bias is not None:
                 replaced[layer.bias] |= units
-            utility_now, mean, age = (jnp.where(units, 0, value) for value in held[:3])
-            remembered[layer.name] = UnitMemory(utility_now, mean, age, due)
+            kept = (jnp.where(units, 0, value) for value in held[:3])
+            remembered[layer.name] = UnitMemory(*kept, held.due)
         return new, remembered, replaced
+
+    def act(key, leaves, memory, count, context):
+        del count, context
+        numbers, owed = {}, {}
+        for layer in layers:
+            held, drawn = memory[layer.name], stream(stream(key, layer.name), "number")
+            numbers[layer.name], due = _number_due(drawn, held, rate, maturity, accumulate)
+            owed[layer.name] = held._replace(due=due)
+        # At most updates nothing is replaced, and drawing new weights costs more than all else.
+        some = jnp.stack(list(numbers.values())).sum() > 0
+        untouched = {name: jnp.zeros(leaf.shape, bool) for name, leaf in leaves.items()}
+        return rarely(
+            some, lambda held: renew(key, *held, numbers), lambda held: (*held, untouched), (dict(leaves), owed)
+        )
 
     return perturbation(Acting(act, ("activations",), remember, watch), key=key)
 
 
-def _least_useful(key, held, utility, rate, maturity, accumulate):
-    """Which units are replaced, and what remains due."""
-    mature = held.age > maturity
-    share = jnp.asarray(rate, utility.dtype) * mature.sum()
+def _number_due(key, held, rate, maturity, accumulate):
+    """How many units are replaced, and what remains due."""
+    share = jnp.asarray(rate, held.due.dtype) * (held.age > maturity).sum()
     if accumulate:
         number = jnp.floor(held.due + share)
-        due = held.due + share - number
-    else:
-        drawn = jax.random.uniform(stream(key, "number"), (), share.dtype) < share
-        number, due = jnp.where(share < 1, drawn, jnp.floor(share)), held.due
-    return mature & (ranks(jnp.where(mature, utility, jnp.inf)) < number), due
+        return number, held.due + share - number
+    drawn = (jax.random.uniform(key, (), share.dtype) < share).astype(share.dtype)
+    return jnp.where(share < 1, drawn, jnp.floor(share)), held.due
 
 
 def _renewed_incoming(key, leaves, layer, units, draw):
