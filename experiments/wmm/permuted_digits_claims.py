@@ -42,18 +42,14 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: {LAST}"] = tasks[:, -5:].mean(axis=1)
         found[f"{name}: {GAIN}"] = tasks[:, -5:].mean(axis=1) - tasks[:, :5].mean(axis=1)
         found |= {f"{name}: {metric}": result.final(metric) for metric in result.evaluation}
-    plain = f"{plasticity.BACKPROP}: {LAST}"
-    for name in results if plain in found else ():
-        if name != plasticity.BACKPROP:
-            found[f"{name} less {plain}"] = found[f"{name}: {LAST}"] - found[plain]
-    return found
+    return found | plasticity.paired_rows(found, LAST, plasticity.BACKPROP)
 
 
 REFERENCES = (
     *(Reference(f"{name}: {LAST}", "not published for 5,000 digits") for name in plasticity.OPERATORS),
-    *(
-        Reference(f"{name} less {plasticity.BACKPROP}: {LAST}", "not published for 5,000 digits")
-        for name in plasticity.OPERATORS[1:]
+    *(Reference(f"{name}: {GAIN}", "not published for 5,000 digits") for name in plasticity.OPERATORS),
+    *plasticity.paired_references(
+        plasticity.OPERATORS[1:], LAST, plasticity.BACKPROP, "not published for 5,000 digits"
     ),
 )
 

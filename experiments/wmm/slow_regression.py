@@ -68,8 +68,8 @@ class Config(RunConfig):
 
 PRESETS: dict[str, Config] = {
     "smoke": Config(
-        operators=(plasticity.BACKPROP, plasticity.CBP, plasticity.REDO), block=20, statistics=8, num_seeds=2, num_steps=6, log_every=2,
-        evaluate_every=6, checkpoint_every=6,
+        operators=(plasticity.BACKPROP, plasticity.CBP, plasticity.REDO), block=20, statistics=8, num_seeds=2,
+        num_steps=6, log_every=2, evaluate_every=6, checkpoint_every=6,
     ),
     "quick": Config(num_steps=250, log_every=10, evaluate_every=250, checkpoint_every=250),
     "medium": Config(operators=plasticity.OPERATORS),

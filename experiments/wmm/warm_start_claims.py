@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.wmm import plasticity
 from identax.assumptions import Premise, Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -37,10 +38,9 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: train accuracy"] = result.final("train accuracy")
         found[f"{name}: {STEPS}"] = _steps(result)
     for other in (COLD, WARM):
-        for name in results if other in results else ():
-            if name not in (other, HALF) and (other, name) != (WARM, COLD):
-                for what in (ACCURACY, STEPS):
-                    found[f"{name} less {other}: {what}"] = found[f"{name}: {what}"] - found[f"{other}: {what}"]
+        compared = {row: values for row, values in found.items() if row.partition(": ")[0] not in (HALF,)}
+        for what in (ACCURACY, STEPS):
+            found |= plasticity.paired_rows(compared, what, other)
     return found
 
 
@@ -54,9 +54,10 @@ def _steps(result: Results) -> np.ndarray:
 _SMALL = "not published for this set; a small gap is expected"
 REFERENCES = (
     *(Reference(f"{start}: {ACCURACY}", _SMALL) for start in STARTS),
-    *(Reference(f"{start} less {COLD}: {ACCURACY}", _SMALL) for start in STARTS[1:]),
-    *(Reference(f"{start} less {WARM}: {ACCURACY}", _SMALL) for start in STARTS[2:]),
-    *(Reference(f"{start} less {COLD}: {STEPS}", "not published for this set") for start in STARTS[1:]),
+    *plasticity.paired_references(STARTS[1:], ACCURACY, COLD, _SMALL),
+    *plasticity.paired_references(STARTS[2:], ACCURACY, WARM, _SMALL),
+    *(Reference(f"{start}: {STEPS}", "not published for this set") for start in STARTS),
+    *plasticity.paired_references(STARTS[1:], STEPS, COLD, "not published for this set"),
 )
 
 
