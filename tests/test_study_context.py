@@ -48,31 +48,26 @@ def study(optimizer, context=("activations",), given=lambda h: ({"activations": 
     )
 
 
-def recycling(tau=TAU):
-    return optax.chain(optax.sgd(0.01), after_update(redo(LAYERS, tau=tau, every=1)))
+def recycling(tau=TAU, rate=0.01):
+    return optax.chain(optax.sgd(rate), after_update(redo(LAYERS, tau=tau, every=1)))
 
 
 def nothing(h):
     return ()
 
 
-@pytest.mark.parametrize("tau", [TAU, 0.0])
+@pytest.mark.parametrize("tau", [TAU, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_the_units_recycled_are_those_dormant_on_the_batch(tau):
-    made = study(recycling(tau))
+    made = study(recycling(tau, rate=0.0))  # without descent nothing else moves
     state = made.init(KEY, {})
-    after, _ = jax.jit(made.step)(state, None)
-    plain, _ = jax.jit(study(optax.sgd(0.01), (), nothing).step)(
-        study(optax.sgd(0.01), (), nothing).init(KEY, {}), None
-    )
-    h = np.asarray(hidden(state.params, draw(stream(step_key(KEY, 0), "data"))))
+    before, after = state.params, jax.jit(made.step)(state, None)[0].params
+    h = np.asarray(hidden(before, draw(stream(step_key(KEY, 0), "data"))))
     dormant = np.abs(h).mean(axis=0) / np.abs(h).mean() <= tau
     assert dormant.sum() == (2 if tau else 0)
-    moved = np.asarray(after.params["first"]["kernel"] != plain.params["first"]["kernel"]).all(axis=0)
-    np.testing.assert_array_equal(moved, dormant)
-    np.testing.assert_allclose(after.params["second"]["kernel"][dormant], 0, atol=1e-6)
-    np.testing.assert_array_equal(
-        after.params["second"]["kernel"][~dormant], plain.params["second"]["kernel"][~dormant]
-    )
+    moved = np.asarray(after["first"]["kernel"] != before["first"]["kernel"])
+    np.testing.assert_array_equal(moved, np.broadcast_to(dormant, moved.shape))
+    np.testing.assert_array_equal(np.asarray(after["second"]["kernel"])[:, 0] == 0, dormant)
+    np.testing.assert_array_equal(after["second"]["kernel"][~dormant], before["second"]["kernel"][~dormant])
 
 
 def test_without_activations_the_operator_says_what_it_misses():
@@ -105,6 +100,7 @@ def test_the_forward_pass_is_not_repeated():
     assert products(study(recycling())) == products(study(optax.sgd(0.01), (), nothing)) > 0
 
 
+@pytest.mark.slow
 def test_line_searches_are_not_disturbed():
     with_context, without = study(optax.lbfgs(memory_size=2)), study(optax.lbfgs(memory_size=2), (), nothing)
     found = [

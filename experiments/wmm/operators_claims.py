@@ -132,7 +132,7 @@ REFERENCES = (
         if example.changes
     ),
     *(
-        Reference(f"{name}: {FROM_FORM}", "0 (closed form)", _all(-3, 3), "Three standard errors of all calls.")
+        Reference(f"{name}: {FROM_FORM}", "0 (closed form)", _all(-3.0, 3.0), "Three standard errors of all calls.")
         for name in EXAMPLES
         if name != IDLE
     ),
@@ -141,9 +141,9 @@ REFERENCES = (
         for name in EXAMPLES
         if name != IDLE
     ),
-    Reference(f"{IDLE}: {CHANGES}", "0: floor(c n) <= 2", _all(0, 0), "All CIFAR-10 shuffles of the paper are such."),
+    Reference(f"{IDLE}: {CHANGES}", "0: floor(c n) <= 2", _all(0.0, 0.0), "All CIFAR-10 shuffles of the paper are such."),
     *(
-        Reference(f"{name}: touched where nothing should be", "0 (closed form)", _all(0, 0))
+        Reference(f"{name}: touched where nothing should be", "0 (closed form)", _all(0.0, 0.0))
         for name in EXAMPLES
         if "released" in name and "linear" not in name and "shuffle" not in name
     ),
@@ -159,7 +159,7 @@ REFERENCES = (
         for calls, value in DISTINCT.items()
     ),
     Reference("LSTM 88, shuffle: largest change of entropy", "0: a permutation", _all(-1e-4, 1e-4)),
-    Reference("LSTM 88, shuffle: distinct values after 2000 calls", "1: a permutation", _all(0.99, 1)),
+    Reference("LSTM 88, shuffle: distinct values after 2000 calls", "1: a permutation", _all(0.99, 1.0)),
     Reference("LSTM 88, reinit: largest change of entropy", "small: redrawn from the law of the start"),
 )  # fmt: skip
 

@@ -35,7 +35,13 @@ IEM = {
         "variability", "zoo",
     )
 }  # fmt: skip
-WMM = {f"wmm/{name}" for name in ("sin", "sin_noise", "chorales", "digits", "sequential_digits", "search")}
+WMM = {
+    f"wmm/{name}"
+    for name in (
+        "sin", "sin_noise", "chorales", "digits", "sequential_digits", "search",
+        "operators", "slow_regression", "permuted_digits", "warm_start",
+    )
+}  # fmt: skip
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM
 pytestmark = pytest.mark.usefixtures("line")
 

@@ -29,14 +29,20 @@ def branching(choose):
     return run
 
 
-@pytest.mark.parametrize("mapped", [(0, 0, 0), (0, None, None), (None, 0, None), (None, None, 0)])
+SOME = [(0, 0, 0), (None, None, 0)]
+MORE = [(0, None, None), (None, 0, None)]
+
+
+@pytest.mark.parametrize("mapped", [*SOME, *(pytest.param(one, marks=pytest.mark.slow) for one in MORE)])
 def test_trials_agree_with_cond(mapped):
     args = [value if axis == 0 else value[2] for value, axis in zip((X, SCALES, SEEDS), mapped, strict=True)]
     found, wanted = (jax.jit(jax.vmap(branching(choose), mapped))(*args) for choose in (rarely, jax.lax.cond))
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), found, wanted)
-    assert 0 < np.asarray(found[0][1]).sum()
+    if mapped[0] == 0:
+        assert 0 < np.asarray(found[0][1]).sum() < found[0][1].size * 5
 
 
+@pytest.mark.slow
 def test_trials_of_trials_agree_with_cond():
     args = [value.reshape(2, 3, *value.shape[1:]) for value in (X, SCALES, SEEDS)]
     found, wanted = (jax.jit(jax.vmap(jax.vmap(branching(choose))))(*args) for choose in (rarely, jax.lax.cond))
@@ -56,5 +62,5 @@ def test_the_branch_is_computed_only_where_some_trial_takes_it():
     found = jax.jit(jax.vmap(run))(jnp.array([3, 5, 5, 99]))
     jax.effects_barrier()
     np.testing.assert_array_equal(found, [1, 1, 1, 0])
-    # A callback is called once for each trial; `cond` would call it at all 20 steps.
-    assert len(calls) == 2 * 4
+    # `cond` would compute it at all 20 steps.
+    assert len(calls) == 2
