@@ -141,7 +141,9 @@ REFERENCES = (
         for name in EXAMPLES
         if name != IDLE
     ),
-    Reference(f"{IDLE}: {CHANGES}", "0: floor(c n) <= 2", _all(0.0, 0.0), "All CIFAR-10 shuffles of the paper are such."),
+    Reference(
+        f"{IDLE}: {CHANGES}", "0: floor(c n) <= 2", _all(0.0, 0.0), "Such are all CIFAR-10 shuffles of the paper."
+    ),
     *(
         Reference(f"{name}: touched where nothing should be", "0 (closed form)", _all(0.0, 0.0))
         for name in EXAMPLES

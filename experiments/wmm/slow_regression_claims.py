@@ -96,7 +96,10 @@ REFERENCES = (
         medium=(None, -0.35),
     ),
     _row(
-        f"{_CBP}: error, last 20,000 - {_PLAIN}, 95 % high", "below 0: they separate", quick=(None, 0.0), medium=(None, 0.0)
+        f"{_CBP}: error, last 20,000 - {_PLAIN}, 95 % high",
+        "below 0: they separate",
+        quick=(None, 0.0),
+        medium=(None, 0.0),
     ),
     _row(f"{_PLAIN}: {RISE}", f"+.555 ± .032 (s.e.; {_RUN})", medium=(0.35, None)),
     _row(f"{_CBP}: {RISE}", f"-.018 ± .013 (s.e.; {_RUN})", medium=(None, 0.05)),
