@@ -12,12 +12,12 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from experiments.wmm import permuted_digits_claims as claims
 from experiments.wmm import plasticity
 from experiments.wmm.networks import relu_network
+from experiments.wmm.small_digits import pooled
 from identax.data import load_digits
 from identax.experiment import RunConfig
 from identax.metrics import dormant_share, effective_rank, weight_magnitude
@@ -37,6 +37,8 @@ class Config(RunConfig):
     operator: str = plasticity.BACKPROP
     operators: tuple[str, ...] = plasticity.OPERATORS
     """an arm each; `operator` is not read"""
+    pool: int = 1
+    """pixels on a side that become one"""
     hidden: tuple[int, ...] = (100, 100, 100)
     batch_size: int = 30
     every: int = STEPS
@@ -61,11 +63,12 @@ class Config(RunConfig):
 
 
 _QUICK = Config(
-    operators=(plasticity.BACKPROP, plasticity.CBP, plasticity.SHRINK), hidden=(50, 50), num_steps=20 * STEPS
-)
+    operators=(plasticity.BACKPROP, plasticity.CBP, plasticity.L2, plasticity.REDO), pool=2, hidden=(50, 50),
+    num_steps=20 * STEPS,
+)  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
-        _QUICK, hidden=(4,), num_statistics=16, num_seeds=2, num_steps=2 * STEPS, evaluate_every=2 * STEPS,
+        _QUICK, pool=4, hidden=(4,), num_statistics=16, num_seeds=2, num_steps=2 * STEPS, evaluate_every=2 * STEPS,
         checkpoint_every=2 * STEPS,
     ),
     "quick": _QUICK,
@@ -83,9 +86,8 @@ figures = claims.figures
 def build(config: Config) -> Study:
     """Digits under the task's permutation, a ReLU network, its updates and the operator behind them."""
     digits = load_digits()
-    pixels = np.round(255 * digits.images).astype(np.uint8).reshape(len(digits.labels), -1)
-    images, labels = jnp.asarray(pixels), jnp.asarray(digits.labels)
-    num, size = pixels.shape
+    images, labels = jnp.asarray(pooled(digits.images, config.pool)), jnp.asarray(digits.labels)
+    num, size = images.shape
     network = relu_network((size, *config.hidden, 10))
 
     def new_task(state, key):
@@ -97,7 +99,7 @@ def build(config: Config) -> Study:
         return first, network.init(stream(key, "network")), None
 
     def shown(state, rows):
-        return images[rows][:, state.truth["pixels"]].astype(float) / 255
+        return images[rows][:, state.truth["pixels"]]
 
     def sample(state, key):
         place = (state.step % STEPS) * config.batch_size + jnp.arange(config.batch_size)

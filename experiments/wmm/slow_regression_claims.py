@@ -77,6 +77,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     return found
 
 
+# Bands around the independent program's means are three standard errors of the difference. In 20,000 examples 30 runs
+# spread by .45 (backpropagation) and .27 (continual), so that their mean has an error of .085 and .05.
 def _row(name: str, paper: str, note: str = "", **bands: tuple[float | None, float | None]) -> Reference:
     return Reference(name, paper, bands, note)
 
@@ -85,14 +87,14 @@ _PLAIN, _CBP = f"{plasticity.BACKPROP} 0.01", plasticity.CBP
 _PAPERS = (plasticity.REINIT, plasticity.PERMUTE, plasticity.RELEASED)
 _OTHERS = (*plasticity.OPERATORS[1:], *(f"{name}, {RARE}" for name in _PAPERS))
 REFERENCES = (
-    _row(f"{_PLAIN}: error, first 20,000", f".659 ± .031 (s.e.; {_RUN})", quick=(0.46, 0.86), medium=(0.46, 0.86)),
-    _row(f"{_PLAIN}: error, last 20,000", f"1.031 after 250,000, 1.237 after 1,000,000 ({_RUN})", quick=(0.83, 1.24)),
-    _row(f"{_CBP}: error, last 20,000", f".559 after 250,000, .565 after 1,000,000 ({_RUN})", quick=(0.48, 0.64)),
+    _row(f"{_PLAIN}: error, first 20,000", f".659 ± .031 (s.e.; {_RUN})", quick=(0.50, 0.82), medium=(0.50, 0.82)),
+    _row(f"{_PLAIN}: error, last 20,000", f"1.031 after 250,000, 1.237 after 1,000,000 ({_RUN})", quick=(0.74, 1.32)),
+    _row(f"{_CBP}: error, last 20,000", f".559 after 250,000, .565 after 1,000,000 ({_RUN})", quick=(0.39, 0.73)),
     _row(
         f"{_CBP}: error, last 20,000 - {_PLAIN}",
         f"-.47 after 250,000, -.67 after 1,000,000 ({_RUN}, not paired)",
         "Same inputs, targets and first weights in both.",
-        quick=(None, -0.25),
+        quick=(None, -0.2),
         medium=(None, -0.35),
     ),
     _row(

@@ -16,6 +16,7 @@ import optax
 
 from experiments.wmm import warm_start_claims as claims
 from experiments.wmm.networks import relu_network
+from experiments.wmm.small_digits import pooled
 from identax.data import epoch_indices, load_digits, take
 from identax.experiment import RunConfig
 from identax.rng import stream
@@ -33,9 +34,11 @@ class Config(RunConfig):
     """of the training images; drawn for each seed, the same in all arms"""
     start: str = claims.COLD
     """of one arm: one of `warm_start_claims.STARTS`"""
+    pool: int = 1
+    """pixels on a side that become one"""
     hidden: tuple[int, ...] = (100,)
     batch_size: int = 128
-    step_size: float = 0.02
+    step_size: float = 0.05
     momentum: float = 0.9
     shrink: float = 0.3
     """both of shrink-and-perturb as in DASH's code"""
@@ -46,17 +49,22 @@ class Config(RunConfig):
     """of the running mean of gradients that DASH compares weights with"""
     num_seeds: int = 20
     num_steps: int = 1000
-    log_every: int = 20
-    evaluate_every: int = 20
+    log_every: int = 50
+    evaluate_every: int = 50
     checkpoint_every: int = 1000
 
 
+_QUICK = Config(pool=2, num_seeds=10, num_steps=400, log_every=40, evaluate_every=40, checkpoint_every=400)
 PRESETS: dict[str, Config] = {
-    "smoke": Config(hidden=(4,), num_seeds=2, num_steps=4, log_every=2, evaluate_every=2, checkpoint_every=4),
-    "quick": Config(),
-    "medium": Config(hidden=(200, 200), num_seeds=40, num_steps=2000, checkpoint_every=2000),
-    "paper": Config(hidden=(200, 200), step_size=1e-3, num_seeds=40, num_steps=40_000, log_every=400,
-                    evaluate_every=400, checkpoint_every=4000),
+    "smoke": dataclasses.replace(
+        _QUICK, pool=4, hidden=(4,), num_seeds=2, num_steps=4, log_every=2, evaluate_every=2, checkpoint_every=4
+    ),
+    "quick": _QUICK,
+    "medium": Config(hidden=(200, 200), num_seeds=20),
+    "paper": Config(
+        hidden=(200, 200), step_size=1e-3, num_seeds=40, num_steps=40_000, log_every=400, evaluate_every=400,
+        checkpoint_every=4000,
+    ),
 }  # fmt: skip
 
 arms = claims.arms
@@ -69,8 +77,10 @@ figures = claims.figures
 def build(config: Config) -> Study:
     """Digits, a ReLU network and momentum; where the second phase starts is a matter of `init`."""
     train, test = load_digits().split()
-    data = {"image": jnp.asarray(train.images.reshape(len(train.labels), -1)), "label": jnp.asarray(train.labels)}
-    held_out = {"image": jnp.asarray(test.images.reshape(len(test.labels), -1)), "label": jnp.asarray(test.labels)}
+    data, held_out = (
+        {"image": jnp.asarray(pooled(part.images, config.pool)), "label": jnp.asarray(part.labels)}
+        for part in (train, test)
+    )
     total = len(train.labels)
     num = total // 2 if config.phase == "half" else total
     network = relu_network((data["image"].shape[1], *config.hidden, 10))

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.wmm import permuted_digits, plasticity, slow_regression, slow_regression_claims, warm_start
 from experiments.wmm.networks import relu_network
+from experiments.wmm.small_digits import pooled
 from identax.conduct import Options, run_experiment
 from identax.dgp import slow_regression as regression
 from identax.rng import stream
@@ -88,6 +89,15 @@ def test_operators_that_need_every_update_are_refused_in_between():
         plasticity.perturbation_of("noise", HPARAMS, (), c=0.1, maturity=1, mode="intended", every=1)
 
 
+def test_pixels_are_pooled_to_their_means():
+    images = np.random.default_rng(0).random((3, 28, 28), np.float32)
+    found = pooled(images, 4)
+    assert found.shape == (3, 49)
+    np.testing.assert_allclose(found[1, 8], images[1, 4:8, 4:8].mean(), rtol=1e-6)
+    with pytest.raises(ValueError, match="found factor=3 for images of side 28"):
+        pooled(images, 3)
+
+
 def test_a_network_has_a_hidden_layer():
     with pytest.raises(ValueError, match=r"found widths \(3, 1\)"):
         relu_network((3, 1))
@@ -99,7 +109,7 @@ def test_tasks_permute_pixels_and_leave_the_images():
     (step, change), steps = study.events[0], permuted_digits.STEPS
     assert step == steps and len(study.events) == 1
     other = change(state, jax.random.key(9))
-    for name, size in (("pixels", 784), ("order", 5000)):
+    for name, size in (("pixels", 49), ("order", 5000)):
         assert sorted(np.asarray(other.truth[name])) == list(range(size))
         assert (np.asarray(other.truth[name]) != np.asarray(state.truth[name])).mean() > 0.9
     # 167 batches of 30 see every image once, and the first ten twice.
