@@ -1,12 +1,12 @@
 """Schedules and gradient transformations for optax that optax does not have, and perturbations behind an update."""
 
+from identax.transforms.entrywise_adam import scale_by_entrywise_adam
 from identax.transforms.groups import per_group
 from identax.transforms.perturbation import (
     Perturbation,
     PerturbationState,
     after_update,
     forget,
-    scale_by_entrywise_adam,
     with_perturbation,
 )
 from identax.transforms.schedules import cosine

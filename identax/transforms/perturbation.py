@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from identax.checks import check_choice, check_count, is_integer
 from identax.rng import step_key, stream, streams
 from identax.transforms._rarely import rarely
-from identax.transforms.selection import leaf_paths
+from identax.transforms._words import words
+from identax.transforms.selection import Gates, leaf_paths
 
 MOMENTS = ("keep", "zero")
 """what becomes of the optimiser's memory of replaced entries"""
@@ -44,13 +46,19 @@ class Acting(NamedTuple):
     """What a perturbation does to the chosen leaves, a dict by their paths.
 
     * `needs`: names of the context that reach the others; what the loop did not give is None
+    * `alike`: names of the context that are trees like the parameters, and reach the others as dicts like the leaves
     * `remember(leaves) -> memory`, the first one
     * `watch(key, leaves, memory, context) -> memory`, after every update, also one at which it does not act
     * `act(key, leaves, memory, count, context) -> (leaves, memory, replaced)`
+    * `within(leaf, units, count) -> (plan, arguments)`, in the place of `act`, for a window of each leaf: it becomes
+      `plan.act(key, words, leaf, *arguments)`, the words of all leaves being drawn together. `units` are the first of
+      the last axis and how many, None for all, so that a gate's slice is not copied.
     """
 
-    act: Callable[..., tuple[dict[str, Any], Any, dict[str, Any]]]
+    act: Callable[..., tuple[dict[str, Any], Any, dict[str, Any]]] | None = None
+    within: Callable[..., Any] | None = None
     needs: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
     remember: Callable[[dict[str, Any]], Any] = lambda leaves: ()
     watch: Callable[..., Any] = lambda key, leaves, memory, context: memory
 
@@ -65,6 +73,7 @@ def perturbation(
     """A perturbation that acts after the updates `every`, 2 `every`, ... on the leaves that `on` chooses.
 
     `on` is a tree of booleans like the parameters, or a function of them that gives one, e.g. `select`; None for all.
+    A gate's slice of a leaf, see `select`, is a leaf like the others to what acts.
     The key of update t is `step_key(key, t)`, or of the `key` of the context where the loop gives one (as
     `gradient_study` does, so that trials differ) its stream "perturbation". Each leaf takes its own by its path.
     Raises `ValueError` for every < 1, and when used for a mask of another structure.
@@ -77,44 +86,85 @@ def perturbation(
         flags = [True] * len(paths) if mask is None else jax.tree.leaves(mask)
         if len(flags) != len(paths):
             raise ValueError(f"perturbation: found a mask of {len(flags)} leaves, wanted {len(paths)}: {paths}")
-        leaves = jax.tree.leaves(params)
-        return treedef, dict(zip(paths, leaves, strict=True)), [p for p, f in zip(paths, flags, strict=True) if f]
+        flags = {path: flag for path, flag in zip(paths, flags, strict=True) if isinstance(flag, Gates) or flag}
+        return treedef, dict(zip(paths, jax.tree.leaves(params), strict=True)), flags
 
     def init(params):
         root = jax.random.key(key) if is_integer(key) else key
-        _, leaves, names = chosen(params)
-        memory = acting.remember({name: leaves[name] for name in names})
-        return PerturbationState(jnp.zeros((), jnp.int32), root, memory)
+        _, leaves, flags = chosen(params)
+        return PerturbationState(jnp.zeros((), jnp.int32), root, acting.remember(_cut(leaves, flags)))
 
     def apply(params, state, **context):
-        return compiled(params, state, {name: context.get(name) for name in ("key", *acting.needs)})
+        return compiled(params, state, {name: context.get(name) for name in ("key", *acting.needs, *acting.alike)})
 
     # One program for each shape, also where a loop calls it outside `jit`.
     @partial(jax.jit, inline=True)
     def compiled(params, state, context):
-        treedef, leaves, names = chosen(params)
+        treedef, leaves, flags = chosen(params)
         given = context["key"]
         now = step_key(state.key, state.count) if given is None else stream(given, "perturbation")
-        mine = {name: leaves[name] for name in names}
-        memory = acting.watch(stream(now, "watch"), mine, state.memory, context)
+        for name in acting.alike:
+            tree = context[name]
+            context |= {name: _cut(dict(zip(leaf_paths(tree)[0], jax.tree.leaves(tree), strict=True)), flags)}
+        mine = {path: leaves[path] for path in flags}
+        memory = acting.watch(stream(now, "watch"), _cut(mine, flags), state.memory, context)
+        nowhere = {path: jnp.zeros(leaf.shape, bool) for path, leaf in leaves.items()}
 
         def act(held):
-            return acting.act(now, *held, state.count, context)
+            mine, memory = held
+            if acting.within is not None:
+                new = _within(acting.within, now, mine, flags, state.count)
+                return new, memory, {path: new[path] != leaf for path, leaf in mine.items()}
+            assert acting.act is not None
+            new, memory, replaced = acting.act(now, _cut(mine, flags), memory, state.count, context)
+            return _paste(mine, new, flags), memory, _paste({path: nowhere[path] for path in mine}, replaced, flags)
 
         def rest(held):
-            mine, memory = held
-            return mine, memory, {name: jnp.zeros(leaf.shape, bool) for name, leaf in mine.items()}
+            return *held, {path: nowhere[path] for path in flags}
 
         if every == 1:
             mine, memory, replaced = act((mine, memory))
         else:
             mine, memory, replaced = rarely((state.count + 1) % every == 0, act, rest, (mine, memory))
-        everywhere = {name: replaced.get(name, jnp.zeros(leaf.shape, bool)) for name, leaf in leaves.items()}
-        state = PerturbationState(state.count + 1, state.key, memory)
-        params, replaced = (jax.tree.unflatten(treedef, tree.values()) for tree in (leaves | mine, everywhere))
-        return params, state, replaced
+        params, replaced = (jax.tree.unflatten(treedef, tree.values()) for tree in (leaves | mine, nowhere | replaced))
+        return params, PerturbationState(state.count + 1, state.key, memory), replaced
 
     return Perturbation(init, apply)
+
+
+def _cut(leaves: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """The chosen leaves, those of which gates are chosen in slices; a leaf that is not there is left out."""
+    found: dict[str, Any] = {}
+    for path, flag in flags.items():
+        if path in leaves:
+            found |= flag.cut(path, leaves[path]) if isinstance(flag, Gates) else {path: leaves[path]}
+    return found
+
+
+def _paste(leaves: dict[str, Any], parts: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """The leaves with what became of their parts, the inverse of `_cut`."""
+    return {
+        path: flags[path].paste(path, leaf, parts) if isinstance(flags[path], Gates) else parts[path]
+        for path, leaf in leaves.items()
+    }
+
+
+def _within(planned: Callable[..., Any], key: Any, leaves: dict[str, Any], flags: dict[str, Any], count: Any) -> Any:
+    """The leaves with a window of each, or of each slice, acted on: those that take as many words draw together."""
+    parts = {}
+    for path, flag in flags.items():
+        parts |= flag.units(path) if isinstance(flag, Gates) else {path: None}
+    paths = [name if units is None else name.rpartition(":")[0] for name, units in parts.items()]
+    plans = [planned(leaves[path], units, count) for path, units in zip(paths, parts.values(), strict=True)]
+    keys = streams(key, [name or "leaf" for name in parts])
+    new = dict(leaves)
+    for size in dict.fromkeys(plan.num_words for plan, _ in plans):
+        same = [number for number, (plan, _) in enumerate(plans) if plan.num_words == size]
+        drawn = jax.vmap(lambda own, size=size: words(own, size))(keys[np.array(same)])
+        for number, own in zip(same, drawn, strict=True):
+            path, (plan, arguments) = paths[number], plans[number]
+            new[path] = plan.act(keys[number], own, new[path], *arguments)
+    return new
 
 
 def leafwise(change: Callable[..., Any], *, continues: bool = False) -> Callable[..., Any]:
@@ -212,40 +262,3 @@ def forget(optimizer: optax.GradientTransformation, opt_state: Any, replaced: An
         return isinstance(leaf, optax.MaskedNode)
 
     return optax.tree.map_params(optimizer, clear, opt_state, replaced, is_leaf=is_masked)
-
-
-class EntrywiseAdamState(NamedTuple):
-    """Moments and the number of updates of each entry."""
-
-    mu: Any
-    nu: Any
-    count: Any
-
-
-def scale_by_entrywise_adam(
-    b1: float | int = 0.9, b2: float | int = 0.999, eps: float | int = 1e-8
-) -> optax.GradientTransformation:
-    """Adam whose bias correction counts the updates of each entry: where `forget` zeroes one, Adam starts over.
-
-        m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps),   t per entry
-
-    As `optax.scale_by_adam` until something is forgotten.
-    Source: Kingma & Ba 2015, counted as continual backpropagation does (Dohare et al. 2024).
-    """
-
-    def init(params):
-        counts = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), params)
-        return EntrywiseAdamState(jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params), counts)
-
-    def update(updates, state, params=None):
-        del params
-        count = jax.tree.map(lambda t: t + 1, state.count)
-        mu = optax.tree.update_moment(updates, state.mu, b1, 1)
-        nu = optax.tree.update_moment(updates, state.nu, b2, 2)
-
-        def scaled(m, v, t):
-            return m / (1 - b1 ** t.astype(m.dtype)) / (jnp.sqrt(v / (1 - b2 ** t.astype(v.dtype))) + eps)
-
-        return jax.tree.map(scaled, mu, nu, count), EntrywiseAdamState(mu, nu, count)
-
-    return optax.GradientTransformation(init, update)

@@ -12,7 +12,6 @@ from identax.checks import check_between, check_choice
 from identax.numerics import ranks
 from identax.rng import stream
 from identax.transforms.perturbation import Acting, Perturbation, perturbation
-from identax.transforms.selection import leaf_paths
 
 SWR_UTILITIES = ("magnitude", "gradient", "random")
 PRUNING = ("threshold", "proportional")
@@ -56,7 +55,7 @@ def selective_reinitialisation(
             return {name: jax.random.uniform(stream(key, name), leaf.shape) for name, leaf in leaves.items()}
         if utility == "magnitude":
             return {name: jnp.abs(leaf) for name, leaf in leaves.items()}
-        grads = tree_of(where, "grad", leaves, context)
+        grads = _given(where, "grad", leaves, context)
         return {name: jnp.abs(leaf * grads[name]) for name, leaf in leaves.items()}
 
     def remember(leaves):
@@ -79,7 +78,10 @@ def selective_reinitialisation(
         return new, jax.tree.map(jnp.zeros_like, memory), replaced
 
     return perturbation(
-        Acting(act, ("grad",) if utility == "gradient" else (), remember, watch), key=key, every=every, on=on
+        Acting(act, alike=("grad",) if utility == "gradient" else (), remember=remember, watch=watch),
+        key=key,
+        every=every,
+        on=on,
     )
 
 
@@ -105,23 +107,21 @@ def dash(floor: ArrayLike = 0.3, *, every: int = 1, on: Any = None) -> Perturbat
 
     def act(key, leaves, memory, count, context):
         del key, count
-        directions = tree_of("dash", "direction", leaves, context)
+        directions = _given("dash", "direction", leaves, context)
         new = {name: leaf * _cosines(leaf, directions[name], floor) for name, leaf in leaves.items()}
         return new, memory, {name: jnp.zeros(leaf.shape, bool) for name, leaf in leaves.items()}
 
-    return perturbation(Acting(act, ("direction",)), every=every, on=on)
+    return perturbation(Acting(act, alike=("direction",)), every=every, on=on)
 
 
-def tree_of(where: str, name: str, leaves: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of the context's tree `name` by path; raises `ValueError` where some are missing."""
-    tree = context.get(name)
-    found = dict(zip(leaf_paths(tree)[0], jax.tree.leaves(tree), strict=True))
-    missing = [path for path in leaves if path not in found]
+def _given(where: str, name: str, leaves: Mapping[str, Any], context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the context says of every chosen leaf; raises `ValueError` where it lacks some."""
+    missing = [path for path in leaves if path not in context[name]]
     if missing:
         raise ValueError(
             f"{where}: found {name} without {missing}, wanted update(..., {name}=tree like the parameters)"
         )
-    return found
+    return context[name]
 
 
 def _least(key: Any, useful: Any, share: Any, pruning: str) -> Any:

@@ -85,7 +85,7 @@ def redo(layers: Sequence[Hidden], *, tau: ArrayLike = 0.1, every: int = 1000, k
         _check_layers("redo", layers, leaves)
         return ()
 
-    return perturbation(Acting(act, ("activations",), remember), key=key, every=every)
+    return perturbation(Acting(act, needs=("activations",), remember=remember), key=key, every=every)
 
 
 class UnitMemory(NamedTuple):
@@ -195,7 +195,7 @@ def continual_backprop(
             some, lambda held: renew(key, *held, numbers), lambda held: (*held, untouched), (dict(leaves), owed)
         )
 
-    return perturbation(Acting(act, ("activations",), remember, watch), key=key)
+    return perturbation(Acting(act, needs=("activations",), remember=remember, watch=watch), key=key)
 
 
 def _number_due(key, held, rate, maturity, accumulate):

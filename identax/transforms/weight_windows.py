@@ -6,18 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from identax.checks import check_choice, check_positive
 from identax.inputs import numbers
-from identax.rng import stream
-from identax.transforms._layout import (
-    check_perturbation,
-    longest_window,
-    output_back,
-    output_first,
-)
+from identax.transforms._layout import check_perturbation, longest_window, output_first_shape
+from identax.transforms._windows import Redraw, Reorder
+from identax.transforms._words import words
 
 REINITIALISE_MODES = ("intended", "released")
 SHUFFLE_MODES = ("permute", "released")
@@ -57,15 +52,9 @@ def reinitialise(
     check_choice("reinitialise", "mode", mode, REINITIALISE_MODES)
     w = numbers("reinitialise", "w", w)
     check_perturbation("reinitialise", w, p, c, max_c, layout)
-    shape = _kept("reinitialise", output_first(w, layout), skip_last)
-    drawn = drawn_sizes(shape, mode)
-    if bound is None:
-        bound = 1 / math.sqrt(shape[-1] if mode == "released" else max(math.prod(shape[1:]), 1))
-        bound = 1 / math.sqrt(shape[0]) if len(shape) == 1 else bound
-    check_positive("reinitialise", "bound", bound, ())
-    longest = tuple(jnp.minimum(longest_window(size, c), longest_window(size, max_c)) for size in drawn)
-    reach = tuple(longest_window(size, max_c) for size in drawn)
-    return _redrawn(key, w, p, bound, longest, mode, layout, skip_last, drawn, reach)
+    units = kept_units("reinitialise", w.shape, layout, skip_last)
+    plan, rest = redraw(w, c, units, mode=mode, layout=layout, bound=bound, max_c=max_c)
+    return _alone(plan, key, w, p, rest)
 
 
 def shuffle(
@@ -96,25 +85,24 @@ def shuffle(
     check_choice("shuffle", "mode", mode, SHUFFLE_MODES)
     w = numbers("shuffle", "w", w)
     check_perturbation("shuffle", w, p, c, max_c, layout)
-    size = row_length(_kept("shuffle", output_first(w, layout), skip_last))
-    reach = longest_window(size, max_c)
-    longest = jnp.minimum(longest_window(size, c), reach)
-    return _reordered(key, w, p, longest, mode, layout, skip_last, size, reach)
+    units = kept_units("shuffle", w.shape, layout, skip_last)
+    plan, rest = reorder(w, c, units, mode=mode, layout=layout, max_c=max_c)
+    return _alone(plan, key, w, p, rest)
 
 
 def drawn_sizes(shape: tuple[int, ...], mode: str) -> tuple[int, int]:
     """Sizes of the axes that starts and lengths of `reinitialise` are drawn for, of weights [out, in, ...]."""
     if len(shape) == 1:
-        return 1, shape[0]
+        return shape[0], 1
     return (shape[-2], shape[-1]) if mode == "released" else (shape[0], math.prod(shape[1:]))
 
 
 def block(shape: tuple[int, ...], mode: str) -> tuple[int, int, int]:
-    """Weights [out, in, ...] as [a, b, rest]: the axes of the rectangle of `reinitialise`, and the others."""
-    if len(shape) == 1:
-        return 1, shape[0], 1
+    """Weights [out, in, ...] as [out, b, rest]: the axes of the rectangle of `reinitialise`, and the others."""
     rest = math.prod(shape[2:])
-    return (shape[0], shape[1], rest) if mode == "released" else (shape[0], shape[1] * rest, 1)
+    if len(shape) == 1 or mode == "intended":
+        return shape[0], math.prod(shape[1:]), 1
+    return shape[0], shape[1], rest
 
 
 def row_length(shape: tuple[int, ...]) -> int:
@@ -122,91 +110,43 @@ def row_length(shape: tuple[int, ...]) -> int:
     return math.prod(shape if len(shape) < 3 else shape[2:])
 
 
-def _kept(where: str, w: Any, skip_last: bool) -> tuple[int, ...]:
-    if skip_last and w.shape[0] < 2:
-        raise ValueError(f"{where}: found a single output unit of weights {w.shape}, wanted more to skip the last")
-    return (w.shape[0] - skip_last, *w.shape[1:])
+def kept_units(
+    where: str, shape: tuple[int, ...], layout: str, skip_last: bool, units: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """The first output unit, and how many, of all or of `units`; raises `ValueError` for a single one to skip."""
+    first, number = (0, output_first_shape(shape, layout)[0]) if units is None else units
+    if skip_last and number < 2:
+        raise ValueError(f"{where}: found a single output unit of weights {shape}, wanted more to skip the last")
+    return first, number - skip_last
 
 
-def _on_view(change: Any, w: Any, layout: str, skip_last: bool) -> Any:
-    """`change` on the weights [out, in, ...], all units but the last where that is skipped."""
-    view = output_first(w, layout)
-    head = view[:-1] if skip_last else view
-    head = change(head)
-    return output_back(jnp.concatenate([head, view[-1:]]) if skip_last else head, layout)
+def redraw(
+    w: Any, c: Any, units: tuple[int, int], *, mode: str, layout: str, bound: Any, max_c: Any
+) -> tuple[Redraw, tuple[Any, Any]]:
+    """What `reinitialise` does to `units` (the first, how many) of `w`: the static part, and (bound, longest)."""
+    shape = (units[1], *output_first_shape(w.shape, layout)[1:])
+    drawn = drawn_sizes(shape, mode)
+    if bound is None:
+        bound = 1 / math.sqrt(shape[-1] if mode == "released" or len(shape) == 1 else math.prod(shape[1:]))
+    check_positive("reinitialise", "bound", bound, ())
+    down, across = (longest_window(size, max_c) for size in drawn)
+    longest = tuple(
+        jnp.minimum(longest_window(size, c), most) for size, most in zip(drawn, (down, across), strict=True)
+    )
+    return Redraw(layout, units, drawn, (down, across), block(shape, mode)), (bound, longest)
 
 
-@partial(jax.jit, static_argnums=(5, 6, 7, 8, 9), inline=True)
-def _redrawn(key, w, p, bound, longest, mode, layout, skip_last, drawn, reach):
-    def change(head):
-        sizes = block(head.shape, mode)
-        whole = head.reshape(sizes)
-        (starts, lengths), _ = _placed(key, drawn, longest)
-        # A part of static size that surely holds the rectangle: numbers are drawn for no more.
-        extent = [min(size, most + 1) for size, most in zip(sizes[:2], reach, strict=True)]
-        first = [jnp.minimum(start, size - e) for start, size, e in zip(starts, sizes[:2], extent, strict=True)]
-        offsets = [f - start + jnp.arange(e) for f, start, e in zip(first, starts, extent, strict=True)]
-        down, across = ((o >= 0) & (o <= length) for o, length in zip(offsets, lengths, strict=True))
-        corner, shape = (*first, jnp.zeros((), first[0].dtype)), (*extent, sizes[2])
-        part = jax.lax.dynamic_slice(whole, corner, shape)
-        thin, fresh = jax.random.uniform(stream(key, "values"), (2, *shape), whole.dtype)
-        limit = jnp.asarray(bound, whole.dtype)
-        fresh = (2 * fresh - 1) * limit
-        part = jnp.where(down[:, None, None] & across[None, :, None] & (thin < p), fresh, part)
-        return jax.lax.dynamic_update_slice(whole, part, corner).reshape(head.shape)
-
-    return _on_view(change, w, layout, skip_last)
+def reorder(
+    w: Any, c: Any, units: tuple[int, int], *, mode: str, layout: str, max_c: Any
+) -> tuple[Reorder, tuple[Any]]:
+    """What `shuffle` does to `units` (the first, how many) of `w`: the static part, and (longest,)."""
+    shape = (units[1], *output_first_shape(w.shape, layout)[1:])
+    size = row_length(shape)
+    reach = longest_window(size, max_c)
+    plan = Reorder(mode, layout, units, size, reach, math.prod(shape) // size)
+    return plan, (jnp.minimum(longest_window(size, c), reach),)
 
 
-@partial(jax.jit, static_argnums=(4, 5, 6, 7, 8), inline=True)
-def _reordered(key, w, p, longest, mode, layout, skip_last, size, reach):
-    reorder = _permuted if mode == "permute" else _copied
-
-    def one_row(key, row):
-        ((start,), (length,)), chance = _placed(key, (size,), (longest,))
-
-        def act(row):
-            first = jnp.minimum(start, size - reach)
-            part = jax.lax.dynamic_slice(row, (first,), (reach,))
-            offset = first - start + jnp.arange(reach)
-            return jax.lax.dynamic_update_slice(row, reorder(stream(key, "order"), part, offset, length), (first,))
-
-        # Outside `vmap` a row that stays costs nothing.
-        return jax.lax.cond(chance < p, act, lambda row: row, row)
-
-    def change(head):
-        rows = head.reshape(-1, size)
-        if len(rows) == 1:
-            return one_row(key, rows[0]).reshape(head.shape)
-        return jax.vmap(one_row)(jax.random.split(key, len(rows)), rows).reshape(head.shape)
-
-    return _on_view(change, w, layout, skip_last)
-
-
-def _placed(key, sizes, longest):
-    """Starts, uniform on 0..size-1, and lengths, uniform on 1..longest, of a window on each axis, and one U(0, 1).
-
-    All of one call of the generator. Remainders of 32 random bits are uniform up to size / 2^32.
-    """
-    words = jax.random.bits(key, (2 * len(sizes) + 1,), jnp.uint32)
-    starts = [(word % np.uint32(size)).astype(jnp.int32) for word, size in zip(words[1:], sizes, strict=False)]
-    of_lengths = zip(words[1 + len(sizes) :], longest, strict=True)
-    lengths = [1 + (word % jnp.asarray(most, jnp.uint32)).astype(jnp.int32) for word, most in of_lengths]
-    return (starts, lengths), (words[0] >> 8).astype(jnp.float32) * np.float32(2**-24)
-
-
-def _permuted(key, part, offset, length):
-    """A uniform permutation of the places 0 <= offset < length; a stable sort leaves the others where they are."""
-    bits = jax.random.bits(key, part.shape, jnp.uint32)
-    last = np.uint32(2**32 - 1)
-    inside = jnp.clip(bits, np.uint32(1), last - np.uint32(1))
-    order = jnp.where(offset < 0, jnp.zeros_like(bits), jnp.where(offset < length, inside, last))
-    return jax.lax.sort((order, part), num_keys=1, is_stable=True)[1]
-
-
-def _copied(key, part, offset, length):
-    """out[i] = x[J_i] with J_i uniform on 0..i, at the places 0 <= i = offset < length."""
-    bits = jax.random.bits(key, part.shape, jnp.uint32)
-    source = (bits % (jnp.maximum(offset, 0).astype(jnp.uint32) + np.uint32(1))).astype(jnp.int32)
-    inside = (offset >= 0) & (offset < length)
-    return part[jnp.arange(len(part)) - jnp.where(inside, offset - source, 0)]
+@partial(jax.jit, static_argnums=0, inline=True)
+def _alone(plan, key, w, p, rest):
+    return plan.act(key, words(key, plan.num_words), w, p, *rest)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from identax.checks import check_between, check_choice, check_nonnegative, concrete
-from identax.transforms._layout import LAYOUTS, check_strength
+from identax.transforms._layout import LAYOUTS, check_perturbation, check_strength
 from identax.transforms.perturbation import Acting, Perturbation, leafwise, perturbation
 from identax.transforms.selection import select
 from identax.transforms.touch import warn_idle
-from identax.transforms.weight_windows import REINITIALISE_MODES, SHUFFLE_MODES, reinitialise, shuffle
+from identax.transforms.weight_windows import REINITIALISE_MODES, SHUFFLE_MODES, kept_units, redraw, reorder
 
 Strength = ArrayLike | Callable[[Any], Any]
 """a number, traced or not, or a schedule: a function of the number of updates before"""
@@ -39,8 +39,8 @@ def reinitialise_weights(
     `reinitialise` and `perturbation`. Raises `ValueError` as they do.
     """
     check_choice("reinitialise_weights", "mode", mode, REINITIALISE_MODES)
-    options = {"mode": mode, "layout": layout, "bound": bound, "skip_last": skip_last}
-    return _windowed("reinitialise_weights", reinitialise, p, c, options, max_c, (key, every, on))
+    options = {"mode": mode, "bound": bound}
+    return _windowed("reinitialise_weights", redraw, p, c, options, max_c, (layout, skip_last), (key, every, on))
 
 
 def shuffle_weights(
@@ -60,8 +60,8 @@ def shuffle_weights(
     Arguments and errors as in `reinitialise_weights`. Warns at `init` of leaves whose windows never hold two weights.
     """
     check_choice("shuffle_weights", "mode", mode, SHUFFLE_MODES)
-    options = {"mode": mode, "layout": layout, "skip_last": skip_last}
-    return _windowed("shuffle_weights", shuffle, p, c, options, max_c, (key, every, on))
+    options = {"mode": mode}
+    return _windowed("shuffle_weights", reorder, p, c, options, max_c, (layout, skip_last), (key, every, on))
 
 
 def shrink_and_perturb(
@@ -116,26 +116,32 @@ def reset_weights(
     return perturbation(Acting(leafwise(change)), key=key, every=every, on=on)
 
 
-def _windowed(where, operator, p, c, options, max_c, rest) -> Perturbation:
+def _windowed(where, operator, p, c, options, max_c, shape, rest) -> Perturbation:
     check_strength(where, 0.0 if callable(p) else p, c)
-    check_choice(where, "layout", options["layout"], LAYOUTS)
-    key, every, on = rest
+    (layout, skip_last), (key, every, on) = shape, rest
+    check_choice(where, "layout", layout, LAYOUTS)
     known = concrete(c)
     largest = max_c if max_c is not None else 1.0 if known is None else float(known)
 
-    def change(key, leaf, count):
-        return operator(key, leaf, _at(p, count), c, max_c=largest, **options)
+    def planned(leaf, units, count):
+        strength = _at(p, count)
+        check_perturbation(where, leaf, strength, c, largest, layout)
+        if units is not None and layout != "in_out":
+            raise ValueError(f"{where}: found layout={layout!r}, wanted 'in_out' for gates along the last axis")
+        kept = kept_units(where, leaf.shape, layout, skip_last, units)
+        plan, rest = operator(leaf, c, kept, layout=layout, max_c=largest, **options)
+        return plan, (strength, *rest)
 
     def remember(leaves):
-        if operator is shuffle:
-            axis, skipped = (-1 if options["layout"] == "in_out" else 0), int(options["skip_last"])
+        if operator is reorder:
+            axis = -1 if layout == "in_out" else 0
             shapes = {name: list(leaf.shape) for name, leaf in leaves.items()}
             for shape in shapes.values():
-                shape[axis] -= skipped
-            warn_idle(where, shapes, c, options["layout"])
+                shape[axis] -= skip_last
+            warn_idle(where, shapes, c, layout)
         return ()
 
-    return perturbation(Acting(leafwise(change), remember=remember), key=key, every=every, on=on)
+    return perturbation(Acting(within=planned, remember=remember), key=key, every=every, on=on)
 
 
 def _at(p: Any, count: Any) -> Any:
