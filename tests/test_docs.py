@@ -157,6 +157,19 @@ def test_the_readme_s_example_of_own_data_recovers_the_latents():
     assert (results.final("MCC") > 0.99).all() and (results.final("R2") > 0.99).all()
 
 
+def test_the_readme_s_optimiser_shuffles_kernels():
+    """In the five lines it promises; over some updates of zero gradients only kernels move, to values they had."""
+    assert len(_example("README.md", 2).splitlines()) <= 5
+    optimizer = _run_example("README.md", 2)["optimizer"]
+    before = {"kernel": np.arange(1.0, 61, dtype=np.float32).reshape(6, 10), "bias": np.ones(10, np.float32)}
+    update, params, state = jax.jit(optimizer.update), before, optimizer.init(before)
+    for _ in range(50):
+        updates, state = update(jax.tree.map(np.zeros_like, params), state, params)
+        params = jax.tree.map(np.add, params, updates)
+    assert (params["kernel"] != before["kernel"]).any() and (params["bias"] == 1).all()
+    np.testing.assert_allclose(np.sort(params["kernel"], axis=None), before["kernel"].ravel(), rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_the_examples_of_own_data_run():
     results = _run_example("docs/own_data.md", 0)["results"]
