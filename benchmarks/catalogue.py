@@ -70,6 +70,7 @@ FULL: dict[str, Benchmark] = {
         function="blocked",
     ),
     "vae": Benchmark("vae", {"counts": (1, 20), "rounds": 9, "num_steps": 200}, pinned=True, cpu=True),
+    "weight-operators": Benchmark("weight_operators", {"rounds": 7, "num_steps": 400}, pinned=True, cpu=True),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
     "linear-systems-training": Benchmark(
         "linear_systems",
@@ -113,6 +114,7 @@ QUICK: dict[str, Benchmark] = {
         FULL["discrimination-blocked"], num_labels=10_000, blocks=(1000,), rounds=2, batch_size=128
     ),
     "vae": _quick(FULL["vae"], counts=(2,), rounds=2, num_steps=20),
+    "weight-operators": _quick(FULL["weight-operators"], rounds=2, num_steps=40, cells=2, seeds=1),
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
     "linear-systems-training": _quick(FULL["linear-systems-training"], dims=(2,), rounds=2, num_epochs=1),
     "linear-systems-identification": _quick(FULL["linear-systems-identification"], num_systems=50, rounds=2),

@@ -1,0 +1,149 @@
+"""What the operators on weight matrices cost on top of a training step, and many trials in one program."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks.timing import Measurement, compiled, excess, in_turn, result, wait
+from identax.models import lstm_network
+from identax.transforms import Perturbation, reinitialise_weights, select, shuffle_weights
+
+P, C, MOST_C = 0.4, 0.15, 0.35
+"""a usual strength of the published search, and the largest c of it"""
+OPERATORS: dict[str, Callable[..., Perturbation]] = {
+    "reinitialise": reinitialise_weights,
+    "released shuffle": lambda p, c, **options: shuffle_weights(p, c, mode="released", **options),
+    "permutation": shuffle_weights,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The published network and training of the chorales: an LSTM whose h is the logit, Nesterov's SGD."""
+
+    keys: int = 88
+    batch_size: int = 32
+    window: int = 2
+    learning_rate: float = 0.05
+    momentum: float = 0.75
+    weight_decay: float = 1e-4
+    num_batches: int = 64
+
+
+def batches(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Random chords: x [batches, B, window, keys] and what follows [batches, B, keys], four keys of 88 on average."""
+    shape = (setting.num_batches, setting.batch_size, setting.window + 1, setting.keys)
+    drawn = (np.random.default_rng(0).random(shape) < 4 / 88).astype(np.float32)
+    return drawn[:, :, :-1], drawn[:, :, -1]
+
+
+def trainer(setting: Setting, operator: Perturbation | None) -> tuple[Callable, Callable]:
+    """`start(key) -> state` and `step(state, t) -> state`, the operator exact after the update."""
+    model = lstm_network((setting.keys,))
+    xs, ys = (jnp.asarray(part) for part in batches(setting))
+    optimizer = optax.chain(
+        optax.add_decayed_weights(setting.weight_decay),
+        optax.sgd(setting.learning_rate, momentum=setting.momentum, nesterov=True),
+    )
+
+    def loss(params, x, y):
+        logits, _ = model.apply({"params": params, "state": {}}, x)
+        return optax.sigmoid_binary_cross_entropy(logits, y).mean()
+
+    def start(key):
+        params = model.init(key, xs[0])["params"]
+        held = () if operator is None else operator.init(params)._replace(key=key)
+        return params, optimizer.init(params), held
+
+    def step(state, t):
+        params, opt_state, held = state
+        grads = jax.grad(loss)(params, xs[t % len(xs)], ys[t % len(xs)])
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        if operator is not None:
+            params, held, _ = operator.apply(params, held)
+        return params, opt_state, held
+
+    return start, step
+
+
+def made(name: str, p: Any, c: Any, most: float) -> Perturbation:
+    """An operator as the published program acts: on all gates of both matrices, each without its last unit."""
+    on = select("lstm1.*kernel", gate="each")
+    return OPERATORS[name](p, c, max_c=most, skip_last=True, on=on)
+
+
+def measure(
+    *, rounds: int, num_steps: int, cells: int = 4, seeds: int = 4, setting: Setting = Setting(), torch: bool = True
+) -> dict[str, Any]:
+    """Times blocks of `num_steps` steps: alone, with each operator, and of cells x cells (p, c) x seeds in one program.
+
+    In turn with eager PyTorch's step and the published operators there. Derived: what an operator adds to a step in
+    per cent, on both sides, and trial-steps per second of all trials over those of PyTorch with the same operator.
+    """
+    runs: dict[str, Callable[[], Any]] = {}
+    seconds: dict[str, float] = {}
+    units = {}
+    grid = np.meshgrid(np.geomspace(0.05, 0.4, cells), np.linspace(0.03, MOST_C, cells), range(seeds), indexing="ij")
+    ps, cs, numbers = (jnp.asarray(axis.ravel()) for axis in grid)
+    trials = len(ps)
+    for name in (None, *OPERATORS):
+        label = "step" if name is None else f"step + {name}"
+        start, step = trainer(setting, None if name is None else made(name, P, C, C))
+
+        def steps(state, step=step):
+            return jax.lax.scan(lambda state, t: (step(state, t), None), state, jnp.arange(num_steps))[0]
+
+        def all_trials(p, c, number, name=name):
+            start, step = trainer(setting, None if name is None else made(name, p, c, MOST_C))
+            state = start(jax.random.key(number))
+            return jax.lax.scan(lambda state, t: (step(state, t), None), state, jnp.arange(num_steps // 4))[0]
+
+        state = wait(jax.jit(start)(jax.random.key(0)))
+        program, seconds[label] = compiled(steps, state)
+        runs[label], units[label] = lambda program=program, state=state: wait(program(state)), num_steps
+        many = f"{trials} trials: {label}"
+        program, seconds[many] = compiled(jax.vmap(all_trials), ps, cs, numbers)
+        runs[many] = lambda program=program: wait(program(ps, cs, numbers))
+        units[many] = trials * (num_steps // 4)
+    if torch:
+        runs |= _torch_runs(setting, max(1, num_steps // 10))
+        units |= {name: max(1, num_steps // 10) for name in runs if name.startswith("torch")}
+    found = in_turn(runs, rounds=rounds, units=units)
+    timings = {name: Measurement.of(values) for name, values in found.items()}
+    sizes = {**dataclasses.asdict(setting), "p": P, "c": C, "trials": trials, "steps_per_block": num_steps}
+    return result(sizes, "seconds per trial-step", seconds, timings, _derived(found, timings, trials))
+
+
+def _derived(found: dict[str, list[float]], timings: dict[str, Measurement], trials: int) -> dict[str, float]:
+    derived = {}
+    for name in OPERATORS:
+        for base in ("step", "torch: step"):
+            if base in found:
+                derived[f"{base} + {name} over {base} (%)"] = excess(found[f"{base} + {name}"], found[base])[0]
+    for label in (name for name in timings if name.startswith(f"{trials} trials: ")):
+        derived[f"{label}: trial-steps/s"] = 1 / timings[label].median
+        theirs = label.replace(f"{trials} trials: ", "torch: ")
+        if theirs in timings:
+            derived[f"{label}: times PyTorch's"] = timings[theirs].median / timings[label].median
+            derived[f"{label}: times PyTorch's step alone"] = timings["torch: step"].median / timings[label].median
+    return derived
+
+
+def _torch_runs(setting: Setting, num_steps: int) -> dict[str, Callable[[], Any]]:
+    """PyTorch's side, from the start of one trial here."""
+    from benchmarks.weight_operators_torch import Trainer
+
+    params = jax.device_get(jax.jit(trainer(setting, None)[0])(jax.random.key(0))[0])
+    xs, ys = batches(setting)
+    runs: dict[str, Callable[[], Any]] = {}
+    for name in (None, *OPERATORS):
+        label = "torch: step" if name is None else f"torch: step + {name}"
+        made = Trainer(setting, params["lstm1"], xs, ys, operator=name, p=P, c=C)
+        runs[label] = lambda made=made: made.steps(num_steps)
+    return runs
