@@ -82,4 +82,4 @@ class Trainer:
 
 
 def _tensor(array: Any) -> Tensor:
-    return torch.from_numpy(np.array(array))
+    return torch.from_numpy(np.array(array, order="C"))
