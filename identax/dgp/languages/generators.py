@@ -6,7 +6,7 @@ shapes and work under `jit` and `vmap`; entropies are computed on the host in fl
 
 import dataclasses
 import math
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ Words = tuple[Int[Array, "num W"], Int[Array, " num"]]
 _KINDS = ("all", "even", "odd")
 
 
+@runtime_checkable
 class Generator(Protocol):
     """A law of words of at most `longest(M)` symbols: equal generators are equal, so that programs are shared."""
 

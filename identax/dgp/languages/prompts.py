@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -37,6 +37,7 @@ class Prompts(NamedTuple):
         return self.tokens[mask]
 
 
+@runtime_checkable
 class PromptLaw(Protocol):
     """How the prompts of a language are made: `length` symbols, from a key where they are random."""
 
