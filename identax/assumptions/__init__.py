@@ -1,5 +1,14 @@
 """Does the theorem apply here, and what does it predict?"""
 
+from identax.assumptions.autoregressive import (
+    TabularModel,
+    divergence_from_strings,
+    free_table,
+    rule_extrapolation_report,
+    rule_one,
+    tabular_completions,
+    tabular_log_probs,
+)
 from identax.assumptions.bayes import BayesLoss, bayes_cross_entropy, bayes_losses
 from identax.assumptions.collapse import (
     collapse_thresholds,
@@ -50,10 +59,18 @@ from identax.assumptions.ima_elbo import (
     matched_normals,
 )
 from identax.assumptions.ima_report import ima_report
+from identax.assumptions.in_context import (
+    divergence_bound,
+    examples_needed,
+    in_context_report,
+    mixed_divergence,
+    pattern_mass,
+)
 from identax.assumptions.interventions import ScoreDifference, intervention_report, score_difference
 from identax.assumptions.lti import Excitation, excitation_report, lti_report, stability, system_premises
 from identax.assumptions.oracle import optimal_precision, oracle_precision
 from identax.assumptions.report import Prediction, Premise, Report
+from identax.assumptions.rescaling import Rescaled, rescaled, rescaling_report
 from identax.assumptions.symmetry import common_blocks, equal_blocks, expected_rotation_mcc
 
 __all__ = [
@@ -71,7 +88,9 @@ __all__ = [
     "Premise",
     "Regime",
     "Report",
+    "Rescaled",
     "ScoreDifference",
+    "TabularModel",
     "affine_generator_rank",
     "asymptotic_variance",
     "bayes_cross_entropy",
@@ -88,29 +107,40 @@ __all__ = [
     "cross_entropy_report",
     "cross_sample_separations",
     "d_separated",
+    "divergence_bound",
+    "divergence_from_strings",
     "diversity_rank",
     "divides",
     "elbo_star",
     "encoder_elbo",
     "equal_blocks",
+    "examples_needed",
     "excitation_report",
     "expected_rotation_mcc",
+    "free_table",
     "gauss_hermite",
     "gcl_variability",
     "global_c_ima",
     "identified_edges",
     "ima_report",
+    "in_context_report",
     "intervention_report",
     "l_ima",
     "log_likelihood",
     "lti_report",
     "matched_normals",
+    "mixed_divergence",
     "moment_shares",
     "optimal_precision",
     "oracle_precision",
     "pair_correlations",
     "parameter_rank",
+    "pattern_mass",
     "predicted_relation",
+    "rescaled",
+    "rescaling_report",
+    "rule_extrapolation_report",
+    "rule_one",
     "score_difference",
     "second_order_dependence",
     "separation_tables",
@@ -120,5 +150,7 @@ __all__ = [
     "structure_report",
     "symmetry_class",
     "system_premises",
+    "tabular_completions",
+    "tabular_log_probs",
     "unrolled_graph",
 ]

@@ -44,6 +44,16 @@ from identax.dgp.exchangeable_cases import (
     linear_world,
 )
 from identax.dgp.factors import Factor, FactorGrid
+from identax.dgp.ginc import ContextPrompts, Ginc, ginc, in_context_prompts
+from identax.dgp.hmm_mixture import (
+    Documents,
+    HmmMixture,
+    hmm_mixture,
+    predict,
+    predictions,
+    sample_documents,
+    smoothed,
+)
 from identax.dgp.image_world import ImageWorld
 from identax.dgp.linear_maps import rows_at_cosine, unit_column_linear, unit_determinant_linear
 from identax.dgp.lti import (
@@ -114,6 +124,8 @@ __all__ = [
     "Box",
     "CausalMechanism",
     "Conditional",
+    "ContextPrompts",
+    "Documents",
     "Environments",
     "Euclidean",
     "ExchangeableMechanisms",
@@ -122,7 +134,9 @@ __all__ = [
     "FactorGrid",
     "FisherBingham",
     "GeneralizedNormal",
+    "Ginc",
     "GraphSample",
+    "HmmMixture",
     "ImageWorld",
     "LabelledSample",
     "Laplace",
@@ -177,9 +191,12 @@ __all__ = [
     "factor_moments",
     "fixed_mixing",
     "gaussian_sources",
+    "ginc",
     "given_prior",
+    "hmm_mixture",
     "homography",
     "identity",
+    "in_context_prompts",
     "intervened_densities",
     "intervened_world",
     "inverse_beta_cdf",
@@ -203,6 +220,8 @@ __all__ = [
     "pair_world",
     "pairs_with_negatives",
     "polygon_sprites",
+    "predict",
+    "predictions",
     "projected_log_prob",
     "random_dag",
     "random_environments",
@@ -212,12 +231,14 @@ __all__ = [
     "reference_moebius",
     "rows_at_cosine",
     "sample_controls",
+    "sample_documents",
     "sample_trajectories",
     "scenes",
     "shipped_pair",
     "simulate",
     "slow_regression",
     "smooth_mlp",
+    "smoothed",
     "spectral_radius",
     "sphere_clusters",
     "spring_mass_damper",

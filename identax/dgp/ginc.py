@@ -85,18 +85,8 @@ def ginc(
     check_between(where, "num_within", num_within, 1, num_components - 1)
     check_positive(where, "temperature", temperature, ())
     check_between(where, "value_identity", value_identity, 0, 1)
-    mixed = _mixed_permutations(stream(key, "values"), num_values, num_permutations, temperature)
-    values = value_identity * jnp.eye(num_values) + (1 - value_identity) * mixed
-    keys = jax.random.split(stream(key, "slots"), num_components)
-    slots = jnp.stack([_mixed_permutations(one, num_slots, num_permutations, temperature) for one in keys])
-    table = jax.random.randint(stream(key, "table"), (num_values, num_slots), 1, num_symbols)
-    table = table.at[:, 0].set(DELIMITER)
-    size = num_values * num_slots
-    transition = jnp.einsum("vw,jst->jvswt", values, slots, precision="highest").reshape(num_components, size, size)
-    start = jax.nn.softmax((jax.random.uniform(stream(key, "start"), (num_components, size)) - 0.5) / 10, axis=-1)
-    emission = jnp.broadcast_to(jax.nn.one_hot(table.reshape(-1), num_symbols), (num_components, size, num_symbols))
-    weights = jnp.full(num_components, 1 / num_components)
-    return Ginc(table, values, slots, HmmMixture(weights, start, transition, emission), num_within)
+    sizes = num_values, num_slots, num_symbols, num_components, num_permutations
+    return Ginc(*_draw(key, sizes, temperature, value_identity), num_within)
 
 
 def in_context_prompts(
@@ -120,6 +110,25 @@ def in_context_prompts(
 def prompt_length(num_examples: int, length: int) -> int:
     """Tokens of a prompt: n (k + 1) + k - 1."""
     return num_examples * (length + 1) + length - 1
+
+
+def _draw_world(key, sizes, temperature, value_identity):
+    num_values, num_slots, num_symbols, num_components, num_permutations = sizes
+    mixed = _mixed_permutations(stream(key, "values"), num_values, num_permutations, temperature)
+    values = value_identity * jnp.eye(num_values) + (1 - value_identity) * mixed
+    keys = jax.random.split(stream(key, "slots"), num_components)
+    slots = jax.vmap(lambda one: _mixed_permutations(one, num_slots, num_permutations, temperature))(keys)
+    table = jax.random.randint(stream(key, "table"), (num_values, num_slots), 1, num_symbols)
+    table = table.at[:, 0].set(DELIMITER)
+    size = num_values * num_slots
+    transition = jnp.einsum("vw,jst->jvswt", values, slots, precision="highest").reshape(num_components, size, size)
+    start = jax.nn.softmax((jax.random.uniform(stream(key, "start"), (num_components, size)) - 0.5) / 10, axis=-1)
+    emission = jnp.broadcast_to(jax.nn.one_hot(table.reshape(-1), num_symbols), (num_components, size, num_symbols))
+    weights = jnp.full(num_components, 1 / num_components)
+    return table, values, slots, HmmMixture(weights, start, transition, emission)
+
+
+_draw = compiled(_draw_world, static=(1,))
 
 
 def _draw_prompts(table, mixture, key, num, num_examples, length) -> ContextPrompts:

@@ -1,0 +1,126 @@
+"""A model as close as one likes to a mixture of hidden Markov models that has not its in-context learning."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identax.assumptions.report import Prediction, Premise, Report
+from identax.checks import check_between, check_count, check_nonnegative, check_positive, check_shape
+from identax.dgp.ginc import DELIMITER
+from identax.dgp.hmm_mixture import HmmMixture
+from identax.inputs import numbers
+
+
+def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> float:
+    """KL(p || q) in nats of two models of strings that differ on a set S of prefixes alone, by the chain rule.
+
+        q(. | s) = (1 - w) p(. | s) + w r(. | s) for s in S, else p;   KL = sum over S of p(s) KL(p(. | s) || q(. | s))
+
+    `mass` p(s) [P], `conditionals` p(. | s) and `wrong` r(. | s) [P, V], `weight` w in [0, 1). Exact, in float64.
+    Raises `ValueError` for other shapes, negative entries and w outside [0, 1).
+    """
+    where = "mixed_divergence"
+    check_shape(where, "mass", mass, ("P",))
+    shape = (len(np.asarray(mass)), "V")
+    for name, value in (("mass", mass), ("conditionals", conditionals), ("wrong", wrong)):
+        check_nonnegative(where, name, value, None if name == "mass" else shape)
+    _check_weight(where, weight)
+    check_shape(where, "wrong", wrong, np.shape(conditionals))
+    p, r = (np.asarray(numbers(where, "laws", value), float) for value in (conditionals, wrong))
+    q = (1 - weight) * p + weight * r
+    terms = np.where(p > 0, p * (np.log(np.where(p > 0, p, 1.0)) - np.log(np.where(p > 0, q, 1.0))), 0.0)
+    return float(np.asarray(mass, float) @ terms.sum(axis=1))
+
+
+def divergence_bound(mass: Any, weight: Any) -> float:
+    """KL(p || q) <= -ln(1 - w) sum over S of p(s), whatever r is: as `mixed_divergence`, without the conditionals."""
+    check_nonnegative("divergence_bound", "mass", mass)
+    _check_weight("divergence_bound", weight)
+    return float(-np.log1p(-float(weight)) * np.asarray(mass, float).sum())
+
+
+def pattern_mass(
+    mixture: HmmMixture, num_examples: int, length: int, *, delimiter: int = DELIMITER
+) -> Float[np.ndarray, " n"]:
+    """P(a document has the delimiter behind its first `length` tokens, behind the next, ...) for 1..n examples.
+
+    The mass of all documents that look like a prompt of so many examples; tokens between are free. Float64, exact: a
+    forward recursion. Raises `ValueError` for counts < 1 and a delimiter that is no token.
+    """
+    check_count("pattern_mass", "num_examples", num_examples)
+    check_count("pattern_mass", "length", length)
+    check_count("pattern_mass", "delimiter", delimiter, 0)
+    check_between("pattern_mass", "delimiter", delimiter, 0, mixture.emission.shape[-1] - 1)
+    weights, start, transition, emission = (
+        np.asarray(one, float) for one in (mixture.weights, mixture.start, mixture.transition, mixture.emission)
+    )
+    example = np.linalg.matrix_power(transition, length)
+    state, found = start, []
+    for _ in range(num_examples):
+        state = np.einsum("js,jst->jt", state, example) * emission[:, :, delimiter]
+        found.append(float(weights @ state.sum(axis=1)))
+        state = np.einsum("js,jst->jt", state, transition)
+    return np.asarray(found)
+
+
+def examples_needed(mass: Any, weight: Any, epsilon: Any) -> int | None:
+    """The least n0 with -ln(1 - w) sum over n >= n0 of mass_n <= epsilon, for masses [n] of 1, 2, ... examples.
+
+    None where not even the last one alone is so rare. Raises `ValueError` as `divergence_bound`, and epsilon <= 0.
+    """
+    check_positive("examples_needed", "epsilon", epsilon, ())
+    check_shape("examples_needed", "mass", mass, ("n",))
+    bounds = [divergence_bound(np.asarray(mass)[first:], weight) for first in range(len(np.asarray(mass)))]
+    return next((number + 1 for number, bound in enumerate(bounds) if bound <= epsilon), None)
+
+
+def in_context_report(
+    mixture: HmmMixture, *, length: int, num_examples: int, first: int, weight: float | int, epsilon: float | int
+) -> Report:
+    """Is there a model within `epsilon` of the mixture that fails every prompt of `first` and more examples?
+
+    Prompts are of up to `num_examples` examples of `length` tokens; q errs with `weight` on documents that look like
+    one. More than half of the weight on another label decides the likeliest token, whatever p says.
+    Raises `ValueError` as `pattern_mass` and `divergence_bound`, and for first outside 1..num_examples.
+    Source: Reizinger et al. 2024, case study 2; the statement by the chain rule: own.
+    """
+    check_between("in_context_report", "first", first, 1, num_examples)
+    mass = pattern_mass(mixture, num_examples, length)
+    bound = divergence_bound(mass[first - 1 :], weight)
+    needed = examples_needed(mass, weight, epsilon)
+    ratio = (mass[-1] / mass[0]) ** (1 / (len(mass) - 1)) if len(mass) > 1 and mass[0] > 0 else 0.0
+    premises = (
+        Premise(
+            "KL below epsilon",
+            bound <= epsilon,
+            f"at most {bound:.2e} nats per document, epsilon {epsilon:g}",
+            "the loss cannot tell the two models apart beyond that",
+        ),
+        Premise(
+            "wrong label decides",
+            weight > 0.5,
+            f"weight {weight:g}",
+            "above 1/2 the likeliest token is the wrong one on every prompt concerned",
+        ),
+        Premise(
+            "prompts rare in documents",
+            bool(ratio < 1),
+            f"a document that looks like n + 1 examples is {ratio:.3g} as likely as one of n",
+            "the mass falls geometrically, so that some n0 is enough for any epsilon",
+        ),
+    )
+    predictions = (
+        Prediction("KL bound", bound, "nats per document, by the chain rule"),
+        Prediction(
+            "examples needed", "more than asked for" if needed is None else needed, f"least n0 for epsilon {epsilon:g}"
+        ),
+        Prediction("accuracy of q from n0 on", 0.0, "of prompts whose label is not q's wrong one"),
+    )
+    return Report(premises, predictions)
+
+
+def _check_weight(where, weight):
+    check_between(where, "weight", weight, 0, 1, ())
+    if not float(weight) < 1:
+        raise ValueError(f"{where}: found weight={weight}, wanted less than 1: the divergence is infinite there")
