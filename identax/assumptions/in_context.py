@@ -1,12 +1,16 @@
 """A model as close as one likes to a mixture of hidden Markov models that has not its in-context learning."""
 
+import functools
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.checks import check_between, check_count, check_nonnegative, check_positive, check_shape
+from identax.dgp.base import compiled
 from identax.dgp.ginc import DELIMITER
 from identax.dgp.hmm_mixture import HmmMixture
 from identax.inputs import numbers
@@ -42,26 +46,18 @@ def divergence_bound(mass: Any, weight: Any) -> float:
 
 def pattern_mass(
     mixture: HmmMixture, num_examples: int, length: int, *, delimiter: int = DELIMITER
-) -> Float[np.ndarray, " n"]:
+) -> Float[Array, " n"]:
     """P(a document has the delimiter behind its first `length` tokens, behind the next, ...) for 1..n examples.
 
-    The mass of all documents that look like a prompt of so many examples; tokens between are free. Float64, exact: a
-    forward recursion. Raises `ValueError` for counts < 1 and a delimiter that is no token.
+    The mass of all documents that look like a prompt of so many examples; tokens between are free. A forward recursion,
+    which may be traced; masses below the smallest number of the type are 0.
+    Raises `ValueError` for counts < 1 and a delimiter that is no token.
     """
     check_count("pattern_mass", "num_examples", num_examples)
     check_count("pattern_mass", "length", length)
     check_count("pattern_mass", "delimiter", delimiter, 0)
     check_between("pattern_mass", "delimiter", delimiter, 0, mixture.emission.shape[-1] - 1)
-    weights, start, transition, emission = (
-        np.asarray(one, float) for one in (mixture.weights, mixture.start, mixture.transition, mixture.emission)
-    )
-    example = np.linalg.matrix_power(transition, length)
-    state, found = start, []
-    for _ in range(num_examples):
-        state = np.einsum("js,jst->jt", state, example) * emission[:, :, delimiter]
-        found.append(float(weights @ state.sum(axis=1)))
-        state = np.einsum("js,jst->jt", state, transition)
-    return np.asarray(found)
+    return _pattern_mass(mixture, num_examples, length, delimiter)
 
 
 def examples_needed(mass: Any, weight: Any, epsilon: Any) -> int | None:
@@ -86,7 +82,7 @@ def in_context_report(
     Source: Reizinger et al. 2024, case study 2; the statement by the chain rule: own.
     """
     check_between("in_context_report", "first", first, 1, num_examples)
-    mass = pattern_mass(mixture, num_examples, length)
+    mass = np.asarray(pattern_mass(mixture, num_examples, length), float)
     bound = divergence_bound(mass[first - 1 :], weight)
     needed = examples_needed(mass, weight, epsilon)
     ratio = (mass[-1] / mass[0]) ** (1 / (len(mass) - 1)) if len(mass) > 1 and mass[0] > 0 else 0.0
@@ -118,6 +114,19 @@ def in_context_report(
         Prediction("accuracy of q from n0 on", 0.0, "of prompts whose label is not q's wrong one"),
     )
     return Report(premises, predictions)
+
+
+@functools.partial(compiled, static=(1, 2, 3))
+def _pattern_mass(mixture, num_examples, length, delimiter):
+    def moved(state, _=None):
+        return jnp.einsum("js,jst->jt", state, mixture.transition, precision="highest"), None
+
+    def example(state, _):
+        state, _ = jax.lax.scan(moved, state, None, length)
+        state = state * mixture.emission[:, :, delimiter]
+        return moved(state)[0], mixture.weights @ state.sum(axis=1)
+
+    return jax.lax.scan(example, mixture.start, None, num_examples)[1]
 
 
 def _check_weight(where, weight):

@@ -45,7 +45,7 @@ def _mixture(laws):
     return hmm_mixture(*laws[:3], weights=laws[3])
 
 
-@pytest.mark.parametrize("zeros", [0.0, 0.6])
+@pytest.mark.parametrize("zeros", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
 def test_the_filter_is_the_sum_over_all_paths(zeros, x64):
     laws = _laws(5, zeros=zeros)
     rows = np.array(list(itertools.product(range(3), repeat=T)))
@@ -185,7 +185,8 @@ def test_bad_input_is_refused(call, part):
         call()
 
 
-def test_worlds_are_pytrees(getkey):
+@pytest.mark.slow
+def test_worlds_are_pytrees():
     twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), WORLD)
     assert twice.num_within == 5 and dataclasses.is_dataclass(twice)
     rows = jnp.zeros((2, 3, 2), jnp.int32)

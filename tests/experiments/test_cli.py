@@ -42,7 +42,8 @@ WMM = {
         "operators", "slow_regression", "permuted_digits", "warm_start",
     )
 }  # fmt: skip
-REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM
+LLM = {"llm/in_context"}
+REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM | LLM
 pytestmark = pytest.mark.usefixtures("line")
 
 

@@ -119,11 +119,9 @@ _MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("L4, uniform pr
 def test_draws_have_the_law(name, getkey):
     generator, law = LAWS[name]
     num, exact = 20_000, law(M)
-    words, lengths = jax.jit(lambda key: generator.draw(key, num, M, None))(getkey())
-    texts = [
-        "".join(_letters(generator)[one] for one in word[:n])
-        for word, n in zip(np.asarray(words), lengths, strict=True)
-    ]
+    words, lengths = (np.asarray(one) for one in jax.jit(lambda key: generator.draw(key, num, M, None))(getkey()))
+    letters = np.array(list(_letters(generator)))
+    texts = ["".join(letters[word[:n]]) for word, n in zip(words, lengths, strict=True)]
     found = collections.Counter(texts)
     assert found.keys() <= exact.keys()
     for word, p in exact.items():
@@ -154,7 +152,7 @@ def test_long_words_of_an_exact_length_need_no_rejection(getkey):
 
 
 def test_rows_are_framed_and_grammatical_and_compile_once(getkey):
-    for name in ("a^n b^n a^n", "a^n b^m", "L2"):
+    for name in ("a^n b^n a^n", "a^n b^m"):
         lang = language(name, 12)
         rows = np.asarray(lang.sample(getkey(), 64))
         assert rows.dtype == np.int32 and rows.shape == (64, 14)

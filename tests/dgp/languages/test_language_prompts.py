@@ -88,14 +88,15 @@ def test_oracle_rows_balance_and_adversarial_rows_overshoot():
 # ---- chance levels
 
 
-def _by_enumeration(rule, alphabet, prompt, end, longest):
-    """Over all completions of up to `longest` symbols."""
-    k, found = len(alphabet.symbols), 0.0
-    for size in range(longest + 1):
-        rows = np.array([[*prompt, *w] for w in itertools.product(alphabet.symbols, repeat=size)], np.int32)
-        found += float(np.asarray(rule(rows)).mean(dtype=float)) * end * (1 - end) ** size
-    assert (1 - end) ** (longest + 1) < 1e-10 and k
-    return found
+def _by_enumeration(rule, alphabet, prompts, end, longest):
+    """Over all completions of up to `longest` symbols, for every prompt; one call of the rule."""
+    completions = [w for size in range(longest + 1) for w in itertools.product(alphabet.symbols, repeat=size)]
+    rows = [[*prompt, *w] for prompt in prompts for w in completions]
+    width = max(map(len, rows))
+    holds = np.asarray(rule(np.array([row + [alphabet.pad] * (width - len(row)) for row in rows], np.int32)))
+    p = np.array([end * ((1 - end) / len(alphabet.symbols)) ** len(w) for w in completions])
+    assert 1 - p.sum() < 1e-10
+    return holds.reshape(len(prompts), -1) @ p
 
 
 def _rule(alphabet, check, letters):
@@ -120,10 +121,10 @@ def _rule(alphabet, check, letters):
 )
 def test_chance_levels_are_sums_over_all_completions(alphabet, check, letters, prompts):
     rule, end = _rule(alphabet, check, letters), 0.992
-    for prompt in prompts:
-        row = alphabet.row(prompt, end=False)
-        wanted = _by_enumeration(rule, alphabet, row, end, 4)
-        np.testing.assert_allclose(chance_level(rule, alphabet, row[None], end=end), [wanted], rtol=0, atol=1e-9)
+    rows = [alphabet.row(prompt, end=False) for prompt in prompts]
+    padded = np.array([np.pad(row, (0, 4 - len(row)), constant_values=alphabet.pad) for row in rows])
+    wanted = _by_enumeration(rule, alphabet, rows, end, 4)
+    np.testing.assert_allclose(chance_level(rule, alphabet, padded, end=end), wanted, rtol=0, atol=1e-9)
 
 
 def test_the_levels_of_the_papers_and_the_published_slips(getkey):

@@ -1,0 +1,116 @@
+"""A model within any epsilon of a mixture of hidden Markov models, in KL, that does not learn in context.
+
+Reizinger et al., "Position: Understanding LLMs Requires More Than Statistical Generalization", ICML 2024, case study 2,
+which argues and does not measure; on the worlds of Xie et al. 2022 (GINC). p is the mixture itself, so nothing is
+trained: what is measured is the Bayes predictor. q has p's conditionals, but on documents that look like a prompt of
+n0 examples or more it mixes in the least likely label with a weight. Controls: weights 0 and .4, components held out.
+
+    python -m experiments run llm/in_context --preset quick
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from experiments.llm import in_context_claims as claims
+from identax.assumptions import pattern_mass
+from identax.dgp import Ginc, ginc, in_context_prompts, predict, smoothed
+from identax.experiment import RunConfig
+from identax.rng import stream
+
+TRACED = ("smoothing",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """One kind of prompts; seeds are worlds. The defaults are GINC's sizes, with prompts of three symbols."""
+
+    num_values: int = 10
+    num_slots: int = 10
+    num_symbols: int = 50
+    num_components: int = 10
+    num_within: int = 5
+    example_length: int = 3
+    examples: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
+    """how many examples precede the question; a set of prompts each"""
+    num_prompts: int = 2500
+    smoothing: float = 1e-3
+    """share of every transition that is uniform, in p: without it most prompts are impossible"""
+    weights: tuple[float, ...] = (0.0, 0.4, 0.9)
+    """of the wrong label in q; 0 is p itself"""
+    first: int = 8
+    """n0: from how many examples on q errs"""
+    epsilon: float = 1e-3
+    """nats per document that q may be away from p"""
+    prompts: Literal["within", "held out"] = "within"
+    """of components that documents come from, or of others: an arm each, not read"""
+
+
+_QUICK = Config(examples=(0, 1, 4, 16), num_prompts=250)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, num_values=3, num_slots=4, num_symbols=8, examples=(0, 1, 2), first=2, num_prompts=20, num_seeds=2
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(_QUICK, examples=Config().examples, num_prompts=1000, num_seeds=10),
+    "paper": Config(),
+}
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
+
+
+def build(config: Config):
+    """One world: accuracies of p and q for every number of examples, shares of impossible prompts, the bound."""
+
+    def trial(key, hparams):
+        drawn = world(config, key)
+        p = smoothed(drawn.within(), hparams["smoothing"])
+        found = {}
+        for n in config.examples:
+            found |= _at(config, drawn, p, stream(key, f"prompts {n}"), n)
+        mass = pattern_mass(p, max(config.examples), config.example_length)
+        later = jnp.where(jnp.arange(1, len(mass) + 1) >= config.first, mass, 0.0).sum()
+        for weight in config.weights:
+            found[claims.bound(weight)] = -jnp.log1p(-weight) * later
+        return found
+
+    return trial
+
+
+def world(config: Config, key: Any) -> Ginc:
+    """The world of one seed."""
+    sizes = (config.num_values, config.num_slots, config.num_symbols, config.num_components, config.num_within)
+    names = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
+    return ginc(stream(key, "world"), **dict(zip(names, sizes, strict=True)))
+
+
+def _at(config, drawn, p, key, n):
+    """What one number of examples gives."""
+    within = config.prompts == "within"
+    asked = in_context_prompts(
+        drawn, key, config.num_prompts, num_examples=n, length=config.example_length, within=within
+    )
+    raw, made = predict(drawn.within(), asked.tokens), predict(p, asked.tokens)
+
+    def accuracy(law):
+        return jnp.mean(jnp.argmax(law, axis=1) == asked.labels)
+
+    found = {
+        claims.at("impossible prompts", n): jnp.mean(~raw.possible),
+        claims.at("nats per token", n): -made.log_likelihood.mean() / asked.tokens.shape[1],
+    }
+    if within:
+        own = jnp.take_along_axis(made.posterior, asked.components[:, None], axis=1)
+        found[claims.at("posterior of the true component", n)] = own.mean()
+    wrong = jax.nn.one_hot(jnp.argmin(made.next_token, axis=1), config.num_symbols)
+    for weight in config.weights:
+        used = weight if n >= config.first else 0.0
+        found[claims.accuracy(weight, n)] = accuracy((1 - used) * made.next_token + used * wrong)
+    return found

@@ -1,0 +1,149 @@
+"""What `llm/in_context` compares: accuracy by examples under p and under q, how close q is, controls beside them."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from identax.assumptions import Report, in_context_report
+from identax.dgp import ginc, smoothed
+from identax.experiment import Arm
+from identax.points import points
+from identax.report import Figure, figure_png
+from identax.report.grids import over_parameter
+from identax.run import Results
+
+ARMS = ("within", "held out")
+BAYES = {0: 0.58, 1: 0.70, 4: 0.74, 16: 0.75, 64: 0.73}
+"""accuracy of the smoothed mixture on the one world whose parameters are published: our run, 250 prompts each"""
+IMPOSSIBLE = {1: 0.068, 4: 0.38, 16: 0.888, 64: 0.988}
+"""share of prompts that no component of that world can say, without smoothing"""
+EPSILON = 1e-3
+_SPREAD, _WORLDS = 0.05, 5
+"""standard deviation of an accuracy over worlds (seeds 0 to 4, those of quick), and how many worlds quick has"""
+
+
+def at(quantity: str, n: int) -> str:
+    """How a quantity at n examples is called."""
+    return f"{quantity}, n = {n}"
+
+
+def accuracy(weight: float, n: int) -> str:
+    """The accuracy of q with that weight; of p with weight 0."""
+    return at("accuracy of p" if weight == 0 else f"accuracy of q, weight {weight:g}", n)
+
+
+def bound(weight: float) -> str:
+    """The bound on KL(p || q) with that weight."""
+    return f"KL bound, weight {weight:g}"
+
+
+RISE = "accuracy of p, n = 16 less n = 0"
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Prompts of components that documents come from, and of others, on the same worlds."""
+    return [Arm(prompts, dataclasses.replace(config, prompts=prompts)) for prompts in ARMS]
+
+
+_WITHIN, _HELD_OUT = ARMS
+
+
+def _row(arm: str, name: str) -> str:
+    return f"{arm}: {name}"
+
+
+def _presets(n: int, band: tuple[float | None, float | None]) -> dict[str, tuple[float | None, float | None]]:
+    """The band of the presets that have n examples."""
+    return {preset: band for preset in ("quick", "medium") if n < 64 or preset == "medium"}
+
+
+def _around(value: float, spread: float) -> tuple[float, float]:
+    """Three standard errors of the difference between one world and the mean over those of quick."""
+    width = 3 * spread * (1 + 1 / _WORLDS) ** 0.5
+    return max(value - width, 0.0), min(value + width, 1.0)
+
+
+_ONE_WORLD = "one world, n = 250 prompts (our run on the published parameters)"
+_OTHERS = "Other worlds: three standard errors of the difference, spread over worlds as found on the seeds of quick."
+_OWN = "Ours, written down after the first run on these seeds."
+REFERENCES = (
+    *(
+        Reference(_row(_WITHIN, accuracy(0, n)), f"{v:.2f}: {_ONE_WORLD}", _presets(n, _around(v, _SPREAD)), note=_OTHERS)
+        for n, v in BAYES.items()
+    ),
+    Reference(
+        _row(_WITHIN, RISE), ".17 from n = 0 to n = 16 of that world", {p: (0.05, None) for p in ("quick", "medium")},
+        note=f"In-context learning is there under p. {_OWN}",
+    ),
+    *(
+        Reference(
+            _row(_WITHIN, accuracy(0.9, n)), "0 (theory: the wrong label decides)", _presets(n, (None, 0.02)),
+            note="And is absent under q.",
+        )
+        for n in (16, 64)
+    ),
+    Reference(
+        _row(_WITHIN, bound(0.9)), f"below {EPSILON:g} nats per document (theory)",
+        {p: (0.0, EPSILON) for p in ("quick", "medium")}, note="The divergence itself is smaller.",
+    ),
+    Reference(
+        _row(_HELD_OUT, accuracy(0, 16)), ".09 to .10 of trained transformers (Xie et al. 2022, k = 3)",
+        {p: (0.04, 0.18) for p in ("quick", "medium")}, note=f"Control: components that p does not contain. {_OWN}",
+    ),
+    Reference(
+        _row(_WITHIN, at("impossible prompts", 0)), "0 (theory: a component says it)",
+        {p: (0.0, 0.0) for p in ("quick", "medium")},
+    ),
+    *(
+        Reference(
+            _row(_WITHIN, at("impossible prompts", n)), f"{v:.3g}: {_ONE_WORLD}",
+            _presets(n, _around(v, 2 * _SPREAD)), note=_OTHERS,
+        )
+        for n, v in IMPOSSIBLE.items()
+    ),
+)  # fmt: skip
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """Of one world like those of the seeds, with the largest weight: is q within epsilon, and what follows?"""
+    sizes = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
+    drawn = ginc(jax.random.key(config.seed), **{name: getattr(config, name) for name in sizes})
+    report = in_context_report(
+        smoothed(drawn.within(), config.smoothing),
+        length=config.example_length,
+        num_examples=max(config.examples),
+        first=config.first,
+        weight=max(config.weights),
+        epsilon=config.epsilon,
+    )
+    return dict.fromkeys(ARMS, report)
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """Every metric per world, and how much the accuracy of p rises from none to 16 examples."""
+    found = {}
+    for place, metrics in points(arms(config), results):
+        found |= {_row(place["arm"], name): values for name, values in metrics.items()}
+        if {0, 16} <= set(config.examples):
+            found[_row(place["arm"], RISE)] = metrics[accuracy(0, 16)] - metrics[accuracy(0, 0)]
+    return found
+
+
+def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
+    """Accuracy over the number of examples under p and under q, and the share of impossible prompts."""
+    drawn = []
+    for place, metrics in points(arms(config), results):
+        arm = place["arm"]
+        series = {}
+        for weight in config.weights:
+            label = "p" if weight == 0 else f"q, weight {weight:g}"
+            series[label] = {float(n): metrics[accuracy(weight, n)] for n in config.examples}
+        known = {"one published world, p": {float(n): value for n, value in BAYES.items()}} if arm == _WITHIN else None
+        picture = over_parameter(series, "examples", "accuracy", references=known, log_x=False, ylim=(-0.02, 1.02))
+        drawn.append(
+            Figure(f"Accuracy of the likeliest next symbol, {arm} prompts, a dot per world.", figure_png(picture))
+        )
+    return drawn
