@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from identax import causal, losses, lti
-from identax.dgp import spectral_radius
+from identax.assumptions import mixed_divergence, rescaled
+from identax.dgp import hmm_mixture, predict, spectral_radius
+from identax.dgp.languages import language, score
 from identax.inputs import float_type, numbers
 from identax.losses import lp_infonce
 from identax.run.refusals import is_refusal
@@ -38,6 +40,11 @@ OTHERS = {
     "notears": causal.notears,
     "pairwise_lingam": lambda odd: causal.pairwise_lingam(odd, np.arange(4.0)),
     "rcit_test": lambda odd: causal.rcit_test(odd, np.arange(9.0), key=jax.random.key(0)),
+    "hmm_mixture": lambda odd: hmm_mixture(np.ones((1, 1)), odd, np.ones((1, 1, 1))),
+    "predict": lambda odd: predict(hmm_mixture(np.ones((1, 1)), np.ones((1, 1, 1)), np.ones((1, 1, 1))), odd),
+    "score": lambda odd: score(language("L3", 8), odd, 0),
+    "rescaled": lambda odd: rescaled(odd, np.ones(3), np.ones((3, 2)), 1.0),
+    "mixed_divergence": lambda odd: mixed_divergence([1.0], odd, [[0.5, 0.5]], 0.5),
     "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
 }
 

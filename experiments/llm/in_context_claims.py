@@ -9,7 +9,7 @@ import numpy as np
 
 from identax.assumptions import Report, in_context_report
 from identax.dgp import ginc, smoothed
-from identax.experiment import Arm
+from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
 from identax.report.grids import over_parameter
@@ -71,7 +71,9 @@ _OTHERS = "Other worlds: three standard errors of the difference, spread over wo
 _OWN = "Ours, written down after the first run on these seeds."
 REFERENCES = (
     *(
-        Reference(_row(_WITHIN, accuracy(0, n)), f"{v:.2f}: {_ONE_WORLD}", _presets(n, _around(v, _SPREAD)), note=_OTHERS)
+        Reference(
+            _row(_WITHIN, accuracy(0, n)), f"{v:.2f}: {_ONE_WORLD}", _presets(n, _around(v, _SPREAD)), note=_OTHERS,
+        )
         for n, v in BAYES.items()
     ),
     Reference(
