@@ -1,6 +1,13 @@
 """Per-example losses: arrays in, one value per example out, the caller reduces."""
 
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
+from identax.losses.autoregressive import (
+    autoregressive_kl,
+    completion_nll,
+    sequence_nll,
+    shifted,
+    tabular_kl,
+)
 from identax.losses.auxiliary import (
     class_gaussian_nll,
     generalized_contrastive,
@@ -50,10 +57,12 @@ __all__ = [
     "alignment_uniformity",
     "analytic_kl",
     "aninfonce",
+    "autoregressive_kl",
     "bernoulli_nll",
     "beta_prior",
     "c_ima_penalty",
     "class_gaussian_nll",
+    "completion_nll",
     "cross_entropy_to_laplace",
     "cross_entropy_to_normal",
     "elbo",
@@ -81,10 +90,13 @@ __all__ = [
     "project_rows",
     "r2_loss",
     "sampled_kl",
+    "sequence_nll",
     "sharded",
     "sharded_softmax_cross_entropy",
+    "shifted",
     "slow_vae",
     "softmax_cross_entropy",
+    "tabular_kl",
     "time_contrastive",
     "uniform_prior",
     "uniformity",

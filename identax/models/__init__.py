@@ -20,27 +20,39 @@ from identax.models.chunked import by_chunk
 from identax.models.conv_autoencoder import conv_autoencoder
 from identax.models.convnet import block_heads, convnet
 from identax.models.convnet_decoder import convnet_decoder
+from identax.models.decoding import Decoded, decode
+from identax.models.linear_sequence import linear_sequence
+from identax.models.lstm_sequence import lstm_sequence
+from identax.models.mamba import mamba, selective_scan
 from identax.models.maxout import maxout
 from identax.models.mlp import HEADS, mlp, normalize, uniform_fan_in
+from identax.models.mlstm import mlstm
 from identax.models.plain_convnets import colour_convnet, digit_convnet
 from identax.models.prior_net import prior_net, raw_parameters
 from identax.models.projector import projector
 from identax.models.recurrent import Recurrent, gru, lstm, scan_over_time
 from identax.models.resnet import resnet18, resnet50
+from identax.models.sequence import SequenceModel
+from identax.models.slstm import SLSTM_GATES, slstm
 from identax.models.small_convnet import small_convnet
 from identax.models.torch_lstm import GATES, lstm_network, torch_lstm
+from identax.models.transformer import transformer
 from identax.models.volume_preserving import volume_preserving
+from identax.models.xlstm import xlstm
 
 __all__ = [
     "GATES",
     "HEADS",
+    "SLSTM_GATES",
     "Autoencoded",
     "Autoencoder",
     "BatchNorm",
     "Canonical",
+    "Decoded",
     "Model",
     "Reconstruction",
     "Recurrent",
+    "SequenceModel",
     "autoencode",
     "block_heads",
     "by_chunk",
@@ -50,6 +62,7 @@ __all__ = [
     "conv_autoencoder",
     "convnet",
     "convnet_decoder",
+    "decode",
     "decoder_function",
     "digit_convnet",
     "fit_linear_layer",
@@ -57,13 +70,17 @@ __all__ = [
     "from_linen",
     "gru",
     "init_autoencoder",
+    "linear_sequence",
     "lstm",
     "lstm_network",
+    "lstm_sequence",
+    "mamba",
     "maxout",
     "micro_batched",
     "micro_batched_model",
     "mlp",
     "mlp_autoencoder",
+    "mlstm",
     "normalize",
     "posterior",
     "prior_net",
@@ -74,8 +91,12 @@ __all__ = [
     "resnet18",
     "resnet50",
     "scan_over_time",
+    "selective_scan",
+    "slstm",
     "small_convnet",
     "torch_lstm",
+    "transformer",
     "uniform_fan_in",
     "volume_preserving",
+    "xlstm",
 ]

@@ -48,7 +48,13 @@ KERNEL_INITS: dict[str, Callable] = {
 
 
 def torch_linear(
-    width: int, dtype: Any, fan_in: int, kernel_init: str = "uniform_fan_in", name: str | None = None
+    width: int,
+    dtype: Any,
+    fan_in: int,
+    kernel_init: str = "uniform_fan_in",
+    name: str | None = None,
+    *,
+    use_bias: bool = True,
 ) -> nn.Dense:
     """A linear map whose biases start as PyTorch's, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), its weights by name."""
     start = KERNEL_INITS[kernel_init]
@@ -56,6 +62,7 @@ def torch_linear(
         width,
         dtype=dtype,
         param_dtype=dtype,
+        use_bias=use_bias,
         kernel_init=lambda key, shape, dtype, *_: start(key, shape, dtype),
         bias_init=lambda key, shape, dtype, *_: uniform_fan_in(key, shape, dtype, fan_in=fan_in),
         name=name,

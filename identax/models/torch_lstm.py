@@ -17,6 +17,13 @@ GATES = ("input", "forget", "cell", "output")
 """which quarter of the last axis of `torch_lstm`'s parameters belongs to which gate"""
 
 
+def gated(before: Any, cell: Any) -> tuple[Any, Any]:
+    """One step: the gates before their functions, [N, 4 features] in the order of `GATES`, and c -> (c', h')."""
+    i, f, g, o = jnp.split(before, len(GATES), axis=-1)
+    cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return cell, jax.nn.sigmoid(o) * jnp.tanh(cell)
+
+
 class _TorchLSTMCell(nn.Module):
     features: int
     param_dtype: Any = jnp.float32
@@ -32,9 +39,7 @@ class _TorchLSTMCell(nn.Module):
         cell, hidden = carry
         before = x @ parameter("ih_kernel", x.shape[-1]) + hidden @ parameter("hh_kernel", self.features)
         before = before + (parameter("ih_bias") + parameter("hh_bias"))[None]
-        i, f, g, o = jnp.split(before, len(GATES), axis=-1)
-        cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
-        hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
+        cell, hidden = gated(before, cell)
         return (cell, hidden), hidden
 
     @nn.nowrap

@@ -1,0 +1,164 @@
+"""The decoder-only transformer of the published experiments, and with the norms before its blocks."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from identax.checks import check_between, check_choice, check_count, check_positive
+from identax.models.mlp import torch_linear
+from identax.models.sequence import SequenceModel
+from identax.models.sequence_frame import Group, Span, assembled
+from identax.models.token_ends import ENCODINGS, TokenEnds
+
+PLACES = ("post", "pre")
+"""where a block's norms stand: behind the sums, as published, or before attention and feed-forward"""
+
+
+class _Attention(nn.Module):
+    """Multi-head self-attention with PyTorch's packed projection; see `_read` for rows that see nothing."""
+
+    heads: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x, cache, span: Span, train):
+        num, length, width = x.shape
+        packed = nn.Dense(3 * width, param_dtype=x.dtype, kernel_init=nn.initializers.xavier_uniform(), name="in_proj")(
+            x
+        )
+        query, key, value = jnp.split(packed.reshape(num, length, 3 * self.heads, -1), 3, axis=2)
+        if cache is None:
+            causal = jnp.tril(jnp.ones((length, length), bool))
+            mask = causal[None] & span.visible[:, None, :]
+        else:  # the mask of the cache is causal already: what comes later is not in it
+            key, value = (
+                jax.lax.dynamic_update_slice(old, new, (0, span.slot, 0, 0))
+                for old, new in zip(cache, (key, value), strict=True)
+            )
+            mask = span.visible[:, None, :]
+        read = self._read(query, key, value, mask, train).reshape(num, length, width)
+        out = nn.Dense(width, param_dtype=x.dtype, kernel_init=_torch_start, name="out_proj")(read)
+        if span.size is None:
+            return out, None
+        if cache is None:
+            room = ((0, 0), (0, span.size - length), (0, 0), (0, 0))
+            key, value = jnp.pad(key, room), jnp.pad(value, room)
+        return out, (key, value)
+
+    def _read(self, query, key, value, mask, train):
+        """Softmax over the visible keys; a query that sees none (a row that starts with padding) reads zeros.
+
+        Flax's own attention gives such a query the mean over all keys, future ones and empty places of the cache too.
+        """
+        scores = jnp.einsum("nthe,nshe->nhts", query, key) / query.shape[-1] ** 0.5
+        mask = mask[:, None]
+        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))) * mask
+        weights = weights / jnp.maximum(weights.sum(axis=-1, keepdims=True), jnp.finfo(scores.dtype).tiny)
+        weights = nn.Dropout(self.dropout)(weights, deterministic=not train)
+        return jnp.einsum("nhts,nshe->nthe", weights, value)
+
+
+def _torch_start(key, shape, dtype, *_):
+    bound = 1 / shape[0] ** 0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class _Block(nn.Module):
+    heads: int
+    hidden: int
+    dropout: float
+    epsilon: float
+    norm: str
+
+    @nn.compact
+    def __call__(self, x, cache, span, train):
+        def normed(x, name):
+            norm = nn.LayerNorm(epsilon=self.epsilon, param_dtype=x.dtype, use_fast_variance=False, name=name)
+            return norm(x)
+
+        def dropped(x):
+            return nn.Dropout(self.dropout)(x, deterministic=not train)
+
+        attention, width = _Attention(self.heads, self.dropout, name="attention"), x.shape[-1]
+        first = torch_linear(self.hidden, x.dtype, width, name="linear1")
+        second = torch_linear(width, x.dtype, self.hidden, name="linear2")
+
+        def forward(x):
+            return dropped(second(dropped(jax.nn.relu(first(x)))))
+
+        if self.norm == "post":
+            read, cache = attention(x, cache, span, train)
+            x = normed(x + dropped(read), "norm1")
+            return normed(x + forward(x), "norm2"), cache
+        read, cache = attention(normed(x, "norm1"), cache, span, train)
+        x = x + dropped(read)
+        return x + forward(normed(x, "norm2")), cache
+
+
+def transformer(
+    vocabulary: int,
+    *,
+    width: int = 10,
+    heads: int = 5,
+    layers: int = 5,
+    hidden: int = 1024,
+    dropout: float = 0.1,
+    encoding: str = "position",
+    norm: str = "post",
+    identical: bool = True,
+    epsilon: float = 6e-3,
+    pad: int | None = None,
+    chunk: int | None = None,
+) -> SequenceModel:
+    """Decoder-only transformer: embedding times sqrt(d) plus codes, `layers` blocks, a linear head.
+
+    Block, post-norm: x = LN(x + Drop(MHA(x))), x = LN(x + Drop(W2 Drop(ReLU(W1 x + b1)) + b2)); "pre" puts the norms
+    before MHA and W1 and one more before the head. MHA is causal with scale 1/sqrt(d / heads), its weights are dropped
+    out too. Tokens `pad` are hidden as keys, also where they were generated; None hides none. Biased variance in LN.
+
+    * `encoding`: sinusoids by "position"; by "batch_index", as published: row b has the code of position b everywhere,
+      so equal rows differ and there are no positions but for the mask; or "none"
+    * `identical`, as published: all layers start from the same weights. Start of PyTorch: embedding N(0, 1), packed
+      projection [d, 3 d] Xavier-uniform with zero bias, all other kernels U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+    * `chunk`: so many rows at a time go through a block, computed again backwards (`over_rows`): the memory of `chunk`
+      rows of attention and hidden units instead of all, for one more forward pass. It draws other dropouts
+
+    The defaults are the published ones for figures, with 110,075 parameters at five tokens; (8, 4, 3, 1024) was used
+    in the text. The state holds keys and values [layers, N, size, heads, d / heads].
+    Raises `ValueError` for sizes below 1, heads that do not divide the width, a dropout outside 0..1, an unknown
+    encoding or norm, epsilon <= 0, and a `pad` that is no token.
+    Source: Reizinger et al. 2024 and Meszaros et al. 2024, code; Vaswani et al. 2017.
+    """
+    sizes = {"vocabulary": vocabulary, "width": width, "heads": heads, "layers": layers, "hidden": hidden}
+    for name, size in sizes.items():
+        check_count("transformer", name, size)
+    if width % heads:
+        raise ValueError(f"transformer: found heads={heads} and width={width}, wanted heads that divide the width")
+    check_between("transformer", "dropout", dropout, 0, 1, ())
+    check_choice("transformer", "encoding", encoding, ENCODINGS)
+    check_choice("transformer", "norm", norm, PLACES)
+    check_positive("transformer", "epsilon", epsilon, ())
+    ends = TokenEnds(
+        vocabulary,
+        width,
+        width,
+        encoding=encoding,
+        scaled=True,
+        dropout=float(dropout),
+        norm="layer" if norm == "pre" else "none",
+        epsilon=float(epsilon),
+    )
+    block: Any = _Block(heads, hidden, float(dropout), float(epsilon), norm)
+    return assembled(
+        "transformer",
+        ends,
+        [Group(block, layers, width)],
+        vocabulary=vocabulary,
+        pad=pad,
+        attends=True,
+        identical=identical,
+        chunk=chunk,
+    )
