@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
 from identax.checks import check_count, check_positive, concrete
-from identax.models.sequence import SequenceModel, as_lengths, as_tokens
+from identax.models.sequence import Given, SequenceModel, as_lengths, as_tokens
 from identax.rng import step_key
 
 
@@ -24,8 +24,8 @@ class Decoded(NamedTuple):
 def decode(
     model: SequenceModel,
     variables: Any,
-    prompts: Int[Array, "N P"],
-    lengths: Int[Array, " N"] | None = None,
+    prompts: Given,
+    lengths: Given | None = None,
     *,
     num_tokens: int,
     pad: int,

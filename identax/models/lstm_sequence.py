@@ -50,7 +50,7 @@ def lstm_sequence(
     width: int = 10,
     features: int = 64,
     layers: int = 5,
-    dropout: float = 0.4,
+    dropout: float | int = 0.4,
     chunk: int | None = None,
 ) -> SequenceModel:
     """Embedding, `layers` of `torch_lstm` with `features` units, dropout on their outputs, a linear head.
@@ -67,4 +67,4 @@ def lstm_sequence(
     ends = TokenEnds(vocabulary, width, features, output_dropout=float(dropout))
     layer: Any = _Layer(features)
     groups = [Group(layer, 1, width), Group(layer, layers - 1, features)][: 1 + (layers > 1)]
-    return assembled("lstm_sequence", ends, groups, vocabulary=vocabulary, chunk=chunk)
+    return assembled("lstm_sequence", ends, groups, vocabulary=vocabulary, chunk=chunk, draws=dropout > 0)

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, shape_of
-from identax.inputs import numbers
+from identax.inputs import float_type, numbers
 from identax.models.causal_convolution import CausalConvolution
 from identax.models.mlp import torch_linear
-from identax.models.sequence import SequenceModel
+from identax.models.sequence import Given, SequenceModel
 from identax.models.sequence_frame import Group, assembled
 from identax.models.token_ends import TokenEnds
 
@@ -20,14 +20,14 @@ HOLDS = ("euler", "exact")
 
 
 def selective_scan(
-    x: Float[Array, "*b T E"],
-    delta: Float[Array, "*b T E"],
-    a: Float[Array, "E N"],
-    b: Float[Array, "*b T N"],
-    c: Float[Array, "*b T N"],
-    skip: Float[Array, " E"],
+    x: Given,
+    delta: Given,
+    a: Given,
+    b: Given,
+    c: Given,
+    skip: Given,
     *,
-    start: Float[Array, "*b E N"] | None = None,
+    start: Given | None = None,
     hold: str = "euler",
 ) -> tuple[Float[Array, "*b T E"], Float[Array, "*b E N"]]:
     """h_t = exp(delta_t a) h_{t-1} + B_t x_t, y_t = sum_n c_t h_t + skip x_t; returns y and the last h.
@@ -35,13 +35,15 @@ def selective_scan(
     `hold` says how b is discretised: "euler", B_t = delta_t b_t, is what Mamba's code does; "exact", zero-order hold,
     B_t = (exp(delta_t a) - 1) / a b_t, what its paper writes. A column with delta = 0 leaves h as it was (either way).
     All columns at once by an associative scan of (g, v) o (g', v') = (g' g, g' v + v'), which keeps [..., T, E, N].
-    Args: `x`, step sizes `delta` >= 0; `a` < 0, the rates; `b`, `c` per column; `start`, h before the first column.
+    Args: `x` and step sizes `delta` >= 0 [..., T, E]; `a` [E, N] < 0, the rates; `b`, `c` [..., T, N]; `skip` [E];
+    `start` [..., E, N], h before the first column, 0 if None.
     Raises `ValueError` for shapes that do not fit and an unknown hold.
     Source: Gu and Dao 2023, equations 2 to 4, section 3.3.
     """
     check_choice("selective_scan", "hold", hold, HOLDS)
     arrays = {"x": x, "delta": delta, "a": a, "b": b, "c": c, "skip": skip}
-    x, delta, a, b, c, skip = (jnp.asarray(numbers("selective_scan", *one)) for one in arrays.items())
+    known = [numbers("selective_scan", *one) for one in arrays.items()]
+    x, delta, a, b, c, skip = (jnp.asarray(array, float_type(*known)) for array in known)
     shape = x.shape
     wanted = {"a": (shape[-1:] + a.shape[-1:]), "b": shape[:-1] + a.shape[-1:], "skip": shape[-1:], "delta": shape}
     found = {"a": a.shape, "b": b.shape, "skip": skip.shape, "delta": delta.shape}

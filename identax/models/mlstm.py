@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, check_nonnegative, shape_of
-from identax.inputs import numbers
+from identax.inputs import float_type, numbers
+from identax.models.sequence import Given
 
 FORMS = ("chunked", "parallel", "recurrent")
 _FLOOR = 50.0
@@ -16,11 +17,11 @@ _FLOOR = 50.0
 
 
 def mlstm(
-    query: Float[Array, "*b T h"],
-    key: Float[Array, "*b T h"],
-    value: Float[Array, "*b T h"],
-    input_gate: Float[Array, "*b T"],
-    forget_gate: Float[Array, "*b T"],
+    query: Given,
+    key: Given,
+    value: Given,
+    input_gate: Given,
+    forget_gate: Given,
     *,
     form: str = "chunked",
     chunk: int = 64,
@@ -39,6 +40,7 @@ def mlstm(
       it is "recurrent" also with `epsilon`
 
     An input gate of -infinity with a log forget gate of 0 (a forget gate of +infinity) leaves the state as it was.
+    Args: `query`, `key`, `value` [..., T, h]; `input_gate`, `forget_gate` [..., T], before their functions;
     `start`: (C [..., h, h], n [..., h], m [...]) before the first column, zeros if None. Returns outputs and the state.
     Raises `ValueError` for shapes that do not fit, an unknown form, a chunk < 1, epsilon < 0, and a start of
     "parallel".
@@ -48,7 +50,8 @@ def mlstm(
     check_count("mlstm", "chunk", chunk)
     check_nonnegative("mlstm", "epsilon", epsilon, ())
     named = {"query": query, "key": key, "value": value, "input_gate": input_gate, "forget_gate": forget_gate}
-    arrays = [jnp.asarray(numbers("mlstm", *one)) for one in named.items()]
+    arrays = [numbers("mlstm", *one) for one in named.items()]
+    arrays = [jnp.asarray(array, float_type(*arrays)) for array in arrays]
     shape = arrays[0].shape
     found = [shape_of(array) for array in arrays]
     if found != [shape] * 3 + [shape[:-1]] * 2 or len(shape) < 2 or 0 in shape:

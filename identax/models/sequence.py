@@ -1,13 +1,20 @@
 """Models of token sequences: whole sequences, a prompt and its state, and one token at a time."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from identax.checks import check_between, check_count, concrete
 from identax.inputs import numbers
+
+# Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
+if TYPE_CHECKING:
+    Given = ArrayLike | Sequence[Any]
+else:
+    Given = object
 
 
 class SequenceModel(NamedTuple):
@@ -26,7 +33,8 @@ class SequenceModel(NamedTuple):
 
     A state is a tree; its arrays are [N, ...] but those that say how often it was stepped. All run under `jit`, `vmap`
     and `grad`, and as one program per shape outside. Parameters have JAX's default float. Tokens that do not exist,
-    empty arrays and other than integers raise `ValueError`; while tracing a token that does not exist gives NaN.
+    empty arrays, other than integers, and training with dropout but no key raise `ValueError`; while tracing, a token
+    that does not exist gives NaN.
     `positions`: the longest sequence, None for any.
     """
 
@@ -47,8 +55,12 @@ def with_checks(
     *,
     vocabulary: int,
     positions: int | None = None,
+    draws: bool = False,
 ) -> SequenceModel:
-    """A `SequenceModel` of its four programs, which see tokens that were looked at. Raises what the type says."""
+    """A `SequenceModel` of its four programs, which see tokens that were looked at. Raises what the type says.
+
+    `draws`: training needs a key.
+    """
 
     def init(key, tokens):
         as_tokens(where, "tokens", tokens, vocabulary, 2, positions)
@@ -56,6 +68,8 @@ def with_checks(
 
     def apply(variables, tokens, *, train=False, key=None):
         tokens = as_tokens(where, "tokens", tokens, vocabulary, 2, positions)
+        if train and draws and key is None:
+            raise ValueError(f"{where}: found train=True without a key, wanted one: the model draws what it drops")
         return whole(variables["params"], tokens, key, bool(train)), {}
 
     def prefill(variables, tokens, lengths, *, size=None):

@@ -47,12 +47,14 @@ def assembled(
     attends: bool = False,
     identical: bool = False,
     chunk: int | None = None,
+    draws: bool = False,
 ) -> SequenceModel:
     """Tokens embedded by `ends`, through the blocks of `groups`, to logits by `ends`.
 
     `params` are {"ends", "blocks_0", ...}, one entry per group, its leaves [count, ...]: equal blocks are one loop.
     `attends`: there are caches of keys, from which `pad` is hidden. `identical`: all blocks of a group start alike.
-    `chunk`: so many rows at a time go through a block, and are computed again backwards.
+    `chunk`: so many rows at a time go through a block, and are computed again backwards. `draws`:
+    there is dropout, so that training needs a key.
     Raises `ValueError` for a chunk < 1 and a `pad` that is no token.
     """
     if chunk is not None:
@@ -68,6 +70,7 @@ def assembled(
         partial(jax.jit, static_argnums=3)(frame.filled),
         jax.jit(frame.advanced),
         vocabulary=vocabulary,
+        draws=draws,
     )
 
 
@@ -120,7 +123,7 @@ class _Frame:
         """One more token for every row."""
         slot, lengths, tokens, visible = state["slot"], state["lengths"], token[:, None], None
         if self.attends:
-            visible = jax.lax.dynamic_update_slice(state["visible"], self._shown(tokens), (0, slot))
+            visible = jax.lax.dynamic_update_slice_in_dim(state["visible"], self._shown(tokens), slot, axis=1)
             state = state | {"visible": visible}
         x = self._at_ends(params, "embed", tokens, lengths[:, None])
         span = Span(visible, None, slot, 0 if visible is None else visible.shape[1])
@@ -136,7 +139,12 @@ class _Frame:
             keys = None if key is None else jax.random.split(stream(key, name), group.count)
             run = _one_block(group.block, span, train, self.chunk if span.size is None else None)
             before = None if states is None else states[number]
-            x, after = jax.lax.scan(run, x, (params[name], before, keys))
+            inputs = (params[name], before, keys)
+            if group.count == 1:  # the only block that may change the width
+                x, after = run(x, jax.tree.map(lambda leaf: leaf[0], inputs))
+                after = jax.tree.map(lambda leaf: leaf[None], after)
+            else:
+                x, after = jax.lax.scan(run, x, inputs)
             found.append(after)
         return x, tuple(found)
 

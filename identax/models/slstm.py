@@ -4,36 +4,38 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from identax.checks import shape_of
-from identax.inputs import numbers
+from identax.inputs import float_type, numbers
+from identax.models.sequence import Given
 
 SLSTM_GATES = ("input", "forget", "cell", "output")
 """which entry of the gates' axis belongs to which gate"""
 
 
 def slstm(
-    gates: Float[Array, "N T 4 U"],
-    recurrent: Float[Array, "4 H w w"] | None = None,
+    gates: Given,
+    recurrent: Given | None = None,
     *,
     start: Any = None,
-    real: Bool[Array, "N T"] | None = None,
+    real: Given | None = None,
 ) -> tuple[Float[Array, "N T U"], Any]:
     """c_t = f_t c_{t-1} + i_t tanh(z_t), n_t = f_t n_{t-1} + i_t, y_t = sigmoid(o_t) c_t / n_t; all columns, in turn.
 
     f = sigmoid(.), i = exp(.), kept over exp(m_t), m_t = max(input_t, log f_t + m_{t-1}), which begins at -infinity.
-    `gates` in the order of `SLSTM_GATES`, before their functions; `recurrent` adds R y_{t-1}, block-diagonal: H heads
-    of w = U / H units. Columns where `real` is false leave the state as it was. `start`: (y, c, n, m), each [N, U].
-    Returns y and the state. Raises `ValueError` for shapes that do not fit.
+    Args: `gates` [N, T, 4, U] in the order of `SLSTM_GATES`, before their functions; `recurrent` [4, H, w, w] adds
+    R y_{t-1}, block-diagonal: H heads of w = U / H units. Columns where `real` [N, T] is false leave the state as it
+    was. `start`: (y, c, n, m), each [N, U]. Returns y and the state. Raises `ValueError` for shapes that do not fit.
     Source: Beck et al. 2024, equations 8 to 18.
     """
-    gates = jnp.asarray(numbers("slstm", "gates", gates))
+    gates = numbers("slstm", "gates", gates)
+    gates = jnp.asarray(gates, float_type(gates))
     if gates.ndim != 4 or gates.shape[2] != len(SLSTM_GATES) or 0 in gates.shape:
         raise ValueError(f"slstm: found gates of shape {gates.shape}, wanted [N, T, 4, U]")
     num, length, _, units = gates.shape
     if recurrent is not None:
-        recurrent = jnp.asarray(numbers("slstm", "recurrent", recurrent))
+        recurrent = jnp.asarray(numbers("slstm", "recurrent", recurrent), gates.dtype)
         found = shape_of(recurrent)
         if len(found) != 4 or found[0] != 4 or found[2] != found[3] or found[1] * found[2] != units:
             raise ValueError(f"slstm: found recurrent of shape {found}, wanted [4, H, w, w] with H w = {units}")

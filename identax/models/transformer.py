@@ -34,7 +34,7 @@ class _Attention(nn.Module):
             mask = causal[None] & span.visible[:, None, :]
         else:  # the mask of the cache is causal already: what comes later is not in it
             key, value = (
-                jax.lax.dynamic_update_slice(old, new, (0, span.slot, 0, 0))
+                jax.lax.dynamic_update_slice_in_dim(old, new, span.slot, axis=1)
                 for old, new in zip(cache, (key, value), strict=True)
             )
             mask = span.visible[:, None, :]
@@ -105,11 +105,11 @@ def transformer(
     heads: int = 5,
     layers: int = 5,
     hidden: int = 1024,
-    dropout: float = 0.1,
+    dropout: float | int = 0.1,
     encoding: str = "position",
     norm: str = "post",
     identical: bool = True,
-    epsilon: float = 6e-3,
+    epsilon: float | int = 6e-3,
     pad: int | None = None,
     chunk: int | None = None,
 ) -> SequenceModel:
@@ -161,4 +161,5 @@ def transformer(
         attends=True,
         identical=identical,
         chunk=chunk,
+        draws=dropout > 0,
     )

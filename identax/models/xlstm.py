@@ -20,7 +20,7 @@ _MULTIPLE = 64
 """inner widths are rounded up to multiples of it"""
 
 
-def _rounded(width: float) -> int:
+def _rounded(width: float | int) -> int:
     return -int(-width // _MULTIPLE) * _MULTIPLE
 
 

@@ -20,10 +20,10 @@ MODELS = {
 """widths of convolutions are K = 4"""
 
 
-def moved(variables, seed=0, size=0.3):
-    """The variables with all parameters away from their start, so that nothing is zero or equal by chance."""
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: leaf + size * rng.standard_normal(leaf.shape).astype(leaf.dtype), variables)
+def drawn(model, seed=0, size=0.5):
+    """Parameters of the model's shapes, none zero or equal by chance; no program is compiled for them."""
+    rng, shapes = np.random.default_rng(seed), jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 2), int))
+    return jax.tree.map(lambda leaf: size * rng.standard_normal(leaf.shape).astype(leaf.dtype), shapes)
 
 
 def rows_of_tokens(num, length, seed=0):
