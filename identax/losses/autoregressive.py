@@ -5,6 +5,7 @@ token in column t + 1, so that the targets of logits [N, T, V] are the tokens sh
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -101,7 +102,7 @@ def autoregressive_kl(p_logits: Embeddings, q_logits: Embeddings, *, mask: Any =
             "wanted two of one shape [N, T, V]"
         )
     p, q = as_floats("autoregressive_kl", p_logits=p_logits, q_logits=q_logits)
-    return _summed(_kl(p, q), _mask_of("autoregressive_kl", mask, shape[:2]), False)
+    return _summed_kl(p, q, _mask_of("autoregressive_kl", mask, shape[:2]))
 
 
 def tabular_kl(p_logits: Sequence[Embeddings], q_logits: Sequence[Embeddings]) -> Float[Array, ""]:
@@ -118,12 +119,8 @@ def tabular_kl(p_logits: Sequence[Embeddings], q_logits: Sequence[Embeddings]) -
         raise ValueError(
             f"tabular_kl: found p_logits {shapes[0]} and q_logits {shapes[1]}, wanted [V^t, V] for t = 0 ..."
         )
-    reached, total = jnp.ones(1), jnp.zeros(())
-    for p, q in zip(p_logits, q_logits, strict=True):
-        p, q = as_floats("tabular_kl", p_logits=p, q_logits=q)
-        total = total + jnp.where(reached > 0, reached * _kl(p, q), 0).sum()
-        reached = (reached[:, None] * jnp.exp(_log_softmax(p))).reshape(-1)
-    return total
+    pairs = [as_floats("tabular_kl", p_logits=p, q_logits=q) for p, q in zip(p_logits, q_logits, strict=True)]
+    return _tables_kl(pairs)
 
 
 def _nll(where: str, logits: Any, targets: Any, pad: int | None, mask: Any, mean: bool) -> Array:
@@ -139,8 +136,7 @@ def _nll(where: str, logits: Any, targets: Any, pad: int | None, mask: Any, mean
     if pad is not None:
         check_count(where, "pad", pad, 0)
         counted = counted & (targets != pad)
-    found = jnp.take_along_axis(_log_softmax(logits), targets[:, :, None], axis=2)[:, :, 0]
-    return _summed(-found, counted, mean)
+    return _summed_nll(logits, targets, counted, mean)
 
 
 def _mask_of(where: str, mask: Any, shape: tuple[int, ...]) -> Array:
@@ -152,17 +148,29 @@ def _mask_of(where: str, mask: Any, shape: tuple[int, ...]) -> Array:
     return jnp.asarray(mask)
 
 
-def _summed(values: Array, counted: Array, mean: bool) -> Array:
-    total = jnp.where(counted, values, 0).sum(axis=1)
+@partial(jax.jit, static_argnums=3, inline=True)
+def _summed_nll(logits: Array, targets: Array, counted: Array, mean: bool) -> Array:
+    found = jnp.take_along_axis(jax.nn.log_softmax(logits, axis=-1), targets[:, :, None], axis=2)[:, :, 0]
+    total = jnp.where(counted, -found, 0).sum(axis=1)
     return total / jnp.maximum(counted.sum(axis=1), 1) if mean else total
 
 
-def _log_softmax(logits: Array) -> Array:
-    return jax.nn.log_softmax(logits, axis=-1)
+@partial(jax.jit, inline=True)
+def _summed_kl(p: Array, q: Array, counted: Array) -> Array:
+    return jnp.where(counted, _kl(p, q), 0).sum(axis=1)
+
+
+@partial(jax.jit, inline=True)
+def _tables_kl(pairs: Sequence[Sequence[Array]]) -> Array:
+    reached, total = jnp.ones(1), jnp.zeros(())
+    for p, q in pairs:
+        total = total + jnp.where(reached > 0, reached * _kl(p, q), 0).sum()
+        reached = (reached[:, None] * jax.nn.softmax(p, axis=-1)).reshape(-1)
+    return total
 
 
 def _kl(p: Array, q: Array) -> Array:
-    log_p, log_q = _log_softmax(p), _log_softmax(q)
+    log_p, log_q = jax.nn.log_softmax(p, axis=-1), jax.nn.log_softmax(q, axis=-1)
     positive = log_p > -jnp.inf
     # Both sides of a `where` have gradients: what is not wanted must be finite.
     difference = jnp.where(positive, log_p, 0) - jnp.where(positive, log_q, 0)

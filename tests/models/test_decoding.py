@@ -22,7 +22,7 @@ def made(name):
 
 
 def started(name, seed=0):
-    return made(name), drawn(made(name), seed, 1.0), rows_of_tokens(N, P, seed=7)
+    return made(name), drawn(made(name), seed, 1.2), rows_of_tokens(N, P, seed=7)
 
 
 def by_forward_passes(model, variables, prompts, choose, *, eos):
@@ -43,13 +43,13 @@ def by_forward_passes(model, variables, prompts, choose, *, eos):
     return rows, places, finished
 
 
-CASES = [(name, None, EOS) for name in MODELS] + [("lstm", 1.5, None)]
-MORE = [(name, temperature, eos) for name in MODELS for temperature in (None, 1.5) for eos in (EOS, None)]
+CASES = [("transformer", None, True), ("lstm", 1.5, False)]
+MORE = [(name, temperature, ends) for name in MODELS for temperature in (None, 1.5) for ends in (True, False)]
 MORE = [pytest.param(*case, marks=pytest.mark.slow) for case in MORE if case not in CASES]
 
 
-@pytest.mark.parametrize(("name", "temperature", "eos"), CASES + MORE)
-def test_decoding_is_the_forward_passes(name, temperature, eos, x64):
+@pytest.mark.parametrize(("name", "temperature", "ends"), CASES + MORE)
+def test_decoding_is_the_forward_passes(name, temperature, ends, x64):
     model, variables, prompts = started(name)
     key = jax.random.key(3)
 
@@ -60,16 +60,20 @@ def test_decoding_is_the_forward_passes(name, temperature, eos, x64):
 
     options = {} if temperature is None else {"temperature": temperature, "key": key}
     junk = np.where(np.arange(P)[None] < LENGTHS[:, None], prompts, 77)
+    eos = None
+    if ends:  # a token that comes up: the third of the third row
+        rows, _, _ = by_forward_passes(model, variables, prompts, choose, eos=None)
+        eos = int(rows[2, LENGTHS[2] + 2])
     found = decode(model, variables, junk, LENGTHS, num_tokens=NEW, pad=PAD, eos=eos, **options)
     rows, lengths, finished = by_forward_passes(model, variables, prompts, choose, eos=eos)
     np.testing.assert_array_equal(found.tokens, rows)
     np.testing.assert_array_equal(found.lengths, lengths)
     np.testing.assert_array_equal(found.finished, finished)
-    seen = {(bool(end), int(length)) for end, length in zip(finished, lengths - LENGTHS, strict=True)}
-    assert len(seen) > 1 or eos is None, "all completions are alike"
+    assert (finished.any() and (lengths - LENGTHS).min() < NEW) if ends else not finished.any()
 
 
-@pytest.mark.parametrize("name", ["lstm", pytest.param("xlstm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "transformer", "xlstm"])
 def test_many_trials_complete_in_one_program(name):
     model, _, prompts = started(name)
     trials = [started(name, seed)[1] for seed in range(3)]
@@ -85,6 +89,7 @@ def test_many_trials_complete_in_one_program(name):
     assert (np.asarray(found.tokens[0]) != np.asarray(found.tokens[1])).any()
 
 
+@pytest.mark.slow
 def test_sampled_tokens_have_the_models_law():
     """One token behind each of 20,000 equal prompts, against softmax(logits / temperature), 6 sigma."""
     model, variables, _ = started("transformer")

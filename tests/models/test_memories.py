@@ -35,6 +35,7 @@ def test_mlstm_has_the_fixed_values(form, x64):
     np.testing.assert_allclose(out, plain_mlstm(*mlstm_draws()), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_forms_of_mlstm_agree_with_epsilon_large_gates_and_batches(x64):
     draws = [np.stack(one) for one in zip(*[mlstm_draws(seed, 64) for seed in range(3)], strict=True)]
     for scale, epsilon in ((1, 0.0), (1, 1e-6), (30, 0.0)):
@@ -51,6 +52,7 @@ def test_forms_of_mlstm_agree_with_epsilon_large_gates_and_batches(x64):
         assert gap.max() < bound and (epsilon == 0 or gap.max() > 1e-12)
 
 
+@pytest.mark.slow
 def test_chunks_keep_the_digits_that_one_long_sum_loses():
     """2,000 columns in float32, against float64."""
     draws = mlstm_draws(1, 2000, forget=0.0)
@@ -60,6 +62,7 @@ def test_chunks_keep_the_digits_that_one_long_sum_loses():
     assert error["chunked"] < 1e-4 < 10 * error["chunked"] < error["parallel"]
 
 
+@pytest.mark.slow
 def test_very_small_input_gates_give_zero_and_a_finite_gradient():
     q, k, v, i, f = (np.float32(one) for one in mlstm_draws())
     for form in ("chunked", "parallel"):

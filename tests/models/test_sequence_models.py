@@ -26,6 +26,11 @@ def started(name, **options):
     return model, drawn(model), rows_of_tokens(N, T)
 
 
+def by_default(*names, but=""):
+    """All models as cases; those not named are slow: what the frame does for all, one may show."""
+    return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != but]
+
+
 def stepped(model, variables, tokens, lengths, junk):
     """Logits [N, T, V] by one prefill of `lengths` and as many steps as every row has left; NaN where none were made.
 
@@ -48,7 +53,7 @@ def stepped(model, variables, tokens, lengths, junk):
     return found, first
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", by_default("transformer", "lstm", "linear"))
 def test_a_whole_sequence_is_a_prompt_and_steps(name, x64):
     """Prompts of 0, 1, K - 1, K and T - 1 tokens side by side; what stands behind them is other tokens, or none."""
     model, variables, tokens = started(name)
@@ -71,12 +76,8 @@ def test_a_whole_sequence_is_a_prompt_and_steps(name, x64):
     assert np.abs(model.apply(variables, other)[0][:, -1] - wanted[:, -1]).max() > 1e-3
 
 
-SLOW = ("transformer, pre", "mamba", "xlstm", "lstm", "linear")
-"""of what the frame does for all, one model is enough by default"""
-EACH = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
-
-
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_prompts_and_steps_of_many_trials_in_one_program(name):
     model, variables, tokens = started(name)
     trials = jax.tree.map(lambda a, b: jnp.stack([a, b]), variables, drawn(model, seed=1))
@@ -100,9 +101,7 @@ def test_prompts_and_steps_of_many_trials_in_one_program(name):
             np.testing.assert_allclose(found[number][trial], at, rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in EACH if name != "linear" and getattr(name, "values", "") != ("linear",)]
-)
+@pytest.mark.parametrize("name", by_default(but="linear"))
 def test_rows_in_chunks_have_the_same_numbers(name, x64):
     """N = 5 rows, two at a time: value and gradient."""
     dense, variables, tokens = started(name)
@@ -143,6 +142,7 @@ def test_published_codes_are_those_of_the_row():
         assert (np.abs(found[encoding][0, 3] - found[encoding][2, 3]).max() > 1e-4) == seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("identical", [True, False])
 def test_layers_start_alike_if_asked_for(identical):
     model = transformer(5, width=4, heads=2, layers=3, hidden=8, identical=identical)
@@ -162,7 +162,7 @@ def test_padding_is_hidden_as_a_key_also_when_generated():
         model = transformer(5, width=8, heads=2, layers=2, hidden=8, encoding="none", pad=pad)
         variables = drawn(model)
         wanted = model.apply(variables, tokens)[0][0, -1]
-        _, state = model.prefill(variables, padded, [2], size=5)
+        _, state = model.prefill(variables, padded[:, :2], [2], size=5)
         for token in padded[0, 2:]:
             logits, state = model.step(variables, state, [token])
         assert np.isfinite(logits).all()
@@ -176,7 +176,7 @@ def test_padding_is_hidden_as_a_key_also_when_generated():
     np.testing.assert_array_equal(found[0, 0], found[1, 0])
 
 
-@pytest.mark.parametrize("name", ["transformer", "lstm"])
+@pytest.mark.parametrize("name", ["transformer", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_dropout_is_that_of_training(name):
     model, variables, tokens = started(name)
     calm = model.apply(variables, tokens)[0]
@@ -187,6 +187,7 @@ def test_dropout_is_that_of_training(name):
         model.apply(variables, tokens, train=True)
 
 
+@pytest.mark.slow
 def test_the_published_linear_model_sees_the_future():
     tokens = rows_of_tokens(2, 6)
     for mask, ahead in {"past": False, "future": True}.items():
@@ -208,7 +209,7 @@ def test_the_published_linear_model_sees_the_future():
         np.testing.assert_allclose(logits, model.apply(variables, tokens[:, :4])[0][:, -1], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", by_default("transformer"))
 def test_a_second_call_compiles_nothing_and_a_full_state_is_refused(name):
     model, variables, tokens = started(name)
 

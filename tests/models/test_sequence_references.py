@@ -130,6 +130,7 @@ def test_mamba_is_the_plain_recursion(x64):
     np.testing.assert_allclose(model.apply(variables, TOKENS)[0], wanted, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_mamba_starts_as_published():
     params = mamba(5).init(jax.random.key(0), TOKENS)["params"]["blocks_0"]
     np.testing.assert_allclose(np.exp(params["a_log"][3, 5]), np.arange(1, 17), rtol=1e-6)
@@ -194,6 +195,7 @@ def test_xlstm_is_the_plain_recursion(x64):
     np.testing.assert_allclose(model.apply(variables, TOKENS)[0], wanted, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_xlstm_starts_as_published():
     params = xlstm(5).init(jax.random.key(0), TOKENS)["params"]
     matrix, scalar = params["blocks_2"], params["blocks_1"]
