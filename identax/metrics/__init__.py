@@ -42,6 +42,16 @@ from identax.metrics.polar import polar_distance
 from identax.metrics.precision import precision_recovery
 from identax.metrics.readout import linear_readout_accuracy
 from identax.metrics.regression import block_r2, linear_r2
+from identax.metrics.returns import (
+    area_under_curve,
+    best_average,
+    exponential_average,
+    interquartile_mean,
+    optimality_gap,
+    probability_of_improvement,
+    relative_scores,
+    stratified_bootstrap,
+)
 from identax.metrics.scaling import z_score
 from identax.metrics.self_consistency import dead_dims, self_consistency
 from identax.metrics.significance import bonferroni, one_sample_t_test, standard_error
@@ -54,9 +64,11 @@ __all__ = [
     "FastICA",
     "LogisticFit",
     "amari_distance",
+    "area_under_curve",
     "balanced_sizes",
     "balanced_split",
     "batch_mcc",
+    "best_average",
     "beta_vae_score",
     "block_r2",
     "bonferroni",
@@ -74,6 +86,7 @@ __all__ = [
     "effective_rank",
     "epoch_mcc",
     "explicitness",
+    "exponential_average",
     "factor_vae_score",
     "fast_ica",
     "frequency_grid",
@@ -81,6 +94,7 @@ __all__ = [
     "head_r2",
     "ica_mcc",
     "infomec",
+    "interquartile_mean",
     "linear_r2",
     "linear_readout_accuracy",
     "logistic_regression",
@@ -91,17 +105,21 @@ __all__ = [
     "normalised_shd",
     "numerical_rank",
     "one_sample_t_test",
+    "optimality_gap",
     "padded_mcc",
     "pearson_readout",
     "polar_distance",
     "precision_recovery",
+    "probability_of_improvement",
     "rank_matched_mcc",
     "relative_error",
+    "relative_scores",
     "sap",
     "self_consistency",
     "singular_value_error",
     "stable_rank",
     "standard_error",
+    "stratified_bootstrap",
     "structural_hamming_distance",
     "transfer_function_error",
     "varsortability",

@@ -96,11 +96,18 @@ SHIFTED = {
 REFUSED = {
     "compiled_pearson_readout": lambda s: metrics.compiled_pearson_readout(s.x, s.z, s.x, s.z),
     "dormant_share": lambda s: metrics.dormant_share(s.x, threshold=0.5),
+    "area_under_curve": lambda s: metrics.area_under_curve(range(9), s.scores),
+    "best_average": lambda s: metrics.best_average(s.scores, span=3),
     "effective_rank": lambda s: metrics.effective_rank(s.x),
+    "exponential_average": lambda s: metrics.exponential_average(s.scores, span=3),
     "grid_coverage": lambda s: metrics.grid_coverage(s.x),
+    "interquartile_mean": lambda s: metrics.interquartile_mean(s.scores),
     "logistic_regression": lambda s: metrics.logistic_regression(s.x, s.labels),
     "numerical_rank": lambda s: metrics.numerical_rank(s.x),
+    "optimality_gap": lambda s: metrics.optimality_gap(s.scores),
     "precision_recovery": lambda s: metrics.precision_recovery(s.precision, s.precision[:2], assignment=[0, 1]),
+    "probability_of_improvement": lambda s: metrics.probability_of_improvement(s.scores, s.scores[1:]),
+    "relative_scores": lambda s: metrics.relative_scores(np.abs(s.scores)),
     "singular_value_error": lambda s: metrics.singular_value_error(s.x, s.z),
     "stable_rank": lambda s: metrics.stable_rank(s.x),
 }
@@ -133,6 +140,9 @@ OTHERS = {
     "DualityScores": lambda s: metrics.DualityScores(1.0, 1.0, 1.0, 1.0, 1.0),
     "self_consistency": lambda s: metrics.self_consistency(s.probabilities, s.probabilities[::-1], s.z, s.y),
     "structural_hamming_distance": lambda s: metrics.structural_hamming_distance(_graph(s).tolist(), _graph(s).T),
+    "stratified_bootstrap": lambda s: metrics.stratified_bootstrap(
+        KEY, metrics.interquartile_mean, s.scores, num_draws=8
+    ),
     "weight_distance": lambda s: metrics.weight_distance([s.square, s.scores], [s.square[::-1], s.scores]),
     "weight_magnitude": lambda s: metrics.weight_magnitude([s.square, s.scores], matrices_only=True),
     "weight_norm": lambda s: metrics.weight_norm({"w": s.square}),
