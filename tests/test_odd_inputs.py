@@ -64,8 +64,8 @@ def _refused(call, *arguments):
 def test_losses_refuse_what_is_no_array(name, odd):
     arrays = arrays_of(name, 0)
     for number in range(len(arrays)):
-        if CALLS[name][0] is CALLS["infonce, negatives"][0] and number == 2 and odd == "None":
-            continue  # no negatives
+        if name in ("infonce, negatives", "forward_error") and number == 2 and odd == "None":
+            continue  # no negatives, no attention
         _refused(CALLS[name][0], *arrays[:number], NONE[odd], *arrays[number + 1 :])
 
 

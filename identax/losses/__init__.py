@@ -1,5 +1,6 @@
 """Per-example losses: arrays in, one value per example out, the caller reduces."""
 
+from identax.losses.actor_critic import ActorCritic, a2c, discounted_returns, generalized_advantages, ppo
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
 from identax.losses.autoregressive import (
     autoregressive_kl,
@@ -17,6 +18,17 @@ from identax.losses.auxiliary import (
 )
 from identax.losses.contrast import SCHEMES
 from identax.losses.contrastive import aninfonce, infonce, lp_infonce
+from identax.losses.curiosity import (
+    RewardScale,
+    count_bonus,
+    distillation_reward,
+    elliptical_bonus,
+    forward_error,
+    inverse_error,
+    prediction_reward,
+    reward_scale,
+    scale_rewards,
+)
 from identax.losses.discrimination import project_rows, sharded_softmax_cross_entropy, softmax_cross_entropy
 from identax.losses.elbo import (
     Elbo,
@@ -51,8 +63,11 @@ from identax.losses.supervised import ensemble, jacobian_determinant, r2_loss
 
 __all__ = [
     "SCHEMES",
+    "ActorCritic",
     "Elbo",
     "Prior",
+    "RewardScale",
+    "a2c",
     "alignment",
     "alignment_uniformity",
     "analytic_kl",
@@ -63,17 +78,24 @@ __all__ = [
     "c_ima_penalty",
     "class_gaussian_nll",
     "completion_nll",
+    "count_bonus",
     "cross_entropy_to_laplace",
     "cross_entropy_to_normal",
+    "discounted_returns",
+    "distillation_reward",
     "elbo",
+    "elliptical_bonus",
     "ensemble",
+    "forward_error",
     "gaussian_kl",
     "gaussian_log_likelihood",
     "gaussian_prior",
+    "generalized_advantages",
     "generalized_contrastive",
     "half_squared_weights",
     "importance_weighted_bound",
     "infonce",
+    "inverse_error",
     "jacobian_determinant",
     "jacobian_l1",
     "jacobian_l2",
@@ -87,9 +109,13 @@ __all__ = [
     "normal_entropy",
     "orojar",
     "orojar_estimate",
+    "ppo",
+    "prediction_reward",
     "project_rows",
     "r2_loss",
+    "reward_scale",
     "sampled_kl",
+    "scale_rewards",
     "sequence_nll",
     "sharded",
     "sharded_softmax_cross_entropy",

@@ -39,9 +39,24 @@ POSTERIOR = {"u": (N, DIM), "mean": (N, DIM), "log_variance": (N, DIM)}
 FIT = {"x": (N, 5), "reconstruction": (N, 5)}
 SEGMENTS = {"features": (N, DIM), "head": (4, DIM), "bias": (4,)}
 CLASSES = {"features": (N, DIM), "means": (4, DIM), "log_scales": (4, DIM)}
+ROLLOUT = {"rewards": (DIM, N), "last_value": (N,)}
+ENDED = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], bool)
+PAIR = {"prediction": (N, DIM), "target": (N, DIM)}
+TRANSITIONS = {"logits": (N, 4), "values": (N,), "returns": (N,)}
+
+
+def _sum(terms):
+    return terms.policy + terms.value - terms.entropy
+
+
+def _scaled(rewards):
+    return losses.scale_rewards(rewards, losses.reward_scale(N))[0]
+
+
 DRAWS = {"log_likelihood": (DIM, N), "kl": (DIM, N)}
 
 CALLS = {
+    "a2c": (lambda x, v, r: _sum(losses.a2c(x, v, LABELS, r)), TRANSITIONS),
     "alignment": (losses.alignment, ROWS),
     "alignment_uniformity": (lambda z, z_pos: losses.alignment_uniformity(z, z_pos, alpha=1, p=3), ROWS),
     "analytic_kl": (lambda m, v: losses.analytic_kl(m, v, prior=NORMAL), GAUSSIAN),
@@ -49,18 +64,35 @@ CALLS = {
     "bernoulli_nll": (losses.bernoulli_nll, ELBO),
     "c_ima_penalty": (losses.c_ima_penalty, JACOBIANS),
     "class_gaussian_nll": (lambda g, m, v: losses.class_gaussian_nll(g, m, v, LABELS), CLASSES),
+    "count_bonus": (losses.count_bonus, {"counts": (N,)}),
     "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
     "cross_entropy_to_normal": (losses.cross_entropy_to_normal, GAUSSIAN),
+    "discounted_returns": (lambda r, v: losses.discounted_returns(r, ENDED, v, discount=1), ROLLOUT),
+    "discounted_returns, released": (
+        lambda r, v: losses.discounted_returns(r, ENDED, v, discount=1, reading="released"),
+        ROLLOUT,
+    ),
+    "distillation_reward": (losses.distillation_reward, PAIR),
+    "elliptical_bonus": (
+        lambda *arrays: losses.elliptical_bonus(*arrays)[0],
+        {"features": (N, DIM), "inverse": (N, DIM, DIM)},
+    ),
     "elbo": (lambda *arrays: losses.elbo(*arrays, prior=NORMAL, precision=2, beta=3).value, FIT | POSTERIOR),
     "ensemble": (lambda first, second: losses.ensemble([first, second], [1, 2]), {"losses": (N,), "other": (N,)}),
+    "forward_error": (losses.forward_error, PAIR | {"attention": (N, DIM)}),
     "gaussian_kl": (losses.gaussian_kl, GAUSSIAN),
     "gaussian_log_likelihood": (lambda *arrays: losses.gaussian_log_likelihood(*arrays, precision=2), FIT),
     "generalized_contrastive": (losses.generalized_contrastive, {"scores": (N,), "permuted_scores": (N,)}),
+    "generalized_advantages": (
+        lambda r, v, last: losses.generalized_advantages(r, v, ENDED, last, discount=1, trace=1),
+        {"rewards": (DIM, N), "values": (DIM, N), "last_value": (N,)},
+    ),
     "half_squared_weights": (losses.half_squared_weights, {"params": (N, DIM)}),
     "importance_weighted_bound": (losses.importance_weighted_bound, DRAWS),
     "infonce": (lambda z, z_pos: infonce(z, z_pos, temperature=2, reweighting=1), ROWS),
     "infonce, negatives": (lambda z, z_pos, n: infonce(z, z_pos, negatives=n), ROWS | {"negatives": (N, 2, DIM)}),
     "infonce, blocks": (lambda z, z_pos: infonce(z, z_pos, block_size=2), ROWS),
+    "inverse_error": (lambda x: losses.inverse_error(x, LABELS), {"logits": (N, 4)}),
     "jacobian_determinant": (lambda z: losses.jacobian_determinant(_squares, z), {"z": (N, DIM)}),
     "jacobian_l1": (losses.jacobian_l1, JACOBIANS),
     "jacobian_l2": (losses.jacobian_l2, JACOBIANS),
@@ -76,9 +108,15 @@ CALLS = {
         lambda z: losses.orojar_estimate(_products, z, jax.random.key(0), num_draws=5),
         {"z": (N, DIM)},
     ),
+    "ppo": (
+        lambda x, v, r, a, o: _sum(losses.ppo(x, v, LABELS, r, a, o, clip=1)),
+        TRANSITIONS | {"advantages": (N,), "old_log_probs": (N,)},
+    ),
+    "prediction_reward": (lambda p, t: losses.prediction_reward(p, t, scale=2), PAIR),
     "project_rows": (losses.project_rows, {"head": (N, DIM)}),
     "r2_loss": (losses.r2_loss, {"prediction": (N, DIM), "target": (N, DIM)}),
     "sampled_kl": (lambda *arrays: losses.sampled_kl(*arrays, prior=losses.beta_prior(2, 3)), POSTERIOR),
+    "scale_rewards": (_scaled, {"rewards": (DIM, N)}),
     "sharded": (lambda z, z_pos: sharded(lp_infonce, _mesh())(z, z_pos, p=1), ROWS),
     "sharded_softmax_cross_entropy": (
         lambda z, w: losses.sharded_softmax_cross_entropy(z, w, LABELS, mesh=_mesh(), beta=2, block_size=1),
@@ -91,11 +129,13 @@ CALLS = {
     "uniformity": (lambda z: losses.uniformity(z, p=1), {"z": (N, DIM)}),
 }
 PRIORS = {name for name in losses.__all__ if name.endswith("_prior")}  # tests/losses/test_priors.py
-NOT_FUNCTIONS = {"SCHEMES", "Elbo", "Prior"} | PRIORS
+NOT_FUNCTIONS = {"SCHEMES", "ActorCritic", "Elbo", "Prior", "RewardScale", "reward_scale"} | PRIORS
 
 
 def arrays_of(name, seed, high=4):
     """Whole numbers in 0 .. high - 1, those of targets 0 or 1, all rows different from zero."""
     rng = np.random.default_rng(seed)
     made = [rng.integers(0, 2 if key == "targets" else high, shape) for key, shape in CALLS[name][1].items()]
+    if name == "count_bonus":
+        return [np.maximum(array, 1) for array in made]
     return [np.where(array.sum(-1, keepdims=True) == 0, 1, array) for array in made] if name == "project_rows" else made
