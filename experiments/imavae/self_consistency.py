@@ -37,7 +37,7 @@ class Config(VaeConfig):
 
 
 _QUICK = quick(
-    Config, precisions=(1e1, 1e2, 1e3), rules=(), schedule="cosine", num_steps=4000, evaluate_every=2000, num_seeds=3
+    Config, precisions=(1e1, 1e2, 1e3), rules=(), schedule="cosine", num_steps=6000, evaluate_every=2000, num_seeds=3
 )
 PRESETS: dict[str, Config] = {
     "smoke": smoke(_QUICK, rules=("learned",), num_importance=2),
