@@ -22,6 +22,7 @@ from identax.assumptions import (
     matched_normals,
 )
 from identax.experiment import Arm
+from identax.run.program import compiler_options
 
 NUM, NUM_DRAWS = 16, 512
 """latents whose best posteriors are computed, and draws instead of quadrature in more than three dims; densities,
@@ -68,7 +69,7 @@ def _report(config: Any, precisions: Sequence[float], world: World) -> Report:
     nodes = gauss_hermite(config.dim, 8) if exact else matched_normals(jax.random.key(2), config.dim, NUM_DRAWS)
     how = {"prior": prior, "nodes": nodes}
     density = float(next(one.value for one in predictions if one.quantity == "log-likelihood"))
-    of_few = jax.jit(lambda z: log_likelihood(function, z, prior))(few)
+    of_few = jax.jit(lambda z: log_likelihood(function, z, prior), compiler_options=compiler_options())(few)
     for precision in precisions:
         # The gap to log p varies less between latents than log p, whose mean over more of them is known.
         best = elbo_star(function, few, precision=precision, **how)
