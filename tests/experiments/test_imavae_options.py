@@ -13,7 +13,9 @@ from experiments.imavae import moebius, oracles, self_consistency, self_consiste
 from experiments.imavae.synthetic import recovery
 from experiments.imavae.vae import Codes
 from experiments.imavae.worlds import moebius_world
+from identax import plan
 from identax.jacobians import jacobian
+from identax.run import make_mesh
 from identax.study import Trials
 
 TINY = dataclasses.replace(moebius.PRESETS["smoke"], num_layers=2, num_evaluate=64, further=False, num_importance=0)
@@ -142,6 +144,18 @@ def test_the_true_map_up_to_order_and_scale_is_at_no_distance(x64, angle, found)
         np.testing.assert_allclose(scores["Amari distance"], 0, atol=1e-9)
         assert scores["SAP"] > 0.9 and scores["MIG"] > 0.8
     assert scores["conformal contrast"] > 0.1  # the scales differ
+
+
+def test_both_mixings_are_trials_of_one_program():
+    """A trial's alpha reaches the truth from which its data come."""
+    arms = self_consistency.arms(self_consistency.PRESETS["smoke"])[:2]
+    studies, _ = plan.built(self_consistency, arms, make_mesh(devices=jax.devices()[:1]))
+    assert studies["identity"] is studies["alpha 0.2"]
+    trials = [plan.trials_of(self_consistency, arm)[0] for arm in arms]
+    world = jax.jit(lambda *trial: studies["identity"].init(*trial).truth["world"])
+    found = [world(trial.keys, trial.hparams)["mixing"] for trial in trials]
+    np.testing.assert_allclose([float(one["alpha"]) for one in found], [1, 0.2], rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, *(one["matrices"] for one in found))
 
 
 def test_arms_whose_precision_is_found_start_at_the_first_and_have_no_oracle():
