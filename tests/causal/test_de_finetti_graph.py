@@ -127,9 +127,10 @@ def test_decisions_are_those_of_loops(stuck):
     assert 0 < stuck_sets < num and {("within", 0), ("within", 1), ("within", 2), ("across", 3)} <= given
     if stuck == "likeliest":
         assert np.min(found.levels) == 1
-    both = jax.vmap(lambda flag: decide_graph(across, within, level=LEVEL, stuck=flag))(np.array([False, True]))
-    for leaf, values in zip(found, both, strict=True):
-        np.testing.assert_array_equal(values[int(stuck == "likeliest")], leaf)
+        both = jax.vmap(lambda flag: decide_graph(across, within, level=LEVEL, stuck=flag))(np.array([False, True]))
+        for leaf, (_, placed) in zip(found, both, strict=True):
+            np.testing.assert_array_equal(placed, leaf)
+        assert (~both.settled).any() and (np.min(both.levels[0], axis=1) > 0).tolist() == both.settled[0].tolist()
 
 
 def _g(x, y, z, counts):

@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 import pytest
+import scipy.linalg
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from identax.causal import notears
 
@@ -78,6 +80,17 @@ def test_wide_ranges_end_without_warnings():
 def test_what_cannot_be_fitted_is_refused(x, options, match):
     with pytest.raises(ValueError, match=f"notears: .*{match}|{match}"):
         notears(x, **options)
+
+
+def test_blas_has_one_thread_within_and_as_many_as_before_afterwards(monkeypatch):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    within, real = [], scipy.linalg.expm
+    monkeypatch.setattr(scipy.linalg, "expm", lambda x: (within.append(threads()) if not within else None, real(x))[1])
+    with threadpool_limits(2, user_api="blas"):
+        notears(np.random.default_rng(0).normal(size=(50, 2)))
+        assert within == [{1}] and threads() == {2}
 
 
 def test_it_is_no_function_for_compiled_programs():
