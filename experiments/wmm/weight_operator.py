@@ -28,7 +28,9 @@ def weight_operator(config: TrainingConfig) -> Callable[[Any, Any, Any, Any], An
     * "released": all four gates whatever is asked for, each without its last unit; copies instead of permutations;
       sizes of the kernel's sides used on the channels of a convolution
 
-    No memory is kept, so the operators' state is made anew at every step and baselines have the same states.
+    Redrawn values come from U(-b, b) with b = 1/sqrt(inputs), in both readings, also where an LSTM starts with
+    b = 1/sqrt(units). The operators remember nothing: their state is made anew at every step, and a trial's state is
+    that of the baseline.
     Raises `ValueError` for an unknown operator, reading or gate, no layer, and, when used, for a layer that matches
     nothing, a gate of a layer without gates (both list what there is).
     Source: Reizinger & Gyires-Toth 2019, and their code.
