@@ -47,8 +47,10 @@ class Config(TrainingConfig):
     """of one arm: "shared model" is the published one, which also chooses by the test loss"""
     num_trials: int = 40
     """of one search"""
+    batch: int = 8
+    """cells that are suggested together"""
     block: int = 4
-    """trials that are suggested and trained together"""
+    """cells of one layer that are trained together: the size of the program"""
     search_seeds: int = 2
     """trainings of each trial, whose validation losses are averaged; the same for all trials"""
     fresh_seeds: int = 8
@@ -65,18 +67,16 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, places=("conv2", "fc1"), num_trials=12, batch_size=32, train_steps=120, look_every=40, num_seeds=3
-)
+    source=PACKAGED, places=("conv2", "fc1"), num_test=500, num_trials=12, batch=12, search_seeds=1, fresh_seeds=4,
+    batch_size=32, train_steps=60, look_every=60, num_seeds=2,
+)  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
-        _QUICK, places=("fc1",), num_trials=3, block=2, search_seeds=1, fresh_seeds=2, batch_size=8, train_steps=2,
+        _QUICK, places=("fc1",), num_trials=3, batch=3, block=2, fresh_seeds=2, batch_size=8, train_steps=2,
         look_every=1, num_seeds=1,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(
-        _QUICK, places=("fc", "fc1", "fc2", "conv", "conv1", "conv2"), num_trials=40, batch_size=64, train_steps=320,
-        num_seeds=4,
-    ),
+    "medium": Config(source=PACKAGED, batch_size=64, train_steps=320, look_every=80),
     "paper": Config(),
 }  # fmt: skip
 

@@ -37,7 +37,7 @@ REFERENCES = (
     ),
     Reference(
         f"{RANDOM}: {TREND}", "0 (theory: cells are drawn independently)",
-        {"quick": (-0.6, 0.6), "medium": (-0.3, 0.3)},
+        {"quick": (-0.64, 0.64), "medium": (-0.25, 0.25)},
         "Three standard errors of so many trials and searches.",
     ),
     Reference(

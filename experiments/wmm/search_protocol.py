@@ -28,7 +28,7 @@ def searched(config: Any, task: Task) -> Callable[[Any, Any], dict[str, Any]]:
     an unknown protocol and as `window_space`.
     """
     check_choice("wmm/search", "protocol", config.protocol, tuple(PROTOCOLS))
-    for field in ("num_trials", "block", "search_seeds", "fresh_seeds", "train_steps", "look_every"):
+    for field in ("num_trials", "batch", "block", "search_seeds", "fresh_seeds", "train_steps", "look_every"):
         check_count("wmm/search", field, getattr(config, field))
     if config.train_steps % config.look_every:
         found = f"look_every={config.look_every} of {config.train_steps} steps"
@@ -41,7 +41,7 @@ def searched(config: Any, task: Task) -> Callable[[Any, Any], dict[str, Any]]:
         seed = int(jax.random.bits(stream(key, "cells"), (), jnp.uint32))
         evaluate = (_own_starts if config.protocol == "own start" else _shared_model)(config, programs, key)
         how = {"num_trials": config.num_trials, "seed": seed, "method": config.method}
-        batch = config.block if config.protocol == "own start" else 1  # of one model there is only the next trial
+        batch = config.batch if config.protocol == "own start" else 1  # of one model there is only the next trial
         tried = search(evaluate, space, objective=PROTOCOLS[config.protocol], batch=batch, **how)
         number = best_of(tried)
         found: dict[str, Any] = {name: np.array([one.metrics[name] for one in tried]) for name in SCORES}

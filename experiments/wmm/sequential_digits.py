@@ -39,17 +39,19 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, few_cells=True, patience=0, batch_size=32, num_steps=400, log_every=50, evaluate_every=200,
-    checkpoint_every=400,
+    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=200, log_every=100,
+    evaluate_every=200, checkpoint_every=200,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
         _QUICK, batch_size=8, num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4, num_seeds=2
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, few_cells=False, num_steps=4000, log_every=100, evaluate_every=200),
+    "medium": Config(
+        source=PACKAGED, patience=0, num_steps=3000, log_every=100, evaluate_every=300, checkpoint_every=1000,
+    ),
     "paper": Config(),
-}
+}  # fmt: skip
 
 
 arms = claims.arms

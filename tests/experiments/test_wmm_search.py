@@ -23,6 +23,7 @@ SMOKE = search.PRESETS["smoke"]
         ({"p_range": (0.1, 1.2)}, "wanted 0 to 1"),
         ({"c_range": (0.0, 0.2)}, r"wanted a share of an axis in \(0, 1\]"),
         ({"block": 0}, "found block=0"),
+        ({"batch": 0}, "found batch=0"),
         ({"num_trials": 0}, "found num_trials=0"),
         ({"train_steps": 3, "look_every": 2}, "look_every=2 of 3 steps"),
         ({"protocol": "shared"}, "did you mean 'shared model'"),
@@ -70,7 +71,7 @@ def test_trials_of_one_shared_model_get_better_whatever_their_cells():
     """Eight trials of 40 steps at one and the same p and c: of one model the later are better, apart all are alike."""
     quick = search.PRESETS["quick"]
     config = dataclasses.replace(
-        quick, num_trials=8, block=8, search_seeds=1, fresh_seeds=1, train_steps=40, places=("fc1",),
+        quick, num_trials=8, batch=8, block=8, search_seeds=1, fresh_seeds=1, train_steps=40, places=("fc1",),
         p_range=(0.0999, 0.1), c_range=(0.0999, 0.1),
     )  # fmt: skip
     task, losses = digit_task("images", split_seed=1), {}
