@@ -28,7 +28,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
             if name in claims.COLLAPSE
         }
         if series:
-            known = {"the authors' program": {float(max(calls, 1)): value for calls, value in references.items()}}
+            known = {"published run": {float(max(calls, 1)): value for calls, value in references.items()}}
             what = {"entropy": "cumulative entropy, bit", "distinct": "share of distinct values"}[metric]
             picture = over_parameter(series, "calls (the start at 1)", what, references=known)
             found.append(Figure(f"An untrained LSTM of 88 units: {what}.", figure_png(picture)))
