@@ -54,7 +54,16 @@ class Config(RunConfig):
     checkpoint_every: int = 1000
 
 
-_QUICK = Config(pool=2, num_seeds=10, num_steps=400, log_every=40, evaluate_every=40, checkpoint_every=400)
+_QUICK = Config(
+    pool=2,
+    hidden=(50,),
+    step_size=0.2,
+    num_seeds=10,
+    num_steps=400,
+    log_every=40,
+    evaluate_every=40,
+    checkpoint_every=400,
+)
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
         _QUICK, pool=4, hidden=(4,), num_seeds=2, num_steps=4, log_every=2, evaluate_every=2, checkpoint_every=4
