@@ -14,6 +14,7 @@ from identax.report.figures import learning_curves
 from identax.run import Results
 
 AFTER_EACH = (plasticity.SHRINK, plasticity.CBP)
+DEAD = "dead units"
 FIRST, LAST, GAIN = "accuracy, first 5 tasks", "accuracy, last 5 tasks", "accuracy, last 5 tasks less first 5"
 
 
@@ -42,14 +43,26 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: {LAST}"] = tasks[:, -5:].mean(axis=1)
         found[f"{name}: {GAIN}"] = tasks[:, -5:].mean(axis=1) - tasks[:, :5].mean(axis=1)
         found |= {f"{name}: {metric}": result.final(metric) for metric in result.evaluation}
-    return found | plasticity.paired_rows(found, LAST, plasticity.BACKPROP)
+    for quantity in (LAST, DEAD):
+        found |= plasticity.paired_rows(found, quantity, plasticity.BACKPROP)
+    return found
 
 
+_LEARNS = dict.fromkeys(("quick", "medium", "paper"), (0.5, None))
 REFERENCES = (
-    *(Reference(f"{name}: {LAST}", "not published for 5,000 digits") for name in plasticity.OPERATORS),
+    *(
+        Reference(
+            f"{name}: {LAST}", "not published for 5,000 digits; chance .1", _LEARNS, "A task of 167 updates is learned."
+        )
+        for name in (plasticity.BACKPROP, plasticity.CBP)
+    ),
+    *(Reference(f"{name}: {LAST}", "not published for 5,000 digits") for name in plasticity.OPERATORS[2:]),
     *(Reference(f"{name}: {GAIN}", "not published for 5,000 digits") for name in plasticity.OPERATORS),
     *plasticity.paired_references(
         plasticity.OPERATORS[1:], LAST, plasticity.BACKPROP, "not published for 5,000 digits"
+    ),
+    *plasticity.paired_references(
+        plasticity.OPERATORS[1:], DEAD, plasticity.BACKPROP, "not published for 5,000 digits"
     ),
 )
 
