@@ -17,7 +17,7 @@ from identax.run import Results
 
 ARMS = ("within", "held out")
 BAYES = {0: 0.58, 1: 0.70, 4: 0.74, 16: 0.75, 64: 0.73}
-"""accuracy of the smoothed mixture on the one world whose parameters are published: our run, 250 prompts each"""
+"""accuracy of the smoothed mixture on the one world whose parameters are published: an independent run, 250 prompts each"""
 IMPOSSIBLE = {1: 0.068, 4: 0.38, 16: 0.888, 64: 0.988}
 """share of prompts that no component of that world can say, without smoothing"""
 EPSILON = 1e-3
@@ -66,7 +66,7 @@ def _around(value: float, spread: float) -> tuple[float, float]:
     return max(value - width, 0.0), min(value + width, 1.0)
 
 
-_ONE_WORLD = "one world, n = 250 prompts (our run on the published parameters)"
+_ONE_WORLD = "one world, n = 250 prompts (independent run on the published parameters)"
 _OTHERS = "Other worlds: three standard errors of the difference, spread over worlds as found on the seeds of quick."
 _OWN = "Ours, written down after the first run on these seeds."
 REFERENCES = (

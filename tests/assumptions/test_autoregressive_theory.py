@@ -27,7 +27,8 @@ from identax.assumptions import (
 from identax.dgp import ginc, hmm_mixture, predict, predictions
 from identax.dgp.languages import language
 
-PUBLISHED = language("a^n b^n", 256)
+PUBLISHED = language("a^n b^n", 64)
+"""with the published L = 8, on which alone the shares depend"""
 
 
 def test_tables_of_no_divergence_have_every_share_of_rule_one():
@@ -134,14 +135,14 @@ def test_the_mass_of_patterns_is_that_of_all_documents(x64):
     np.testing.assert_allclose(pattern_mass(mixture, 2, 2), [p[first].sum(), p[second].sum()], rtol=1e-12)
 
 
-def test_rarer_prompts_bring_the_divergence_below_any_epsilon(x64, getkey):
+def test_rarer_prompts_bring_the_divergence_below_any_epsilon(getkey):
     within = ginc(getkey()).within()
-    mass = pattern_mass(within, 20, 3)
+    mass = pattern_mass(within, 12, 3)
     assert (np.diff(mass) < 0).all() and mass[-1] < 1e-3 * mass[0]
     needed = [examples_needed(mass, 0.9, epsilon) for epsilon in (1e-1, 1e-3)]
     assert 1 <= needed[0] < needed[1] and examples_needed(mass, 0.9, 1e-30) is None
     assert divergence_bound(mass[needed[1] - 1 :], 0.9) <= 1e-3 < divergence_bound(mass[needed[1] - 2 :], 0.9)
-    settings = {"length": 3, "num_examples": 20, "weight": 0.9, "epsilon": 1e-3}
+    settings = {"length": 3, "num_examples": 12, "weight": 0.9, "epsilon": 1e-3}
     assert in_context_report(within, first=needed[1], **settings).covered
     failing = in_context_report(within, first=1, **settings | {"weight": 0.4, "epsilon": 1e-6})
     assert [failing.premise(name).holds for name in ("KL below epsilon", "wrong label decides")] == [False, False]
@@ -162,13 +163,15 @@ def test_a_scale_changes_gradients_and_steps_and_not_the_function(x64, getkey):
     def loss(weights):
         return jnp.square(_network(weights, x) - y).mean()
 
-    def step(weights, part, direction):
+    def steps(weights, direction):
         """Of the function, at a vanishing rate, when one array alone moves."""
-        move = weights._replace(**{name: jnp.zeros_like(leaf) for name, leaf in weights._asdict().items()})
-        move = move._replace(**{part: -direction(getattr(jax.grad(loss)(weights), part))})
-        return jax.jvp(lambda w: _network(w, x), (weights,), (move,))[1]
+        moved, found = jax.grad(loss)(weights), {}
+        for part in ("first", "second"):
+            move = jax.tree.map(jnp.zeros_like, weights)._replace(**{part: -direction(getattr(moved, part))})
+            found[part] = jax.jvp(lambda w: _network(w, x), (weights,), (move,))[1]
+        return found
 
-    step, gradient = jax.jit(step, static_argnums=(1, 2)), jax.jit(jax.grad(loss))
+    steps, gradient = jax.jit(steps, static_argnums=1), jax.jit(jax.grad(loss))
 
     alpha = 3.0
     other = rescaled(*weights, alpha)
@@ -178,9 +181,10 @@ def test_a_scale_changes_gradients_and_steps_and_not_the_function(x64, getkey):
         np.testing.assert_allclose(getattr(after, part), factor * getattr(before, part), rtol=1e-10)
     for optimizer, direction in (("sgd", lambda g: g), ("adam", jnp.sign)):
         report = rescaling_report(alpha, optimizer=optimizer)
+        there, here = steps(other, direction), steps(weights, direction)
         for part, name in (("first", "W1"), ("second", "W2")):
             factor = report.prediction(f"first step through {name}, factor").value
-            np.testing.assert_allclose(step(other, part, direction), factor * step(weights, part, direction), rtol=1e-9)
+            np.testing.assert_allclose(there[part], factor * here[part], rtol=1e-9, atol=1e-12)
     assert not rescaling_report(alpha, activation="tanh").premise("positively homogeneous activation").holds
 
 

@@ -146,6 +146,7 @@ def score(language: Language, tokens: Any, prompt_length: int, *, reading: Readi
     return _score(language, rows, prompt_length, reading)
 
 
+@jax.jit
 def shares(scores: Scores) -> dict[str, Float[Array, ""]]:
     """Means of scores over all rows, and over the finished ones ("..., finished"); 0 where no row is finished.
 
@@ -176,7 +177,7 @@ def _counted(alphabet, rows, reading):
     return finished, symbol & ~ended
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 3))
 def _score(language, rows, prompt_length, reading) -> Scores:
     finished, valid = _counted(language.alphabet, rows, reading)
     start = prompt_length + 1 if language.completion_from is None else language.completion_from

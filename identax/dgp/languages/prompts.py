@@ -1,6 +1,7 @@
 """Prompts that a language can and cannot continue, and the completed rows of oracle and adversarial training."""
 
 import dataclasses
+import functools
 import itertools
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -97,8 +98,7 @@ class BracketPrompts:
     def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts:
         """The first `num` are in distribution. Raises `ValueError` without a key and for odd lengths."""
         check_length("prompts", self.generator, length, length)
-        words, _ = self.generator.draw(_given(key), self.num, length, length)
-        words = np.asarray(words)
+        words = np.asarray(_words(self.generator, _given(key), self.num, length))
 
         def headed(first):
             return np.concatenate([np.tile([[first, 2]], (self.num, 1)), words], axis=1)
@@ -153,6 +153,11 @@ def _completed(where, alphabet, prompts, extra):
         found.append([*row, *tail, alphabet.eos])
     width = max(map(len, found))
     return np.array([row + [alphabet.pad] * (width - len(row)) for row in found], np.int32)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+def _words(generator, key, num, length):
+    return generator.draw(key, num, length, length)[0]
 
 
 def _given(key):
