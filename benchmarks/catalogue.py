@@ -38,6 +38,7 @@ def _quick(benchmark: Benchmark, **arguments: Any) -> Benchmark:
 
 _DISCRIMINATION = {"presets": ("paper", "quick"), "num_labels": (1000, 10_240), "rounds": 7, "num_steps": 10}
 _PIPELINE = {"num_images": 2000, "batch_size": 128, "log_every": 5}
+_SEQUENCES = {"names": ("transformer", "lstm", "linear", "mamba", "xlstm"), "half": 16, "rounds": 7}
 FULL: dict[str, Benchmark] = {
     "step-paper": Benchmark("step", {"setting": "paper", "rounds": 9, "num_steps": 10}, pinned=True, cpu=True),
     "step-small": Benchmark("step", {"setting": "small", "rounds": 15, "num_steps": 200}, pinned=True, cpu=True),
@@ -71,6 +72,29 @@ FULL: dict[str, Benchmark] = {
     ),
     "vae": Benchmark("vae", {"counts": (1, 20), "rounds": 9, "num_steps": 200}, pinned=True, cpu=True),
     "weight-operators": Benchmark("weight_operators", {"rounds": 7, "num_steps": 400}, pinned=True, cpu=True),
+    "sequence-models": Benchmark("sequence_models", _SEQUENCES, pinned=True, cpu=True, function="throughput"),
+    "sequence-training": Benchmark(
+        "sequence_models",
+        {"half": 16, "trials": 12, "num_steps": 20, "rounds": 7},
+        pinned=True,
+        cpu=True,
+        function="training",
+    ),
+    "sequence-decoding": Benchmark(
+        "sequence_models",
+        {"length": 6, "num_tokens": 64, "rounds": 5},
+        pinned=True,
+        cpu=True,
+        function="decoding",
+    ),
+    "sequence-memory": Benchmark(
+        "sequence_models",
+        {"half": 128, "chunk": 32, "hidden": 1024},
+        pinned=True,
+        cpu=True,
+        function="memory",
+        limits={"chunked over dense": 1 / 3},
+    ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
     "linear-systems-training": Benchmark(
         "linear_systems",
@@ -115,6 +139,10 @@ QUICK: dict[str, Benchmark] = {
     ),
     "vae": _quick(FULL["vae"], counts=(2,), rounds=2, num_steps=20),
     "weight-operators": _quick(FULL["weight-operators"], rounds=2, num_steps=40, cells=2, seeds=1),
+    "sequence-models": _quick(FULL["sequence-models"], half=4, rounds=1),
+    "sequence-training": _quick(FULL["sequence-training"], half=4, trials=2, num_steps=2, rounds=1),
+    "sequence-decoding": _quick(FULL["sequence-decoding"], length=3, num_tokens=6, rounds=1),
+    "sequence-memory": _quick(FULL["sequence-memory"], half=8, chunk=2, hidden=32),
     "input-pipeline": _quick(FULL["input-pipeline"], num_images=200, batch_size=32, rounds=1, num_steps=20),
     "linear-systems-training": _quick(FULL["linear-systems-training"], dims=(2,), rounds=2, num_epochs=1),
     "linear-systems-identification": _quick(FULL["linear-systems-identification"], num_systems=50, rounds=2),

@@ -53,6 +53,8 @@ def _scaled(rewards):
     return losses.scale_rewards(rewards, losses.reward_scale(N))[0]
 
 
+SEQUENCES = {"logits": (N, 3, 4)}
+NEXT = np.array([[0, 3, 1], [2, 2, 3], [1, 0, 3], [3, 3, 3]])
 DRAWS = {"log_likelihood": (DIM, N), "kl": (DIM, N)}
 
 CALLS = {
@@ -61,10 +63,12 @@ CALLS = {
     "alignment_uniformity": (lambda z, z_pos: losses.alignment_uniformity(z, z_pos, alpha=1, p=3), ROWS),
     "analytic_kl": (lambda m, v: losses.analytic_kl(m, v, prior=NORMAL), GAUSSIAN),
     "aninfonce": (losses.aninfonce, ROWS | {"precision": (DIM,)}),
+    "autoregressive_kl": (losses.autoregressive_kl, {"p_logits": (N, 3, 4), "q_logits": (N, 3, 4)}),
     "bernoulli_nll": (losses.bernoulli_nll, ELBO),
     "c_ima_penalty": (losses.c_ima_penalty, JACOBIANS),
     "class_gaussian_nll": (lambda g, m, v: losses.class_gaussian_nll(g, m, v, LABELS), CLASSES),
     "count_bonus": (losses.count_bonus, {"counts": (N,)}),
+    "completion_nll": (lambda x: losses.completion_nll(x, NEXT, 1), SEQUENCES),
     "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
     "cross_entropy_to_normal": (losses.cross_entropy_to_normal, GAUSSIAN),
     "discounted_returns": (lambda r, v: losses.discounted_returns(r, ENDED, v, discount=1), ROLLOUT),
@@ -117,6 +121,7 @@ CALLS = {
     "r2_loss": (losses.r2_loss, {"prediction": (N, DIM), "target": (N, DIM)}),
     "sampled_kl": (lambda *arrays: losses.sampled_kl(*arrays, prior=losses.beta_prior(2, 3)), POSTERIOR),
     "scale_rewards": (_scaled, {"rewards": (DIM, N)}),
+    "sequence_nll": (lambda x: losses.sequence_nll(x, NEXT, pad=3), SEQUENCES),
     "sharded": (lambda z, z_pos: sharded(lp_infonce, _mesh())(z, z_pos, p=1), ROWS),
     "sharded_softmax_cross_entropy": (
         lambda z, w: losses.sharded_softmax_cross_entropy(z, w, LABELS, mesh=_mesh(), beta=2, block_size=1),
@@ -125,11 +130,13 @@ CALLS = {
     "slow_vae": (lambda *arrays: _slow(*arrays, gamma=2), FRAMES),
     "softmax_cross_entropy": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, beta=0.5), HEAD),
     "softmax_cross_entropy, blocks": (lambda z, w: losses.softmax_cross_entropy(z, w, LABELS, block_size=3), HEAD),
+    "tabular_kl": (lambda p, q: losses.tabular_kl([p], [q]), {"p_logits": (1, 4), "q_logits": (1, 4)}),
     "time_contrastive": (lambda h, w, b: losses.time_contrastive(h, w, b, LABELS), SEGMENTS),
     "uniformity": (lambda z: losses.uniformity(z, p=1), {"z": (N, DIM)}),
 }
 PRIORS = {name for name in losses.__all__ if name.endswith("_prior")}  # tests/losses/test_priors.py
-NOT_FUNCTIONS = {"SCHEMES", "ActorCritic", "Elbo", "Prior", "RewardScale", "reward_scale"} | PRIORS
+# Of tokens: tests/losses/test_autoregressive.py.
+NOT_FUNCTIONS = {"SCHEMES", "ActorCritic", "Elbo", "Prior", "RewardScale", "reward_scale", "shifted"} | PRIORS
 
 
 def arrays_of(name, seed, high=4):
