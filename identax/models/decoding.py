@@ -50,8 +50,25 @@ def decode(
     buffer shorter than prompts and completions or longer than the model's positions, and unknown tokens.
     """
     check_count("decode", "num_tokens", num_tokens)
-    prompts = as_tokens("decode", "prompts", prompts, None, 2, None)
-    num, width = prompts.shape
+    rows: Any = as_tokens("decode", "prompts", prompts, None, 2, None)
+    columns = _columns(model, rows.shape[1], num_tokens, size)
+    for name, token in {"pad": pad, "eos": 0 if eos is None else eos}.items():
+        as_tokens("decode", name, [token], model.vocabulary, 1, None)
+    sizes = jnp.full(len(rows), rows.shape[1], jnp.int32) if lengths is None else as_lengths("decode", lengths, rows)
+    known = concrete(sizes)
+    if known is not None and (known == 0).any():
+        raise ValueError("decode: found a prompt of length 0, wanted at least one token, such as the first of all")
+    if temperature is not None:
+        check_positive("decode", "temperature", temperature, ())
+        if key is None:
+            raise ValueError("decode: found a temperature without a key, wanted one to draw with")
+    # Outside, so that unknown tokens are refused before anything is decoded; the prefill itself is compiled.
+    logits, state = model.prefill(variables, rows, sizes, size=columns)
+    return _continued(model, variables, rows, sizes, logits, state, temperature, key, num_tokens, pad, eos, columns)
+
+
+def _columns(model: SequenceModel, width: int, num_tokens: int, size: int | None) -> int:
+    """Columns of the buffer; raises what `decode` does of its sizes."""
     size = width + num_tokens if size is None else size
     check_count("decode", "size", size)
     if width > size:
@@ -63,19 +80,7 @@ def decode(
         )
     if model.positions is not None and size > model.positions:
         raise ValueError(f"decode: found size={size}, wanted at most the model's {model.positions} positions")
-    for name, token in {"pad": pad, "eos": 0 if eos is None else eos}.items():
-        as_tokens("decode", name, [token], model.vocabulary, 1, None)
-    lengths = jnp.full(num, width, jnp.int32) if lengths is None else as_lengths("decode", lengths, prompts)
-    known = concrete(lengths)
-    if known is not None and (known == 0).any():
-        raise ValueError("decode: found a prompt of length 0, wanted at least one token, such as the first of all")
-    if temperature is not None:
-        check_positive("decode", "temperature", temperature, ())
-        if key is None:
-            raise ValueError("decode: found a temperature without a key, wanted one to draw with")
-    # Eagerly, so that unknown tokens are refused before anything is decoded; the prefill itself is compiled.
-    logits, state = model.prefill(variables, prompts, lengths, size=size)
-    return _continued(model, variables, prompts, lengths, logits, state, temperature, key, num_tokens, pad, eos, size)
+    return size
 
 
 @partial(jax.jit, static_argnums=(0, 8, 9, 10, 11), inline=True)

@@ -1,5 +1,7 @@
 """The linear model of sequences: logits of a column are a linear function of the embeddings before it."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,8 @@ def linear_sequence(vocabulary: int, *, positions: int, width: int = 10, mask: s
     module = _Linear(vocabulary, positions, width)
 
     def parts(params):
-        table, kernel, bias = module.apply({"params": params})  # pyright: ignore[reportGeneralTypeIssues]
+        found: Any = module.apply({"params": params})
+        table, kernel, bias = found
         allowed = jnp.triu(jnp.ones((positions, positions), bool))  # [s, t], s <= t
         allowed = allowed if mask == "past" else allowed.T
         return table, kernel * allowed[:, None, :, None], bias

@@ -148,7 +148,7 @@ class _Frame:
             found.append(after)
         return x, tuple(found)
 
-    def _at_ends(self, params, method, *arguments, train=False, key=None):
+    def _at_ends(self, params, method, *arguments, train=False, key=None) -> Any:
         rngs = {} if key is None else {"dropout": stream(key, method)}
         return self.ends.apply({"params": params["ends"]}, *arguments, train, method=method, rngs=rngs)
 

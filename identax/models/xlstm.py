@@ -61,7 +61,7 @@ class _Matrix(_Block):
             kernel = self.param(name, self.narrow(width), (inner // 4, 4, 4), dtype)
             return jnp.einsum("ntbi,bij->ntbj", x.reshape(num, length, -1, 4), kernel).reshape(x.shape)
 
-        def gate(name, bias):
+        def gate(name, bias: Any):
             dense = nn.Dense(
                 self.heads, param_dtype=dtype, kernel_init=nn.initializers.zeros, bias_init=bias, name=name
             )

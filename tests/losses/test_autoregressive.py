@@ -64,7 +64,7 @@ def test_the_first_token_of_a_completion_is_target_L(x64):
 
 
 def test_uniform_logits_cost_ln_v_and_a_row_without_targets_nothing():
-    np.testing.assert_allclose(sequence_nll(np.zeros((2, T, V)), TARGETS[:2]), np.log(V), rtol=1e-6)
+    np.testing.assert_allclose(sequence_nll(np.zeros((N, T, V)), TARGETS), np.log(V), rtol=1e-6)
     empty = np.full((1, T), PAD)
     found, grad = jax.value_and_grad(lambda x: sequence_nll(x, empty, pad=PAD).sum())(jnp.zeros((1, T, V)))
     assert found == 0 and (grad == 0).all()

@@ -100,6 +100,7 @@ def test_sampled_tokens_have_the_models_law():
     assert (np.abs(share - law) < 6 * np.sqrt(law * (1 - law) / num)).all() and law.min() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_second_decoding_compiles_nothing():
     model, variables, prompts = started("lstm")
 
