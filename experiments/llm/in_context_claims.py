@@ -17,7 +17,7 @@ from identax.run import Results
 
 ARMS = ("within", "held out")
 BAYES = {0: 0.58, 1: 0.70, 4: 0.74, 16: 0.75, 64: 0.73}
-"""accuracy of the smoothed mixture on the one world whose parameters are published: an independent run, 250 prompts each"""
+"""accuracy of the smoothed mixture on one world, of published parameters: an independent run, 250 prompts each"""
 IMPOSSIBLE = {1: 0.068, 4: 0.38, 16: 0.888, 64: 0.988}
 """share of prompts that no component of that world can say, without smoothing"""
 EPSILON = 1e-3
