@@ -73,7 +73,7 @@ def plain(config: TrainingConfig) -> Any:
 
     Tasks and studies are kept by it, so that the arms share the programs of their starts and evaluations.
     """
-    neutral = {"role": "training", "operator": "none", "reading": "intended", "layer": "", "gate": ""}
+    neutral = {"role": "training", "operator": "none", "reading": "intended", "layer": "", "gate": "", "max_c": 1.0}
     return dataclasses.replace(config, **neutral, **dict.fromkeys(TRACED, 0.0))
 
 

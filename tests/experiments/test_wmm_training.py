@@ -153,16 +153,33 @@ def test_a_step_is_batch_then_update_then_operator():
     with_it, without = training_study(config, parts), training_study(CONFIG, parts)
     assert with_it.init is without.init  # the same start
     state = jax.jit(with_it.init)(key, hparams)
-    new, plain = (jax.jit(study.step)(state, None)[0] for study in (with_it, without))
+    step = jax.jit(with_it.step)
+    (new, metrics), (plain, _) = step(state, None), jax.jit(without.step)(state, None)
     jax.tree.map(np.testing.assert_array_equal, new.opt_state, plain.opt_state)  # its memory stays
     changed = jax.tree.map(lambda a, b: bool((np.asarray(a) != np.asarray(b)).any()), new.params, plain.params)
     assert changed["lstm1"] == {"ih_kernel": True, "hh_kernel": True, "ih_bias": False, "hh_bias": False}
     assert not any(jax.tree.leaves(changed["fc"]))
     kept = (np.asarray(new.params["lstm1"]["hh_kernel"]) == np.asarray(plain.params["lstm1"]["hh_kernel"])).mean()
-    assert 0.1 < kept < 1
+    assert 0.1 < kept < 1 and np.isfinite(metrics["loss"])
+    wider = dataclasses.replace(state, hparams=hparams | {"c": jnp.float32(0.95)})
+    assert np.isnan(step(wider, None)[1]["loss"])  # its windows would be cut at max_c
 
 
-def test_all_examples_are_evaluated_and_the_trials_of_a_grid_are_one_run():
+def test_all_examples_are_evaluated():
+    parts = task()
+    study = training_study(CONFIG, parts)
+    state = jax.jit(study.init)(jax.random.key(1), {"learning_rate": 0.1, "p": 0.1, "c": 0.1})
+    found = jax.jit(study.evaluate)(state, None)
+    for name, examples in (("validation loss", parts.validation), ("test MSE", parts.test)):
+        inputs, truth = (np.asarray(part) for part in examples.get(np.arange(examples.num)))
+        outputs = jax.jit(parts.model.apply)({"params": state.params, "state": {}}, inputs)[0]
+        mean = np.mean(np.sum((np.asarray(outputs) - truth) ** 2, axis=1))
+        np.testing.assert_allclose(found[name], mean, rtol=1e-5)
+    assert found["test outputs"].shape == (6, 2)
+
+
+@pytest.mark.slow
+def test_the_trials_of_a_grid_are_one_run_and_without_probability_the_baseline():
     parts = task()
     trials = Trials.grid(2, learning_rate=[0.05], p=[0.0, 1.0], c=[0.2, 0.9])
     config = dataclasses.replace(CONFIG, operator="shuffle", reading="released", layer="lstm", max_c=0.5, patience=2)
@@ -176,13 +193,6 @@ def test_all_examples_are_evaluated_and_the_trials_of_a_grid_are_one_run():
     np.testing.assert_array_equal(results.evaluation["test MSE"][off], base.evaluation["test MSE"])
     on = results.where(p=1.0, c=0.2)
     assert (results.final("test MSE")[on] != base.final("test MSE")).all()
-    inputs, truth = (np.asarray(part) for part in parts.test.get(np.arange(parts.test.num)))
-    outputs = jax.jit(jax.vmap(lambda params: parts.model.apply({"params": params, "state": {}}, inputs)[0]))(
-        base.state.params
-    )
-    np.testing.assert_allclose(base.final("test outputs"), outputs, rtol=1e-5, atol=1e-6)
-    mse = np.mean(np.sum((np.asarray(outputs) - truth) ** 2, axis=2), axis=1)
-    np.testing.assert_allclose(base.final("test MSE"), mse, rtol=1e-5)
     lowest = base.evaluation["validation loss"].min(axis=1)
     np.testing.assert_array_equal(base.at_best("validation loss"), lowest)
 
