@@ -60,8 +60,8 @@ REFERENCES = (
     Reference(
         f"{name('shuffle', 'conv', 'released')}, c = {IDLE:g}: test accuracy - baseline",
         "0: windows of one weight (theory); published as +.0001", _NOTHING,
-        "The best published shuffle is this one: the baseline itself. Equal to the last bit in one program (tested); two"
-        " programs round otherwise, which training carries on: three standard errors of eight such differences.",
+        "The best published shuffle is this one: the baseline itself. Equal to the last bit in one program (tested);"
+        " two programs round otherwise, which training carries on: three standard errors of eight such differences.",
     ),
     Reference(
         f"{name('shuffle', 'conv', 'released')}, c = {LARGE:g}: test accuracy - baseline",
