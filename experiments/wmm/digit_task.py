@@ -35,6 +35,7 @@ def parts(source: str, path: str, split_seed: int) -> tuple[Digits, Digits, Digi
     return train, validation, test
 
 
+@functools.lru_cache(maxsize=4)
 def digit_task(
     form: str, *, source: str = PACKAGED, path: str = "", split_seed: int = 0, num_test: int | None = None
 ) -> Task:

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.wmm.config import TRACED, TrainingConfig
 from experiments.wmm.training import Task, training_study
 from identax.checks import check_choice, check_count
+from identax.experiment import RunConfig
 from identax.rng import stream
 from identax.search import best_of, by_choice, carried, search, window_space
 
@@ -34,7 +36,9 @@ def searched(config: Any, task: Task) -> Callable[[Any, Any], dict[str, Any]]:
         found = f"look_every={config.look_every} of {config.train_steps} steps"
         raise ValueError(f"wmm/search: found {found}, wanted a divisor of them")
     space = window_space(config.places, p=config.p_range, c=config.c_range)
-    programs = functools.cache(lambda place: _programs(_of_place(config, place), task))
+
+    def programs(place):
+        return _programs(_training_of(config, place), task, config.train_steps, config.look_every)
 
     def trial(key, hparams):
         del hparams
@@ -87,24 +91,28 @@ def _shared_model(config, programs, key):
     return carried(train, None)
 
 
-def _programs(config: Any, task: Task) -> tuple[Any, Any]:
+@functools.lru_cache(maxsize=32)  # arms differ in their protocol, not in what a place of the network compiles to
+def _programs(config: TrainingConfig, task: Task, train_steps: int, look_every: int) -> tuple[Any, Any]:
     """`begin(keys [T], strengths) -> states` and `proceed(states, strengths) -> (states, metrics [T, looks])`."""
     study = training_study(config, task)
 
     def proceed(state, strengths):
         def stretch(state, _):
-            state, _ = jax.lax.scan(lambda held, _: (study.step(held, None)[0], None), state, length=config.look_every)
+            state, _ = jax.lax.scan(lambda held, _: (study.step(held, None)[0], None), state, length=look_every)
             return state, study.evaluate(state, stream(state.key, "evaluation"))
 
         state = dataclasses.replace(state, hparams=strengths)
-        return jax.lax.scan(stretch, state, length=config.train_steps // config.look_every)
+        return jax.lax.scan(stretch, state, length=train_steps // look_every)
 
     return jax.jit(jax.vmap(study.init)), jax.jit(jax.vmap(proceed))
 
 
-def _of_place(config: Any, place: str) -> Any:
-    chosen = {"layer": place} if place else {"operator": "none"}
-    return dataclasses.replace(config, **chosen)
+def _training_of(config: Any, place: str) -> TrainingConfig:
+    """What is static of a training with the operator on `place`, or without one; nothing of the search around it."""
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainingConfig)}
+    numbers = {field.name: field.default for field in dataclasses.fields(RunConfig)} | dict.fromkeys(TRACED, 0.0)
+    where = {"layer": place} if place else {"operator": "none", "layer": ""}
+    return TrainingConfig(**shared | numbers | where | {"max_c": config.c_range[1]})
 
 
 def _keys(key: Any, num: int) -> Any:

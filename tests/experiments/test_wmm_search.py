@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.wmm import search, search_claims
-from experiments.wmm.digit_task import digit_task
-from experiments.wmm.search_protocol import searched
+from experiments.wmm.digit_task import digit_task, task_of
+from experiments.wmm.search_protocol import _programs, _training_of, searched
 from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
 from identax.search import tpe_installed
@@ -43,6 +43,16 @@ def test_arms_say_what_their_choice_rests_on(monkeypatch):
     assert failing == ["trials start anew", "chosen without test data"]
     monkeypatch.setattr(search_claims, "tpe_installed", lambda: False)
     assert [arm.name for arm in search.arms(SMOKE)] == [search_claims.RANDOM, search_claims.PUBLISHED]
+
+
+def test_protocols_share_the_programs_of_a_place():
+    programs = []
+    for protocol, method in (("own start", "tpe"), ("shared model", "random")):
+        config = dataclasses.replace(SMOKE, protocol=protocol, method=method, num_trials=7)
+        task, steps = task_of(config, "images"), (config.train_steps, config.look_every)
+        programs.append([_programs(_training_of(config, place), task, *steps) for place in ("fc1", "conv2", "")])
+    assert all(one is other for one, other in zip(*programs, strict=True))
+    assert len(set(map(id, programs[0]))) == 3
 
 
 def test_the_trend_is_spearman_s_and_nan_where_there_is_none():
