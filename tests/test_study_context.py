@@ -81,7 +81,7 @@ def asking(seen):
         seen.append(activations)
         return updates, state
 
-    return optax.GradientTransformationExtraArgs(lambda params: (), update)
+    return optax.GradientTransformationExtraArgs(lambda params: (), update)  # pyright: ignore[reportArgumentType]
 
 
 def test_an_update_that_requires_them_is_refused_by_name_where_there_are_none():

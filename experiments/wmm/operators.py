@@ -21,7 +21,7 @@ from identax.metrics import cumulative_entropy
 from identax.rng import step_key, stream
 from identax.transforms import reinitialise, shuffle
 
-TRACED = ()
+TRACED: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     return found
 
 
-_LEARNS = dict.fromkeys(("quick", "medium", "paper"), (0.5, None))
+_LEARNS = {"quick": (0.5, None), "medium": (0.5, None), "paper": (0.5, None)}
 REFERENCES = (
     *(
         Reference(

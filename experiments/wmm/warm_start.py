@@ -17,7 +17,7 @@ import optax
 from experiments.wmm import warm_start_claims as claims
 from experiments.wmm.networks import relu_network
 from experiments.wmm.small_digits import pooled
-from identax.data import epoch_indices, load_digits, take
+from identax.data import load_digits, take
 from identax.experiment import RunConfig
 from identax.rng import stream
 from identax.study import Study, gradient_study
@@ -103,8 +103,8 @@ def build(config: Config) -> Study:
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
 
     def sample(state, key):
-        own = stream(state.key, config.phase)
-        rows = epoch_indices(own, state.step, num_examples=num, batch_size=config.batch_size)
+        # With replacement: a new order of all images costs more than a step.
+        rows = jax.random.randint(key, (config.batch_size,), 0, num)
         return take(data, state.truth["order"][rows])
 
     def loss(params, state, batch, key):

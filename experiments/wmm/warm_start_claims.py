@@ -52,7 +52,7 @@ def _steps(result: Results) -> np.ndarray:
 
 
 _SMALL = "not published for this set; a small gap is expected"
-_LEARNS = dict.fromkeys(("quick", "medium"), (0.8, None))
+_LEARNS = {"quick": (0.8, None), "medium": (0.8, None)}
 REFERENCES = (
     *(Reference(f"{start}: {ACCURACY}", _SMALL, _LEARNS, "Every start learns; chance .1.") for start in STARTS),
     *plasticity.paired_references(STARTS[1:], ACCURACY, COLD, _SMALL),

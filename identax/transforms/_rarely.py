@@ -58,7 +58,8 @@ def _either(branches: list[Callable], wanted: Any, closed: Any, held: Any) -> li
                     values = act(closed[0], held), rest(closed[1], held)
                     return [_where(wanted, *pair) for pair in zip(*values, strict=True)]
 
-                return jax.vmap(one, axes)(*consts, args)
+                wanted, closed = consts
+                return jax.vmap(one, axes)(wanted, closed, args)
 
             def none(consts, args):
                 return jax.vmap(rest, (axes[1][1], axes[2]), axis_size=axis_size)(consts, args)

@@ -177,8 +177,8 @@ def continual_backprop(
             replaced[layer.outgoing] |= out
             if layer.bias is not None:
                 replaced[layer.bias] |= units
-            kept = (jnp.where(units, 0, value) for value in held[:3])
-            remembered[layer.name] = UnitMemory(*kept, held.due)
+            used, mean, age = (jnp.where(units, 0, value) for value in held[:3])
+            remembered[layer.name] = UnitMemory(used, mean, age, held.due)
         return new, remembered, replaced
 
     def act(key, leaves, memory, count, context):
@@ -191,8 +191,9 @@ def continual_backprop(
         # At most updates nothing is replaced, and drawing new weights costs more than all else.
         some = jnp.stack(list(numbers.values())).sum() > 0
         untouched = {name: jnp.zeros(leaf.shape, bool) for name, leaf in leaves.items()}
+        held = dict(leaves), owed
         return rarely(
-            some, lambda held: renew(key, *held, numbers), lambda held: (*held, untouched), (dict(leaves), owed)
+            some, lambda held: renew(key, held[0], held[1], numbers), lambda held: (held[0], held[1], untouched), held
         )
 
     return perturbation(Acting(act, needs=("activations",), remember=remember, watch=watch), key=key)

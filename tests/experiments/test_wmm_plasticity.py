@@ -27,7 +27,8 @@ def first_step(operator, **changes):
     study = slow_regression.build(config)
     hparams = {name: jnp.asarray(getattr(config, name), float) for name in slow_regression.TRACED}
     start = study.init(KEY, hparams)
-    return config, start, *jax.jit(study.step)(start, None)
+    after, metrics = jax.jit(study.step)(start, None)
+    return config, start, after, metrics
 
 
 def test_a_block_is_one_update_after_each_example():
