@@ -59,10 +59,10 @@ _QUICK = Config(
     hidden=(50,),
     step_size=0.2,
     num_seeds=10,
-    num_steps=400,
+    num_steps=1200,
     log_every=40,
     evaluate_every=40,
-    checkpoint_every=400,
+    checkpoint_every=1200,
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
