@@ -71,7 +71,7 @@ FULL: dict[str, Benchmark] = {
         function="blocked",
     ),
     "vae": Benchmark("vae", {"counts": (1, 20), "rounds": 9, "num_steps": 200}, pinned=True, cpu=True),
-    "weight-operators": Benchmark("weight_operators", {"rounds": 7, "num_steps": 400}, pinned=True, cpu=True),
+    "weight-operators": Benchmark("weight_operators", {"rounds": 5, "num_steps": 200}, pinned=True, cpu=True),
     "sequence-models": Benchmark("sequence_models", _SEQUENCES, pinned=True, cpu=True, function="throughput"),
     "sequence-training": Benchmark(
         "sequence_models",

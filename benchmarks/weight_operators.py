@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -81,17 +82,19 @@ def made(name: str, p: Any, c: Any, most: float) -> Perturbation:
 def measure(
     *, rounds: int, num_steps: int, cells: int = 4, seeds: int = 4, setting: Setting = Setting(), torch: bool = True
 ) -> dict[str, Any]:
-    """Times blocks of `num_steps` steps: alone, with each operator, and of cells x cells (p, c) x seeds in one program.
+    """Times blocks of `num_steps` steps, alone and with each operator, and of cells x cells (p, c) x seeds together.
 
-    In turn with eager PyTorch's step and the published operators there. Derived: what an operator adds to a step in
-    per cent, on both sides, and trial-steps per second of all trials over those of PyTorch with the same operator.
+    All trials of a grid are one program, one after the other ("map") or batched ("vmap"), of a tenth as many steps. In
+    turn with eager PyTorch's step and the published operators there. Derived: what an operator adds to a step in per
+    cent, on both sides, and trial-steps per second over those of PyTorch, with the same operator and without.
     """
     runs: dict[str, Callable[[], Any]] = {}
     seconds: dict[str, float] = {}
+    few = max(1, num_steps // 10)
     units = {}
     grid = np.meshgrid(np.geomspace(0.05, 0.4, cells), np.linspace(0.03, MOST_C, cells), range(seeds), indexing="ij")
-    ps, cs, numbers = (jnp.asarray(axis.ravel()) for axis in grid)
-    trials = len(ps)
+    ps, cs, numbers = (axis.ravel() for axis in grid)
+    keys = jax.random.split(jax.random.key(0), seeds)[numbers]
     for name in (None, *OPERATORS):
         label = "step" if name is None else f"step + {name}"
         start, step = trainer(setting, None if name is None else made(name, P, C, C))
@@ -99,36 +102,45 @@ def measure(
         def steps(state, step=step):
             return jax.lax.scan(lambda state, t: (step(state, t), None), state, jnp.arange(num_steps))[0]
 
-        def all_trials(p, c, number, name=name):
-            start, step = trainer(setting, None if name is None else made(name, p, c, MOST_C))
-            state = start(jax.random.key(number))
-            return jax.lax.scan(lambda state, t: (step(state, t), None), state, jnp.arange(num_steps // 4))[0]
+        def trial(p, c, state, name=name):
+            _, step = trainer(setting, None if name is None else made(name, p, c, MOST_C))
+            return jax.lax.scan(lambda state, t: (step(state, t), None), state, jnp.arange(few))[0]
 
-        state = wait(jax.jit(start)(jax.random.key(0)))
-        program, seconds[label] = compiled(steps, state)
-        runs[label], units[label] = lambda program=program, state=state: wait(program(state)), num_steps
-        many = f"{trials} trials: {label}"
-        program, seconds[many] = compiled(jax.vmap(all_trials), ps, cs, numbers)
-        runs[many] = lambda program=program: wait(program(ps, cs, numbers))
-        units[many] = trials * (num_steps // 4)
+        states = wait(jax.jit(jax.vmap(start))(keys))
+        program, seconds[label] = compiled(steps, jax.tree.map(lambda leaf: leaf[0], states))
+        runs[label] = partial(_call, program, jax.tree.map(lambda leaf: leaf[0], states))
+        units[label] = num_steps
+        several = {
+            "map": lambda p, c, state, trial=trial: jax.lax.map(lambda one: trial(*one), (p, c, state)),
+            "vmap": jax.vmap(trial),
+        }
+        for kind, together in several.items():
+            many = f"{len(ps)} trials, {kind}: {label}"
+            arguments = jnp.asarray(ps, jnp.float32), jnp.asarray(cs, jnp.float32), states
+            program, seconds[many] = compiled(together, *arguments)
+            runs[many], units[many] = partial(_call, program, *arguments), len(ps) * few
     if torch:
-        runs |= _torch_runs(setting, max(1, num_steps // 10))
-        units |= {name: max(1, num_steps // 10) for name in runs if name.startswith("torch")}
+        theirs = _torch_runs(setting, few)
+        runs, units = runs | theirs, units | dict.fromkeys(theirs, few)
     found = in_turn(runs, rounds=rounds, units=units)
     timings = {name: Measurement.of(values) for name, values in found.items()}
-    sizes = {**dataclasses.asdict(setting), "p": P, "c": C, "trials": trials, "steps_per_block": num_steps}
-    return result(sizes, "seconds per trial-step", seconds, timings, _derived(found, timings, trials))
+    sizes = {**dataclasses.asdict(setting), "p": P, "c": C, "trials": len(ps), "steps_per_block": num_steps}
+    return result(sizes, "seconds per trial-step", seconds, timings, _derived(found, timings))
 
 
-def _derived(found: dict[str, list[float]], timings: dict[str, Measurement], trials: int) -> dict[str, float]:
+def _call(program: Callable[..., Any], *arguments: Any) -> Any:
+    return wait(program(*arguments))
+
+
+def _derived(found: dict[str, list[float]], timings: dict[str, Measurement]) -> dict[str, float]:
     derived = {}
     for name in OPERATORS:
         for base in ("step", "torch: step"):
             if base in found:
                 derived[f"{base} + {name} over {base} (%)"] = excess(found[f"{base} + {name}"], found[base])[0]
-    for label in (name for name in timings if name.startswith(f"{trials} trials: ")):
+    for label in (name for name in timings if " trials, " in name):
         derived[f"{label}: trial-steps/s"] = 1 / timings[label].median
-        theirs = label.replace(f"{trials} trials: ", "torch: ")
+        theirs = f"torch: {label.partition(': ')[2]}"
         if theirs in timings:
             derived[f"{label}: times PyTorch's"] = timings[theirs].median / timings[label].median
             derived[f"{label}: times PyTorch's step alone"] = timings["torch: step"].median / timings[label].median

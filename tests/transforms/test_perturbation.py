@@ -187,6 +187,29 @@ def test_when_and_how_strongly():
     assert acted == [0, 0, 0, 0, 0, 1, 0, 0, 1] and state.count == 9
 
 
+def test_windows_act_when_they_should_and_leaves_of_one_shape_differ():
+    """`every` and a schedule of p for what acts in place; two equal leaves do not get the same window."""
+    leaf = jnp.arange(1.0, 301)
+    params = {"a": leaf, "b": leaf}
+    operator = reinitialise_weights(lambda count: jnp.where(count < 3, 0.0, 1.0), 0.9, every=2, on=None)
+    apply, state, acted = jax.jit(operator.apply), operator.init(params), []
+    for _ in range(6):
+        new, state, replaced = numpy(apply(params, state))
+        acted.append(bool((new["a"] != leaf).any()))
+        np.testing.assert_array_equal(replaced["a"], new["a"] != leaf)
+    assert acted == [False, False, False, True, False, True]
+    assert (replaced["a"] != replaced["b"]).any()
+
+
+def test_averages_are_forgotten_too():
+    """As `forget` says: an average of parameters belongs outside of what it clears."""
+    params = {"a": jnp.ones(2)}
+    average = optax.ema(0.5, debias=False)
+    _, state = average.update(params, average.init(params))
+    held = forget(average, state, {"a": jnp.array([True, False])})
+    np.testing.assert_array_equal(held.ema["a"], [0.0, 0.5])
+
+
 def test_masks_and_labels_of_optax():
     params = {"a": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "b": {"kernel": jnp.ones((3, 2))}}
     labels = {"a": {"kernel": "more", "bias": "keep"}, "b": {"kernel": "more"}}
