@@ -25,13 +25,13 @@ def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> f
     Raises `ValueError` for other shapes, negative entries and w outside [0, 1).
     """
     where = "mixed_divergence"
-    check_shape(where, "mass", mass, ("P",))
-    shape = (len(np.asarray(mass)), "V")
-    for name, value in (("mass", mass), ("conditionals", conditionals), ("wrong", wrong)):
-        check_nonnegative(where, name, value, None if name == "mass" else shape)
+    given = {"mass": mass, "conditionals": conditionals, "wrong": wrong}
+    mass, conditionals, wrong = (numbers(where, name, value) for name, value in given.items())
+    check_nonnegative(where, "mass", mass, ("P",))
+    check_nonnegative(where, "conditionals", conditionals, (len(mass), "V"))
+    check_nonnegative(where, "wrong", wrong, np.shape(conditionals))
     _check_weight(where, weight)
-    check_shape(where, "wrong", wrong, np.shape(conditionals))
-    p, r = (np.asarray(numbers(where, "laws", value), float) for value in (conditionals, wrong))
+    p, r = (np.asarray(value, float) for value in (conditionals, wrong))
     q = (1 - weight) * p + weight * r
     terms = np.where(p > 0, p * (np.log(np.where(p > 0, p, 1.0)) - np.log(np.where(p > 0, q, 1.0))), 0.0)
     return float(np.asarray(mass, float) @ terms.sum(axis=1))
@@ -39,6 +39,7 @@ def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> f
 
 def divergence_bound(mass: Any, weight: Any) -> float:
     """KL(p || q) <= -ln(1 - w) sum over S of p(s), whatever r is: as `mixed_divergence`, without the conditionals."""
+    mass = numbers("divergence_bound", "mass", mass)
     check_nonnegative("divergence_bound", "mass", mass)
     _check_weight("divergence_bound", weight)
     return float(-np.log1p(-float(weight)) * np.asarray(mass, float).sum())
@@ -66,8 +67,9 @@ def examples_needed(mass: Any, weight: Any, epsilon: Any) -> int | None:
     None where not even the last one alone is so rare. Raises `ValueError` as `divergence_bound`, and epsilon <= 0.
     """
     check_positive("examples_needed", "epsilon", epsilon, ())
+    mass = np.asarray(numbers("examples_needed", "mass", mass), float)
     check_shape("examples_needed", "mass", mass, ("n",))
-    bounds = [divergence_bound(np.asarray(mass)[first:], weight) for first in range(len(np.asarray(mass)))]
+    bounds = [divergence_bound(mass[first:], weight) for first in range(len(mass))]
     return next((number + 1 for number, bound in enumerate(bounds) if bound <= epsilon), None)
 
 
