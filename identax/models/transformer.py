@@ -54,9 +54,8 @@ class _Attention(nn.Module):
         """
         scores = jnp.einsum("nthe,nshe->nhts", query, key) / query.shape[-1] ** 0.5
         mask = mask[:, None]
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
-        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))) * mask
-        weights = weights / jnp.maximum(weights.sum(axis=-1, keepdims=True), jnp.finfo(scores.dtype).tiny)
+        weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(scores.dtype).min), axis=-1)
+        weights = weights * mask.any(axis=-1, keepdims=True)
         weights = nn.Dropout(self.dropout)(weights, deterministic=not train)
         return jnp.einsum("nhts,nshe->nthe", weights, value)
 

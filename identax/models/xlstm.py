@@ -72,8 +72,8 @@ class _Matrix(_Block):
         f = gate("forget_gate", lambda key, shape, dtype: jnp.linspace(3.0, 6.0, *shape, dtype=dtype))
         if span.real is not None:
             i, f = (jnp.where(span.real[:, None], gate, fill) for gate, fill in ((i, -jnp.inf), (f, jnp.inf)))
-        heads = (jnp.moveaxis(one.reshape(num, length, self.heads, -1), 2, 1) for one in (q, k, v))
-        out, held = mlstm(*heads, i, f, chunk=self.chunk, epsilon=self.epsilon, start=held)
+        q, k, v = (jnp.moveaxis(one.reshape(num, length, self.heads, -1), 2, 1) for one in (q, k, v))
+        out, held = mlstm(q, k, v, i, f, chunk=self.chunk, epsilon=self.epsilon, start=held)
         out = ResidualNorm(self.heads, name="head_norm")(jnp.moveaxis(out, 1, 2).reshape(num, length, inner))
         skip = self.param("skip", nn.initializers.ones, (inner,), dtype)
         y = x + self.down(width, dtype, "down")((out + skip[None, None] * u) * jax.nn.silu(z))
