@@ -5,13 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, concrete
 
 
-def smooth_leaky_relu(t: Float[Array, "*shape"], alpha: ArrayLike = 0.2) -> Float[Array, "*shape"]:
+def smooth_leaky_relu(t: Float[Array, "*shape"], alpha: float | int | Array = 0.2) -> Float[Array, "*shape"]:
     """alpha t + (1 - alpha) log(1 + exp t): slope alpha at -inf, 1 at +inf; alpha = 1 is the identity.
 
     alpha may be traced. Source: Reizinger et al. 2022, code (after Gresele et al. 2021).
@@ -19,7 +18,7 @@ def smooth_leaky_relu(t: Float[Array, "*shape"], alpha: ArrayLike = 0.2) -> Floa
     return t if _known_identity(alpha) else alpha * t + (1 - alpha) * jax.nn.softplus(t)
 
 
-def log_slope(t: Float[Array, "*shape"], alpha: ArrayLike = 0.2) -> Float[Array, "*shape"]:
+def log_slope(t: Float[Array, "*shape"], alpha: float | int | Array = 0.2) -> Float[Array, "*shape"]:
     """log of the derivative of `smooth_leaky_relu`: log(alpha + (1 - alpha) sigmoid t), at most 0."""
     return jnp.zeros_like(t) if _known_identity(alpha) else jnp.log(alpha + (1 - alpha) * jax.nn.sigmoid(t))
 

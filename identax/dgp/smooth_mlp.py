@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count, check_nonnegative, check_positive
@@ -16,7 +15,7 @@ from identax.dgp.smooth import check_alpha, inverse_smooth_leaky_relu, log_slope
 from identax.rng import stream
 
 
-def smooth_mlp(n: int, *, num_layers: int = 3, alpha: ArrayLike = 0.2) -> Mixing:
+def smooth_mlp(n: int, *, num_layers: int = 3, alpha: float | int | Array = 0.2) -> Mixing:
     """x <- s(x) W_l for l = 1..num_layers, W_l Haar orthogonal: activation first, so that the last step is linear.
 
         s(t) = alpha t + (1 - alpha) log(1 + e^t),      log|det J| = sum_l [ sum_k log s'(x_k) + log|det W_l| ]
@@ -42,10 +41,10 @@ def smooth_mlp(n: int, *, num_layers: int = 3, alpha: ArrayLike = 0.2) -> Mixing
         return x
 
     def inverse(weights: Sequence[Array], x: Any) -> Float[Array, "N n"]:
-        check_alpha("smooth_mlp.inverse", alpha)
+        known = check_alpha("smooth_mlp.inverse", alpha)
         z = points("smooth_mlp.inverse", "observations", x, n)
         for weight in reversed(weights):
-            z = inverse_smooth_leaky_relu(jnp.linalg.solve(weight.T, z.T).T, alpha)
+            z = inverse_smooth_leaky_relu(jnp.linalg.solve(weight.T, z.T).T, known)
         return z
 
     def log_det(weights: Sequence[Array], z: Any) -> Float[Array, " N"]:
