@@ -66,7 +66,7 @@ def suggest(
 
 def _by_tpe(space: Space, tried: Sequence[Tried], asked: list[Cell], count: int, seed: int, startup: int) -> list[Cell]:
     """`count` cells by optuna, after what was tried and what was `asked` for in the same batch."""
-    import optuna
+    import optuna  # pyright: ignore[reportMissingImports]
 
     laws: dict[str, Any] = {}
     for name, law in space.items():
