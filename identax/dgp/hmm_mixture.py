@@ -162,7 +162,8 @@ def _predict(mixture, tokens):
 @compiled
 def _predictions(mixture, tokens):
     start = _first(mixture, len(tokens))
-    _, (totals, states) = _scanned(mixture, start, tokens, keep=True)
+    kept: Any = _scanned(mixture, start, tokens, keep=True)[1]
+    totals, states = kept
     totals = jnp.concatenate([jnp.zeros((1, *totals.shape[1:]), totals.dtype), totals])
     return _summary(mixture, jnp.moveaxis(totals, 0, 1), jnp.moveaxis(jnp.concatenate([start[None], states]), 0, 1))
 

@@ -57,7 +57,7 @@ class NestedBrackets:
         n = 2 * jax.random.randint(stream(key, "n"), (num,), 1, max_length // 2 + 1)
         if length is not None:
             n = jnp.full(num, length)
-        table = None
+        table, last = None, (length or 0) - 1
         if length is not None and self.law == "walk":
             table = jnp.asarray(conditional_openings(length, self.kinds, prime=self.prime), float)
         depths = jnp.arange(width // 2 + 1)[None, :]
@@ -70,7 +70,7 @@ class NestedBrackets:
             elif table is None:
                 opening = jnp.where(t + depth >= n, 0.0, jnp.where(depth == 0, 1.0, self.kinds / (self.kinds + 1)))
             else:
-                opening = table[jnp.minimum(t, length - 1), depth]
+                opening = table[jnp.minimum(t, last), depth]
             opens = level < opening
             top = jnp.where(depths == depth[:, None] - 1, stack, 0).sum(axis=1)
             word = jnp.where(opens, 2 * kind, 2 * top + 1)
