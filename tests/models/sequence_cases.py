@@ -14,7 +14,7 @@ MODELS = {
     ),
     "lstm": lambda **options: lstm_sequence(VOCABULARY, width=4, features=6, layers=2, **options),
     "linear": lambda: linear_sequence(VOCABULARY, positions=12, width=4),
-    "mamba": lambda **options: mamba(VOCABULARY, width=4, layers=2, states=3, convolution=4, **options),
+    "mamba": lambda **options: mamba(VOCABULARY, width=4, layers=2, states=3, convolution=4, multiple=1, **options),
     "xlstm": lambda **options: xlstm(VOCABULARY, width=8, blocks=2, heads=2, time_chunk=4, **options),
 }
 """widths of convolutions are K = 4"""
