@@ -9,7 +9,7 @@ from identax.transforms.perturbation import (
     forget,
     with_perturbation,
 )
-from identax.transforms.schedules import cosine
+from identax.transforms.schedules import cosine, inverse_square_root
 from identax.transforms.selection import select
 from identax.transforms.selective import average_descent, dash, selective_reinitialisation
 from identax.transforms.touch import idle_window, reinitialise_touch, shuffle_touch, window_coverage
@@ -37,6 +37,7 @@ __all__ = [
     "glorot_uniform",
     "hidden_layers",
     "idle_window",
+    "inverse_square_root",
     "per_group",
     "redo",
     "reinitialise",

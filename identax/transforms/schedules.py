@@ -26,3 +26,21 @@ def cosine(rate: ArrayLike, num_steps: int, flat: float | int = 0.0) -> Callable
         return rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0, 1)))
 
     return at
+
+
+def inverse_square_root(rate: ArrayLike, warmup: int) -> Callable[[Any], Any]:
+    """A schedule: up to `rate` in `warmup` steps, then down with the root of the step.
+
+        rate t / warmup    for t < warmup,    rate sqrt(warmup / t)    afterwards
+
+    It is 0 at the first step, t = 0, which moves no weight.
+    Raises `ValueError` for warmup < 1. Source: Vaswani et al. 2017, as the code of Reizinger et al. 2024 has it.
+    """
+    check_count("inverse_square_root", "warmup", warmup)
+
+    def at(count):
+        # The root's branch is not taken at 0, but its slope would be NaN there.
+        later = jnp.sqrt(warmup / jnp.maximum(count, 1))
+        return rate * jnp.where(count < warmup, count / warmup, later)
+
+    return at

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from identax.transforms import cosine, per_group
+from identax.transforms import cosine, inverse_square_root, per_group
 
 
 def test_cosine_without_a_flat_part_is_that_of_optax_and_a_traced_rate_scales_it():
@@ -33,11 +33,20 @@ def test_every_group_has_the_optimiser_of_its_name():
         np.testing.assert_allclose(updates[name], wanted, rtol=1e-6)
 
 
+def test_inverse_square_root_warms_up_and_falls():
+    at = inverse_square_root(0.5, 100)
+    found = [float(at(jnp.asarray(t))) for t in (0, 50, 99, 100, 400)]
+    np.testing.assert_allclose(found, [0, 0.25, 0.495, 0.5, 0.25], rtol=1e-6)
+    slopes = jax.grad(lambda rate: inverse_square_root(rate, 100)(0.0))(1.0)
+    assert slopes == 0  # also there a number
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: cosine(1.0, 0), "found num_steps=0"),
         (lambda: cosine(1.0, 10, 1.0), "found flat=1.0, wanted a share"),
+        (lambda: inverse_square_root(1.0, 0), "found warmup=0"),
         (lambda: per_group({"a": optax.sgd(1.0)}).init({"b": jnp.ones(1)}), r"found parameters \['b'\], wanted"),
         (lambda: per_group({"a": optax.sgd(1.0)}).init(jnp.ones(1)), "wanted a dict of"),
     ],

@@ -1,0 +1,185 @@
+"""Models with one test loss complete prompts off the support differently: the loss does not decide it.
+
+Reizinger et al., "Position: Understanding LLMs Requires More Than Statistical Generalization", ICML 2024, case study 1.
+Transformers learn the strings a^n b^n; prompts that break "a's before b's" are completed, and one asks whether the
+completion still has as many a's as b's (rule 1). Three ways to train: on the strings alone (maximum likelihood), with
+such prompts completed by the rule beside them (oracle), and with completions that always break it (adversarial).
+
+    python -m experiments run llm/rule_extrapolation --preset quick
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.llm import rule_extrapolation_claims as claims
+from experiments.llm import rule_extrapolation_figures as drawing
+from identax.dgp.languages import Language, adversarial_rows, language, oracle_rows, score, shares
+from identax.experiment import RunConfig
+from identax.losses import completion_nll, sequence_nll, shifted
+from identax.models import SequenceModel, decode, transformer
+from identax.rng import stream
+from identax.study import Best, Study, gradient_study
+from identax.transforms import inverse_square_root
+
+TRACED = ("learning_rate",)
+"""Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """One way to train. The defaults are the published setting, with positions where they belong."""
+
+    mode: Literal["maximum likelihood", "oracle", "adversarial"] = "maximum likelihood"
+    """what completed prompts are trained on beside the strings; an arm each, not read"""
+    as_published: bool = False
+    """also as the published program has it: codes of positions by row of the batch, completions from their second token
+    on, completions that go on behind their end; three arms more"""
+    max_length: int = 256
+    """M, of strings"""
+    prompt_length: int = 8
+    """L: all strings of so many symbols are prompts"""
+    num_tokens: int = 300
+    """of a completion"""
+    width: int = 10
+    heads: int = 5
+    layers: int = 5
+    hidden: int = 1024
+    dropout: float = 0.1
+    chunk: int | None = 16
+    """strings that go through a block at once, computed again backwards; None: all"""
+    published: bool = False
+    """of one arm, not read; see `as_published`"""
+    learning_rate: float = 2e-3
+    warmup: int = 1000
+    weight_decay: float = 0.01
+    num_steps: int = 50_000
+    log_every: int = 100
+    evaluate_every: int = 100
+    checkpoint_every: int = 1000
+    num_seeds: int = 50
+
+
+_QUICK = Config(
+    max_length=32,
+    prompt_length=6,
+    num_tokens=64,
+    width=8,
+    heads=4,
+    layers=3,
+    hidden=64,
+    chunk=None,
+    learning_rate=5e-3,
+    warmup=200,
+    num_steps=2000,
+    log_every=50,
+    evaluate_every=250,
+    checkpoint_every=1000,
+    num_seeds=6,
+)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, max_length=8, prompt_length=3, num_tokens=6, layers=1, hidden=8, warmup=2, num_steps=4, log_every=2,
+        evaluate_every=2, checkpoint_every=4, num_seeds=2,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(
+        _QUICK, max_length=64, prompt_length=8, num_tokens=80, width=10, heads=5, layers=5, hidden=128,
+        learning_rate=3e-3, warmup=500, num_steps=4000, evaluate_every=500, num_seeds=3,
+    ),
+    "paper": Config(),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
+
+
+def build(config: Config) -> Study:
+    """Strings, completed prompts, network, both losses, and completions of all prompts."""
+    strings = language("a^n b^n", config.max_length)
+    rows = jnp.asarray(strings.strings())
+    prompts = strings.prompts(config.prompt_length)
+    outside = prompts.out_of_distribution()
+    completed = _completed(config, strings, outside)
+    model = network(config, strings)
+    asked = {"OOD": outside, "ID": prompts.in_distribution(), "SOS": outside[:1, :1]}
+
+    def init(key, hparams):
+        variables = model.init(stream(key, "network"), rows)
+        return {}, variables["params"], {}
+
+    def sample(state, key):
+        # The order says nothing to a model of positions; by row of the batch it is noise, as published.
+        return jax.random.permutation(key, rows)
+
+    def loss(params, state, batch, key):
+        inputs, targets = shifted(batch)
+        logits, _ = model.apply({"params": params}, inputs, train=True, key=stream(key, "strings"))
+        on_strings, metrics = sequence_nll(logits, targets), {}
+        if completed is None:
+            return on_strings, ({}, metrics)
+        inputs, targets = shifted(completed)
+        logits, _ = model.apply({"params": params}, inputs, train=True, key=stream(key, "completions"))
+        further = completion_nll(logits, targets, config.prompt_length, published=config.published).mean()
+        # The mean over strings of a sum is the sum of both means.
+        return on_strings + further, ({}, {"loss on completions": further})
+
+    def evaluate(state, key):
+        variables = {"params": state.params}
+        inputs, targets = shifted(rows)
+        logits, _ = model.apply(variables, inputs)
+        found = {"test loss": sequence_nll(logits, targets).mean()}
+        found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
+        for name, tokens in asked.items():
+            values = shares(completions(config, strings, model, variables, tokens))
+            found |= {f"{name} {what}": value for what, value in values.items()}
+        return found
+
+    return gradient_study(
+        init=init,
+        sample=sample,
+        loss=loss,
+        optimizer=lambda hparams: optax.adamw(
+            inverse_square_root(hparams["learning_rate"], config.warmup), weight_decay=config.weight_decay
+        ),
+        evaluate=evaluate,
+        best=Best("test loss"),
+    )
+
+
+def network(config: Config, strings: Language) -> SequenceModel:
+    """The published transformer; all layers start alike."""
+    return transformer(
+        strings.alphabet.size,
+        width=config.width,
+        heads=config.heads,
+        layers=config.layers,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        encoding="batch_index" if config.published else "position",
+        pad=strings.alphabet.pad,
+        chunk=config.chunk,
+    )
+
+
+def completions(config: Config, strings: Language, model: SequenceModel, variables: Any, prompts: Any) -> Any:
+    """Scores of greedy completions of prompts [P, T]; as published they go on behind their end, and must not."""
+    alphabet, length = strings.alphabet, prompts.shape[1] - 1
+    eos = None if config.published else alphabet.eos
+    found = decode(model, variables, prompts, num_tokens=config.num_tokens, pad=alphabet.pad, eos=eos)
+    return score(strings, found.tokens, length, reading="whole row" if config.published else "until EOS")
+
+
+def _completed(config: Config, strings: Language, outside: Any) -> Any:
+    """Prompts off the support with their completions, or None."""
+    if config.mode == "maximum likelihood":
+        return None
+    make = oracle_rows if config.mode == "oracle" else adversarial_rows
+    return jnp.asarray(make(strings.alphabet, outside))

@@ -1,0 +1,106 @@
+"""Three ways to train: what each adds to the loss, the published readings, rows and their bands, a run to its report."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.llm import rule_extrapolation as experiment
+from experiments.llm import rule_extrapolation_claims as claims
+from identax.conduct import Options, run_experiment
+from identax.dgp.languages import language
+from identax.run import make_mesh
+from identax.study import Trials
+
+TINY = dataclasses.replace(experiment.PRESETS["smoke"], dropout=0.0)
+
+
+def _gradient(config, seed=0):
+    """Change of the parameters by the second step of one trial, the first having a rate of 0."""
+    study = experiment.build(config)
+    trials = Trials.grid(1, seed=seed, learning_rate=[config.learning_rate])
+    hparams = jax.tree.map(lambda leaf: leaf[0], trials.hparams)
+
+    @jax.jit
+    def run(key):
+        state = study.init(key, hparams)
+        first, metrics = study.step(state, None)
+        return state.params, first.params, study.step(first, None)[0].params, metrics
+
+    return run(trials.keys[0])
+
+
+def test_completed_prompts_change_the_gradient_and_the_mode_which_way():
+    start, first, plain, _ = _gradient(TINY)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), start, first))
+    found = {"maximum likelihood": plain}
+    for mode in ("oracle", "adversarial"):
+        *_, params, metrics = _gradient(dataclasses.replace(TINY, mode=mode))
+        assert np.isfinite(metrics["loss on completions"])
+        found[mode] = params
+    heads = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]) for params in found.values()]
+    for i in range(3):
+        for j in range(i):
+            assert np.abs(heads[i] - heads[j]).max() > 1e-5
+
+
+def test_completions_as_published_are_not_taught_their_first_token():
+    config = dataclasses.replace(TINY, mode="oracle")
+    strings = language("a^n b^n", config.max_length)
+    rows = experiment._completed(config, strings, strings.prompts(config.prompt_length).out_of_distribution())
+    first = rows[:, config.prompt_length + 1]
+    assert set(np.unique(first)) == {*strings.alphabet.symbols, strings.alphabet.eos}  # among them complete prompts
+
+    def slope(published):
+        logits = jnp.zeros((*rows[:, 1:].shape, strings.alphabet.size))
+        return jax.grad(
+            lambda x: experiment.completion_nll(x, rows[:, 1:], config.prompt_length, published=published).sum()
+        )(logits)
+
+    columns = [np.flatnonzero(np.abs(slope(published)).sum(axis=(0, 2)))[0] for published in (False, True)]
+    assert columns == [config.prompt_length, config.prompt_length + 1]
+
+
+def test_floors_of_the_bands_are_those_of_the_languages():
+    for preset, floor in claims.FLOORS.items():
+        config = experiment.PRESETS[preset]
+        np.testing.assert_allclose(language("a^n b^n", config.max_length).entropy_floor(), floor, atol=1e-6)
+
+
+def test_rank_correlation_counts_the_orders():
+    x = np.arange(6.0)
+    assert claims.rank_correlation(x, x) == pytest.approx((1.0, 2 / 720))
+    correlation, p = claims.rank_correlation([1, 2, 3, 4], [2, 1, 4, 3])
+    assert correlation == pytest.approx(0.6) and p > 0.3
+    assert np.isnan(claims.rank_correlation([1, 1, 1], [1, 2, 3])).all()
+
+
+def test_rows_that_are_judged_are_measured():
+    """Names alone: the rows of every judged band of quick are made from modes, scores and the two of the correlation."""
+    judged = {row.quantity for row in claims.REFERENCES if "quick" in row.bands}
+    scores = {f"{mode}: {name}" for mode in claims.MODES for name in (claims.LOSS, *claims.SCORES)}
+    scores |= {f"{mode}: {claims.LOSS} less that of {claims.MODES[0]}" for mode in claims.MODES[1:]}
+    scores |= {"p-value of a rank correlation of loss and rule 1 over seeds"}
+    assert judged <= scores and len(judged) >= 12
+
+
+@pytest.mark.slow
+def test_smoke_runs_to_a_report(tmp_path):
+    options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    outcome = run_experiment(experiment, "llm/rule_extrapolation", "smoke", options=options)
+    assert outcome.report.exists() and not outcome.lost
+    for mode in claims.MODES:
+        assert outcome.measured[f"{mode}: test loss"].shape == (2,)
+
+
+@pytest.mark.slow
+def test_as_published_runs_too():
+    config = dataclasses.replace(TINY, as_published=True)
+    arm = {arm.name: arm for arm in experiment.arms(config)}[f"{claims.PUBLISHED}oracle"]
+    study = experiment.build(arm.config)
+    trials = Trials.grid(1, learning_rate=[config.learning_rate])
+    state = study.init(trials.keys[0], jax.tree.map(lambda leaf: leaf[0], trials.hparams))
+    found = study.evaluate(study.step(state, None)[0], jax.random.key(0))
+    assert all(np.isfinite(value) for value in found.values())
