@@ -1,4 +1,4 @@
-"""Three ways to train: what each adds to the loss, the published readings, rows and their bands, a run to its report."""
+"""Three ways to train: what each adds to the loss, the published readings, rows and bands, a run to its report."""
 
 import dataclasses
 
@@ -47,7 +47,7 @@ def test_completed_prompts_change_the_gradient_and_the_mode_which_way():
 
 
 def test_completions_as_published_are_not_taught_their_first_token():
-    config = dataclasses.replace(TINY, mode="oracle")
+    config = dataclasses.replace(TINY, mode="oracle", prompt_length=4)
     strings = language("a^n b^n", config.max_length)
     rows = experiment._completed(config, strings, strings.prompts(config.prompt_length).out_of_distribution())
     first = rows[:, config.prompt_length + 1]
@@ -78,7 +78,7 @@ def test_rank_correlation_counts_the_orders():
 
 
 def test_rows_that_are_judged_are_measured():
-    """Names alone: the rows of every judged band of quick are made from modes, scores and the two of the correlation."""
+    """Names alone: judged rows are made from modes, scores and the correlation."""
     judged = {row.quantity for row in claims.REFERENCES if "quick" in row.bands}
     scores = {f"{mode}: {name}" for mode in claims.MODES for name in (claims.LOSS, *claims.SCORES)}
     scores |= {f"{mode}: {claims.LOSS} less that of {claims.MODES[0]}" for mode in claims.MODES[1:]}
