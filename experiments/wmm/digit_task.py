@@ -55,8 +55,8 @@ def digit_task(
             raise ValueError(f"digit_task: found num_test={num_test}, wanted at most the {len(test.labels)} there are")
         rows = np.random.RandomState(split_seed).permutation(len(test.labels))[:num_test]
         test = Digits(test.images[rows], test.labels[rows])
-    examples = (_examples(part, form) for part in (train, validation, test))
-    return Task(model, *examples, cross_entropy, class_scores)
+    train, validation, test = (_examples(part, form) for part in (train, validation, test))
+    return Task(model, train, validation, test, cross_entropy, class_scores)
 
 
 def task_of(config: Any, form: str) -> Task:

@@ -34,7 +34,7 @@ def arms(config: Any) -> Sequence[Arm]:
     return made
 
 
-_NOTHING = dict.fromkeys(("quick", "medium"), (-0.005, 0.005))
+_NOTHING: dict[str, Any] = dict.fromkeys(("quick", "medium"), (-0.005, 0.005))
 SHUFFLED = name("shuffle", "fc1", "released")
 REFERENCES = (
     Reference(

@@ -108,4 +108,4 @@ def _rank_correlation(number: Any, losses: Any) -> float:
     kept = np.isfinite(losses)
     if kept.sum() < 3 or np.ptp(losses[kept]) == 0:
         return np.nan
-    return float(stats.spearmanr(number[kept], losses[kept]).statistic)
+    return float(np.corrcoef(*(stats.rankdata(part[kept]) for part in (number, losses)))[0, 1])

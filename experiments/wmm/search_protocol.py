@@ -110,9 +110,8 @@ def _programs(config: TrainingConfig, task: Task, train_steps: int, look_every: 
 def _training_of(config: Any, place: str) -> TrainingConfig:
     """What is static of a training with the operator on `place`, or without one; nothing of the search around it."""
     shared: dict[str, Any] = {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainingConfig)}
-    numbers: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)} | dict.fromkeys(
-        TRACED, 0.0
-    )
+    numbers: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+    numbers |= dict.fromkeys(TRACED, 0.0)
     where = {"layer": place} if place else {"operator": "none", "layer": ""}
     chosen: dict[str, Any] = shared | numbers | where | {"max_c": config.c_range[1]}
     return TrainingConfig(**chosen)

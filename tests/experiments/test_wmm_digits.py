@@ -103,7 +103,9 @@ def test_the_idle_shuffle_moves_nothing_and_a_wider_one_does():
     keys = jax.random.split(jax.random.key(0), 20)
     for c, moves in zip(arm.sweep["c"], (False, True), strict=True):
         acted = act(keys, params, 1.0, c)
-        changed = {name: bool((acted[name]["kernel"] != params[name]["kernel"]).any()) for name in ("conv1", "conv2")}
+        changed = {
+            name: bool((acted[name]["kernel"] != params[name]["kernel"][None]).any()) for name in ("conv1", "conv2")
+        }
         assert changed == dict.fromkeys(changed, moves)
         np.testing.assert_array_equal(acted["fc1"]["kernel"][0], params["fc1"]["kernel"])
 

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from experiments.wmm import search, search_claims
 from experiments.wmm.digit_task import digit_task, task_of
@@ -56,7 +57,9 @@ def test_protocols_share_the_programs_of_a_place():
 
 
 def test_the_trend_is_spearman_s_and_nan_where_there_is_none():
-    assert search_claims._rank_correlation(np.arange(5), np.array([5.0, 4, np.nan, 2, 1])) == -1
+    losses = np.array([5.0, 1.0, np.nan, 4.0, 0.5, 3.0])
+    kept, found = np.isfinite(losses), search_claims._rank_correlation(np.arange(6), losses)
+    np.testing.assert_allclose(found, stats.spearmanr(np.arange(6)[kept], losses[kept]).statistic, rtol=1e-9)
     assert np.isnan(search_claims._rank_correlation(np.arange(5), np.ones(5)))
     assert np.isnan(search_claims._rank_correlation(np.arange(2), np.array([1.0, 2.0])))
 
