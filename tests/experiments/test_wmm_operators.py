@@ -70,7 +70,7 @@ def test_every_row_with_a_band_is_measured_by_quick():
 @pytest.mark.slow
 def test_the_smoke_preset_runs_to_a_report(tmp_path):
     options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
-    outcome = run_experiment(operators, "wmm/operators", "smoke", options=options)
+    outcome = run_experiment(operators, "wmm/operators", "smoke", options=options)  # pyright: ignore[reportArgumentType]
     assert outcome.report is not None and not outcome.lost
     idle = f"{operators_claims.IDLE}: {operators_claims.CHANGES}"
     assert (outcome.measured[idle] == 0).all() and len(list((tmp_path / "run" / "figures").iterdir())) == 3
