@@ -48,7 +48,8 @@ class Trainer:
         self.optimizer.step()
         self.count += 1
         if self.act is not None:
-            for weight in (self.lstm.weight_ih_l0.data, self.lstm.weight_hh_l0.data):
+            for name in ("weight_ih_l0", "weight_hh_l0"):
+                weight = self.lstm.get_parameter(name).data
                 for gate in range(4):
                     self.act(weight[gate * self.keys : (gate + 1) * self.keys - 1])
         return loss.detach()
