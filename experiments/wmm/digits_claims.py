@@ -59,8 +59,8 @@ REFERENCES = (
     Reference(
         f"{name('shuffle', 'conv', 'released')}, c = {IDLE:g}: test accuracy - baseline",
         "0: windows of one weight (theory); published as +.0001",
-        note="The best published shuffle is this one: the baseline itself. Equal to the last bit in one program, which a "
-        "test judges; two programs round otherwise, and training carries that on.",
+        note="The best published shuffle is this one: the baseline itself. Equal to the last bit in one program, which "
+        "a test judges; two programs round otherwise, and training carries that on.",
     ),
     Reference(
         f"{name('shuffle', 'conv', 'released')}, c = {LARGE:g}: test accuracy - baseline",
