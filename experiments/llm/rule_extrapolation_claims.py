@@ -22,6 +22,7 @@ SCORES = (
     "OOD rule1",
     "OOD finished",
     "OOD completion",
+    "ID rule1, finished",
     "ID rule1",
     "ID grammatical",
     "accuracy",
@@ -103,8 +104,15 @@ REFERENCES = (
     ),
     *(
         Reference(
-            f"{mode}: ID rule1", "1.0; adversarial .12 +- .30 at M = 256",
+            f"{mode}: ID rule1, finished", "1.0; adversarial .12 +- .30 at M = 256",
             {} if mode == _ADVERSARIAL else {p: (0.95, None) for p in _SHARED},
+        )
+        for mode in MODES
+    ),
+    *(
+        Reference(
+            f"{mode}: ID rule1", "the same of all prompts; not in the paper",
+            note="The likeliest token behind a's alone is a, so that a completion of these may never end.",
         )
         for mode in MODES
     ),
