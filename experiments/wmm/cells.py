@@ -46,6 +46,11 @@ def cell_of(arm: str, cell: Cell) -> str:
     return f"{arm}, p = {cell.p:g}, c = {cell.c:g}"
 
 
+def published_cells(reinit: Cell, shuffle: Cell) -> tuple[str, str, str]:
+    """Names of the published cells, redrawn, shuffled as meant and as released: the first cell of every arm."""
+    return cell_of(REINIT, reinit), cell_of(PERMUTED, shuffle), cell_of(RELEASED, shuffle)
+
+
 def operator_premises(arms: Sequence[Arm], model: Model, example: tuple[int, ...]) -> dict[str, Report]:
     """For every arm with an operator whether its windows can act, and what follows for the entropy of the weights."""
     shape = jax.ShapeDtypeStruct(example, jnp.float32)

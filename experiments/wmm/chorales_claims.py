@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.wmm.cells import (
-    PERMUTED,
-    REINIT,
-    RELEASED,
     Cell,
-    cell_of,
     operator_arms,
     operator_premises,
     paired_references,
+    published_cells,
     without_training,
 )
 from experiments.wmm.drawing import curve_figures, difference_figures
@@ -41,9 +38,7 @@ def arms(config: Any) -> Sequence[Arm]:
     return [*operator_arms(config, REINIT_CELL, SHUFFLE_CELL, grid), without_training(PREDICTORS, config)]
 
 
-_REINIT, _PERMUTED, _RELEASED = (
-    cell_of(name, REINIT_CELL if name == REINIT else SHUFFLE_CELL) for name in (REINIT, PERMUTED, RELEASED)
-)
+_REINIT, _PERMUTED, _RELEASED = published_cells(REINIT_CELL, SHUFFLE_CELL)
 _FALLS = f"{_RELEASED}: entropy - {BASELINE}, 95 % high"
 _WORSE = f"{_RELEASED}: test NLL - {BASELINE}, 95 % low"
 _UNPUBLISHED = dict.fromkeys((_REINIT, _PERMUTED, _RELEASED), "not in the paper")

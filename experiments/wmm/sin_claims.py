@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.wmm.cells import (
-    PERMUTED,
-    REINIT,
-    RELEASED,
     Cell,
-    cell_of,
     operator_arms,
     operator_premises,
     paired_references,
+    published_cells,
     without_training,
 )
 from experiments.wmm.drawing import curve_figures, difference_figures
@@ -40,9 +37,7 @@ def arms(config: Any) -> Sequence[Arm]:
     return [*operator_arms(config, REINIT_CELL, SHUFFLE_CELL, grid), without_training(PREDICTORS, config)]
 
 
-_REINIT, _PERMUTED, _RELEASED = (
-    cell_of(name, REINIT_CELL if name == REINIT else SHUFFLE_CELL) for name in (REINIT, PERMUTED, RELEASED)
-)
+_REINIT, _PERMUTED, _RELEASED = published_cells(REINIT_CELL, SHUFFLE_CELL)
 _BELOW = {"quick": (None, _LAST_ENTRY), "medium": (None, _LAST_ENTRY)}
 _EXACT = {preset: (_LAST_ENTRY - 0.002, _LAST_ENTRY + 0.002) for preset in ("quick", "medium", "paper")}
 _BANDS = {

@@ -62,6 +62,20 @@ def as_labels(where: str, name: str, value: Any, num: int) -> Array:
     return jnp.asarray(array).astype(wide) if isinstance(array, jax.Array) else jnp.asarray(array.astype(wide))
 
 
+def as_actions(where: str, logits: Any, actions: Any, **others: Any) -> Array:
+    """Actions [...] as labels of the last axis of logits [..., A]; raises `ValueError` unless they and others fit."""
+    actions = as_labels(where, "actions", actions, logits.shape[-1] if logits.ndim else 0)
+    shapes = {"actions": actions.shape, **{name: array.shape for name, array in others.items()}}
+    if logits.ndim < 1 or any(shape != logits.shape[:-1] for shape in shapes.values()):
+        raise ValueError(f"{where}: found logits of shape {logits.shape} and {shapes}, wanted [..., A] and [...]")
+    return actions
+
+
+def chosen_entries(values: Array, labels: Array) -> Array:
+    """Of each row on the last axis of `values` [..., A] the entry that its label [...] names."""
+    return jnp.take_along_axis(values, labels[..., None], axis=-1)[..., 0]
+
+
 def check_precision(where: str, precision: Embeddings, dim: int, *, signed: bool = False) -> None:
     """Raises `ValueError` unless `precision` is [dim] and, where it is known, finite and (not `signed`) positive."""
     if signed:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from identax.checks import check_between, check_choice, shape_of
 from identax.inputs import numbers
-from identax.losses._checks import Embeddings, Labels, Scalar, as_floats, as_labels, as_number
+from identax.losses._checks import Embeddings, Labels, Scalar, as_actions, as_floats, as_number, chosen_entries
 
 READINGS = ("intended", "released")
 
@@ -158,7 +158,7 @@ def a2c(logits: Embeddings, values: Embeddings, actions: Labels, returns: Embedd
     Source: Mnih et al. 2016; Reizinger & Szemenyei 2020, code.
     """
     logits, values, returns = as_floats("a2c", logits=logits, values=values, returns=returns)
-    actions = _actions("a2c", logits, actions, values=values, returns=returns)
+    actions = as_actions("a2c", logits, actions, values=values, returns=returns)
     return _a2c(logits, values, actions, returns)
 
 
@@ -191,7 +191,7 @@ def ppo(
     check_between("ppo", "clip", clip, 0, float("inf"), shape=())
     names = {"values": values, "returns": returns, "advantages": advantages, "old_log_probs": old_log_probs}
     logits, *others = as_floats("ppo", logits=logits, **names)
-    actions = _actions("ppo", logits, actions, **dict(zip(names, others, strict=True)))
+    actions = as_actions("ppo", logits, actions, **dict(zip(names, others, strict=True)))
     values, returns, advantages, old_log_probs = others
     return _ppo(logits, values, actions, returns, advantages, old_log_probs, as_number("ppo", "clip", clip))
 
@@ -208,9 +208,8 @@ def _ppo(logits, values, actions, returns, advantages, old_log_probs, clip):
 def _policy(logits, actions):
     """log pi of the actions, and the entropy: 0 log 0 = 0, also for logits of -inf, which mask an action."""
     log_pi = jax.nn.log_softmax(logits)
-    chosen = jnp.take_along_axis(log_pi, actions[..., None], axis=-1)[..., 0]
     pi = jnp.exp(log_pi)
-    return chosen, -jnp.where(pi > 0, pi * jnp.where(pi > 0, log_pi, 0.0), 0.0).sum(axis=-1)
+    return chosen_entries(log_pi, actions), -jnp.where(pi > 0, pi * jnp.where(pi > 0, log_pi, 0.0), 0.0).sum(axis=-1)
 
 
 def _rollout(where: str, **arrays: Any) -> list[Any]:
@@ -243,12 +242,3 @@ def _truncation(where: str, rewards: Any, terminated: Any, truncated: Any, final
             f"{rewards.shape} as the rewards"
         )
     return jnp.asarray(truncated) != 0, final_values.astype(rewards.dtype)
-
-
-def _actions(where: str, logits: Any, actions: Any, **others: Any) -> Array:
-    """Actions as labels of the last axis of the logits."""
-    actions = as_labels(where, "actions", actions, logits.shape[-1] if logits.ndim else 0)
-    shapes = {"actions": actions.shape, **{name: array.shape for name, array in others.items()}}
-    if logits.ndim < 1 or any(shape != logits.shape[:-1] for shape in shapes.values()):
-        raise ValueError(f"{where}: found logits of shape {logits.shape} and {shapes}, wanted [..., A] and [...]")
-    return actions

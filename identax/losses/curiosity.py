@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, check_count, shape_of
-from identax.losses._checks import Embeddings, Labels, Scalar, as_floats, as_labels, as_number
+from identax.losses._checks import Embeddings, Labels, Scalar, as_actions, as_floats, as_number, chosen_entries
 
 
 def forward_error(
@@ -42,17 +42,13 @@ def inverse_error(logits: Embeddings, actions: Labels) -> Float[Array, "*batch"]
     and actions that are known not to be in range. Source: Pathak et al. 2017, eq. 3.
     """
     (logits,) = as_floats("inverse_error", logits=logits)
-    actions = as_labels("inverse_error", "actions", actions, logits.shape[-1] if logits.ndim else 0)
-    if logits.ndim < 1 or actions.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"inverse_error: found logits {logits.shape} and actions {actions.shape}, wanted [..., A] and [...]"
-        )
+    actions = as_actions("inverse_error", logits, actions)
     return _inverse_error(logits, actions)
 
 
 @partial(jax.jit, inline=True)
 def _inverse_error(logits, actions):
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), actions[..., None], axis=-1)[..., 0]
+    return -chosen_entries(jax.nn.log_softmax(logits), actions)
 
 
 def prediction_reward(prediction: Embeddings, target: Embeddings, *, scale: Scalar = 1.0) -> Float[Array, "*batch"]:
