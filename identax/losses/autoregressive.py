@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from identax.checks import check_count, concrete, shape_of
 from identax.inputs import numbers
-from identax.losses._checks import Embeddings, Labels, as_floats, as_labels
+from identax.losses._checks import Embeddings, Labels, as_floats, as_labels, chosen_entries
 
 
 def shifted(tokens: Labels) -> tuple[Int[Array, "N T"], Int[Array, "N T"]]:
@@ -150,7 +150,7 @@ def _mask_of(where: str, mask: Any, shape: tuple[int, ...]) -> Array:
 
 @partial(jax.jit, static_argnums=3, inline=True)
 def _summed_nll(logits: Array, targets: Array, counted: Array, mean: bool) -> Array:
-    found = jnp.take_along_axis(jax.nn.log_softmax(logits, axis=-1), targets[:, :, None], axis=2)[:, :, 0]
+    found = chosen_entries(jax.nn.log_softmax(logits), targets)
     total = jnp.where(counted, -found, 0).sum(axis=1)
     return total / jnp.maximum(counted.sum(axis=1), 1) if mean else total
 
