@@ -64,8 +64,9 @@ PRESETS: dict[str, Config] = {
         checkpoint_every=10, num_evaluate=128, num_seeds=2,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, num_couplings=6, hidden=48, batch_size=256, num_steps=6000, log_every=500,
-        evaluate_every=3000, checkpoint_every=6000, num_seeds=6, weights=(0.0, 1.0, 10.0),
+    "medium": dataclasses.replace(
+        _QUICK, num_couplings=6, num_steps=5000, log_every=500, evaluate_every=2500, checkpoint_every=5000,
+        num_seeds=6, weights=(0.0, 1.0, 10.0),
     ),
     "paper": Config(),
 }  # fmt: skip
