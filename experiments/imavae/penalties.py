@@ -55,11 +55,11 @@ PRESETS: dict[str, Config] = {
     "quick": _QUICK,
     "medium": longer(
         _QUICK,
-        8000,
+        5000,
         dim=3,
         batch_size=256,
         log_every=500,
-        evaluate_every=4000,
+        evaluate_every=2500,
         num_seeds=6,
         weights=(0.3, 3.0),
         penalties=PENALTIES,
