@@ -1,0 +1,216 @@
+"""Weights of one function fine-tune differently: what a loss is like says nothing about where descent goes from there.
+
+Reizinger et al., "Position: Understanding LLMs Requires More Than Statistical Generalization", ICML 2024, case study 3.
+A transformer learns a^n b^n. Its feed-forward layers are rescaled, (W1, b1, W2) -> (alpha W1, alpha b1, W2 / alpha):
+the same function, for every alpha. Then all learn a^n b^n a^n, by SGD or by AdamW. Controls: alpha inside the
+activation, phi(alpha x) / alpha, which is what the published program has and changes nothing; random weights.
+
+    python -m experiments run llm/fine_tuning --preset quick
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.llm import fine_tuning_claims as claims
+from experiments.llm import fine_tuning_figures as drawing
+from identax.assumptions import rescaled
+from identax.dgp.languages import Alphabet
+from identax.experiment import RunConfig
+from identax.losses import sequence_nll, shifted
+from identax.models import SequenceModel, transformer
+from identax.rng import stream
+from identax.study import Best, Study, gradient_study
+from identax.transforms import inverse_square_root
+
+TRACED = ("learning_rate", "alpha")
+"""Numeric fields of `Config` that become traced hyper-parameters: every alpha is a trial of one program."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """One phase with one optimiser; steps are those of fine-tuning. The defaults are the published sizes."""
+
+    phase: Literal["pre-training", "fine-tuning"] = "fine-tuning"
+    """of one arm, not read"""
+    optimizer: Literal["SGD", "AdamW"] = "SGD"
+    """of one arm, not read"""
+    place: Literal["weights", "activation"] = "weights"
+    """where alpha stands: in the weights, once; or, as published, in the activation. Of one arm, not read"""
+    random: bool = False
+    """of one arm, not read: fine-tuning starts from random weights"""
+    by_row: bool = False
+    """of one arm, not read: codes of positions by row of the batch, as published"""
+    as_published: bool = False
+    """also with codes of positions by row of the batch, and as the published program fine-tunes; four arms more"""
+    max_length: int = 256
+    """M of the strings a^n b^n"""
+    fine_length: int = 128
+    """M of the strings a^n b^n a^n"""
+    width: int = 8
+    heads: int = 4
+    layers: int = 3
+    hidden: int = 1024
+    epsilon: float = 6e-3
+    """of the norms"""
+    fine_epsilon: float = 1e-12
+    """of the norms while fine-tuning as published, where it is 0, which this transformer does not take"""
+    dropout: float = 0.1
+    """while pre-training; none while fine-tuning"""
+    chunk: int | None = 16
+    """strings that go through a block at once, computed again backwards; None: all"""
+    alphas: tuple[float, ...] = (1.0, 0.1, 10.0)
+    """the first is what others are compared with"""
+    activation_alphas: tuple[float, ...] = (1.0, 128.0, 16384.0)
+    """powers of two near the published 1, 100, 1e4: a product with them has no rounding error"""
+    alpha: float = 1.0
+    """of one trial, not read; see `alphas`"""
+    learning_rate: float = 0.0
+    """of one arm, not read"""
+    sgd_rate: float = 0.02
+    adamw_rate: float = 2e-3
+    random_rate: float = 0.05
+    weight_decay: float = 0.01
+    pre_optimizer: Literal["SGD", "AdamW"] = "SGD"
+    pre_rate: float = 2e-3
+    warmup: int = 1000
+    """of pre-training; fine-tuning has a constant rate"""
+    pre_steps: int = 35_000
+    pre_every: int = 100
+    """steps of pre-training between logged and evaluated ones"""
+    random_steps: int = 60
+    """from random weights"""
+    num_steps: int = 5000
+    log_every: int = 50
+    evaluate_every: int = 50
+    checkpoint_every: int = 5000
+    num_seeds: int = 5
+
+
+_SMALL = Config(
+    max_length=32,
+    fine_length=32,
+    hidden=64,
+    chunk=None,
+    pre_optimizer="AdamW",
+    pre_rate=5e-3,
+    warmup=200,
+    pre_steps=2000,
+    pre_every=250,
+    num_steps=200,
+    log_every=1,
+    evaluate_every=1,
+    checkpoint_every=200,
+)
+_QUICK = dataclasses.replace(_SMALL, pre_steps=500, pre_every=250, num_steps=100, checkpoint_every=100, num_seeds=2)
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _QUICK, max_length=8, fine_length=9, layers=1, hidden=8, warmup=2, pre_steps=4, pre_every=2, random_steps=2,
+        num_steps=4, checkpoint_every=4,
+    ),
+    "quick": _QUICK,
+    "medium": dataclasses.replace(_SMALL, as_published=True, num_seeds=6),
+    "paper": Config(as_published=True),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
+
+
+def build(config: Config) -> Study:
+    """Strings of both languages, the network, one loss; fine-tuning starts from rescaled weights."""
+    first, second = claims.languages(config)
+    rows = {claims.FIRST: jnp.asarray(first.strings()), claims.SECOND: jnp.asarray(second.strings())}
+    model = network(config, first.alphabet)
+    tuned = config.phase == "fine-tuning"
+    learned = rows[claims.SECOND if tuned else claims.FIRST]
+
+    def init(key, hparams, *before):
+        params = before[0].params if before else model.init(stream(key, "network"), learned)["params"]
+        if tuned and config.place == "weights":
+            params = scaled(params, hparams["alpha"])
+        return {}, params, {}
+
+    def sample(state, key):
+        # The order says nothing to a model of positions; by row of the batch it is noise where it is drawn. While
+        # fine-tuning it is fixed, so that nothing but the weights decides.
+        return learned if tuned else jax.random.permutation(key, learned)
+
+    def per_row(params, hparams, rows, **how):
+        if tuned and config.place == "activation":  # phi(alpha x) / alpha, then W2: the scaled weights, but unseen
+            params = scaled(params, hparams["alpha"])
+        inputs, targets = shifted(rows)
+        logits, _ = model.apply({"params": params}, inputs, **how)
+        return sequence_nll(logits, targets)
+
+    def loss(params, state, batch, key):
+        return per_row(params, state.hparams, batch, train=not tuned, key=key), ({}, {})
+
+    def evaluate(state, key):
+        return {f"loss on {name}": per_row(state.params, state.hparams, own).mean() for name, own in rows.items()}
+
+    def keep(state, key):
+        slopes = jax.grad(lambda params: per_row(params, state.hparams, learned).mean())(state.params)
+        return {claims.DECREASE: decreases(slopes, config.optimizer)}
+
+    def optimizer(hparams):
+        rate = hparams["learning_rate"]
+        rate = rate if tuned else inverse_square_root(rate, config.warmup)
+        return optax.sgd(rate) if config.optimizer == "SGD" else optax.adamw(rate, weight_decay=config.weight_decay)
+
+    return gradient_study(
+        init=init,
+        sample=sample,
+        loss=loss,
+        optimizer=optimizer,
+        evaluate=evaluate,
+        keep=keep if tuned else None,
+        keep_at=(0,) if tuned else (),
+        best=None if tuned else Best(f"loss on {claims.FIRST}"),
+    )
+
+
+def network(config: Config, alphabet: Alphabet) -> SequenceModel:
+    """The published transformer; all layers start alike."""
+    return transformer(
+        alphabet.size,
+        width=config.width,
+        heads=config.heads,
+        layers=config.layers,
+        hidden=config.hidden,
+        dropout=config.dropout if config.phase == "pre-training" else 0.0,
+        encoding="batch_index" if config.by_row else "position",
+        epsilon=config.epsilon,
+        pad=alphabet.pad,
+        chunk=config.chunk,
+    )
+
+
+def scaled(params: Any, alpha: Any) -> Any:
+    """Parameters of `network` with every feed-forward layer at the scale alpha: the same function."""
+    blocks = params["blocks_0"]
+    first, second = blocks["linear1"], blocks["linear2"]
+    found = rescaled(first["kernel"], first["bias"], second["kernel"], alpha)
+    own = {
+        "linear1": {"kernel": found.first, "bias": found.bias},
+        "linear2": {"kernel": found.second, "bias": second["bias"]},
+    }
+    return {**params, "blocks_0": {**blocks, **own}}
+
+
+def decreases(slopes: Any, optimizer: str) -> Any:
+    """What the first step takes off the loss through (W1, b1) and through W2, to first order, per unit of rate; [2].
+
+    SGD moves by the gradient g: |g|^2. The first step of Adam moves by its signs: the sum of |g|.
+    """
+    blocks = slopes["blocks_0"]
+    size = jnp.square if optimizer == "SGD" else jnp.abs
+    through_first = sum(size(leaf).sum() for leaf in jax.tree.leaves(blocks["linear1"]))
+    return jnp.stack([jnp.asarray(through_first), size(blocks["linear2"]["kernel"]).sum()])

@@ -1,0 +1,255 @@
+"""What `llm/fine_tuning` compares: losses of one function at several scales of its weights, and where they start."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from identax.assumptions import Prediction, Premise, Report, rescaling_report
+from identax.checks import check_positive
+from identax.dgp.languages import Language, language
+from identax.experiment import Arm, Reference
+from identax.points import cells
+from identax.run import Results
+
+FIRST, SECOND = "a^n b^n", "a^n b^n a^n"
+PRE = "pre-training"
+SGD, ADAMW, INSIDE, RANDOM = "SGD", "AdamW", "SGD, alpha in the activation", "SGD from random weights"
+BY_ROW = "codes by row: "
+PUBLISHED = "as published: SGD"
+LOSS = f"loss on {SECOND}"
+DECREASE = "decrease of the first step"
+STEPS = (0, 1, 10, 50, 60, 100, 200)
+"""after how many steps the loss is reported, where it was evaluated"""
+NEAR = 0.1
+"""nats per token above the floor"""
+NEARBY = f"steps to {NEAR:g} above the floor"
+START = "largest difference of losses at the start"
+EVER = "largest difference of losses at any step"
+SPREAD = "largest difference of losses after 10 steps"
+PARTS = ("W1", "W2")
+
+
+def languages(config: Any) -> tuple[Language, Language]:
+    """What is learned first, and what then."""
+    return language(FIRST, config.max_length), language(SECOND, config.fine_length)
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Pre-training, and from there every optimiser at every alpha; controls; the same with codes by row, if asked for.
+
+    Raises `ValueError` for scales that are not positive, fewer than two or equal ones.
+    """
+    for field in ("alphas", "activation_alphas"):
+        _check_scales(field, getattr(config, field))
+    found = _after_one(config, "", {SGD: {}, ADAMW: {"optimizer": "AdamW"}, INSIDE: {"place": "activation"}})
+    own = {"random": True, "learning_rate": config.random_rate, "num_steps": config.random_steps}
+    found.append(Arm(RANDOM, dataclasses.replace(config, **own), {"alpha": config.alphas}))
+    if config.as_published:
+        by_row = dataclasses.replace(config, by_row=True)
+        found += _after_one(by_row, BY_ROW, {SGD: {}, ADAMW: {"optimizer": "AdamW"}})
+        own = {"place": "activation", "epsilon": config.fine_epsilon, "learning_rate": config.sgd_rate}
+        scales = {"alpha": config.activation_alphas}
+        published = dataclasses.replace(by_row, **own)
+        found.append(Arm(PUBLISHED, published, scales, after=BY_ROW + PRE, after_state="best"))
+    return found
+
+
+def _after_one(config: Any, prefix: str, tuned: Mapping[str, Mapping[str, Any]]) -> list[Arm]:
+    """A pre-training, and what starts after it."""
+    every = config.pre_every
+    before = dataclasses.replace(
+        config, phase="pre-training", optimizer=config.pre_optimizer, learning_rate=config.pre_rate,
+        num_steps=config.pre_steps, log_every=every, evaluate_every=every, checkpoint_every=config.pre_steps,
+    )  # fmt: skip
+    found = [Arm(prefix + PRE, before, fixed=("learning_rate", "alpha"))]
+    for name, own in tuned.items():
+        arm = dataclasses.replace(config, **own)
+        arm = dataclasses.replace(arm, learning_rate=config.sgd_rate if arm.optimizer == "SGD" else config.adamw_rate)
+        scales = config.activation_alphas if arm.place == "activation" else config.alphas
+        found.append(Arm(prefix + name, arm, {"alpha": scales}, after=prefix + PRE, after_state="best"))
+    return found
+
+
+def _check_scales(field: str, scales: Any) -> None:
+    if len(scales) < 2 or len(set(scales)) < len(scales):
+        raise ValueError(f"llm/fine_tuning: {field}: found {scales!r}, wanted at least two different numbers")
+    for value in scales:
+        check_positive("llm/fine_tuning", field, value, ())
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """Of every arm that fine-tunes: do alphas give one function, and what do they do to the first step?"""
+    return {arm.name: _report(arm) for arm in arms(config) if arm.config.phase == "fine-tuning"}
+
+
+def _report(arm: Arm) -> Report:
+    base, *others = arm.sweep["alpha"]
+    if arm.config.place == "activation":
+        premise = Premise(
+            "alpha rescales weights", False, "phi(alpha x) / alpha", "a factor that cancels changes no gradient either"
+        )
+        why = "function and gradient are those of any other alpha"
+        alike = [Prediction(_factor(part, alpha), 1.0, why) for alpha in others for part in PARTS]
+        return Report([premise], [Prediction(EVER, 0.0, why), *alike])
+    kind = "sgd" if arm.config.optimizer == "SGD" else "adam"
+    reports = {alpha: rescaling_report(alpha / base, optimizer=kind) for alpha in others}
+    predicted = [Prediction(START, 0.0, "the functions are equal")]
+    for alpha, report in reports.items():
+        for part in PARTS:
+            known = report.prediction(f"first step through {part}, factor")
+            predicted.append(dataclasses.replace(known, quantity=_factor(part, alpha)))
+    return Report(next(iter(reports.values())).premises, predicted)
+
+
+def _factor(part: str, alpha: float) -> str:
+    return f"first step through {part}, factor, alpha = {alpha:g}"
+
+
+def at(arm: str, alpha: float, what: str) -> str:
+    """How a quantity of one arm and scale is called."""
+    return f"{arm}, alpha = {alpha:g}: {what}"
+
+
+def after(steps: int) -> str:
+    """The loss on the second language after so many steps."""
+    return f"loss after {steps} steps"
+
+
+def curves(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, Any, dict[float, np.ndarray], Any]]:
+    """Per arm that fine-tuned: its name, steps [E], alpha -> losses [seeds, E], alpha -> kept decreases [seeds, 2]."""
+    for arm in arms(config):
+        losses, kept = {}, {}
+        for place, result, mask in cells([arm], results):
+            if arm.config.phase == "fine-tuning":
+                losses[place["alpha"]] = result.evaluation[LOSS][mask]
+                kept[place["alpha"]] = result.kept(DECREASE, 0)[mask]
+        if losses:
+            yield arm.name, results[arm.name].evaluation_steps, losses, kept
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """Losses at some steps per scale and seed, how far scales are apart, and by what the first steps differ."""
+    found: dict[str, np.ndarray] = {}
+    for name, result in results.items():
+        if name.endswith(PRE):
+            found[f"{name}: loss on {FIRST}"] = result.at_best(f"loss on {FIRST}")
+            found[f"{name}: {LOSS}"] = result.at_best(LOSS)
+    goal = languages(config)[1].entropy_floor() + NEAR
+    for arm, steps, losses, kept in curves(config, results):
+        for alpha, values in losses.items():
+            for step in STEPS:
+                if step in steps:
+                    found[at(arm, alpha, after(step))] = values[:, list(steps).index(step)]
+            found[at(arm, alpha, NEARBY)] = _first_below(steps, values, goal)
+        apart = np.ptp(np.stack(list(losses.values())), axis=0)
+        found[f"{arm}: {START}"] = apart[:, 0]
+        found[f"{arm}: {EVER}"] = apart.max(axis=1)
+        if 10 in steps:
+            found[f"{arm}: {SPREAD}"] = apart[:, list(steps).index(10)]
+        base, *others = losses
+        for alpha in others:
+            factors = kept[alpha] / kept[base]
+            found |= {f"{arm}: {_factor(part, alpha)}": factors[:, number] for number, part in enumerate(PARTS)}
+            if 10 in steps:
+                differ = found[at(arm, alpha, after(10))] - found[at(arm, base, after(10))]
+                found[f"{at(arm, alpha, after(10))} less that of {base:g}"] = differ
+    for row in [f"{prefix}%s: {SPREAD}" for prefix in ("", BY_ROW)]:
+        if row % SGD in found and row % ADAMW in found:
+            found[f"{row % ADAMW} less that of {SGD}"] = found[row % ADAMW] - found[row % SGD]
+    return found
+
+
+def _first_below(steps: np.ndarray, losses: np.ndarray, goal: float) -> np.ndarray:
+    """After how many steps a loss [seeds, E] first is at the goal; one more than all of them if it never is."""
+    there = losses <= goal
+    return np.where(there.any(axis=1), steps[there.argmax(axis=1)], steps[-1] + 1).astype(float)
+
+
+TABLE = {
+    SGD: {
+        0.1: {1: 0.5945, 10: 0.2348, 50: 0.1735, 100: 0.1568, 200: 0.1480},
+        1.0: {1: 0.6243, 10: 0.5794, 50: 0.3485, 100: 0.2666, 200: 0.1659},
+        10.0: {1: 0.5944, 10: 2.992, 50: 0.2610, 100: 0.2226, 200: 0.1884},
+    },
+    ADAMW: {
+        0.1: {1: 0.564, 10: 0.174, 50: 0.083, 100: 0.058, 200: 0.071},
+        1.0: {1: 0.604, 10: 0.326, 50: 0.124, 100: 0.071, 200: 0.020},
+        10.0: {1: 0.558, 10: 0.233, 50: 0.109, 100: 0.125, 200: 0.041},
+    },
+}
+"""losses of one checkpoint of the authors' code, codes of positions by row of the batch, fixed order: optimiser,
+alpha, steps"""
+START_LOSS = 0.6296
+_RANDOM = {0.1: 0.391, 1.0: 0.505, 10.0: 1.204}
+"""of one draw of random weights after 60 steps, true positions"""
+_JUDGED = ("quick", "medium")
+_TENTH = 0.1
+_CHECKPOINT = "one checkpoint of the authors' code, codes by row (independent run)"
+
+
+def _tenth(value: float) -> dict[str, tuple[float, float]]:
+    return {"medium": ((1 - _TENTH) * value, (1 + _TENTH) * value)}
+
+
+def _of_table(arm: str, kind: str, judged: bool) -> Iterator[Reference]:
+    for alpha, losses in TABLE[kind].items():
+        for step, value in losses.items():
+            bands = _tenth(value) if judged else {}
+            note = "Ten per cent around it." if judged else ""
+            yield Reference(at(arm, alpha, after(step)), f"{value:g}: {_CHECKPOINT}", bands, note)
+
+
+def _of_first_step(arm: str, power: int) -> Iterator[Reference]:
+    for alpha in (0.1, 10.0):
+        for part, value in zip(PARTS, (alpha**-power, alpha**power), strict=True):
+            yield Reference(
+                f"{arm}: {_factor(part, alpha)}", f"{value:g} (theory)",
+                {preset: (0.999 * value, 1.001 * value) for preset in _JUDGED}, "To first order; float32.",
+            )  # fmt: skip
+
+
+_EQUAL = {preset: (0.0, 1e-6) for preset in _JUDGED}
+REFERENCES = (
+    *(
+        Reference(f"{arm}: {START}", "0 (theory: one function)", _EQUAL, "Over alphas, per seed.")
+        for arm in (SGD, ADAMW, RANDOM, BY_ROW + SGD, BY_ROW + ADAMW)
+    ),
+    *(
+        Reference(
+            f"{arm}: {EVER}", "0 (theory: neither function nor gradient changes)", _EQUAL,
+            "The published place of alpha, by powers of two.",
+        )
+        for arm in (INSIDE, PUBLISHED)
+    ),
+    *(row for prefix in ("", BY_ROW) for row in _of_first_step(prefix + SGD, 2)),
+    *(row for prefix in ("", BY_ROW) for row in _of_first_step(prefix + ADAMW, 1)),
+    Reference(
+        f"{at(SGD, 0.1, after(10))} less that of 1", f"{0.2348 - 0.5794:.3f}: {_CHECKPOINT}",
+        {preset: (None, 0.0) for preset in _JUDGED}, "Sign alone: alpha decides how soon it is learned.",
+    ),
+    Reference(
+        f"{at(SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
+        {preset: (0.0, None) for preset in _JUDGED}, "Sign alone.",
+    ),
+    Reference(
+        f"{ADAMW}: {SPREAD} less that of {SGD}", f"{0.152 - 2.7572:.3f}: {_CHECKPOINT}",
+        {preset: (None, 0.0) for preset in _JUDGED}, "Sign alone: AdamW depends less on the scale.",
+    ),
+    *(Reference(f"{prefix}{PRE}: loss on {FIRST}", ".0840 is the floor at M = 32") for prefix in ("", BY_ROW)),
+    Reference(f"{PRE}: {LOSS}", f"{START_LOSS}: {_CHECKPOINT}"),
+    Reference(f"{BY_ROW}{PRE}: {LOSS}", f"{START_LOSS}: {_CHECKPOINT}"),
+    *_of_table(BY_ROW + SGD, SGD, True),
+    *_of_table(BY_ROW + ADAMW, ADAMW, False),
+    *_of_table(SGD, SGD, False),
+    *_of_table(ADAMW, ADAMW, False),
+    *(
+        Reference(at(RANDOM, alpha, after(60)), f"{value:g}: one draw, authors' code, true positions (independent run)")
+        for alpha, value in _RANDOM.items()
+    ),
+    *(
+        Reference(at(arm, alpha, NEARBY), "not published", {}, "One more than all steps: never.")
+        for arm in (SGD, ADAMW) for alpha in (0.1, 1.0, 10.0)
+    ),
+)  # fmt: skip
