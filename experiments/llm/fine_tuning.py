@@ -102,17 +102,20 @@ _SMALL = Config(
     pre_every=250,
     num_steps=200,
     log_every=1,
-    evaluate_every=1,
+    evaluate_every=200,
     checkpoint_every=200,
+    num_seeds=4,
 )
-_QUICK = dataclasses.replace(_SMALL, pre_steps=500, pre_every=250, num_steps=100, checkpoint_every=100, num_seeds=2)
+_QUICK = dataclasses.replace(
+    _SMALL, pre_steps=500, pre_every=250, num_steps=100, evaluate_every=100, checkpoint_every=100, num_seeds=2
+)
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
         _QUICK, max_length=8, fine_length=9, layers=1, hidden=8, warmup=2, pre_steps=4, pre_every=2, random_steps=2,
-        num_steps=4, checkpoint_every=4,
+        num_steps=4, evaluate_every=4, checkpoint_every=4,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_SMALL, as_published=True, num_seeds=6),
+    "medium": dataclasses.replace(_SMALL, as_published=True),
     "paper": Config(as_published=True),
 }  # fmt: skip
 

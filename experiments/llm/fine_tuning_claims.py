@@ -44,7 +44,10 @@ def arms(config: Any) -> Sequence[Arm]:
     for field in ("alphas", "activation_alphas"):
         _check_scales(field, getattr(config, field))
     found = _after_one(config, "", {SGD: {}, ADAMW: {"optimizer": "AdamW"}, INSIDE: {"place": "activation"}})
-    own = {"random": True, "learning_rate": config.random_rate, "num_steps": config.random_steps}
+    own = {
+        "random": True, "learning_rate": config.random_rate, "num_steps": config.random_steps, "log_every": 1,
+        "evaluate_every": config.random_steps, "checkpoint_every": config.random_steps,
+    }  # fmt: skip
     found.append(Arm(RANDOM, dataclasses.replace(config, **own), {"alpha": config.alphas}))
     if config.as_published:
         by_row = dataclasses.replace(config, by_row=True)
@@ -118,15 +121,28 @@ def after(steps: int) -> str:
 
 
 def curves(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, Any, dict[float, np.ndarray], Any]]:
-    """Per arm that fine-tuned: its name, steps [E], alpha -> losses [seeds, E], alpha -> kept decreases [seeds, 2]."""
+    """Per arm that fine-tuned: its name, steps [S], alpha -> losses [seeds, S], alpha -> kept decreases [seeds, 2]."""
     for arm in arms(config):
+        if arm.config.phase == "pre-training" or arm.name not in results:
+            continue
+        steps, all_losses = _curve(arm.config, results[arm.name])
         losses, kept = {}, {}
         for place, result, mask in cells([arm], results):
-            if arm.config.phase == "fine-tuning":
-                losses[place["alpha"]] = result.evaluation[LOSS][mask]
-                kept[place["alpha"]] = result.kept(DECREASE, 0)[mask]
-        if losses:
-            yield arm.name, results[arm.name].evaluation_steps, losses, kept
+            losses[place["alpha"]] = all_losses[mask]
+            kept[place["alpha"]] = result.kept(DECREASE, 0)[mask]
+        yield arm.name, steps, losses, kept
+
+
+def _curve(config: Any, result: Results) -> tuple[np.ndarray, np.ndarray]:
+    """After how many updates, and the loss then, [T, S].
+
+    Without dropout and with one batch the loss of a step is that of the weights before it: where every step is logged,
+    nothing has to be evaluated between.
+    """
+    if config.log_every > 1:
+        return result.evaluation_steps, result.evaluation[LOSS]
+    steps = np.append(result.train_steps - 1, result.evaluation_steps[-1])
+    return steps, np.concatenate([result.train["loss"], result.final(LOSS)[:, None]], axis=1)
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

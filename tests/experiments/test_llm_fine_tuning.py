@@ -88,15 +88,16 @@ def _recorded(config):
     found = {}
     for arm in experiment.arms(config):
         own, trials = arm.config, trials_of(experiment, arm)
-        steps = np.arange(0, own.num_steps + 1, own.evaluate_every)
+        steps, ends = np.arange(own.num_steps + 1), [0, own.num_steps]
         alpha = np.asarray(trials.hparams["alpha"])[:, None]
         falls = 1.0 if own.place == "activation" else 1 + np.log10(alpha)
         losses = 0.5 - 1e-3 * falls * steps + np.zeros_like(alpha)
         names = (claims.LOSS, f"loss on {claims.FIRST}")
         arrays = {} if own.phase == "pre-training" else {claims.DECREASE: {0: np.concatenate([alpha, 1 / alpha], 1)}}
         found[arm.name] = Results(
-            trials, own.num_steps, steps, {}, steps, dict.fromkeys(names, losses), np.zeros(len(trials), int), None,
-            {"run": 0.0}, arrays=arrays, best_step=np.full(len(trials), steps[-1]),
+            trials, own.num_steps, steps[1:], {"loss": losses[:, :-1]}, np.array(ends),
+            dict.fromkeys(names, losses[:, ends]), np.zeros(len(trials), int), None, {"run": 0.0}, arrays=arrays,
+            best_step=np.full(len(trials), own.num_steps),
         )  # fmt: skip
     return found
 
