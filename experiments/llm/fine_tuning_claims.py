@@ -43,19 +43,15 @@ def arms(config: Any) -> Sequence[Arm]:
     """
     for field in ("alphas", "activation_alphas"):
         _check_scales(field, getattr(config, field))
-    found = _after_one(config, "", {SGD: {}, ADAMW: {"optimizer": "AdamW"}, INSIDE: {"place": "activation"}})
-    own = {
-        "random": True, "learning_rate": config.random_rate, "num_steps": config.random_steps, "log_every": 1,
-        "evaluate_every": config.random_steps, "checkpoint_every": config.random_steps,
-    }  # fmt: skip
-    found.append(Arm(RANDOM, dataclasses.replace(config, **own), {"alpha": config.alphas}))
+    found = _after_one(config, "", {SGD: {}, ADAMW: {"optimizer": "AdamW"}, INSIDE: {"inside": True}})
+    own = dataclasses.replace(config, learning_rate=config.random_rate)
+    found.append(Arm(RANDOM, own, {"alpha": config.alphas}))
     if config.as_published:
         by_row = dataclasses.replace(config, by_row=True)
         found += _after_one(by_row, BY_ROW, {SGD: {}, ADAMW: {"optimizer": "AdamW"}})
-        own = {"place": "activation", "epsilon": config.fine_epsilon, "learning_rate": config.sgd_rate}
+        own = dataclasses.replace(by_row, inside=True, epsilon=config.fine_epsilon, learning_rate=config.sgd_rate)
         scales = {"alpha": config.activation_alphas}
-        published = dataclasses.replace(by_row, **own)
-        found.append(Arm(PUBLISHED, published, scales, after=BY_ROW + PRE, after_state="best"))
+        found.append(Arm(PUBLISHED, own, scales, after=BY_ROW + PRE, after_state="best"))
     return found
 
 
@@ -66,11 +62,11 @@ def _after_one(config: Any, prefix: str, tuned: Mapping[str, Mapping[str, Any]])
         config, phase="pre-training", optimizer=config.pre_optimizer, learning_rate=config.pre_rate,
         num_steps=config.pre_steps, log_every=every, evaluate_every=every, checkpoint_every=config.pre_steps,
     )  # fmt: skip
-    found = [Arm(prefix + PRE, before, fixed=("learning_rate", "alpha"))]
+    found = [Arm(prefix + PRE, before, fixed=("learning_rate", "alpha", "inside"))]
     for name, own in tuned.items():
         arm = dataclasses.replace(config, **own)
         arm = dataclasses.replace(arm, learning_rate=config.sgd_rate if arm.optimizer == "SGD" else config.adamw_rate)
-        scales = config.activation_alphas if arm.place == "activation" else config.alphas
+        scales = config.activation_alphas if arm.inside else config.alphas
         found.append(Arm(prefix + name, arm, {"alpha": scales}, after=prefix + PRE, after_state="best"))
     return found
 
@@ -89,7 +85,7 @@ def premises(config: Any) -> dict[str, Report]:
 
 def _report(arm: Arm) -> Report:
     base, *others = arm.sweep["alpha"]
-    if arm.config.place == "activation":
+    if arm.config.inside:
         premise = Premise(
             "alpha rescales weights", False, "phi(alpha x) / alpha", "a factor that cancels changes no gradient either"
         )
@@ -121,16 +117,16 @@ def after(steps: int) -> str:
 
 
 def curves(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, Any, dict[float, np.ndarray], Any]]:
-    """Per arm that fine-tuned: its name, steps [S], alpha -> losses [seeds, S], alpha -> kept decreases [seeds, 2]."""
+    """Per arm that fine-tuned: its name, steps [S], alpha -> losses [seeds, S], alpha -> first decreases [seeds, 2]."""
     for arm in arms(config):
         if arm.config.phase == "pre-training" or arm.name not in results:
             continue
         steps, all_losses = _curve(arm.config, results[arm.name])
-        losses, kept = {}, {}
+        losses, first = {}, {}
         for place, result, mask in cells([arm], results):
             losses[place["alpha"]] = all_losses[mask]
-            kept[place["alpha"]] = result.kept(DECREASE, 0)[mask]
-        yield arm.name, steps, losses, kept
+            first[place["alpha"]] = result.final(DECREASE)[mask]
+        yield arm.name, steps, losses, first
 
 
 def _curve(config: Any, result: Results) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +149,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             found[f"{name}: loss on {FIRST}"] = result.at_best(f"loss on {FIRST}")
             found[f"{name}: {LOSS}"] = result.at_best(LOSS)
     goal = languages(config)[1].entropy_floor() + NEAR
-    for arm, steps, losses, kept in curves(config, results):
+    for arm, steps, losses, first in curves(config, results):
         for alpha, values in losses.items():
             for step in STEPS:
                 if step in steps:
@@ -166,7 +162,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             found[f"{arm}: {SPREAD}"] = apart[:, list(steps).index(10)]
         base, *others = losses
         for alpha in others:
-            factors = kept[alpha] / kept[base]
+            factors = first[alpha] / first[base]
             found |= {f"{arm}: {_factor(part, alpha)}": factors[:, number] for number, part in enumerate(PARTS)}
             if 10 in steps:
                 differ = found[at(arm, alpha, after(10))] - found[at(arm, base, after(10))]

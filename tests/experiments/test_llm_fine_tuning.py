@@ -14,28 +14,27 @@ from identax.plan import trials_of
 from identax.run import Results, make_mesh
 from identax.study import Trials
 
-TINY = dataclasses.replace(experiment.PRESETS["smoke"], random=True)
+TINY = experiment.PRESETS["smoke"]
 
 
-def _losses(config, alphas, rate):
+def _losses(config, alphas, inside=False, rate=0.02):
     """Losses [alphas, 3] on the second language after no, one and two steps, what the first takes off; one seed."""
     study = experiment.build(config)
-    trials = Trials.grid(1, learning_rate=[rate], alpha=alphas)
+    trials = Trials.grid(1, learning_rate=[rate], alpha=alphas, inside=[inside])
 
     @jax.jit
     @jax.vmap
     def run(key, hparams):
-        state = study.init(key, hparams)
-        kept = study.keep(state, key)[claims.DECREASE]
-        _, metrics = jax.lax.scan(lambda state, _: study.step(state, None), state, None, length=3)
-        return metrics["loss"], kept
+        start = study.init(key, hparams)
+        state, metrics = jax.lax.scan(lambda state, _: study.step(state, None), start, None, length=3)
+        return metrics["loss"], state.opt_state[0]
 
     return [np.asarray(found) for found in run(trials.keys, trials.hparams)]
 
 
 def test_scaled_weights_are_one_function_that_descends_differently():
     alphas = [1.0, 0.1, 10.0]
-    losses, decrease = _losses(TINY, alphas, 0.02)
+    losses, decrease = _losses(TINY, alphas)
     assert np.ptp(losses[:, 0]) < 1e-6
     assert np.abs(losses[1:, 1] - losses[0, 1]).min() > 1e-3  # and after one step they are three
     for row, alpha in zip(decrease, alphas, strict=True):
@@ -43,7 +42,7 @@ def test_scaled_weights_are_one_function_that_descends_differently():
 
 
 def test_alpha_in_the_activation_changes_neither_function_nor_gradient():
-    losses, decrease = _losses(dataclasses.replace(TINY, place="activation"), [1.0, 128.0, 16384.0], 0.02)
+    losses, decrease = _losses(TINY, [1.0, 128.0, 16384.0], inside=True)
     assert losses[0, 0] - losses[0, -1] > 1e-2  # it learns
     np.testing.assert_array_equal(losses, np.broadcast_to(losses[0], losses.shape))
     np.testing.assert_array_equal(decrease, np.broadcast_to(decrease[0], decrease.shape))
@@ -69,7 +68,7 @@ def test_arms_start_where_their_own_pre_training_was_best():
     before, tuned, published = (found[name].config for name in (claims.PRE, claims.ADAMW, claims.PUBLISHED))
     assert (before.phase, before.num_steps, before.learning_rate) == ("pre-training", 2000, 5e-3)
     assert (tuned.optimizer, tuned.learning_rate, tuned.epsilon) == ("AdamW", 2e-3, before.epsilon)
-    assert (published.place, published.epsilon) == ("activation", published.fine_epsilon)
+    assert (published.inside, published.epsilon) == (True, published.fine_epsilon)
     assert not {name for name in found if name.startswith(claims.BY_ROW)} & {
         arm.name for arm in experiment.arms(experiment.PRESETS["quick"])
     }
@@ -90,14 +89,15 @@ def _recorded(config):
         own, trials = arm.config, trials_of(experiment, arm)
         steps, ends = np.arange(own.num_steps + 1), [0, own.num_steps]
         alpha = np.asarray(trials.hparams["alpha"])[:, None]
-        falls = 1.0 if own.place == "activation" else 1 + np.log10(alpha)
+        falls = 1.0 if own.inside else 1 + np.log10(alpha)
         losses = 0.5 - 1e-3 * falls * steps + np.zeros_like(alpha)
         names = (claims.LOSS, f"loss on {claims.FIRST}")
-        arrays = {} if own.phase == "pre-training" else {claims.DECREASE: {0: np.concatenate([alpha, 1 / alpha], 1)}}
+        evaluation = dict.fromkeys(names, losses[:, ends])
+        if own.phase == "fine-tuning":
+            evaluation[claims.DECREASE] = np.stack([np.concatenate([alpha, 1 / alpha], 1)] * 2, axis=1)
         found[arm.name] = Results(
             trials, own.num_steps, steps[1:], {"loss": losses[:, :-1]}, np.array(ends),
-            dict.fromkeys(names, losses[:, ends]), np.zeros(len(trials), int), None, {"run": 0.0}, arrays=arrays,
-            best_step=np.full(len(trials), own.num_steps),
+            evaluation, np.zeros(len(trials), int), None, {"run": 0.0}, best_step=np.full(len(trials), own.num_steps),
         )  # fmt: skip
     return found
 
