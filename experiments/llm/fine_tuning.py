@@ -104,7 +104,7 @@ _SMALL = Config(
     num_seeds=3,
 )
 _QUICK = dataclasses.replace(
-    _SMALL, pre_steps=500, pre_every=250, num_steps=100, evaluate_every=100, checkpoint_every=100, num_seeds=2
+    _SMALL, pre_steps=1000, pre_every=250, num_steps=100, evaluate_every=100, checkpoint_every=100, num_seeds=2
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(

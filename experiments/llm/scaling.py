@@ -12,11 +12,12 @@ import dataclasses
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments.llm import scaling_claims as claims
 from experiments.llm import scaling_figures as drawing
-from identax.dgp.languages import Language, score, shares
+from identax.dgp.languages import Language, Scores, score, shares
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
 from identax.models import SequenceModel, decode, transformer
@@ -106,7 +107,8 @@ def build(config: Config) -> Study:
     strings = claims.strings(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
-    asked = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
+    outside, inside = prompts.out_of_distribution(), prompts.in_distribution()
+    asked = np.concatenate([outside, inside])
     model = network(config, strings)
 
     def init(key, hparams):
@@ -121,9 +123,10 @@ def build(config: Config) -> Study:
         return per_row(params, train=True, key=key), ({}, {})
 
     def evaluate(state, key):
+        scores = completed(config, strings, model, {"params": state.params}, asked)
         found = {claims.LOSS: per_row(state.params).mean()}
-        for name, tokens in asked.items():
-            values = completed(config, strings, model, {"params": state.params}, tokens)
+        for name, part in (("OOD", slice(len(outside))), ("ID", slice(len(outside), None))):
+            values = shares(Scores(*(one[part] for one in scores)))
             found |= {f"{name} {what}": value for what, value in values.items()}
         return found
 
@@ -148,8 +151,8 @@ def network(config: Config, strings: Language) -> SequenceModel:
     )
 
 
-def completed(config: Config, strings: Language, model: SequenceModel, variables: Any, prompts: Any) -> Any:
-    """Shares of the greedy completions of prompts [P, T] that end, and that keep each rule."""
+def completed(config: Config, strings: Language, model: SequenceModel, variables: Any, prompts: Any) -> Scores:
+    """Of greedy completions of prompts [P, T]: which end, and which keep each rule."""
     alphabet = strings.alphabet
     found = decode(model, variables, prompts, num_tokens=config.num_tokens, pad=alphabet.pad, eos=alphabet.eos)
-    return shares(score(strings, found.tokens, prompts.shape[1] - 1))
+    return score(strings, found.tokens, prompts.shape[1] - 1)
