@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_count, check_positive
-from identax.inputs import numbers
+from identax.inputs import kept
 
 _BYTES = 2**26  # of the Jacobians of one chunk
 
@@ -21,7 +21,8 @@ def jacobian(function: Callable[[Array], Array], z: Any, *, chunk_size: Any = No
     pixels. `chunk_size` examples at a time, by default as many as 64 MiB of Jacobians hold: intermediate values are as
     many. Rows must not depend on each other (no batch normalisation in training): that is not checked.
     To be called inside `jit` where it is called more than once: `function` is a new one to JAX at every call.
-    Raises `ValueError` unless z is [N, d], for a `function` that keeps no leading axis N and for chunk_size < 1.
+    Raises `ValueError` unless z is [N, d], for numbers of the host whose digits float32 loses to an offset, for a
+    `function` that keeps no leading axis N and for chunk_size < 1.
     """
     z = _rows("jacobian", z)
     shaped = jax.eval_shape(function, z)
@@ -52,8 +53,7 @@ def forward_differences(
 
 
 def _rows(where, z):
-    z = jnp.asarray(numbers(where, "z", z))
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    z = jnp.asarray(kept(where, "z", z))
     if z.ndim != 2 or 0 in z.shape:
         raise ValueError(f"{where}: found z of shape {z.shape}, wanted [N, d] with N, d >= 1")
     return z

@@ -49,6 +49,7 @@ def test_integers_are_floats():
         (_polar, np.zeros(2), {}),
         (_polar, np.zeros((0, 2)), {}),
         (_polar, np.zeros((3, 2)) + 1j, {}),
+        (_polar, 1.7e9 + np.arange(6.0).reshape(3, 2), {}),
         (lambda z: z.sum(), np.zeros((3, 2)), {}),
         (_polar, np.zeros((3, 2)), {"chunk_size": 0}),
         (_polar, np.zeros((3, 2)), {"chunk_size": 1.5}),

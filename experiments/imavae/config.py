@@ -1,8 +1,9 @@
 """What can be chosen of one autoencoder on one world, in all experiments of this paper."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
+from identax.checks import check_between, check_count, check_nonnegative, check_positive
 from identax.experiment import RunConfig
 
 
@@ -83,3 +84,33 @@ class ImageConfig(VaeConfig):
     num_evaluate: int = 512
     published_batch: int = 512
     num_seeds: int = 10
+
+
+_COUNTS = {
+    "dim": 1, "num_layers": 1, "width": 1, "batch_size": 1, "num_examples": 1, "num_evaluate": 2, "published_batch": 2,
+    "num_importance": 0, "mixing_layers": 1, "num_nodes": 1, "num_factors": 1, "num_couplings": 1, "channels": 1,
+}  # fmt: skip
+_POSITIVE = ("precision", "precisions", "late_precisions", "encoder_precisions", "beta", "grown_from")
+_NONNEGATIVE = ("learning_rate", "weights")
+_SEVERAL = ("precisions", "encoder_precisions", "priors", "dims", "weights", "worlds")
+
+
+def check_config(config: Any) -> None:
+    """Refuses values that no run can have, by the names that the configs of this paper share, before one begins.
+
+    Traced fields are the reason: `build` does not see their values, and a trial of gamma^2 = 0 is NaN from its start.
+    Raises `ValueError`.
+    """
+    given = {name: value for name, value in vars(config).items() if value is not None}
+    for name, least in _COUNTS.items():
+        if name in given:
+            check_count("imavae", name, given[name], least)
+    for names, check in ((_POSITIVE, check_positive), (_NONNEGATIVE, check_nonnegative)):
+        for name in names:
+            if name in given:
+                check("imavae", name, given[name])
+    if "obliques" in given:
+        check_between("imavae", "obliques", given["obliques"], 0, 0.999)
+    for name in _SEVERAL:
+        if name in given and not given[name]:
+            raise ValueError(f"imavae: found no {name}, wanted at least one")

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from experiments.imavae import sweeps
+from experiments.imavae.config import check_config
 from identax.assumptions import Report, ima_report
 from identax.dgp import monotone_rotation, triangular_mlp
 from identax.experiment import Arm, Reference
@@ -37,6 +38,7 @@ RATE_FROM = {"triangular": (1e4,), "IMA class": (1e4, 1e1)}
 
 def arms(config: Any) -> Sequence[Arm]:
     """For each map the exact optima, and encoders trained for its decoder."""
+    check_config(config)
     found = []
     for name in MAPS:
         exact = dataclasses.replace(config, mixing=name, trained=False, num_steps=0)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 from jax.scipy.stats import norm
 
+from identax.dgp.copula import correlation_matrix
 from identax.metrics import grid_coverage
 from identax.rng import stream
 
@@ -46,7 +47,11 @@ def gaussian_factors(n: int) -> Factors:
 
 
 def copula_factors(n: int, correlation: float) -> Factors:
-    """Uniform marginals on +-1/2 that a Gaussian copula correlates, every pair alike: full support for |rho| < 1."""
+    """Uniform marginals on +-1/2 that a Gaussian copula correlates, every pair alike: full support for |rho| < 1.
+
+    Raises `ValueError` for a correlation of no positive definite matrix.
+    """
+    correlation_matrix("copula_factors", correlation, n)
     covariance = np.full((n, n), correlation) + (1 - correlation) * np.eye(n)
     root, precision = jnp.asarray(np.linalg.cholesky(covariance)), jnp.asarray(np.linalg.inv(covariance))
     constant = -0.5 * float(np.linalg.slogdet(covariance)[1])

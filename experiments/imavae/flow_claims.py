@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import oracles, relations, sweeps
+from experiments.imavae.config import check_config
 from experiments.imavae.drawn_worlds import TRUTH, flow_world
 from experiments.imavae.worlds import World
 from identax.experiment import Arm, Reference
@@ -20,6 +21,7 @@ EDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 def arms(config: Any) -> Sequence[Arm]:
     """The published flow, and one whose halves swap roles."""
+    check_config(config)
     other = dataclasses.replace(config, parity="alternating", num_seeds=config.num_alternating)
     return (Arm(ARM, config), *((Arm(ALTERNATING, other),) if config.num_alternating else ()))
 

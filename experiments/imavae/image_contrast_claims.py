@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.imavae import relations
+from experiments.imavae.config import check_config
 from experiments.imavae.images import oblique_world
 from experiments.imavae.published_factors import published_factors
 from experiments.imavae.sprites_claims import pictures
 from experiments.imavae.true_contrast import QUANTILES, contrast_metrics, generator_jacobians
 from identax.assumptions import Prediction, Premise, Report
+from identax.checks import check_choice
 from identax.dgp import POLYGONS, ImageWorld, polygon_sprites, scenes, sprites
 from identax.experiment import Arm, Reference
 from identax.points import points
@@ -41,6 +43,11 @@ _SHOWN = 7
 
 def arms(config: Any) -> Sequence[Arm]:
     """One trial for each generator; the autoencoder on triangles of every obliqueness, if there is one."""
+    check_config(config)
+    for name in config.generators:
+        check_choice("image_contrast", "generators", name, tuple(GENERATORS))
+    if not config.generators and not config.obliques:
+        raise ValueError("image_contrast: found neither generators nor obliques, wanted some of either")
     still = {"num_seeds": 1, "num_steps": 0}
     return (
         *(Arm(name, dataclasses.replace(config, generator=name, **still)) for name in config.generators),

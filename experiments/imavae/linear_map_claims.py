@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import oracles, relations, sweeps
+from experiments.imavae.config import check_config
 from experiments.imavae.drawn_worlds import TRUTH, linear_world
 from experiments.imavae.worlds import World
 from identax.experiment import Arm, Reference
@@ -29,6 +30,7 @@ PUBLISHED = (
 
 def arms(config: Any) -> Sequence[Arm]:
     """The composed mixings, and Moebius maps alone."""
+    check_config(config)
     control = dataclasses.replace(config, linear="none", num_seeds=config.num_controls)
     return (Arm(ARM, config), *((Arm(CONTROL, control),) if config.num_controls else ()))
 

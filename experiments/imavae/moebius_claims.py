@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import oracles, sweeps
+from experiments.imavae.config import check_config
 from experiments.imavae.worlds import World, moebius_world
 from identax.experiment import Arm, Reference
 from identax.report import Figure
@@ -25,6 +26,7 @@ PUBLISHED = {
 
 def arms(config: Any) -> Sequence[Arm]:
     """One arm: the sweep over gamma^2, every precision with the same seeds."""
+    check_config(config)
     return (Arm(ARM, config, {"precision": config.precisions}),)
 
 

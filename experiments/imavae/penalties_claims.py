@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import sweeps
+from experiments.imavae.config import check_config
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm
 from identax.points import cells
@@ -32,6 +33,7 @@ def weight_table(config: Any) -> np.ndarray:
 
 def arms(config: Any) -> list[Arm]:
     """One arm a world: all combinations are trials of one program, whose small steps cost less side by side."""
+    check_config(config)
     every = {"combination": tuple(range(len(combinations(config))))}
     return [Arm(world, dataclasses.replace(config, world=world), every) for world in config.worlds]
 

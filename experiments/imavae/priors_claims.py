@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import oracles, sweeps
+from experiments.imavae.config import check_config
 from experiments.imavae.worlds import World, moebius_world
 from identax.experiment import Arm, Reference
 from identax.report import Figure
@@ -37,6 +38,7 @@ def arm_name(prior: str, dim: int) -> str:
 
 def arms(config: Any) -> Sequence[Arm]:
     """One arm for each prior and dim, with the sweep over gamma^2."""
+    check_config(config)
     return tuple(
         Arm(
             arm_name(prior, dim), dataclasses.replace(config, prior=prior, dim=dim), {"precision": config.precisions}

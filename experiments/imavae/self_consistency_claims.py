@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.imavae import oracles, sweeps
+from experiments.imavae.config import check_config
 from experiments.imavae.worlds import World, mlp_world
 from identax.experiment import Arm, Reference
 from identax.report import Figure
@@ -27,6 +28,7 @@ PUBLISHED = {
 
 def arms(config: Any) -> Sequence[Arm]:
     """The mixing of the published numbers, and the described one, swept over gamma^2; precisions that are found."""
+    check_config(config)
     sweep, start = {"precision": config.precisions}, {"precision": config.precisions[:1]}
     return (
         Arm(IDENTITY, dataclasses.replace(config, alpha=1.0), sweep, fixed=("alpha",)),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.imavae import relations, sweeps
+from experiments.imavae.config import check_config
 from experiments.imavae.images import oblique_world, triangles
 from experiments.imavae.published_factors import ALPHA, BETA, unit
 from experiments.imavae.true_contrast import contrast_metrics, generator_jacobians, predicted_bound
@@ -31,6 +32,7 @@ NUM_ORACLE = 256
 
 def arms(config: Any) -> Sequence[Arm]:
     """The true generator, one trial, where it is recorded; the autoencoder, and again on factors of a copula."""
+    check_config(config)
     oracle = dataclasses.replace(config, oracle=True, num_seeds=1, num_steps=0)
     sweep = {"precision": config.precisions}
     return (

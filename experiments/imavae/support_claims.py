@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.imavae import factors, sweeps
+from experiments.imavae.config import check_config
 from identax.assumptions import Prediction, Premise, Report
 from identax.dgp import moebius
 from identax.experiment import Arm
@@ -29,6 +30,7 @@ SMALL = 1e-3
 
 def arms(config: Any) -> list[Arm]:
     """Every world at every weight of the penalty, 0 among them as the control: trials of one program, side by side."""
+    check_config(config)
     return [Arm(ARM, config, {"world": tuple(range(len(WORLDS))), "weight": config.weights})]
 
 

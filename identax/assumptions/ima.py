@@ -14,15 +14,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from identax.checks import check_positive, concrete
-from identax.inputs import float_type, numbers
+from identax.inputs import float_type, kept, numbers
 from identax.jacobians import jacobian
-from identax.losses import Prior
+from identax.losses.priors import GivenPrior, check_prior
 from identax.metrics import c_ima, column_norms
 
 Function = Callable[[Array], Array]
 
 
-def l_ima(function: Function, z: Any, prior: Prior) -> Float[Array, " N"]:
+def l_ima(function: Function, z: Any, prior: GivenPrior) -> Float[Array, " N"]:
     """What the ELBO tends to as its encoder is optimal and gamma goes to infinity, at every x = function(z).
 
         L_IMA(x) = log p(z) - sum_k log ||J_k|| = log p(x) - c_IMA(function, z),    J = dx/dz [D, d]
@@ -35,7 +35,7 @@ def l_ima(function: Function, z: Any, prior: Prior) -> Float[Array, " N"]:
     return log_density(z, prior) - jnp.log(column_norms(jacobian_matrices(function, z))).sum(axis=-1)
 
 
-def log_likelihood(function: Function, z: Any, prior: Prior) -> Float[Array, " N"]:
+def log_likelihood(function: Function, z: Any, prior: GivenPrior) -> Float[Array, " N"]:
     """log density of x = function(z) without observation noise, on the d-dimensional surface where x has more dims.
 
         log p(x) = log p(z) - 1/2 log det J^T J,    for D = d: log p(z) - log |det J|
@@ -58,7 +58,7 @@ def global_c_ima(function: Function, z: Any) -> Float[Array, ""]:
     ).mean()
 
 
-def asymptotic_variance(jacobian: Any, z: Any, prior: Prior, precision: Any) -> Float[Array, "N d"]:
+def asymptotic_variance(jacobian: Any, z: Any, prior: GivenPrior, precision: Any) -> Float[Array, "N d"]:
     """Variances of the optimal diagonal posterior as gamma^2 = `precision` grows, of u, where `jacobian` = dx/dz.
 
         sigma_k^2 = 1 / (-d^2 log p(u_k) / du_k^2 + gamma^2 ||J_k||^2 (dz_k/du_k)^2)
@@ -79,17 +79,22 @@ def asymptotic_variance(jacobian: Any, z: Any, prior: Prior, precision: Any) -> 
     return variance_of(norms, prior.unsquash(z), prior, jnp.asarray(precision, z.dtype))
 
 
-def variance_of(norms: Float[Array, "*batch d"], u: Float[Array, "*batch d"], prior: Prior, precision: Any):
+def variance_of(norms: Float[Array, "*batch d"], u: Float[Array, "*batch d"], prior: GivenPrior, precision: Any):
     """`asymptotic_variance` from norms of the columns of dx/dz and from u, without checks."""
     return 1 / (prior.curvature(u) + precision * jnp.square(norms * jnp.exp(prior.log_slope(u))))
 
 
-def latents(where: str, z: Any, prior: Prior) -> Float[Array, "N d"]:
-    """z as floats [N, d]; raises `ValueError` for other shapes and known values outside the support of the prior."""
+def latents(where: str, z: Any, prior: GivenPrior) -> Float[Array, "N d"]:
+    """z as floats [N, d].
+
+    Raises `ValueError` for other shapes, known values outside the support of the prior, an offset that costs float32
+    the digits of the host's numbers, and what is no `Prior`.
+    """
+    check_prior(where, prior)
     array = numbers(where, "z", z)
     if np.ndim(array) != 2 or 0 in np.shape(array):
         raise ValueError(f"{where}: found z of shape {np.shape(array)}, wanted [N, d] with N, d >= 1")
-    z = jnp.asarray(array, float_type(array))
+    z = jnp.asarray(kept(where, "z", array))
     with jax.ensure_compile_time_eval():  # what is known stays so inside a program
         known = concrete(z)
         inside = None if known is None else concrete(jnp.isfinite(prior.unsquash(z)))
@@ -101,7 +106,16 @@ def latents(where: str, z: Any, prior: Prior) -> Float[Array, "N d"]:
     return z
 
 
-def log_density(z: Float[Array, "N d"], prior: Prior) -> Float[Array, " N"]:
+def decoded_shape(where: str, function: Function, z: Float[Array, "N d"]) -> tuple[int, ...]:
+    """The shape of x = function(z); raises `ValueError` unless that is one array [N, ...] of two axes or more."""
+    found: Any = jax.eval_shape(function, z)
+    shape = getattr(found, "shape", ())
+    if len(shape) < 2 or shape[0] != len(z):
+        raise ValueError(f"{where}: found function(z) of {found} for z of shape {z.shape}, wanted [N, ...]")
+    return shape
+
+
+def log_density(z: Float[Array, "N d"], prior: GivenPrior) -> Float[Array, " N"]:
     """log p(z) of the latent that the decoder receives, without checks."""
     u = prior.unsquash(z)
     return (prior.log_prob(u) - prior.log_slope(u)).sum(axis=-1)

@@ -11,11 +11,11 @@ from jaxtyping import Array, Float
 from scipy.optimize import brentq
 
 from identax.assumptions._newton import newton
-from identax.assumptions.ima import Function, latents
+from identax.assumptions.ima import Function, decoded_shape, latents
 from identax.assumptions.ima_elbo import Nodes, elbo_star, expected_kl
-from identax.checks import check_count, check_positive
+from identax.checks import check_count, check_finite, check_positive
 from identax.inputs import float_type, numbers
-from identax.losses import Prior
+from identax.losses.priors import GivenPrior, check_prior
 
 _DECADES = (-2.0, 5.0)  # of precision times tr cov(x), where the threshold is looked for
 
@@ -28,18 +28,20 @@ class CollapsedPosterior(NamedTuple):
     kl: Any
 
 
-def collapsed_posterior(prior: Prior, dim: int) -> CollapsedPosterior:
+def collapsed_posterior(prior: GivenPrior, dim: int) -> CollapsedPosterior:
     """argmin over (mu, sigma) of KL(N(mu, sigma^2) || prior), per latent: what an encoder gives that knows nothing.
 
     The prior itself for a Gaussian (divergence 0); sigma^2 = 3.058 and .009512 nats per latent for the logistic
     (uniform z); sigma = scale sqrt(pi/2) and .0484 nats for Laplace. Compiles once for each `prior` object and dim.
-    Raises `ValueError` for dim < 1. Source: own; Reizinger et al. 2022's collapsed runs have these values.
+    Raises `ValueError` for dim < 1 and what is no `Prior`.
+    Source: own; Reizinger et al. 2022's collapsed runs have these values.
     """
     check_count("collapsed_posterior", "dim", dim)
+    check_prior("collapsed_posterior", prior)
     return _collapsed(prior, int(dim))
 
 
-def collapsed_elbo(x: Any, *, prior: Prior, precision: Any, dim: int) -> Float[Array, ""]:
+def collapsed_elbo(x: Any, *, prior: GivenPrior, precision: Any, dim: int) -> Float[Array, ""]:
     """The ELBO of a decoder that outputs the mean of x and an encoder that gives `collapsed_posterior`, exactly.
 
         D/2 log(gamma^2 / 2 pi) - gamma^2/2 tr cov(x) - sum of the divergences of `dim` latents
@@ -66,9 +68,11 @@ def collapse_instability(x: Any) -> float:
     Below it no small use of a latent pays: moving posterior means by m costs m^2 / (2 sigma^2), and explains as much of
     the variance as probabilistic PCA does, whose first direction appears at this noise. Another optimum may be better
     earlier (`collapse_threshold`). inf for constant x.
-    Raises `ValueError` for x without samples and dims. Source: own; Tipping & Bishop 1999 for linear decoders.
+    Raises `ValueError` for x without samples and dims or with entries that are not finite.
+    Source: own; Tipping & Bishop 1999 for linear decoders.
     """
-    array = np.asarray(numbers("collapse_instability", "x", x), float)
+    check_finite("collapse_instability", "x", numbers("collapse_instability", "x", x))
+    array = np.asarray(x, float)
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"collapse_instability: found x of shape {array.shape}, wanted [N, ...] with entries")
     flat = array.reshape(len(array), -1)
@@ -80,7 +84,7 @@ def collapse_threshold(
     function: Function,
     z: Any,
     *,
-    prior: Prior,
+    prior: GivenPrior,
     nodes: Nodes | None = None,
     num_steps: int = 60,
     digits: float | int = 1e-3,
@@ -95,6 +99,7 @@ def collapse_threshold(
     """
     check_positive("collapse_threshold", "digits", digits, ())
     z = latents("collapse_threshold", z, prior)
+    decoded_shape("collapse_threshold", function, z)
     x = np.asarray(function(z), float)
     size = float(x.reshape(len(x), -1).var(axis=0).sum())
 

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from identax.assumptions._newton import newton
-from identax.assumptions.ima import Function, jacobian_matrices, latents, variance_of
+from identax.assumptions.ima import Function, decoded_shape, jacobian_matrices, latents, variance_of
 from identax.checks import check_count, check_finite, check_positive
-from identax.inputs import float_type, numbers
-from identax.losses import Prior
+from identax.inputs import float_type, kept, numbers
+from identax.losses.priors import GivenPrior, check_prior
 from identax.metrics import column_norms
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -50,6 +50,7 @@ def gauss_hermite(dim: int, num: int = 24) -> Nodes:
     """
     check_count("gauss_hermite", "dim", dim)
     check_count("gauss_hermite", "num", num)
+    dim, num = int(dim), int(num)  # of NumPy too, whose arrays would multiply a list and not repeat it
     if num**dim > 10**6:
         raise ValueError(f"gauss_hermite: found {num}^{dim} nodes, wanted at most 10^6; see matched_normals")
     points, weights = np.polynomial.hermite_e.hermegauss(num)
@@ -67,6 +68,7 @@ def matched_normals(key: Key[Array, ""], dim: int, num: int = 1024) -> Nodes:
     """
     check_count("matched_normals", "dim", dim)
     check_count("matched_normals", "num", num, 2 * dim)
+    dim, num = int(dim), int(num)
     if num % 2:
         raise ValueError(f"matched_normals: found num={num}, wanted an even number: draws come in pairs")
     half = jax.random.normal(key, (num // 2, dim), float)
@@ -79,7 +81,7 @@ def elbo_star(
     function: Function,
     z: Any,
     *,
-    prior: Prior,
+    prior: GivenPrior,
     precision: Any,
     nodes: Nodes | None = None,
     num_steps: int = 60,
@@ -104,8 +106,9 @@ def elbo_star(
     factors = tuple(float(factor) for factor in annealing)
     check_positive("elbo_star", "annealing", [1.0, *factors])
     z = latents("elbo_star", z, prior)
+    decoded_shape("elbo_star", function, z)
     nodes = _nodes("elbo_star", nodes, z)
-    return _optimum(function, prior, num_steps, factors, z, nodes, jnp.asarray(precision, z.dtype))
+    return _optimum(function, prior, int(num_steps), factors, z, nodes, jnp.asarray(precision, z.dtype))
 
 
 def encoder_elbo(
@@ -114,31 +117,36 @@ def encoder_elbo(
     mean: Any,
     log_variance: Any,
     *,
-    prior: Prior,
+    prior: GivenPrior,
     precision: Any,
     nodes: Nodes | None = None,
 ) -> Float[Array, " N"]:
     """The ELBO of given posteriors N(mean, exp(log_variance)) of u [N, d] at x [N, ...], without sampling noise.
 
     What `elbo_star` is the maximum of; its value for an encoder network is comparable with it to many digits.
-    Raises `ValueError` for shapes that do not match, a known precision <= 0 and as `elbo_star` for nodes.
+    Raises `ValueError` for shapes that do not match, those of x and of what `function` decodes to among them, a known
+    precision <= 0, what is no `Prior` and as `elbo_star` for nodes.
     """
     where = "encoder_elbo"
     check_positive(where, "precision", precision, ())
+    check_prior(where, prior)
     arrays = {"x": x, "mean": mean, "log_variance": log_variance}
     arrays = {name: numbers(where, name, array) for name, array in arrays.items()}
     dtype = float_type(*arrays.values())
-    x, mean, log_variance = (jnp.asarray(array, dtype) for array in arrays.values())
+    x, mean, log_variance = (jnp.asarray(kept(where, name, array, dtype)) for name, array in arrays.items())
     if mean.ndim != 2 or mean.shape != log_variance.shape or x.ndim < 2 or len(x) != len(mean) or 0 in mean.shape:
         raise ValueError(
             f"{where}: found x {x.shape}, mean {mean.shape} and log_variance {log_variance.shape}, wanted [N, ...], "
             "[N, d] and [N, d]"
         )
+    decoded = decoded_shape(where, function, mean)
+    if x.shape != decoded:  # an axis of 1 would be repeated without a word
+        raise ValueError(f"{where}: found x {x.shape} and a function that decodes to {decoded}, wanted one shape")
     nodes = _nodes(where, nodes, mean)
     return _values(function, prior, x.reshape(len(x), -1), mean, log_variance, nodes, jnp.asarray(precision, dtype))
 
 
-def expected_kl(mean: Array, log_variance: Array, prior: Prior) -> Array:
+def expected_kl(mean: Array, log_variance: Array, prior: GivenPrior) -> Array:
     """KL(N(mean, exp(log_variance)) || prior) per coordinate, [..., d]: in closed form or by 64-point quadrature."""
     if prior.kl is not None:
         return prior.kl(mean, log_variance)

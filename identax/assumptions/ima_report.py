@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax.assumptions.ima import Function, jacobian_matrices, latents, log_density, variance_of
+from identax.assumptions.ima import Function, decoded_shape, jacobian_matrices, latents, log_density, variance_of
 from identax.assumptions.ima_collapse import collapse_instability, collapse_threshold, collapsed_elbo
 from identax.assumptions.ima_elbo import Nodes, elbo_star
 from identax.assumptions.report import Prediction, Premise, Report
 from identax.checks import check_positive
-from identax.losses import Prior
+from identax.inputs import numbers
+from identax.losses.priors import GivenPrior
 from identax.numerics import column_shares
 
 _IN_CLASS = 1e-4  # nats of contrast, largest over samples
@@ -24,7 +25,7 @@ def ima_report(
     function: Function,
     z: Any,
     *,
-    prior: Prior,
+    prior: GivenPrior,
     precision: float | int | Sequence[float | int],
     smooth: bool | None = None,
     optimise: bool = True,
@@ -38,12 +39,15 @@ def ima_report(
     and, with `optimise`, ELBO* of the true decoder (`elbo_star` with `nodes`) and the threshold of collapse.
     Premises of recovery (the map's contrast is 0) stand beside those of the limit.
     Values must be known: not under `jit`. Compiles once for each `function` and `prior` (the objects) and shape.
-    Raises `ValueError` as `elbo_star` and `collapsed_elbo`.
+    Raises `ValueError` as `elbo_star` and `collapsed_elbo`, and without a precision.
     Source: Reizinger et al. 2022; thresholds of "near-deterministic" and of contrast 0: own.
     """
     z = latents("ima_report", z, prior)
-    precisions = [float(value) for value in np.atleast_1d(np.asarray(precision, float))]
+    decoded_shape("ima_report", function, z)
+    precisions = [float(value) for value in np.ravel(numbers("ima_report", "precision", precision))]
     check_positive("ima_report", "precision", precisions)
+    if not precisions:
+        raise ValueError("ima_report: found 0 precisions, wanted at least one")
     of = jax.tree.map(np.asarray, _of_samples(function, prior, z, jnp.asarray(precisions, z.dtype)))
     premises = (
         Premise("factorised prior", True, f"{prior.name}, {z.shape[1]} independent latents", "a product of densities"),

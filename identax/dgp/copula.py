@@ -32,7 +32,13 @@ def inverse_beta_cdf(
     check_between("inverse_beta_cdf", "p", p, 0, 1)
     for name, value in (("alpha", alpha), ("beta", beta)):
         check_positive("inverse_beta_cdf", name, value)
-    dtype, shape = float_type(p, alpha, beta), jnp.broadcast_shapes(*(np.shape(value) for value in (p, alpha, beta)))
+    dtype, shapes = float_type(p, alpha, beta), [np.shape(value) for value in (p, alpha, beta)]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f"inverse_beta_cdf: found p, alpha, beta of shapes {shapes}, wanted ones that broadcast"
+        ) from None
     return _invert(*(jnp.broadcast_to(jnp.asarray(value, dtype), shape) for value in (p, alpha, beta)))
 
 

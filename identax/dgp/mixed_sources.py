@@ -48,7 +48,7 @@ def observe(mixing: Mixing, truth: Any, latents: Any) -> Float[Array, "N m"]:
 
 def recover(mixing: Mixing, truth: Any, observations: Any) -> Float[Array, "N n"]:
     """s = f^-1(x + mean) for observations x [N, m] of the world `mixed_sources`: its true encoder."""
-    x = points("recover", "observations", observations)
+    x = points("recover", "observations", observations, truth["mean"].shape[0])
     return mixing.inverse(truth["mixing"], x + truth["mean"][None, :])
 
 

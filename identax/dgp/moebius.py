@@ -115,7 +115,8 @@ def _clear_of_the_cube(key: Key[Array, ""], n: int, clearance: ArrayLike) -> Flo
     """N(0, 1)^n given that every |coordinate| > clearance: the tail's quantile function, with a random sign."""
     half = jnp.asarray(clearance, float)
     share = 1 - jax.random.uniform(stream(key, "size"), (n,))  # in (0, 1]: the quantile is finite
-    size = jnp.maximum(-ndtri(ndtr(-half) * share), half)
+    size = -ndtri(ndtr(-half) * share)
+    size = jnp.maximum(jnp.where(jnp.isfinite(size), size, half), half)  # far out the tail's probability rounds to 0
     return size * jax.random.rademacher(stream(key, "sign"), (n,), size.dtype)
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_count, check_finite, check_positive, concrete
 from identax.dgp._checks import points
+from identax.inputs import numbers
 
 
 class Sources(NamedTuple):
@@ -73,9 +74,10 @@ def beta_sources(
     `alpha`, `beta`: [n], finite and > 0, or traced. Raises `ValueError` for others, for different lengths, and unless
     the scalars low < high.
     """
-    alpha, beta = jnp.asarray(alpha, float), jnp.asarray(beta, float)
+    alpha, beta = numbers("beta_sources", "alpha", alpha), numbers("beta_sources", "beta", beta)
     check_positive("beta_sources", "alpha", alpha, ("n",))
     check_positive("beta_sources", "beta", beta, alpha.shape)
+    alpha, beta = jnp.asarray(alpha, float), jnp.asarray(beta, float)
     _check_interval("beta_sources", low, high)
     n = alpha.shape[0]
 

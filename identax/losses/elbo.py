@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from identax.checks import check_between, check_choice, check_positive, concrete, shape_of
 from identax.losses._checks import Embeddings, Scalar, as_floats, as_number
-from identax.losses.priors import Prior
+from identax.losses.priors import GivenPrior, check_prior
 
 KL_FORMS = ("sampled", "analytic")
 _LOG_2PI = math.log(2 * math.pi)
@@ -31,7 +31,7 @@ def elbo(
     mean: Embeddings,
     log_variance: Embeddings,
     *,
-    prior: Prior,
+    prior: GivenPrior,
     precision: Scalar,
     beta: Scalar = 1.0,
     kl: str = "sampled",
@@ -88,13 +88,14 @@ def mle_precision(x: Embeddings, reconstruction: Embeddings) -> Float[Array, ""]
 
 
 def sampled_kl(
-    u: Embeddings, mean: Embeddings, log_variance: Embeddings, *, prior: Prior, per_dim: bool = False
+    u: Embeddings, mean: Embeddings, log_variance: Embeddings, *, prior: GivenPrior, per_dim: bool = False
 ) -> Float[Array, "..."]:
     """log q(u|x) - log p(u) of q = N(mean, diag exp(log_variance)), one value per row, summed unless `per_dim`.
 
     Its expectation over u ~ q is KL(q || p); in u, whatever the prior does to it (a squashed q and p have the same).
-    All [N, n]. Raises `ValueError` for unequal shapes. Source: Reizinger et al. 2022, code.
+    All [N, n]. Raises `ValueError` for unequal shapes and what is no `Prior`. Source: Reizinger et al. 2022, code.
     """
+    check_prior("sampled_kl", prior)
     _check_alike("sampled_kl", u=u, mean=mean, log_variance=log_variance)
     u, mean, log_variance = as_floats("sampled_kl", u=u, mean=mean, log_variance=log_variance)
     log_q = -0.5 * (_LOG_2PI + log_variance + jnp.square(u - mean) * jnp.exp(-log_variance))
@@ -103,12 +104,13 @@ def sampled_kl(
 
 
 def analytic_kl(
-    mean: Embeddings, log_variance: Embeddings, *, prior: Prior, per_dim: bool = False
+    mean: Embeddings, log_variance: Embeddings, *, prior: GivenPrior, per_dim: bool = False
 ) -> Float[Array, "..."]:
     """KL(N(mean, diag exp(log_variance)) || prior) in closed form, one value per row, summed unless `per_dim`.
 
-    Raises `ValueError` for unequal shapes and a prior without one (uniform, logistic, Beta).
+    Raises `ValueError` for unequal shapes, what is no `Prior` and one without a closed form (uniform, logistic, Beta).
     """
+    check_prior("analytic_kl", prior)
     _check_alike("analytic_kl", mean=mean, log_variance=log_variance)
     if prior.kl is None:
         raise ValueError(f"analytic_kl: found the prior {prior.name!r}, wanted one with a closed form; use sampled_kl")

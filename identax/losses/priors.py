@@ -7,10 +7,11 @@ of (0, 1) are not once z has rounded to 1. KL(q || p) is the same in u and in z.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import betaln, erf
 from jaxtyping import Array
 
@@ -36,15 +37,30 @@ class Prior(NamedTuple):
     kl: Callable[[Array, Array], Array] | None = None
 
 
+# Loose on purpose: a name, or a constructor that was not called, is refused by `check_prior`, in words.
+if TYPE_CHECKING:
+    GivenPrior = Prior
+else:
+    GivenPrior = object
+
+
+def check_prior(where: str, prior: Any) -> None:
+    """Raises `ValueError` for what is no `Prior`: a name, or a constructor that was not called."""
+    if not isinstance(prior, Prior):
+        raise ValueError(f"{where}: found prior={prior!r}, wanted a `Prior`, such as losses.gaussian_prior()")
+
+
 def gaussian_prior(variance: Scalar = 1.0, mean: Scalar = 0.0) -> Prior:
     """u = z ~ N(mean, variance), each a number or [n], which may be traced.
 
         log p(u) = -1/2 [log 2 pi + log variance + (u - mean)^2 / variance]
 
-    Raises `ValueError` for a known variance that is not finite and > 0 or a mean that is not finite.
+    Raises `ValueError` for a known variance that is not finite and > 0 or a mean that is not finite, and (all priors
+    with parameters) for those of more axes or, where densities are asked for, another number of latents.
     """
-    variance, mean = _parameter("gaussian_prior", "variance", variance), as_number("gaussian_prior", "mean", mean)
+    variance = _parameter("gaussian_prior", "variance", variance)
     check_finite("gaussian_prior", "mean", mean)
+    mean = _one_axis("gaussian_prior", "mean", mean)
 
     def log_prob(u):
         v, m = _like(variance, u), _like(mean, u)
@@ -141,10 +157,21 @@ def _unsquashed(name, log_prob, curvature, kl=None):
 
 def _parameter(where, name, value):
     check_positive(where, name, value)
-    return as_number(where, name, value)
+    return _one_axis(where, name, value)
+
+
+def _one_axis(where, name, value):
+    found = as_number(where, name, value)
+    if np.ndim(found) > 1:
+        raise ValueError(f"{where}: found {name} of shape {np.shape(found)}, wanted a number or [n]")
+    return found
 
 
 def _like(parameter, u):
     """A parameter, one number or [n], beside u [..., n]."""
     parameter = jnp.asarray(parameter, u.dtype)
+    if parameter.ndim and parameter.shape[0] not in (1, *u.shape[-1:]):
+        raise ValueError(
+            f"prior: found parameters of {parameter.shape[0]} latents for u of shape {u.shape}, wanted as many"
+        )
     return parameter.reshape((1,) * (u.ndim - parameter.ndim) + parameter.shape)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from identax.checks import check_positive
+from identax.checks import check_positive, concrete
 from identax.inputs import centred, float_type, numbers
 from identax.metrics._samples import Samples, named
 
@@ -41,11 +41,15 @@ def dead_dims(variance: Samples, *, threshold: float | int = 1.0) -> Int[Array, 
 
     The posterior of a dead dimension is the best one that knows nothing of x: of variance 3.06 under the logistic
     prior (uniform latents before the sigmoid; threshold 1), 1 under the standard Gaussian (threshold .5).
-    Raises `ValueError` for another shape, and for a known threshold <= 0.
+    A dim whose variance is NaN counts: nothing can be read out of it.
+    Raises `ValueError` for another shape, known variances < 0 and a known threshold <= 0.
     Source: recommended for Reizinger et al. 2022, whose low MCC it mostly explains.
     """
     (variance,) = _equal("dead_dims", variance=variance)
     check_positive("dead_dims", "threshold", threshold, ())
+    known = concrete(variance)
+    if known is not None and (known < 0).any():
+        raise ValueError(f"dead_dims: found {int((known < 0).sum())} variances below 0, wanted none")
     if np.ndim(variance) != 2:
         raise ValueError(f"dead_dims: found variance of shape {np.shape(variance)}, wanted [N, d]")
     return _count_above(*_floats(variance), threshold)
@@ -78,4 +82,4 @@ def _mse(observations, reconstructions):
 
 @functools.partial(jax.jit, inline=True)
 def _count_above(variance, threshold):
-    return jnp.sum(jnp.mean(variance, axis=0) > threshold)
+    return jnp.sum(~(jnp.mean(variance, axis=0) <= threshold))

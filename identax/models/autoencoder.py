@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from identax.checks import check_count
 from identax.losses.elbo import sample_gaussian
 from identax.losses.priors import Prior
 from identax.models.base import Model
@@ -51,10 +52,10 @@ def mlp_autoencoder(
     """MLPs pixels -> hidden -> 2n and, mirrored, n -> reversed hidden -> pixels; options as in `mlp`.
 
     The VAEs of Reizinger et al. 2022 with L linear maps: hidden (10 n,) * (L - 1) or (20 n,) * (L - 1),
-    kernel_init "xavier_uniform", slope 0.2. Raises `ValueError` for n < 1, pixels < 1 and as `mlp`.
+    kernel_init "xavier_uniform", slope 0.2. Raises `ValueError` for n, pixels that are no integers >= 1, and as `mlp`.
     """
-    if n < 1 or pixels < 1:
-        raise ValueError(f"mlp_autoencoder: found n={n}, pixels={pixels}, wanted at least 1 of each")
+    check_count("mlp_autoencoder", "n", n)
+    check_count("mlp_autoencoder", "pixels", pixels)
     hidden, options = tuple(hidden), {"activation": activation, "kernel_init": kernel_init, "slope": slope}
     return Autoencoder(mlp((*hidden, 2 * n), **options), mlp((*reversed(hidden), pixels), **options))
 
@@ -71,8 +72,13 @@ def init_autoencoder(model: Autoencoder, key: Key[Array, ""], example: Any) -> d
 def posterior(
     model: Autoencoder, variables: Mapping[str, Any], images: Any, *, train: bool = False
 ) -> tuple[tuple[Float[Array, "N n"], Float[Array, "N n"]], Any]:
-    """((mean, log_variance), new state of the encoder) of q(z|x) = N(mean, diag exp(log_variance))."""
+    """((mean, log_variance), new state of the encoder) of q(z|x) = N(mean, diag exp(log_variance)).
+
+    Raises `ValueError` where the encoder gives no moments [N, 2n], as an MLP does of images [N, H, W].
+    """
     moments, state = model.encoder.apply(_of(variables, "encoder"), images, train=train)
+    if moments.ndim != 2 or moments.shape[1] % 2:
+        raise ValueError(f"posterior: found moments of shape {moments.shape} from the encoder, wanted [N, 2n]")
     mean, log_variance = jnp.split(moments, 2, axis=1)
     return (mean, log_variance), state
 

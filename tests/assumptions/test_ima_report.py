@@ -64,5 +64,7 @@ def test_predictions(x64):
 def test_bad_input():
     with pytest.raises(ValueError, match="ima_report: found precision down to -1"):
         ima_report(shear, Z, prior=GAUSSIAN, precision=-1.0)
+    with pytest.raises(ValueError, match="ima_report: found 0 precisions"):
+        ima_report(shear, Z, prior=GAUSSIAN, precision=[])
     with pytest.raises(ValueError, match="ima_report: found z of shape"):
         ima_report(shear, Z[0], prior=GAUSSIAN, precision=1.0)

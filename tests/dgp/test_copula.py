@@ -68,6 +68,7 @@ def test_without_correlation_it_is_independent_and_a_key_is_a_draw(getkey):
         (lambda: inverse_beta_cdf(0.5, 0, 2), "alpha=0"),
         (lambda: inverse_beta_cdf(0.5, 2, [1, -1]), "beta down to -1"),
         (lambda: inverse_beta_cdf(0.5j, 2, 2), "p of type complex"),
+        (lambda: inverse_beta_cdf([0.5, 0.1], 2, [1, 2, 3]), "wanted ones that broadcast"),
         (lambda: correlated_beta(jax.random.key(0), 5, [2, 2, 2], [2, 2, 2], -0.5), "wanted a positive definite"),
         (lambda: correlated_beta(jax.random.key(0), 5, [2, 2], [2, 2], 1.0), "wanted a positive definite"),
         (lambda: correlated_beta(jax.random.key(0), 5, [2, 2], [2, 2], [[1, 0.5], [0.2, 1]]), "positive definite"),

@@ -165,6 +165,8 @@ def test_the_identity_keeps_the_sources(getkey):
         (lambda: beta_sources([1.0, 0.0], [1.0, 1.0]), "alpha down to 0"),
         (lambda: beta_sources([1.0, 2.0], [1.0, -1.0]), "beta down to -1"),
         (lambda: beta_sources([1.0, 2.0], [1.0]), r"beta of shape \(1,\)"),
+        (lambda: beta_sources([1 + 1j], [1.0]), "beta_sources: found alpha of type complex"),
+        (lambda: recover(identity(), {"mixing": (), "mean": jnp.zeros(3)}, np.ones((5, 1))), r"wanted \[N, 3\]"),
         (lambda: gaussian_sources(2).sample(jax.random.key(0), 0), "num=0"),
         (lambda: gaussian_sources(2).log_prob(jnp.zeros((3, 3))), r"shape \(3, 3\), wanted \[N, 2\]"),
         (lambda: gaussian_sources(2).log_prob(jnp.zeros((3, 2), complex)), "complex"),

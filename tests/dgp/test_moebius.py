@@ -74,6 +74,8 @@ def test_the_published_mixing_has_its_published_numbers(x64):
 
 def test_poles_and_rotations_have_their_laws():
     weights = jax.jit(jax.vmap(moebius(3).init))(jax.random.split(jax.random.key(0), 20_000))
+    far = np.abs(moebius(3, clearance=1e3).init(jax.random.key(0)).pole)  # whose probability is 0 in float32
+    assert np.isfinite(far).all() and far.min() >= 1e3
     pole = np.asarray(weights.pole)
     assert np.isfinite(pole).all() and np.abs(pole).min() >= 0.5
     tail = stats.norm.sf(0.5)

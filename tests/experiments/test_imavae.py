@@ -7,7 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.imavae import moebius, self_consistency, sweeps
+from experiments.imavae import (
+    elbo_gap,
+    flow,
+    image_contrast,
+    linear_map,
+    moebius,
+    penalties,
+    priors,
+    self_consistency,
+    sprites,
+    support,
+    sweeps,
+)
 from experiments.imavae.vae import TRACED
 from identax.conduct import Options, run_experiment
 from identax.run import make_mesh, run
@@ -94,3 +106,33 @@ def test_the_reference_mixing_has_three_dims():
 def test_a_prior_to_be_learned_is_refused_where_none_is():
     with pytest.raises(ValueError, match="found prior='beta', wanted one of"):
         moebius.build(dataclasses.replace(SMOKE, prior="beta"))
+
+
+@pytest.mark.parametrize(
+    ("module", "values", "words"),
+    [
+        (moebius, {"precisions": (1e4, 0.0)}, "found precisions down to 0"),
+        (moebius, {"precisions": ()}, "found no precisions"),
+        (moebius, {"beta": -1.0}, "found beta=-1"),
+        (moebius, {"num_layers": 0}, "found num_layers=0"),
+        (moebius, {"num_examples": 0}, "found num_examples=0"),
+        (moebius, {"num_importance": -1}, "found num_importance=-1"),
+        (moebius, {"published_batch": 1}, "found published_batch=1"),
+        (self_consistency, {"precisions": (-1.0,)}, "found precisions=|found precisions down to -1"),
+        (linear_map, {"precision": -1.0}, "found precision=-1"),
+        (flow, {"batch_size": 0}, "found batch_size=0"),
+        (priors, {"dims": ()}, "found no dims"),
+        (elbo_gap, {"late_precisions": (1e6, -1.0)}, "found late_precisions down to -1"),
+        (elbo_gap, {"num_nodes": 0}, "found num_nodes=0"),
+        (sprites, {"grown_from": 0.0}, "found grown_from=0"),
+        (image_contrast, {"generators": ("triangle",)}, "did you mean 'triangles'"),
+        (image_contrast, {"generators": (), "obliques": ()}, "found neither generators nor obliques"),
+        (image_contrast, {"obliques": (1.0,)}, "found obliques"),
+        (penalties, {"weights": (1.0, -1.0)}, "found weights down to -1"),
+        (support, {"num_couplings": 0}, "found num_couplings=0"),
+    ],
+)
+def test_what_no_run_can_have_is_refused_before_one_begins(module, values, words):
+    assert all(module.arms(config) for config in module.PRESETS.values())
+    with pytest.raises(ValueError, match=words):
+        module.arms(dataclasses.replace(module.PRESETS["smoke"], **values))

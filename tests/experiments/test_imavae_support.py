@@ -41,6 +41,8 @@ def test_a_cut_corner_is_empty_and_all_else_is_not():
     assert grid_coverage(np.asarray(LAWS["uniform"].sample(jax.random.key(1), 4000)), low=-0.5, high=0.5) == 1
     with pytest.raises(ValueError, match="found missing=3 of 5 bins"):
         cut_factors(2, missing=3)
+    with pytest.raises(ValueError, match="copula_factors: found correlation"):
+        copula_factors(2, 1.0)
 
 
 @pytest.mark.parametrize("name", LAWS)

@@ -88,6 +88,12 @@ def test_parameters_may_differ_between_dims_and_be_traced(x64):
         lambda: beta_prior(1.0, [2.0, -1.0]),
         lambda: beta_prior(1j, 1.0),
         lambda: learned_beta_prior(jnp.zeros(3)),
+        lambda: gaussian_prior(np.ones((1, 2))),
+        lambda: gaussian_prior(1.0, np.zeros((1, 2))),
+        lambda: gaussian_prior(np.ones(3)).log_prob(jnp.ones((4, 2))),
+        lambda: beta_prior(np.ones(3), 1.0).curvature(jnp.ones((4, 2))),
+        lambda: losses.sampled_kl(*np.ones((3, 1, 1)), prior="gaussian"),
+        lambda: analytic_kl(np.ones((1, 1)), np.ones((1, 1)), prior=gaussian_prior),
         lambda: analytic_kl(np.ones((1, 1)), np.ones((1, 1)), prior=uniform_prior()),
     ],
 )

@@ -26,6 +26,7 @@ def test_cells_are_counted_one_by_one(x64):
 def test_edges_and_what_is_beyond_them():
     rows = np.array([[0.0, 0.0], [1.0, 1.0], [1.5, 0.5], [-0.1, 0.5], [np.nan, 0.5]])
     np.testing.assert_allclose(grid_coverage(rows, bins=2, low=0, high=1), 2 / 4)
+    assert np.isnan(grid_coverage(rows, bins=2)) and np.isnan(grid_coverage([[0.0], [np.inf]]))  # no bounds to be had
 
 
 def test_full_support_and_a_missing_corner():
@@ -44,6 +45,8 @@ def test_full_support_and_a_missing_corner():
         (dict(low=1, high=0), "wanted low < high"),
         (dict(low=[0.0, 0.0, 0.0]), r"found low of shape \(3,\)"),
         (dict(bins=5000), "wanted at most 16777216"),
+        (dict(low="3"), "found low of type"),
+        (dict(high=np.inf), "found high"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -155,6 +155,7 @@ def test_self_consistency_and_dead_dimensions(x64):
     assert set(self_consistency(predicted, predicted)) == {"log10_ratio", "log10_ratio_sd"}
     variance = np.array([[3.0, 0.2, 1.4], [3.1, 0.1, 0.9]])
     assert dead_dims(variance) == 2 and dead_dims(variance, threshold=2) == 1 and dead_dims(variance, threshold=9) == 0
+    assert dead_dims(variance * [[1.0, np.nan, 1.0]], threshold=2) == 2  # one that diverged carries nothing either
 
 
 def test_amari_of_squares(x64):
@@ -202,6 +203,7 @@ def test_the_published_mcc_is_the_mean_over_batches(x64):
         (lambda: self_consistency([[1.0]], [[1.0]], [[1.0]]), "found one of observations and reconstructions"),
         (lambda: dead_dims([1.0]), r"dead_dims: found variance of shape \(1,\)"),
         (lambda: dead_dims([[1.0]], threshold=0), "found threshold=0"),
+        (lambda: dead_dims([[1.0, -1.0]]), "dead_dims: found 1 variances below 0"),
     ],
 )
 def test_bad_input(call, message):

@@ -55,6 +55,15 @@ def test_batch_statistics_of_both_move_in_training_alone(getkey):
 def test_bad_sizes_are_refused():
     with pytest.raises(ValueError, match="found n=0"):
         mlp_autoencoder(0, 10)
+    with pytest.raises(ValueError, match="found pixels=True"):
+        mlp_autoencoder(1, True)
+
+
+def test_an_encoder_of_rows_is_not_given_images(getkey):
+    model = mlp_autoencoder(2, 4, hidden=(3,))
+    variables = init_autoencoder(model, getkey(), jnp.zeros((1, 4)))
+    with pytest.raises(ValueError, match=r"posterior: found moments of shape \(5, 6, 4\)"):
+        posterior(model, variables, jnp.zeros((5, 6, 4)))
 
 
 @pytest.mark.parametrize("prior", [uniform_prior(), gaussian_prior()], ids=lambda prior: prior.name)
