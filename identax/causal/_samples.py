@@ -1,5 +1,6 @@
 """What the independence tests take as samples: columns with one row per sample, checked by name, exact as floats."""
 
+import operator
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from identax.checks import check_finite, concrete, shape_of
+from identax.checks import check_finite, concrete, is_integer, shape_of
 from identax.inputs import centred, float_type, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
@@ -82,7 +83,7 @@ def warn_of_few(where: str, x: Data, num: int, *, stacklevel: int = 4) -> None:
         )
 
 
-def codes_of(where: str, name: str, value: Any, levels: int | Sequence[int] | None, batched: bool = False):
+def codes_of(where: str, name: str, value: Any, levels: Any, batched: bool = False):
     """Integer codes [n, d] from 0 and how many each column has; without `levels` they are numbered as they occur.
 
     Raises `ValueError` for what is not whole numbers, for codes outside 0..levels-1 where they are known, and for
@@ -104,11 +105,21 @@ def codes_of(where: str, name: str, value: Any, levels: int | Sequence[int] | No
         codes = [inverse.reshape(shape[:lead]) for _, inverse in numbered]
         stacked = np.stack(codes, axis=-1) if codes else np.zeros(shape, int)
         return jnp.asarray(stacked, jnp.int32), tuple(len(found) for found, _ in numbered)
-    counts = (int(levels),) * shape[-1] if np.ndim(levels) == 0 else tuple(int(count) for count in levels)  # pyright: ignore
-    if len(counts) != shape[-1] or min(counts, default=1) < 1:
-        raise ValueError(
-            f"{where}: found levels={levels} for {name} of {shape[-1]} columns, wanted one count >= 1 each"
-        )
+    counts = _counts_of(where, name, levels, shape[-1])
     if known is not None and known.size and ((known < 0) | (known >= np.array(counts))).any():
         raise ValueError(f"{where}: found {name} from {known.min()} to {known.max()}, wanted codes 0 .. levels - 1")
-    return jnp.asarray(given).reshape(shape).astype(jnp.int32), counts
+    codes = jnp.asarray(given).reshape(shape)
+    if known is None and jnp.issubdtype(codes.dtype, jnp.floating):
+        codes = jnp.where(jnp.isfinite(codes), codes, -1.0)  # the conversion would make a category of it
+    return codes.astype(jnp.int32), counts
+
+
+def _counts_of(where, name, levels, num):
+    """`levels` as one integer for each of the `num` columns of a variable."""
+    try:
+        counts = (levels,) * num if np.ndim(levels) == 0 else tuple(levels)
+    except ValueError:
+        counts = None
+    if counts is None or len(counts) != num or not all(is_integer(count) and count >= 1 for count in counts):
+        raise ValueError(f"{where}: found levels={levels!r} for {name} of {num} columns, wanted one count >= 1 each")
+    return tuple(operator.index(count) for count in counts)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from identax.causal._samples import Data
 from identax.causal.front import independence_tests
-from identax.checks import check_between, check_choice, shape_of
+from identax.checks import check_between, check_choice, check_count, shape_of
 from identax.inputs import numbers
 
 METHODS = ("g", "kci", "fisher_z")
@@ -30,13 +30,18 @@ def decide_pair(p_values: Any, *, level: Any = 0.05) -> PairDecision:
         p1 >= a, p2 <= a, p3 <= a: X -> Y;   p1 <= a, p2 >= a, p3 <= a: Y -> X;   all >= a: none;   else the largest,
         of p1 for X -> Y, p2 for Y -> X, p3 for none, the first of equals
 
-    tried in this order. `level` a may be traced. Raises `ValueError` for another last axis, a level outside [0, 1].
-    Source: Guo et al. 2023, code.
+    tried in this order. `level` a may be traced. Raises `ValueError` for another last axis, p-values that are NaN or
+    outside [0, 1], and a level outside [0, 1]. Source: Guo et al. 2023, code.
     """
-    p = jnp.asarray(numbers("decide_pair", "p_values", p_values), float)
-    if p.ndim < 1 or p.shape[-1] != 3:
-        raise ValueError(f"decide_pair: found p_values of shape {p.shape}, wanted [..., 3]")
+    given = numbers("decide_pair", "p_values", p_values)
+    if given.ndim < 1 or given.shape[-1] != 3:
+        raise ValueError(f"decide_pair: found p_values of shape {given.shape}, wanted [..., 3]")
+    check_between("decide_pair", "p_values", given, 0, 1)
     check_between("decide_pair", "level", level, 0, 1, ())
+    return _decided(jnp.asarray(given, float), level)
+
+
+def _decided(p, level):
     high, low = p >= level, p <= level
     forward = high[..., 0] & low[..., 1] & low[..., 2]
     backward = low[..., 0] & high[..., 1] & low[..., 2]
@@ -61,11 +66,14 @@ def causal_de_finetti_pair(
     (`levels=2` inside `jit`), "kci" or "fisher_z"; `options` are those of `independence_tests`, `chunk_size` its data
     sets at a time. Roles in KCI, which is not symmetric, are those of the authors' code (x := X2, y := Y1 in the second
     test). float64 for KCI near the level.
-    Raises `ValueError` for other shapes and as `independence_tests` and `decide_pair`.
+    Raises `ValueError` for other shapes, a level outside [0, 1], chunk_size < 1 and as `independence_tests`.
     Source: Guo et al. 2023; Reizinger et al. 2025 (either variability suffices).
     """
     where = "causal_de_finetti_pair"
     check_choice(where, "method", method, METHODS)
+    check_between(where, "level", level, 0, 1, ())
+    if chunk_size is not None:
+        check_count(where, "chunk_size", chunk_size)
     shape = shape_of(observations)
     if len(shape) not in (3, 4) or shape[-1] != 2 or shape[-2] < 2 or 0 in shape:
         raise ValueError(f"{where}: found observations of shape {shape}, wanted [E, N, 2] or [B, E, N, 2] with N >= 2")
@@ -80,7 +88,7 @@ def causal_de_finetti_pair(
         join = np.concatenate if isinstance(sets, np.ndarray) else jnp.concatenate
         both = independence_tests(*(join(pair) for pair in zip(*given, strict=True)), **how)
         found = jnp.split(both.p_value, 2)
-    decision = decide_pair(jnp.stack([*found, independence_tests(x1, y1, **how).p_value], axis=-1), level=level)
+    decision = _decided(jnp.stack([*found, independence_tests(x1, y1, **how).p_value], axis=-1), level)
     if len(shape) == 4:
         return decision
     return PairDecision(*(leaf[0] for leaf in decision))

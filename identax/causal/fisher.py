@@ -26,12 +26,13 @@ def prepared_fisher(where, x, y, z, *, batched=False) -> Prepared:
 def fisher_of(columns, _, __) -> IndependenceTest:
     """z = sqrt(n - k - 3) artanh(r) and p = 2 (1 - Phi(|z|)), k the columns of z that vary.
 
-    Where x or y is constant, or a linear function of z, nothing is left to depend on: z = 0 and p = 1.
+    Where x or y is constant, or a linear function of z, nothing is left to depend on: z = 0 and p = 1. NaN where an
+    entry is not finite.
     """
     x, y, z = columns
     found = partial_correlation(x[:, 0], y[:, 0], z)
-    known = jnp.isfinite(found)
-    correlation = jnp.where(known, found, 0.0)
+    finite = jnp.isfinite(jnp.concatenate(columns, axis=1)).all()
+    correlation = jnp.where(finite, jnp.where(jnp.isfinite(found), found, 0.0), jnp.nan)
     statistic, p = two_sided(correlation, x.shape[0] - 3 - standardised(z)[1].sum())
     one = jnp.ones_like(statistic)
     return IndependenceTest(statistic, p, 0 * one, one)

@@ -1,8 +1,9 @@
 """The likelihood-ratio test of independence of categories."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def g_test(
     y: Data,
     z: Data | None = None,
     *,
-    levels: int | Sequence[int] | None = None,
+    levels: Any = None,
     degrees: str = "full",
 ) -> IndependenceTest:
     """Is x independent of y given z? Likelihood-ratio test of categories, one table of x by y per value of z.
@@ -35,7 +36,8 @@ def g_test(
     sample. `levels`: how many categories every variable has, codes 0..levels-1, as one number or as one for x, y and
     each column of z; None: they are numbered as they occur, which needs concrete values. `degrees`: "full", or
     "observed", which leaves out rows and columns of a table in which nothing was counted. p = 1 where no degree is
-    left (x or y constant). Null mean and variance are those of chi^2. Compiles, given `levels`, and maps over batches.
+    left (x or y constant). Null mean and variance are those of chi^2. Compiles, given `levels`, and maps over batches;
+    codes outside the levels, which are refused where they are known, give NaN there.
     Raises `ValueError` for other shapes, n < 1, values that are not whole or outside the levels, more than 1e7 cells.
     Source: Wilks 1938; Neapolitan 2003 (section 10.3.1) for the degrees.
     """
@@ -50,7 +52,7 @@ def prepared_g(where, x, y, z, *, levels=None, degrees="full", batched=False) ->
     if widths[:2] != [1, 1]:
         raise ValueError(f"{where}: found x, y of {widths[0]} and {widths[1]} columns, wanted one each")
     given = {"x": x, "y": y} | ({} if z is None else {"z": z})
-    if levels is None or isinstance(levels, int):
+    if not isinstance(levels, Iterable) or isinstance(levels, str) or getattr(levels, "ndim", 1) == 0:
         shared = [levels] * len(given)
     else:
         counts = tuple(levels)
@@ -87,7 +89,10 @@ def g_of(codes, _, static) -> IndependenceTest:
         df = (seen[0] * seen[1]).sum().astype(table.dtype)
     constant = ((rows.sum(axis=0) > 0).sum() < 2) | ((columns.sum(axis=0) > 0).sum() < 2)
     p = jnp.where(constant, 1.0, chi2_tail(statistic, df))
-    return IndependenceTest(statistic, p, df, 2 * df)
+    sizes = jnp.array(counts + strata)
+    every = jnp.concatenate(codes, axis=1)
+    outside = ((every < 0) | (every >= sizes[None, :])).any()
+    return IndependenceTest(*(jnp.where(outside, jnp.nan, value) for value in (statistic, p)), df, 2 * df)
 
 
 def _counted(code, cells):

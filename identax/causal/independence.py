@@ -12,7 +12,7 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from identax.checks import concrete, shape_of
+from identax.checks import concrete, is_integer, shape_of
 from identax.inputs import centred, float_type, numbers
 
 # Loose on purpose: what is no array of numbers is refused with a message that says what is wanted.
@@ -31,8 +31,9 @@ def partial_correlation(x: Data, y: Data, given: Data | None = None) -> Float[Ar
     For jointly Gaussian variables r_ij = 0 in expectation if and only if x_i and y_j are independent given `given`.
     Args: `x` [N, p] or [N], `y` [N, q] or [N], `given` [N, k] or [N] (None: plain correlations), one row per
     independent sample. Returns [p, q], without the axis of an argument of shape [N]. Columns of `given` may depend
-    on each other; NaN for a column that is constant given `given`, to rounding. Compiles, maps over batches and is
-    differentiable; columns are orthogonalised one by one (modified Gram-Schmidt), so nothing is inverted.
+    on each other; NaN for a column that is constant given `given`, to rounding, and from entries that are not finite.
+    Compiles, maps over batches and is differentiable; columns are orthogonalised one by one (modified Gram-Schmidt), so
+    nothing is inverted.
     Arrays of the host are centred in float64 before they become float32, so that offsets cost no digits.
     Raises `ValueError` for other shapes, complex entries, unequal N and N < 2.
     Source: Fisher 1924 (the distribution of the partial correlation coefficient).
@@ -69,7 +70,7 @@ def _correlations(x, y, extra=None):
     return jnp.clip(found, -1.0, 1.0)
 
 
-def fisher_z_test(correlation: Data, num_samples: int, num_given: int = 0) -> Float[Array, "..."]:
+def fisher_z_test(correlation: Data, num_samples: Any, num_given: Any = 0) -> Float[Array, "..."]:
     """Two-sided p-values of "this (partial) correlation is zero", elementwise, for Gaussian samples.
 
         z = sqrt(N - k - 3) artanh(r),    p = 2 (1 - Phi(|z|)) = erfc(|z| / sqrt 2)
@@ -79,10 +80,11 @@ def fisher_z_test(correlation: Data, num_samples: int, num_given: int = 0) -> Fl
     Raises `ValueError` for N - k < 4, k < 0 and, where concrete, correlations outside [-1, 1].
     Source: Fisher 1915, 1924.
     """
-    if num_given < 0 or num_samples - num_given < 4:
+    counts = is_integer(num_samples) and is_integer(num_given)
+    if not counts or num_given < 0 or num_samples - num_given < 4:
         raise ValueError(
-            f"fisher_z_test: found num_samples={num_samples}, num_given={num_given}, wanted num_given >= 0 and at "
-            "least 4 samples more"
+            f"fisher_z_test: found num_samples={num_samples!r}, num_given={num_given!r}, wanted integers, num_given >= "
+            "0 and at least 4 samples more"
         )
     given = numbers("fisher_z_test", "correlation", correlation)
     known = concrete(given)
@@ -101,7 +103,7 @@ def _standardised(work):
     """Columns centred and of norm 1, so that what counts as rounding does not depend on units; 0 for constants."""
     centred = work - work.mean(axis=0)[None, :]
     norms = _norms(centred)
-    varies = norms > 8 * float(jnp.finfo(work.dtype).eps) * jax.lax.stop_gradient(_norms(work))
+    varies = ~(norms <= 8 * float(jnp.finfo(work.dtype).eps) * jax.lax.stop_gradient(_norms(work)))
     return jnp.where(varies[None, :], centred / jnp.where(varies, norms, 1.0)[None, :], 0.0)
 
 
@@ -112,7 +114,8 @@ def _residuals(work, num_kept, num_given):
     def remove(number, work):
         column = jax.lax.dynamic_slice_in_dim(work, num_kept + number, 1, axis=1)
         norm = _norms(column)
-        unit = jnp.where(norm > tolerance, column / jnp.where(norm > tolerance, norm, 1.0)[None, :], 0.0)
+        left = ~(norm <= tolerance)  # NaN of one given column is NaN of every correlation
+        unit = jnp.where(left, column / jnp.where(left, norm, 1.0)[None, :], 0.0)
         return work - unit * jnp.matmul(unit.T, work, precision=jax.lax.Precision.HIGHEST)
 
     return jax.lax.fori_loop(0, num_given, remove, work)[:, :num_kept]
@@ -121,7 +124,8 @@ def _residuals(work, num_kept, num_given):
 def _norms(columns):
     """Of each column; its gradient is 0 where the norm is."""
     squares = (columns * columns).sum(axis=0)
-    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+    none = squares <= 0
+    return jnp.where(none, 0.0, jnp.sqrt(jnp.where(none, 1.0, squares)))
 
 
 def _rounding(num, dtype):

@@ -11,11 +11,14 @@ MEDIAN_ROWS = 1000
 
 
 def standardised(columns):
-    """Columns [n, d] of mean 0 and variance 1 (divisor n - 1), 0 where constant to rounding; and which vary [d]."""
+    """Columns [n, d] of mean 0 and variance 1 (divisor n - 1), 0 where constant to rounding; and which vary [d].
+
+    What is not finite varies, and leaves NaN.
+    """
     num, eps = columns.shape[0], float(jnp.finfo(columns.dtype).eps)
     moved = columns - columns.mean(axis=0)[None, :]
     squares = (moved * moved).sum(axis=0) / (num - 1)
-    varies = squares > (8 * eps) ** 2 * (columns * columns).mean(axis=0)
+    varies = ~(squares <= (8 * eps) ** 2 * (columns * columns).mean(axis=0))
     scale = jnp.sqrt(jnp.where(varies, squares, 1.0))
     return jnp.where(varies[None, :], moved / scale[None, :], 0.0), varies
 

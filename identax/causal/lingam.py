@@ -33,7 +33,8 @@ def pairwise_lingam(x: Data, y: Data) -> LingamDecision:
         an edge where t^2 = (n - 2) r^2 / (1 - r^2) > log n
 
     For two variables that is DirectLiNGAM with its adaptive lasso, whose path has one knot. Samples count as i.i.d.:
-    environments are not used. Without noise in the relation R = 0, and no edge where x or y is constant.
+    environments are not used. Without noise in the relation R = 0, and no edge where x or y is constant. In compiled
+    programs entries that are not finite give NaN, and no edge.
     Args: `x`, `y` [n], or [B, n] for B data sets. Returns scalars or [B].
     Raises `ValueError` for other shapes, n < 4 and non-finite entries.
     Source: Hyvarinen and Smith 2013 (the ratio); Hyvarinen 1998 (k1, k2, gamma); Shimizu et al. 2011 (DirectLiNGAM).
@@ -59,7 +60,8 @@ def _decided(x, y) -> LingamDecision:
     of_x, of_y = (_standardised(one - r[..., None] * other, one)[0] for one, other in ((x, y), (y, x)))
     ratio = _entropy(y) + _entropy(of_x) - _entropy(x) - _entropy(of_y)
     rest = 1 - r * r
-    t_squared = jnp.where(rest > 0, (num - 2) * r * r / jnp.where(rest > 0, rest, 1.0), jnp.inf)
+    exact = rest <= 0
+    t_squared = jnp.where(exact, jnp.inf, (num - 2) * r * r / jnp.where(exact, 1.0, rest))
     t_squared = jnp.where(x_varies & y_varies, t_squared, 0.0)
     structure = jnp.where(t_squared > math.log(num), jnp.where(ratio >= 0, 0, 1), 2).astype(jnp.int32)
     return LingamDecision(structure, ratio, t_squared)
@@ -69,7 +71,7 @@ def _standardised(values, of):
     """Mean 0 and variance 1 (divisor n) along the last axis, 0 where that is rounding of `of`; and where it is not."""
     moved = values - values.mean(axis=-1, keepdims=True)
     squares = (moved * moved).mean(axis=-1)
-    varies = squares > (16 * float(jnp.finfo(values.dtype).eps)) ** 2 * (of * of).mean(axis=-1)
+    varies = ~(squares <= (16 * float(jnp.finfo(values.dtype).eps)) ** 2 * (of * of).mean(axis=-1))
     scale = jnp.sqrt(jnp.where(varies, squares, 1.0))
     return jnp.where(varies[..., None], moved / scale[..., None], 0.0), varies
 

@@ -18,23 +18,23 @@ class IndependenceTest(NamedTuple):
 
 
 def gamma_tail(statistic, mean, variance):
-    """P(Gamma >= statistic) of the gamma law of that mean and variance; 1 where either is 0.
+    """P(Gamma >= statistic) of the gamma law of that mean and variance; 1 where either is 0, NaN where one is NaN.
 
         shape = mean^2 / variance,   scale = variance / mean,   P = Q(shape, statistic / scale)
 
     with Q the regularised upper incomplete gamma function: no 1 - cdf, so small p-values keep their digits.
     """
+    unknown = jnp.isnan(statistic) | jnp.isnan(mean) | jnp.isnan(variance)
     spread = (mean > 0) & (variance > 0)
     mean, variance = jnp.where(spread, mean, 1.0), jnp.where(spread, variance, 1.0)
     at = jnp.maximum(jnp.where(spread, statistic, 0.0), 0.0) * mean / variance
-    return jnp.where(spread, gammaincc(mean * mean / variance, at), 1.0)
+    return jnp.where(unknown, jnp.nan, jnp.where(spread, gammaincc(mean * mean / variance, at), 1.0))
 
 
 def gamma_test(statistic, mean, variance, certain=False) -> IndependenceTest:
     """The outcome under the gamma approximation; p = 1 where `certain`: what is constant depends on nothing."""
-    return IndependenceTest(
-        statistic, jnp.where(certain, jnp.ones_like(statistic), gamma_tail(statistic, mean, variance)), mean, variance
-    )
+    p = jnp.where(certain & ~jnp.isnan(statistic), 1.0, gamma_tail(statistic, mean, variance))
+    return IndependenceTest(statistic, p, mean, variance)
 
 
 def chi2_tail(statistic, degrees):

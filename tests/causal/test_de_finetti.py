@@ -81,6 +81,10 @@ def test_one_data_set_is_the_first_of_many_and_maps():
         (lambda: causal_de_finetti_pair(np.zeros((9, 2, 2)), method="hsic"), "method"),
         (lambda: decide_pair(jnp.ones(2)), r"\(2,\)"),
         (lambda: decide_pair(jnp.ones(3), level=2.0), "level"),
+        (lambda: decide_pair([0.5, np.nan, 0.5]), "found p_values from nan"),
+        (lambda: decide_pair([[0.5, 3, 0.5]]), "p_values from 0.5 to 3.0, wanted 0 to 1"),
+        (lambda: causal_de_finetti_pair(np.zeros((9, 2, 2)), chunk_size=0), "chunk_size=0"),
+        (lambda: causal_de_finetti_pair(np.zeros((9, 2, 2)), level=-1), "causal_de_finetti_pair: found level=-1"),
     ],
 )
 def test_bad_input(call, wanted):

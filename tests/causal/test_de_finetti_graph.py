@@ -239,6 +239,7 @@ GOOD = np.zeros((40, 2, 3), int)
         (lambda: causal_de_finetti(GOOD + 2, method="g", levels=2), "wanted codes 0 .. levels - 1"),
         (lambda: causal_de_finetti(GOOD, method="g", levels=(2, 2)), "one count >= 1 each"),
         (lambda: causal_de_finetti(GOOD, method="g", levels=300), "cells, wanted at most"),
+        (lambda: causal_de_finetti(GOOD, method="g", levels=2.9), "found levels=2.9"),
         (lambda: causal_de_finetti(GOOD, method="g", degrees="some"), "degrees"),
         (lambda: causal_de_finetti(GOOD, method="g", bandwidth=1.0), "'bandwidth'"),
         (lambda: causal_de_finetti(np.full((40, 2, 3), np.nan)), "240 non-finite entries in observations"),

@@ -118,6 +118,7 @@ def test_p_values_are_uniform_under_conditional_independence(num):
         (lambda: partial_correlation(np.zeros(1), np.zeros(1)), "N >= 2"),
         (lambda: fisher_z_test(0.1, 6, 3), "at least 4 samples more"),
         (lambda: fisher_z_test(0.1, 6, -1), "num_given >= 0"),
+        (lambda: fisher_z_test(0.1, float("nan")), "num_samples=nan"),
         (lambda: fisher_z_test(np.array([0.1, 1.5]), 10), "wanted them in"),
     ],
 )

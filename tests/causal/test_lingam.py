@@ -52,6 +52,8 @@ def test_without_noise_or_variation_and_far_from_zero():
     np.testing.assert_allclose(found.likelihood_ratio[np.array([0, 3])], 0, atol=1e-4)
     assert np.isfinite(found.likelihood_ratio).all() and found.t_squared[1] == 0
     np.testing.assert_array_equal(jax.vmap(pairwise_lingam)(x, y.astype(np.float32)).structure[:2], found.structure[:2])
+    broken = jax.jit(pairwise_lingam)(x, np.where(np.eye(4, 50) > 0, np.nan, y))
+    assert np.isnan(broken.likelihood_ratio).all() and np.isnan(broken.t_squared).all() and (broken.structure == 2).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from identax.causal import g_test, hsic_test, independence_test, independence_tests, kci_test, rcit_test
+from identax.causal import (
+    g_test,
+    hsic_test,
+    independence_test,
+    independence_tests,
+    kci_test,
+    partial_correlation,
+    rcit_test,
+)
 from identax.causal.residuals import pivoted_columns
 from tests.causal.data_sets import chains
 
@@ -142,6 +150,7 @@ def test_levels_and_degrees(x64):
     found = g_test(x, y, z, levels=3)
     np.testing.assert_allclose(found, [wanted, stats.chi2.sf(wanted, 12), 12, 24], rtol=1e-9)
     np.testing.assert_allclose(found, g_test(10 * x - 5, y, z), rtol=1e-9)
+    np.testing.assert_array_equal(found, g_test(x, y, z, levels=np.int64(3)))
     assert g_test(x, y, z, levels=(3, 4, 6)).null_mean == 2 * 3 * 6
     assert g_test(x, y, z, levels=(3, 4, 6), degrees="observed").null_mean == 12
     many = g_test(x, y, np.stack([z, x // 2, y // 2, rng.integers(0, 2, 200)], axis=1))  # counted one at a time
@@ -170,6 +179,8 @@ def test_refusals():
         (lambda: g_test(x + 0.5, codes), "not whole numbers"),
         (lambda: g_test(codes, codes, levels=2), "wanted codes 0"),
         (lambda: g_test(codes, codes, levels=(3, 3, 3)), "found 3 levels"),
+        (lambda: g_test(codes, codes, levels=2.5), "levels=2.5 for x of 1 columns, wanted one count >= 1 each"),
+        (lambda: g_test(codes, codes, levels=(3, True)), "levels=.*True"),
         (lambda: jax.jit(g_test)(codes, codes), "traced x without levels"),
     ):
         with warnings.catch_warnings(), pytest.raises(ValueError, match=match):
@@ -203,3 +214,22 @@ def _calibrated(method, num, n, power):
 @pytest.mark.parametrize("method", ["kci", "fisher_z", "g", "rcit"])
 def test_calibration_and_power_of_many(method):
     _calibrated(method, 200 if method == "kci" else 500, 200, 0.5 if method == "g" else 0.9)
+
+
+def test_in_compiled_programs_nan_is_no_independence():
+    """Outside it is refused; inside, what diverged is neither constant nor a condition without effect."""
+    rows = jnp.arange(24.0)
+    columns = jnp.stack([jnp.sin(rows), jnp.cos(3 * rows), rows % 5])
+
+    def p_values(columns):
+        x, y, z = columns
+        given = [independence_test(x, y, z, method=method).p_value for method in ("fisher_z", "kci")]
+        given += [rcit_test(x, y, z, key=KEY, num_features_z=3).p_value]
+        given += [g_test(*(jnp.where(each == each, each > 0.5, jnp.nan) for each in (x, y, z)), levels=2).p_value]
+        given += [jnp.abs(partial_correlation(x, y, z))]
+        return jnp.array(given), jnp.array([independence_test(x, y, method=name).p_value for name in ("hsic", "kci")])
+
+    broken = jnp.stack([columns, *(columns.at[number, 4].set(jnp.nan) for number in range(3))])
+    given, alone = jax.jit(lambda sets: jax.lax.map(p_values, sets))(broken)
+    assert np.isfinite(given[0]).all() and np.isnan(given[1:]).all()
+    assert np.isfinite(alone[np.array([0, 3])]).all() and np.isnan(alone[1:3]).all()
