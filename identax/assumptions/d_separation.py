@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from jax.core import Tracer
 
-from identax.checks import check_count, check_shape
+from identax.checks import check_count, check_shape, concrete
 from identax.dgp.exchangeable import topological_order
 
 
@@ -71,8 +72,11 @@ def unrolled_graph(adjacency: Any, varies: Any, num_samples: int = 2) -> np.ndar
 
 
 def known_flags(where: str, varies: Any, d: int) -> np.ndarray:
-    """`varies` as booleans [d]. Raises `ValueError` for another number of them and for None, which is not known."""
+    """`varies` as booleans [d]. Raises `ValueError` for another number of them, what is no flag and what is not known."""
     check_shape(where, "varies", varies, (d,))
-    if any(flag is None for flag in varies):
-        raise ValueError(f"{where}: found varies={tuple(varies)}, wanted it known for every mechanism")
-    return np.asarray(varies, bool)
+    known = concrete(varies) if not any(flag is None or isinstance(flag, Tracer) for flag in varies) else None
+    if known is None:
+        raise ValueError(f"{where}: found varies={varies}, wanted it known for every mechanism")
+    if not np.isin(known, (0, 1)).all():
+        raise ValueError(f"{where}: found varies={varies}, wanted booleans")
+    return known.astype(bool)

@@ -46,7 +46,8 @@ def gcl_variability(first: Any, second: Any, *, rtol: float | int = 1e-6) -> int
 
 def _rank(where, values, rtol):
     """Of the rows less the first."""
-    if not 0 <= rtol < 1:
+    check_nonnegative(where, "rtol", rtol, ())
+    if rtol >= 1:
         raise ValueError(f"{where}: found rtol={rtol}, wanted it in [0, 1)")
     size = np.abs(values).max(axis=0)
     scaled = values / np.where(size > 0, size, 1.0)
@@ -68,11 +69,12 @@ def second_order_dependence(a: Any, b: Any, cause_spread: Any, mechanism_spread:
     Raises `ValueError` for spreads < 0 or not finite, and unless b != 0. Source: derived here by conditioning.
     """
     where = "second_order_dependence"
-    check_nonnegative(where, "cause_spread", cause_spread)
-    check_nonnegative(where, "mechanism_spread", mechanism_spread)
+    named = {"a": a, "b": b, "cause_spread": cause_spread, "mechanism_spread": mechanism_spread}
+    a, b, c, m = (np.asarray(numbers(where, name, value), np.float64) for name, value in named.items())
+    check_nonnegative(where, "cause_spread", c)
+    check_nonnegative(where, "mechanism_spread", m)
     check_finite(where, "a", a)
-    check_positive(where, "|b|", np.abs(np.asarray(b, float)))
-    a, b, c, m = (np.asarray(value, np.float64) for value in (a, b, cause_spread, mechanism_spread))
+    check_positive(where, "|b|", np.abs(b))
     of_cause, of_mechanism = c**2 / 3, m**2 / 3
     v_c, v_m = of_cause + 2, of_mechanism + 2
     return np.asarray(a * b**2 * (of_cause * v_m - v_c * of_mechanism) / (a**2 * v_c + b**2 * v_m))

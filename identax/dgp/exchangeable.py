@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key
 
-from identax.checks import check_count, check_shape, is_integer
+from identax.checks import check_count, check_shape, concrete, is_integer, shape_of
 from identax.dgp.parameter_priors import ParameterPrior, constant_prior
 from identax.rng import stream
 
@@ -143,8 +143,15 @@ class ExchangeableMechanisms:
     ) -> "ExchangeableMechanisms":
         """The same world with point masses at one draw of the priors: of all of them, data are i.i.d. then, or of some.
 
-        `sources`, `variables`: numbers of mechanisms (None: all).
+        `sources`, `variables`: numbers of mechanisms (None: all). Raises `ValueError` for others than there are.
         """
+        for name, chosen, mechanisms in (
+            ("sources", sources, self.sources), ("variables", variables, self.variables)
+        ):  # fmt: skip
+            if chosen is not None and not set(chosen) <= set(range(len(mechanisms))):
+                raise ValueError(
+                    f"ExchangeableMechanisms.fixed: found {name}={chosen}, wanted numbers below {len(mechanisms)}"
+                )
 
         def at_a_draw(prior, name):
             return constant_prior(jax.tree.map(lambda leaf: leaf[0], prior.sample(stream(key, name), 1)))
@@ -189,7 +196,9 @@ def topological_order(adjacency: Any) -> tuple[int, ...]:
     `adjacency` [d, d]: entry (i, j) is i -> j. Raises `ValueError` unless it is square, of known entries 0 and 1, and
     acyclic.
     """
-    graph = np.asarray(adjacency)
+    shape, graph = shape_of(adjacency), concrete(adjacency)
+    if graph is None:
+        raise ValueError(f"topological_order: found an adjacency of shape {shape} that is traced, wanted it known")
     if graph.ndim != 2 or graph.shape[0] != graph.shape[1] or not np.isin(graph, (0, 1)).all():
         raise ValueError(f"topological_order: found adjacency of shape {graph.shape}, wanted 0 and 1 in [d, d]")
     order, left = [], list(range(len(graph)))

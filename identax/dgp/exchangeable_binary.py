@@ -1,7 +1,9 @@
 """Binary variables on random directed acyclic graphs, from exchangeable mechanisms."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -16,6 +18,9 @@ from identax.dgp.exchangeable import topological_order
 from identax.dgp.exchangeable_cases import binary_world, check_length, complete_parents
 from identax.dgp.rejection import first_accepted
 from identax.rng import permutation, stream
+
+_LEAST_SHARE = 1e-4
+"""of proposals that are graphs without a lonely variable"""
 
 
 @jax.tree_util.register_dataclass
@@ -34,14 +39,18 @@ def random_dag(
 
     `ordered` leaves the labels out of it: u -> v has u < v then, and a method that knows the order knows every
     direction (the published study's leak). For d = 3 and probability 1/2 four graphs are equally likely before labels.
-    Raises `ValueError` for d < 2 and a known probability outside (0, 1].
+    Raises `ValueError` for d < 2, and for a known probability outside [0, 1] or so small that fewer than 1e-4 of the
+    graphs are of this kind; of a traced one the graph is empty where none was found.
     Source: Guo et al. 2023, code (the ordered one).
     """
     check_count("random_dag", "d", d, 2)
     check_between("random_dag", "edge_probability", edge_probability, 0, 1, ())
     known = concrete(edge_probability)
-    if known is not None and known == 0:
-        raise ValueError("random_dag: found edge_probability=0, wanted more: every variable is to touch an edge")
+    if known is not None and share_covering(d, float(known)) < _LEAST_SHARE:
+        raise ValueError(
+            f"random_dag: found edge_probability={known} of {d} variables, wanted more: every variable is to touch an "
+            f"edge, which fewer than {_LEAST_SHARE} of such graphs do"
+        )
     forward = _covering(stream(key, "edges"), jnp.asarray(edge_probability, float), d)
     if ordered:
         return forward
@@ -86,6 +95,20 @@ def binary_graph(
     edges = graph[order][:, order]
     drawn = world.sample(stream(key, "world"), num_environments, num_samples, edges=edges)
     return GraphSample(drawn.observations[..., jnp.argsort(order)], graph)
+
+
+def share_covering(d: int, probability: float) -> float:
+    """P(every one of d variables touches an edge), edges being independent of that probability.
+
+        sum_k (-1)^k C(d, k) (1 - p)^(C(d, 2) - C(d - k, 2)),   the k: variables without an edge
+
+    Beyond 40 variables the lower bound (1 - (1 - p)^(d - 1))^d (Harris 1960): more edges are good for every variable.
+    """
+    if d > 40:
+        return (1 - (1 - probability) ** (d - 1)) ** d
+    absent = 1 - Fraction(probability).limit_denominator(10**9)  # exact: in floats the sum cancels
+    counted = [(-1) ** k * math.comb(d, k) * absent ** (math.comb(d, 2) - math.comb(d - k, 2)) for k in range(d + 1)]
+    return float(sum(counted))
 
 
 def _by_ancestors(graph):

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from identax.checks import check_between, check_choice, check_count, concrete
+from identax.checks import check_between, check_choice, check_count, check_finite, concrete
 from identax.dgp.exchangeable import CausalMechanism, ExchangeableMechanisms
 from identax.dgp.exchangeable_cases import binary_world, check_length, laplace_source, location_prior
 from identax.dgp.parameter_priors import ParameterPrior
@@ -116,9 +116,14 @@ def pair_world(
     """The world of `laplace_pair`, cause first: a case of `ExchangeableMechanisms` with Z alone and d = 2.
 
     `coefficients` (a, b, c); `noises`: factors of the two Laplace noises. The effect's parameter is its location and
-    whether the environment is quadratic. Raises `ValueError` for tau < 0 and a share outside [0, 1].
+    whether the environment is quadratic. Raises `ValueError` for other numbers of them, what is not finite, tau < 0
+    and a share outside [0, 1].
     """
     check_between("pair_world", "quadratic_share", quadratic_share, 0, 1, ())
+    for name, values, length in (("coefficients", coefficients, 3), ("spreads", spreads, 2), ("noises", noises, 2)):
+        check_length("pair_world", name, values, length)
+        for one in values:
+            check_finite("pair_world", name, one)
     a, b, c = coefficients
     location = location_prior("pair_world", spreads[1])
 
@@ -163,6 +168,9 @@ def _structure(where, key, structure):
     if structure is None:
         return jax.random.randint(stream(key, "structure"), (), 0, 3)
     check_between(where, "structure", structure, 0, 2, ())
+    known = concrete(structure)
+    if known is not None and known != int(known):
+        raise ValueError(f"{where}: found structure={known}, wanted 0, 1 or 2")
     return jnp.asarray(structure, jnp.int32)
 
 

@@ -9,7 +9,16 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_count, check_nonnegative, check_positive, check_shape
+from identax.checks import (
+    check_between,
+    check_count,
+    check_finite,
+    check_nonnegative,
+    check_positive,
+    check_shape,
+    concrete,
+    is_integer,
+)
 from identax.dgp.exchangeable import CausalMechanism, ExchangeableMechanisms, ObservationMechanism, SourceMechanism
 from identax.dgp.mixings import Mixing
 from identax.dgp.parameter_priors import (
@@ -21,6 +30,7 @@ from identax.dgp.parameter_priors import (
     switched_prior,
     uniform_prior,
 )
+from identax.inputs import numbers
 
 Parents = Sequence[Sequence[int]]
 
@@ -32,15 +42,16 @@ def linear_world(
 
     Multivariate causal de Finetti with continuous variables; the mechanism of variable j varies unless tau_j = 0.
     `parents[j]`: of variable j; `weights` w [d, d], entry (k, j) of the edge k -> j; `scales` b [d]; `spreads` tau [d],
-    each possibly traced. Raises `ValueError` for shapes that do not fit, tau < 0 and cyclic graphs.
+    each possibly traced. Raises `ValueError` for shapes that do not fit, entries that are not finite, tau < 0, parents
+    that do not exist and cyclic graphs.
     """
-    where, d = "linear_world", len(parents)
-    check_shape(where, "weights", weights, (d, d))
-    check_shape(where, "scales", scales, (d,))
+    where = "linear_world"
+    parents = checked_parents(where, parents)
+    d = len(parents)
+    w, b = _checked(where, "weights", weights, (d, d)), _checked(where, "scales", scales, (d,))
     check_length(where, "spreads", spreads, d)
-    w, b = jnp.asarray(weights, float), jnp.asarray(scales, float)
     mechanisms = [
-        CausalMechanism(location_prior(where, spreads[j]), linear_assignment(w[np.array(of, int), j], b[j]), tuple(of))
+        CausalMechanism(location_prior(where, spreads[j]), linear_assignment(w[np.array(of, int), j], b[j]), of)
         for j, of in enumerate(parents)
     ]
     return ExchangeableMechanisms([laplace_source()] * d, mechanisms)
@@ -77,14 +88,16 @@ def binary_world(parents: Parents, varies: Any = None) -> ExchangeableMechanisms
     Variables in {0, 1}, int32; without parents z_j = n_j. `varies` [d]: whether theta_j varies, possibly traced
     (None: all do); where not it is the mean 1/4. E theta^2 = 1/10, so that of a varying variable two samples of one
     environment have P(n = n' = 1) = .1 instead of .0625.
-    Raises `ValueError` for another number of flags and cyclic graphs. Source: Guo et al. 2023, code.
+    Raises `ValueError` for another number of flags, parents that do not exist and cyclic graphs.
+    Source: Guo et al. 2023, code.
     """
+    parents = checked_parents("binary_world", parents)
     d = len(parents)
     varies = [True] * d if varies is None else varies
     check_length("binary_world", "varies", varies, d)
     source = SourceMechanism(constant_prior(), lambda key, theta, E, N: jax.random.uniform(key, (E, N)))
     mechanisms = [
-        CausalMechanism(switched_prior(beta_prior(1, 3), varies[j], 0.25), _and_then_xor, tuple(of))
+        CausalMechanism(switched_prior(beta_prior(1, 3), varies[j], 0.25), _and_then_xor, of)
         for j, of in enumerate(parents)
     ]
     return ExchangeableMechanisms([source] * d, mechanisms)
@@ -114,14 +127,23 @@ def intervened_world(
     intervenes on j (perfectly, stochastically), s_j ~ N(0, 1), and g = `mixing` at `mixing_weights` never changes.
     `targets` [E, d] gives the interventions, as one base environment and one per variable; None draws each with
     `probability`. The scores before and after differ almost everywhere unless shift = 0, scale = 1 and w = 0.
-    Raises `ValueError` for shapes that do not fit, a probability outside [0, 1] and cyclic graphs.
+    Raises `ValueError` for shapes that do not fit, a probability outside [0, 1], targets other than 0 and 1, a scale
+    that is not positive, other numbers that are not finite, parents that do not exist and cyclic graphs.
     Source: Wendong et al. 2023 as read by Reizinger et al. 2025.
     """
-    where, d = "intervened_world", len(parents)
-    check_shape(where, "weights", weights, (d, d))
+    where = "intervened_world"
+    parents = checked_parents(where, parents)
+    d = len(parents)
+    w = _checked(where, "weights", weights, (d, d))
+    check_between(where, "probability", probability, 0, 1, ())
+    check_finite(where, "shift", shift, ())
+    check_positive(where, "scale", scale, ())
     if targets is not None:
         check_shape(where, "targets", targets, ("E", d))
-    w = jnp.asarray(weights, float)
+        targets = numbers(where, "targets", targets)
+        known = concrete(targets)
+        if known is not None and not np.isin(known, (0, 1)).all():
+            raise ValueError(f"{where}: found targets other than 0 and 1, wanted a flag per environment and variable")
 
     def assignment(of, column):
         unmoved = linear_assignment(column[np.array(of, int)], 1.0)
@@ -135,7 +157,7 @@ def intervened_world(
     def prior(j):
         return bernoulli_prior(probability) if targets is None else given_prior(jnp.asarray(targets, bool)[:, j])
 
-    mechanisms = [CausalMechanism(prior(j), assignment(of, w[:, j]), tuple(of)) for j, of in enumerate(parents)]
+    mechanisms = [CausalMechanism(prior(j), assignment(of, w[:, j]), of) for j, of in enumerate(parents)]
     source = SourceMechanism(constant_prior(), lambda key, theta, E, N: jax.random.normal(key, (E, N)))
     return ExchangeableMechanisms([source] * d, mechanisms, fixed_mixing(mixing, mixing_weights))
 
@@ -152,17 +174,20 @@ def intervened_densities(
 
         left alone: N(sum_k w_kj z_k, 1),    intervened on: N(shift, scale^2)
 
-    For `assumptions.score_difference`. Raises `ValueError` for weights other than [d, d], a scale that is not positive
-    and a variable that does not exist.
+    For `assumptions.score_difference`. Raises `ValueError` for weights other than finite [d, d], a scale that is not
+    positive, a shift that is not finite, and parents or a variable that do not exist.
     """
-    where, d = "intervened_densities", len(parents)
-    check_shape(where, "weights", weights, (d, d))
+    where = "intervened_densities"
+    parents = checked_parents(where, parents)
+    d = len(parents)
+    w = _checked(where, "weights", weights, (d, d))
+    check_finite(where, "shift", shift, ())
     check_positive(where, "scale", scale, ())
     check_count(where, "variable", variable, 0)
     if variable >= d:
         raise ValueError(f"{where}: found variable={variable}, wanted one of {d}")
     of = np.array(parents[variable], int)
-    column = jnp.asarray(weights, float)[of, variable]
+    column = w[of, variable]
 
     def left_alone(z: Array) -> Array:
         return jax.scipy.stats.norm.logpdf(z[variable], (column * z[of]).sum(), 1.0)
@@ -185,9 +210,37 @@ def fixed_mixing(mixing: Mixing, weights: Any) -> ObservationMechanism:
 
 def check_length(where: str, name: str, value: Any, length: int) -> None:
     """Raises `ValueError` unless `value` is [length], an array or numbers that may be traced one by one."""
-    shape = np.shape(value) if isinstance(value, jax.Array | np.ndarray) else (len(value),)
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ValueError(f"{where}: found {name}={value!r}, wanted [{length}]")
+        for one in value:
+            check_shape(where, f"an entry of {name}", one, ())
+        shape = (len(value),)
     if shape != (length,):
         raise ValueError(f"{where}: found {name} of shape {shape}, wanted [{length}]")
+
+
+def checked_parents(where: str, parents: Any) -> tuple[tuple[int, ...], ...]:
+    """Parents [d] as tuples. Raises `ValueError` for what is none, and numbers that are not of another variable."""
+    try:
+        found = tuple(tuple(of) for of in parents)
+    except TypeError:
+        raise ValueError(f"{where}: found parents={parents!r}, wanted numbers of variables for each of them") from None
+    for child, of in enumerate(found):
+        if len(set(of)) < len(of) or not all(is_integer(one) and 0 <= one < len(found) for one in of):
+            raise ValueError(
+                f"{where}: found parents {of} of variable {child}, wanted different numbers from 0 to {len(found) - 1}"
+            )
+    return found
+
+
+def _checked(where, name, value, shape):
+    """Finite numbers of that shape as floats, possibly traced."""
+    check_shape(where, name, value, shape)
+    value = numbers(where, name, value)
+    check_finite(where, name, value)
+    return jnp.asarray(value, float)
 
 
 def complete_parents(d: int) -> tuple[tuple[int, ...], ...]:

@@ -3,13 +3,15 @@
 import dataclasses
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_choice, check_count, check_shape
+from identax.checks import check_choice, check_count, check_positive, check_shape
 from identax.dgp.base import compiled
 from identax.dgp.exchangeable import ExchangeableMechanisms, ObservationMechanism, SourceMechanism
 from identax.dgp.exchangeable_cases import fixed_mixing
@@ -101,7 +103,7 @@ def modulated_sources(
 def modulated_world(
     mixing: Mixing,
     weights: Any,
-    modulation: Float[Array, "K n"],
+    modulation: ArrayLike | Sequence[Any],
     *,
     family: str = "laplace",
     reading: str = "cause",
@@ -110,12 +112,15 @@ def modulated_world(
     """The world of `modulated_sources` with K given modulations, as a case of `ExchangeableMechanisms`: S -> O, no Z.
 
     "cause": the n sources' priors vary and the observation's is a point mass; "mechanism": the other way round, theta^g
-    being the row of `modulation` (after `rotations`, if there are any). Raises `ValueError` for unknown names and
-    rotations with the reading "cause" or of another shape.
+    being the row of `modulation` (after `rotations`, if there are any). Raises `ValueError` for unknown names,
+    modulations other than positive [K, n], and rotations with the reading "cause" or of another shape.
     """
     where = "modulated_world"
     check_choice(where, "family", family, FAMILIES)
     check_choice(where, "reading", reading, READINGS)
+    check_shape(where, "modulation", modulation, ("K", "n"))
+    check_positive(where, "modulation", modulation)
+    modulation = jnp.asarray(modulation, float)
     num_segments, n = modulation.shape
     if rotations is not None:
         check_shape(where, "rotations", rotations, (num_segments, n, n))

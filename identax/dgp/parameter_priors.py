@@ -84,11 +84,13 @@ def given_prior(values: Any, *, varies: bool | None = None) -> ParameterPrior:
     """Parameters that were drawn already, or designed: leaves [E, ...]. `sample` ignores its key.
 
     `varies`: found by comparing rows where None and all are known. Raises `ValueError` from `sample` for another E,
-    and for leaves without one common leading axis.
+    and for entries that are not finite and leaves without one common leading axis.
     """
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(values)}
-    if len(sizes) != 1 or sizes == {()}:
+    if len(sizes) != 1 or sizes <= {(), (0,)}:
         raise ValueError(f"given_prior: found leading axes {sorted(sizes)}, wanted one number of environments")
+    for leaf in jax.tree.leaves(values):
+        check_finite("given_prior", "values", leaf)
     ((size,),) = sizes
     if varies is None:
         known = [concrete(leaf) for leaf in jax.tree.leaves(values)]
@@ -106,8 +108,10 @@ def given_prior(values: Any, *, varies: bool | None = None) -> ParameterPrior:
 def switched_prior(prior: ParameterPrior, on: Any, value: ArrayLike | Sequence[Any]) -> ParameterPrior:
     """`prior` where `on`, the point mass at `value` where not: one program for worlds with and without variability.
 
-    `on`: a boolean, traced or not. `prior` must be of arrays, and `value` of their shape without E.
+    `on`: a boolean, traced or not. `prior` must be of arrays, and `value` of their shape without E. Raises `ValueError`
+    unless `on` is a scalar from 0 to 1.
     """
+    check_between("switched_prior", "on", on, 0, 1, ())
 
     def sample(key: Key[Array, ""], num_environments: int) -> Array:
         drawn = prior.sample(key, num_environments)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_shape
+from identax.checks import check_finite, check_shape
 from identax.inputs import centred, numbers
 from identax.metrics._samples import Samples
 
@@ -20,8 +20,9 @@ def varsortability(x: Samples, adjacency: Any) -> Float[Array, ""]:
 
     for k = 1 ... d - 1: 1 where sorting by variance is a causal order, 1/2 where scales say nothing, 0 where it is the
     order backwards. High values are what least squares (`causal.notears`) lives on, and change with the units.
-    Args: `x` [N, d], N >= 2; `adjacency` [d, d], entry (i, j) of i -> j. NaN without an edge.
-    Raises `ValueError` for other shapes and what is no array of numbers.
+    Args: `x` [N, d], N >= 2; `adjacency` [d, d], entry (i, j) of i -> j: 0 where there is none. NaN without an edge and
+    for samples that are not finite.
+    Raises `ValueError` for other shapes, what is no array of numbers, and edges that are not finite.
     Source: Reisach et al., "Beware of the Simulated DAG!", NeurIPS 2021.
     """
     where = "varsortability"
@@ -30,6 +31,7 @@ def varsortability(x: Samples, adjacency: Any) -> Float[Array, ""]:
         raise ValueError(f"{where}: found x of shape {shape}, wanted [N, d] with N >= 2 and d >= 1")
     edges = numbers(where, "adjacency", adjacency)
     check_shape(where, "adjacency", edges, (shape[1], shape[1]))
+    check_finite(where, "adjacency", edges)
     (values,) = centred(where, x=x)
     return _share(values, edges)
 
@@ -49,4 +51,4 @@ def _share(x, edges):
 
     start = (edges, (edges * grows).sum(), edges.sum())
     _, sorted_paths, paths = jax.lax.fori_loop(1, max(x.shape[1] - 1, 1), further, start)
-    return sorted_paths / paths
+    return jnp.where(jnp.isfinite(variance).all(), sorted_paths / paths, jnp.nan)

@@ -138,6 +138,8 @@ def test_a_world_speaks_for_itself():
 BAD = {
     r"wanted \[K, n\] or \[K, n, k\]": lambda: parameter_rank(np.ones(3)),
     "1 non-finite entries in natural_parameters": lambda: parameter_rank([[1.0, np.inf]]),
+    "found rtol=nan": lambda: parameter_rank(np.ones((3, 2)), rtol=np.nan),
+    "found a of type complex128": lambda: second_order_dependence(1j, 1, 1, 0),
     "found rtol=1": lambda: parameter_rank(np.ones((3, 2)), rtol=1),
     "type complex128": lambda: parameter_rank(np.ones((3, 2)) * 1j),
     r"wanted both \[K, n\]": lambda: gcl_variability(np.ones((3, 2)), np.ones((3, 3))),

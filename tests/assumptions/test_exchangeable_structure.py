@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -213,6 +214,11 @@ BAD = {
     "wanted it known for every mechanism": lambda: identified_edges(X_TO_Y, (None, True)),
     r"found varies of shape \(3,\)": lambda: unrolled_graph(X_TO_Y, (True, True, True)),
     r"wanted \[2, 2\]": lambda: bivariate_tests(np.zeros((3, 3)), (True, True, True)),
+    "varies=\\(nan, True\\), wanted booleans": lambda: identified_edges(X_TO_Y, (np.nan, True)),
+    "that is traced, wanted it known": lambda: jax.jit(lambda graph: identified_edges(graph, (True, True)).sum())(
+        X_TO_Y
+    ),
+    "lists of unequal lengths": lambda: structure_report([[0, 1], [0]], (True, True)),
     "wanted 0 and 1 in": lambda: identified_edges(np.full((2, 2), 0.5), (True, True)),
     "num_samples=0, wanted at least 1": lambda: structure_report(X_TO_Y, (True, True), num_samples=0),
 }

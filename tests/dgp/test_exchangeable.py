@@ -23,12 +23,14 @@ from identax.dgp import (
     intervened_world,
     laplace_pair,
     linear_world,
+    pair_world,
     random_dag,
     shipped_pair,
     switched_prior,
     topological_order,
     uniform_prior,
 )
+from identax.dgp.exchangeable_binary import share_covering
 from tests.eager import compiled_by_second_call
 
 MANY = 40_000
@@ -125,6 +127,17 @@ def test_binary_graphs_have_the_exact_joint(getkey):
         assert agrees(found, joint)
         assert not agrees(found, exact_joint(ordered, [True, True, True]))
         assert not agrees(found[..., ::-1], joint)
+
+
+@pytest.mark.parametrize(("d", "probability"), [(2, 0.3), (3, 0.5), (4, 0.02)])
+def test_the_share_of_graphs_that_leave_nobody_alone(d, probability):
+    pairs = list(itertools.combinations(range(d), 2))
+    share = 0.0
+    for edges in itertools.product((False, True), repeat=len(pairs)):
+        touched = {node for pair, edge in zip(pairs, edges, strict=True) if edge for node in pair}
+        share += probability ** sum(edges) * (1 - probability) ** (len(pairs) - sum(edges)) * (len(touched) == d)
+    np.testing.assert_allclose(share_covering(d, probability), share, rtol=1e-9)
+    assert abs(share_covering(41, 0.2) - share_covering(40, 0.2)) < 2e-3  # the bound joins on
 
 
 @pytest.mark.slow
@@ -345,6 +358,10 @@ def _world(*parents):
     )
 
 
+def _intervened(**options):
+    return intervened_world(((), (0,)), np.ones((2, 2)), identity(), (), **options)
+
+
 KEY = jax.random.key(0)
 BAD = {
     "found a cycle among the variables": lambda: _world((1,), (0,)),
@@ -367,7 +384,23 @@ BAD = {
     "found 3 environments, wanted the 2 that are given": lambda: given_prior(np.arange(2.0)).sample(KEY, 3),
     "wanted one number of environments": lambda: given_prior((jnp.ones(2), jnp.ones(3))),
     "random_dag: found d=1": lambda: random_dag(KEY, 1),
-    "found edge_probability=0": lambda: random_dag(KEY, 3, edge_probability=0),
+    "found edge_probability=0 of 3 variables": lambda: random_dag(KEY, 3, edge_probability=0),
+    "found edge_probability=1e-06": lambda: random_dag(KEY, 3, edge_probability=1e-6),
+    "found structure=0.5": lambda: binary_pair(KEY, 5, structure=0.5),
+    "an entry of variability of shape": lambda: shipped_pair(KEY, 5, variability=[[1.0], [1.0, 0.0]]),
+    "1 non-finite entries in scales": lambda: linear_world(((), (0,)), np.ones((2, 2)), [1.0, np.nan], [1.0, 1.0]),
+    "linear_world: found parents \\(3,\\) of variable 1": lambda: linear_world(
+        ((), (3,)), np.ones((2, 2)), [1, 1], [1, 1]
+    ),
+    "targets other than 0 and 1": lambda: _intervened(targets=[[0.5, 0.0]]),
+    "found scale=-1": lambda: _intervened(scale=-1),
+    "found shift=nan": lambda: _intervened(shift=np.nan),
+    "found probability=2": lambda: _intervened(probability=2, targets=[[0, 1]]),
+    "found coefficients of shape \\(2,\\)": lambda: pair_world((1, 2), (1, 1)),
+    "found noises=nan": lambda: pair_world((1, 2, 3), (1, 1), (np.nan, 1)),
+    "wanted numbers below 2": lambda: _world((), (0,)).fixed(KEY, variables=[2]),
+    "1 non-finite entries in values": lambda: given_prior(np.array([1.0, np.nan])),
+    "switched_prior: found on=2": lambda: switched_prior(beta_prior(1, 3), 2, 0.25),
     "found adjacency of shape": lambda: binary_graph(KEY, 3, adjacency=np.zeros((2, 2))),
     "a cycle among the variables \\[0, 1": lambda: binary_graph(KEY, 3, d=2, adjacency=[[0, 1], [1, 0]]),
     "found varies of shape": lambda: binary_graph(KEY, 3, varies=[True]),

@@ -162,6 +162,8 @@ BAD = {
     "segment_length=1, wanted at least 2": lambda: _draw(length=1),
     "found percentile=0": lambda: conditioned_invertible_mlp(3, percentile=0),
     "found num_layers=0": lambda: conditioned_invertible_mlp(3, num_layers=0),
+    "found modulation down to 0, wanted positive": lambda: modulated_world(identity(), (), np.array([[1.0], [0.0]])),
+    "1 non-finite entries in modulation": lambda: modulated_world(identity(), (), [[1.0], [np.nan]]),
     "found rotations with": lambda: modulated_world(identity(), (), jnp.ones((2, 1)), rotations=jnp.ones((2, 1, 1))),
 }
 

@@ -44,7 +44,8 @@ def test_random_graphs_have_the_share_of_their_paths():
         np.testing.assert_allclose(found, counted(adjacency, variances), atol=1e-6)
 
 
-def test_without_an_edge_there_is_no_number():
+def test_without_an_edge_or_with_samples_that_are_no_numbers_there_is_no_number():
+    assert np.isnan(varsortability([[1.0, 2.0], [np.nan, 3.0]], [[0, 1], [0, 0]]))
     assert np.isnan(varsortability(columns((1, 2)), np.zeros((2, 2))))
 
 
@@ -54,6 +55,7 @@ def test_without_an_edge_there_is_no_number():
         (np.ones(3), np.eye(3), r"found x of shape \(3,\)"),
         (np.ones((1, 3)), np.eye(3), "N >= 2"),
         (np.ones((4, 3)), np.eye(2), "found adjacency of shape"),
+        (np.ones((4, 2)), [[0, np.nan], [0, 0]], "1 non-finite entries in adjacency"),
         (np.ones((4, 2)), [["a", "b"], ["c", "d"]], "real numbers"),
     ],
 )
