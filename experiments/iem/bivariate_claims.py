@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.iem.bivariate_known import CONDITIONS, SECOND, SHIPPED, STRICT, arm_name
+from experiments.iem.checks import check_cells
 from experiments.iem.pair_oracle import EDGE
 from identax.assumptions import Prediction, Premise, Report, second_order_dependence, structure_report
 from identax.assumptions.exchangeable_structure import PAIR_TESTS, bivariate_tests
@@ -21,6 +22,7 @@ _OWN = ("cause or mechanism variability of every edge", "faithfulness", "faithfu
 
 def arms(config: Any) -> Sequence[Arm]:
     """One arm for each sampler and number of environments: all that varies, on the same seeds."""
+    check_cells("iem/bivariate", config, "environments", "strict_environments", "second_moment_environments")
     several = {
         SHIPPED: config.environments,
         STRICT: config.strict_environments,

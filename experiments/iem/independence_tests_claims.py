@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from experiments.iem.bands import share_band
+from experiments.iem.checks import check_cells
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import points
@@ -45,6 +46,8 @@ def arm_name(world: str, num: int, what: str = "independent") -> str:
 
 def arms(config: Any) -> Sequence[Arm]:
     """Two arms for each law and number of samples: independent data sets, and every strength on the same seeds."""
+    for field in ("worlds", "samples"):
+        check_cells("iem/independence_tests", config, field)
     found = []
     for world in config.worlds:
         for num in config.samples:

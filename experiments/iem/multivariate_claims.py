@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.iem.bands import mean_band
+from experiments.iem.checks import check_cells
 from identax.assumptions import Prediction, Report, separation_tables, structure_report
 from identax.causal import decide_graph
 from identax.experiment import Arm, Reference
@@ -42,6 +43,7 @@ def arm_name(num: int) -> str:
 
 def arms(config: Any) -> Sequence[Arm]:
     """One arm for each number of environments, on the same seeds and graphs."""
+    check_cells("iem/multivariate", config, "environments")
     return [Arm(arm_name(num), dataclasses.replace(config, num_environments=num)) for num in config.environments]
 
 

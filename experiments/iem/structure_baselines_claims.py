@@ -11,6 +11,7 @@ from experiments.iem import structure_methods as methods
 from experiments.iem import structure_scores
 from experiments.iem.bands import mean_band, share_band
 from experiments.iem.bivariate_known import ENVIRONMENTS, PUBLISHED
+from experiments.iem.checks import check_cells
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import points
@@ -40,6 +41,7 @@ _NUM, _JUDGED = 100, ("quick", "medium", "paper")
 
 def arms(config: Any) -> Sequence[Arm]:
     """Both families of methods, of which causal-learn's where it is installed, for every kind and number."""
+    check_cells("iem/structure_baselines", config, "pair_environments", "graph_environments")
     made = []
     for data, numbers in ((PAIRS, config.pair_environments), (GRAPHS, config.graph_environments)):
         for num in numbers:

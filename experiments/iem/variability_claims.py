@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.iem.bands import share_band
+from experiments.iem.checks import check_cells
 from experiments.iem.pair_oracle import report_by_condition
 from identax.assumptions import Report
 from identax.assumptions.exchangeable_structure import PAIR_TESTS
@@ -39,6 +40,7 @@ def arm_name(num: int) -> str:
 
 def arms(config: Any) -> Sequence[Arm]:
     """One arm for each number of environments: every combination of what varies, on the same seeds."""
+    check_cells("iem/variability", config, "environments")
     sweep = {"cause": (1.0, 0.0), "mechanism": (1.0, 0.0)}
     return [Arm(arm_name(num), dataclasses.replace(config, num_environments=num), sweep) for num in config.environments]
 

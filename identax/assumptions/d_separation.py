@@ -72,7 +72,7 @@ def unrolled_graph(adjacency: Any, varies: Any, num_samples: int = 2) -> np.ndar
 
 
 def known_flags(where: str, varies: Any, d: int) -> np.ndarray:
-    """`varies` as booleans [d]. Raises `ValueError` for another number of them, what is no flag and what is not known."""
+    """`varies` as booleans [d]. Raises `ValueError` for another number of them, and what is no flag or not known."""
     check_shape(where, "varies", varies, (d,))
     known = concrete(varies) if not any(flag is None or isinstance(flag, Tracer) for flag in varies) else None
     if known is None:

@@ -18,6 +18,7 @@ from identax.rng import stream
 CONTRASTS = ("logcosh", "exp", "cube")
 _HIGHEST = jax.lax.Precision.HIGHEST
 _RCOND = 1e-6  # of `column_space`
+_FAR = 30  # binary digits from 1, beyond which sums of squares and their inverses may leave the range of a float
 
 
 class FastICA(NamedTuple):
@@ -85,8 +86,12 @@ def compiled_fast_ica(x: Array, key: Key[Array, ""]) -> Array:
 def _whitened(x, num):
     """Columns centred and mapped onto `num` principal components of variance 1 [N, num], the map, and if they exist."""
     x = x - jnp.mean(x, axis=0, keepdims=True)
+    size = jnp.max(jnp.abs(x))
+    exponent = jnp.where(jnp.isfinite(size) & (size > 0), jnp.frexp(size)[1], 0)
+    exponent = jnp.where(jnp.abs(exponent) > _FAR, exponent, 0)
+    x = jnp.ldexp(x, -exponent)
     matrix, exist = pca_whitening(x, num)
-    return jnp.matmul(x, matrix.T, precision=_HIGHEST), matrix, exist
+    return jnp.matmul(x, matrix.T, precision=_HIGHEST), jnp.ldexp(matrix, -exponent), exist
 
 
 def _start(key, start, num, dtype):

@@ -77,6 +77,15 @@ def test_an_offset_of_the_host_costs_nothing():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("exponent", [-100, 100])
+def test_units_whose_squares_are_no_floats_change_nothing(exponent):
+    x, scale = np.asarray(X - X.mean(axis=0), np.float32), np.float32(2.0**exponent)
+    near, far = fast_ica(jnp.asarray(x)), fast_ica(jnp.asarray(x * scale))
+    np.testing.assert_allclose(far.sources, near.sources, atol=1e-4)
+    np.testing.assert_allclose(far.components * scale, near.components, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_too_small_a_rank_is_nan_in_compiled_programs():
     low = jnp.asarray(X[:, [0, 1, 1]], jnp.float32)
     assert np.isnan(jax.jit(fast_ica)(low).sources).all()
