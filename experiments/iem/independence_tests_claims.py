@@ -29,8 +29,8 @@ _SAMPLES, _STRENGTHS = (50, 100), (0.2, 0.4)
 """of the tiers that are judged"""
 _NUM, _NUM_POWER = {"quick": 300, "medium": 2000}, {"quick": 100, "medium": 1000}
 """data sets of a row, independent and dependent"""
-_ERRORS, _LEAST = 3.5, 1e-3
-"""standard errors of a band, for some 50 rows; p of Kolmogorov and Smirnov that still passes"""
+_ERRORS, _LEAST, _SMALLEST = 3.5, 1e-3, 6
+"""standard errors of a band, for some 50 rows; p of Kolmogorov and Smirnov that still passes; samples of a kernel test"""
 _UNIFORM_BY_THEORY = {"fisher_z": "exact to O(1/n^2)", "g": "chi^2 as n grows", "kci": "gamma law", "hsic": "gamma law"}
 
 
@@ -48,6 +48,10 @@ def arms(config: Any) -> Sequence[Arm]:
     """Two arms for each law and number of samples: independent data sets, and every strength on the same seeds."""
     for field in ("worlds", "samples"):
         check_cells("iem/independence_tests", config, field)
+    if min(config.samples) < _SMALLEST:
+        raise ValueError(f"iem/independence_tests: found samples={config.samples}, wanted at least {_SMALLEST} each")
+    if any(not 0 <= strength < 1 for strength in config.strengths):
+        raise ValueError(f"iem/independence_tests: found strengths={config.strengths}, wanted them in [0, 1)")
     found = []
     for world in config.worlds:
         for num in config.samples:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from identax.assumptions import Prediction, Premise, Report, parameter_rank
+from identax.checks import check_between, check_count
 from identax.dgp import identity, modulated_sources
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -32,6 +33,10 @@ MEDIAN = "MCC, median over seeds"
 
 def arms(config: Any) -> Sequence[Arm]:
     """The two readings of the same points, a linear mixing, and three controls."""
+    for field in ("drop", "head_share", "average"):
+        check_between("iem/tcl_duality", field, getattr(config, field), 0, 1, ())
+    for field in ("restarts", "linear_restarts"):
+        check_count("iem/tcl_duality", field, getattr(config, field))
     linear = dataclasses.replace(
         config,
         world=0,

@@ -25,6 +25,7 @@ from identax.assumptions import (
     source_report,
     special_case,
 )
+from identax.checks import check_between
 from identax.dgp import identity, intervened_densities, modulated_sources, modulated_world
 from identax.experiment import Arm, Reference
 from identax.rng import stream
@@ -46,6 +47,11 @@ _PAIRS = {"quick": 100, "medium": 1000}
 
 def arms(config: Any) -> Sequence[Arm]:
     """One arm per learner and world; all conditions of a pair are one."""
+    if config.dim != len(zoo_flows.PARENTS):
+        raise ValueError(
+            f"iem/zoo: found dim={config.dim}, wanted {len(zoo_flows.PARENTS)}, as the graph has variables"
+        )
+    check_between("iem/zoo", "level", config.level, 0, 1, ())
     pairs = dataclasses.replace(config, case=PAIRS, num_seeds=config.pairs, num_steps=0)
     found = [Arm(PAIRS, pairs)]
     found += [Arm(name, _of_segments(config, fields)) for name, fields in SEGMENTS.items()]

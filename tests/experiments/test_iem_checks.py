@@ -22,6 +22,12 @@ import pytest
         ),
         ("independence_tests", {"worlds": ("gaussian", "gaussian")}, "found worlds="),
         ("independence_tests", {"samples": ()}, "found no samples"),
+        ("independence_tests", {"samples": (50, 3)}, r"samples=\(50, 3\), wanted at least 6"),
+        ("independence_tests", {"strengths": (0.4, 1.5)}, r"strengths=\(0.4, 1.5\), wanted them in"),
+        ("zoo", {"dim": 3}, "iem/zoo: found dim=3, wanted 4"),
+        ("zoo", {"level": 3.0}, "iem/zoo: found level=3"),
+        ("tcl_duality", {"head_share": 2.0}, "found head_share=2.0, wanted a number from 0 to 1"),
+        ("tcl_duality", {"linear_restarts": 0}, "linear_restarts=0, wanted at least 1"),
         ("structure_baselines", {"graph_environments": (200, 200)}, "found graph_environments="),
     ],
 )
