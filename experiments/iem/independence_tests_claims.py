@@ -30,7 +30,7 @@ _SAMPLES, _STRENGTHS = (50, 100), (0.2, 0.4)
 _NUM, _NUM_POWER = {"quick": 300, "medium": 2000}, {"quick": 100, "medium": 1000}
 """data sets of a row, independent and dependent"""
 _ERRORS, _LEAST, _SMALLEST = 3.5, 1e-3, 6
-"""standard errors of a band, for some 50 rows; p of Kolmogorov and Smirnov that still passes; samples of a kernel test"""
+"""standard errors of a band, for some 50 rows; p of Kolmogorov and Smirnov that passes; samples of a kernel test"""
 _UNIFORM_BY_THEORY = {"fisher_z": "exact to O(1/n^2)", "g": "chi^2 as n grows", "kci": "gamma law", "hsic": "gamma law"}
 
 
