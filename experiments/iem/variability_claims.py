@@ -118,10 +118,15 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
             values = _directions(metrics) if place else metrics["accuracy"]
             series.setdefault(f"{at['condition']} vary", {})[float(at["num_environments"])] = values
         known = {
-            f"{condition}, independent run": {float(num): KNOWN[num][condition][place] for num in KNOWN}
+            f"{condition}, known": {float(num): KNOWN[num][condition][place] for num in KNOWN}
             for condition in CONDITIONS
         }
         if series:
             picture = over_parameter(series, "environments", name, references=known, ylim=(-0.02, 1.02), band=0.95)
-            drawn.append(Figure(f"{caption} Bands: 95 % of bootstrap samples of data sets.", figure_png(picture)))
+            drawn.append(
+                Figure(
+                    f"{caption} Bands: 95 % of bootstrap samples of data sets. Dotted: an independent run.",
+                    figure_png(picture),
+                )
+            )
     return drawn
