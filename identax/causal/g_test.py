@@ -92,7 +92,8 @@ def g_of(codes, _, static) -> IndependenceTest:
     sizes = jnp.array(counts + strata)
     every = jnp.concatenate(codes, axis=1)
     outside = ((every < 0) | (every >= sizes[None, :])).any()
-    return IndependenceTest(*(jnp.where(outside, jnp.nan, value) for value in (statistic, p)), df, 2 * df)
+    statistic, p = (jnp.where(outside, jnp.nan, value) for value in (statistic, p))
+    return IndependenceTest(statistic, p, df, 2 * df)
 
 
 def _counted(code, cells):
