@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from identax.checks import check_between, check_count, check_nonnegative, check_positive
+from identax.checks import check_between, check_count, check_nonnegative, check_positive, sizes_of
 from identax.experiment import RunConfig
 
 
@@ -105,6 +105,8 @@ def check_config(config: Any) -> None:
     for name, least in _COUNTS.items():
         if name in given:
             check_count("imavae", name, given[name], least)
+    if "hidden" in given:
+        sizes_of("imavae", "hidden", given["hidden"] if isinstance(given["hidden"], tuple) else (given["hidden"],))
     for names, check in ((_POSITIVE, check_positive), (_NONNEGATIVE, check_nonnegative)):
         for name in names:
             if name in given:

@@ -21,6 +21,7 @@ from identax.assumptions import (
     log_likelihood,
     matched_normals,
 )
+from identax.checks import check_choice
 from identax.experiment import Arm
 from identax.run.program import compiler_options
 
@@ -43,7 +44,11 @@ def _of_arm(arm: Arm, world: Callable[[Any], World]) -> Report:
 
 
 def synthetic_report(config: Any, precisions: Sequence[float], world: World) -> Report:
-    """Premises of one world and its optimum at every precision; of a world that every seed draws anew, one of them."""
+    """Premises of one world and its optimum at every precision; of a world that every seed draws anew, one of them.
+
+    Raises `ValueError` for a prior that has parameters to learn, or none of that name.
+    """
+    check_choice("imavae", "prior", config.prior, tuple(PRIORS))
     with jax.enable_x64(True):
         return _report(config, precisions, world)
 

@@ -106,6 +106,11 @@ def test_the_reference_mixing_has_three_dims():
 def test_a_prior_to_be_learned_is_refused_where_none_is():
     with pytest.raises(ValueError, match="found prior='beta', wanted one of"):
         moebius.build(dataclasses.replace(SMOKE, prior="beta"))
+    for module, values in ((self_consistency, {"prior": "beta"}), (priors, {"priors": ("cauchy",)})):
+        # Premises are stated before anything is built.
+        reports = module.premises(dataclasses.replace(module.PRESETS["smoke"], **values)).values()
+        with pytest.raises(ValueError, match=r"found prior='.*', wanted one of"):
+            next(iter(reports))()
 
 
 @pytest.mark.parametrize(
@@ -130,6 +135,8 @@ def test_a_prior_to_be_learned_is_refused_where_none_is():
         (image_contrast, {"obliques": (1.0,)}, "found obliques"),
         (penalties, {"weights": (1.0, -1.0)}, "found weights down to -1"),
         (support, {"num_couplings": 0}, "found num_couplings=0"),
+        (support, {"hidden": 0}, "found hidden="),
+        (sprites, {"hidden": ()}, "found hidden="),
     ],
 )
 def test_what_no_run_can_have_is_refused_before_one_begins(module, values, words):
