@@ -28,6 +28,12 @@ PUBLISHED = {
     ("laplace", 10): {1e3: (0.212, None)},
 }
 """(prior, dim) -> gamma^2 -> mean and sd of the MCC of sampled batches: the authors' data file of priors and dims"""
+SATURATED = {
+    1e1: (".055",), 1e3: (".664 +- .077", "-.24"), 1e4: (".805 +- .096", "-.030"), 1e5: (".825 +- .080", "-.003"),
+    1e6: (".826 +- .084", ".000"), 1e7: (".817", ".001"), 1e8: (".816", ".058"), 1e10: (".818", "1.16"),
+}  # fmt: skip
+"""gamma^2 -> MCC within a batch of 512 (chance: .054), log10 of variance over prediction: the authors' sweep with a
+normal prior, 16 to 19 seeds"""
 SATURATION = ".805 +- .096 (1e4), .825 +- .080 (1e5), .82 up to 1e10: sweep with a normal prior, 16 to 19 seeds"
 
 
@@ -75,6 +81,12 @@ REFERENCES = (
         for (prior, dim), row in PUBLISHED.items()
         for precision, (mean, sd) in row.items()
         if (prior, dim, precision) != ("gaussian", 3, 1e4)
+    ),
+    *(
+        Reference(sweeps.row(arm_name("gaussian", 3), precision, name), f"{value} (data file; batch of 512)")
+        for precision, row in SATURATED.items()
+        for name, value in zip(("MCC, sampled batches", "log10 variance over predicted"), row, strict=False)
+        if (precision, name) != (1e4, "MCC, sampled batches")
     ),
 )  # fmt: skip
 

@@ -107,10 +107,10 @@ def latents(where: str, z: Any, prior: GivenPrior) -> Float[Array, "N d"]:
 
 
 def decoded_shape(where: str, function: Function, z: Float[Array, "N d"]) -> tuple[int, ...]:
-    """The shape of x = function(z); raises `ValueError` unless that is one array [N, ...] of two axes or more."""
+    """The shape of x = function(z); raises `ValueError` unless that is one array [N, ...]."""
     found: Any = jax.eval_shape(function, z)
     shape = getattr(found, "shape", ())
-    if len(shape) < 2 or shape[0] != len(z):
+    if not shape or shape[0] != len(z):
         raise ValueError(f"{where}: found function(z) of {found} for z of shape {z.shape}, wanted [N, ...]")
     return shape
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.imavae import flow, linear_map, linear_map_claims, priors, priors_claims, relations
+from experiments.imavae import flow, linear_map, linear_map_claims, priors, priors_claims, relations, sweeps
 from experiments.imavae.drawn_worlds import flow_world, linear_world, of_linear_map, of_truth
 from identax.conduct import Options, run_experiment
 from identax.run import make_mesh
@@ -139,6 +139,15 @@ def test_every_prior_meets_every_dim():
     assert {(arm.config.prior, arm.config.dim) for arm in arms} == {(p, d) for p in config.priors for d in config.dims}
     assert len({arm.name for arm in arms}) == len(arms) == 9
     assert priors_claims.above(1e4) in {row.quantity for row in priors.REFERENCES}
+
+
+def test_the_wide_sweep_asks_for_the_published_precisions():
+    (arm,) = priors.arms(priors.PRESETS["saturation"])
+    assert (arm.name, max(arm.sweep["precision"])) == ("gaussian, d=3", 1e10)
+    asked = [row.quantity for row in priors.REFERENCES]
+    assert len(set(asked)) == len(asked)
+    for precision in arm.sweep["precision"]:
+        assert sweeps.row(arm.name, precision, "MCC, sampled batches") in asked
 
 
 @pytest.mark.parametrize("linear, dim", [("cosine", 3)])
