@@ -76,7 +76,7 @@ def beta_sources(
     """
     alpha, beta = numbers("beta_sources", "alpha", alpha), numbers("beta_sources", "beta", beta)
     check_positive("beta_sources", "alpha", alpha, ("n",))
-    check_positive("beta_sources", "beta", beta, alpha.shape)
+    check_positive("beta_sources", "beta", beta, np.shape(alpha))
     alpha, beta = jnp.asarray(alpha, float), jnp.asarray(beta, float)
     _check_interval("beta_sources", low, high)
     n = alpha.shape[0]
