@@ -37,14 +37,17 @@ def series_style(number: int) -> tuple[str, Any]:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """Puts the legend of `axes` below them, where it can hide no data; none without labels."""
+    """Puts the legend of `axes` below them, where it hides no data, in as many columns as fit; none without labels."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        columns = min(len(labels), 3)
-        figure.legend(
+    labels = [textwrap.fill(label, 56) for label in labels]
+    for columns in range(min(len(labels), 3), 0, -1):
+        drawn = figure.legend(
             handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=9,
             labelcolor=INK, handlelength=1.8, columnspacing=1.6,
         )  # fmt: skip
+        if columns == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+            return
+        drawn.remove()
 
 
 def reference_lines(axes: Axes, references: Mapping[str, float]) -> None:

@@ -110,3 +110,14 @@ def test_nothing_global_changes():
     before = dict(matplotlib.rcParams)
     learning_curves(STEPS, {"a": np.zeros((1, 5))}, "loss", title="t")
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("words", [1, 4, 9])
+def test_a_legend_stays_within_its_figure_however_long_its_labels(words):
+    series = {f"{'a long name ' * words}{n}": np.ones((1, 5)) * n for n in range(5)}
+    figure = learning_curves(STEPS, series, "loss")
+    assert figure_png(figure, dpi=50)
+    (found,) = figure.legends
+    assert len(found.get_texts()) == 5 and found.get_window_extent().width <= figure.bbox.width
+    starts = {round(text.get_window_extent().x0) for text in found.get_texts()}
+    assert (len(starts) > 1) == (words == 1), "one column for long labels alone"
