@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments.llm import fine_tuning_claims as claims
 from identax.report import Figure, figure_png
 from identax.report.figures import learning_curves
@@ -26,9 +28,17 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
             "nats per token",
             references={"floor": floor},
             log_y=True,
+            ylim=_limits([floor, *losses.values()]),
         )
         says = _SAYS.get(arm, "All scales are one function at step 0.")
         drawn.append(
             Figure(f"{arm}: loss on {claims.SECOND} over the steps of fine-tuning. {says}", figure_png(picture))
         )
     return drawn
+
+
+def _limits(values: Sequence[Any]) -> tuple[float, float]:
+    """Around all losses: mean less deviation may be negative, which a logarithmic axis cannot show."""
+    flat = np.concatenate([np.ravel(one) for one in values])
+    shown = flat[np.isfinite(flat) & (flat > 0)]
+    return 0.8 * shown.min(), 1.25 * shown.max()

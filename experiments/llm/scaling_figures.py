@@ -39,7 +39,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     if rates:
         picture = over_parameter(rates, "learning rate", claims.EXCESS, log_y=True)
         drawn.append(Figure("Loss at the first size: what is left to learn.", figure_png(picture)))
-    return [*drawn, Figure("Every trial at its least loss.", figure_png(_trials(config, results)))]
+    return [*drawn, Figure("Every trial at its least loss; heads x layers.", figure_png(_trials(config, results)))]
 
 
 def _trials(config, results):
@@ -48,7 +48,8 @@ def _trials(config, results):
     for arm, _, values in claims.by_rate(config, results):
         color, _ = series_style(seen.setdefault(arm, len(seen)))
         excess = (values[claims.LOSS] - claims.strings(config).entropy_floor()) * (config.max_length + 1)
-        label = arm if arm not in axes.get_legend_handles_labels()[1] else None
+        label = arm.replace("heads ", "").replace(", layers ", " x ")
+        label = None if label in axes.get_legend_handles_labels()[1] else label
         axes.plot(values[claims.RULE], excess, "o", mfc="none", mec=color, label=label)
     axes.set_yscale("log")
     axes.set_xlim(-0.03, 1.03)
