@@ -243,7 +243,11 @@ REFERENCES = (
     ),
     Reference(
         f"{at(SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
-        {preset: (0.0, None) for preset in _JUDGED}, "Sign alone.",
+        {}, "The checkpoint has codes by row; when a trial jumps decides the sign.",
+    ),
+    Reference(
+        f"{at(BY_ROW + SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
+        {"medium": (0.0, None)}, "Sign alone.",
     ),
     Reference(
         f"{ADAMW}: {SPREAD} less that of {SGD}", f"{0.152 - 2.7572:.3f}: {_CHECKPOINT}",
