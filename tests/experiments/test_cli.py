@@ -42,7 +42,7 @@ WMM = {
         "operators", "slow_regression", "permuted_digits", "warm_start",
     )
 }  # fmt: skip
-LLM = {"llm/in_context", "llm/rule_extrapolation"}
+LLM = {"llm/in_context", "llm/languages", "llm/rule_extrapolation"}
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM | LLM
 pytestmark = pytest.mark.usefixtures("line")
 
