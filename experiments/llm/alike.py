@@ -1,10 +1,9 @@
 """Languages over one alphabet side by side: which of them a trial learns is a number, so that they share a program."""
 
 import dataclasses
-import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -32,13 +31,14 @@ class Alike:
 
     `prompts` [languages, P, L + 1]; `within` and `beyond` [languages, P]: which of these are in and out of
     distribution; what is neither fills up. `short` [S, l + 2]: all strings of up to l symbols, and `holds`
-    [2, languages, S]: which rules hold of them; None where nobody asks.
+    [2, languages, S]: which rules hold of them; None where nobody asks. `chance` [languages, 4]: of blind completions.
     """
 
     languages: tuple[Language, ...]
     prompts: Any
     within: Any
     beyond: Any
+    chance: Any
     short: Any
     holds: Any
 
@@ -52,26 +52,43 @@ class Alike:
         """Tokens of a row: M + 2."""
         return self.languages[0].columns
 
-    def drawn(self, place: Any, key: Any, num: int) -> Rows:
-        """A set for training or to test on: all strings where they are listed, else `num` drawn ones."""
-        found = [_listed(one) for one in self.languages]
-        size = max(num if rows is None else len(rows) for rows in found)
-        made, counts = [], []
-        for one, rows in zip(self.languages, found, strict=True):
-            drawn = one.sample(stream(key, one.name), num) if rows is None else jnp.asarray(rows)
-            counts.append(len(drawn))
-            made.append(jnp.take(drawn, jnp.arange(size) % len(drawn), axis=0).astype(jnp.int8))
-        return Rows(jnp.stack(made)[place], jnp.asarray(counts)[place])
+    def drawn(self, place: Any, key: Any, nums: Mapping[str, int]) -> dict[str, Rows]:
+        """Sets of strings by name: so many drawn ones, or all strings where the language lists them."""
+        # One draw for all sets: every draw costs seconds of compilation.
+        total, found = sum(nums.values()), {}
+        pools = [
+            jnp.asarray(one.strings()) if _is_listed(one) else one.sample(stream(key, one.name), total)
+            for one in self.languages
+        ]
+        first = 0
+        for name, num in nums.items():
+            own = [
+                (pool, len(pool)) if _is_listed(one) else (pool[first : first + num], num)
+                for one, pool in zip(self.languages, pools, strict=True)
+            ]
+            size = max(count for _, count in own)
+            tokens = jnp.stack([jnp.resize(rows, (size, self.columns)) for rows, _ in own]).astype(jnp.int8)
+            found[name] = Rows(tokens[place], jnp.asarray([count for _, count in own])[place])
+            first += num
+        return found
 
-    def scored(self, place: Any, tokens: Any) -> dict[str, Any]:
-        """Shares of completed prompts [P, T] of which a rule holds: "OOD rule1, finished" and so on."""
-        length = self.prompts.shape[2] - 1
-        every = [score(one, tokens, length) for one in self.languages]
+    def scored(self, place: Any, tokens: Mapping[str, Any]) -> dict[str, Any]:
+        """Shares of completed prompts [P, T] of which a rule holds: "OOD rule1, finished" and so on, by name."""
+        length, num = self.prompts.shape[2] - 1, self.prompts.shape[1]
+        rows = jnp.concatenate(list(tokens.values()))
+        every = [score(one, rows, length) for one in self.languages]
         scores = Scores(*(jnp.stack(parts)[place] for parts in zip(*every, strict=True)))
         found = {}
-        for name, counts in {"OOD": self.beyond, "ID": self.within}.items():
-            found |= {f"{name} {what}": value for what, value in shares(scores, counts[place]).items()}
+        for number, before in enumerate(tokens):
+            own = Scores(*(part[number * num : (number + 1) * num] for part in scores))
+            for name, counts in {"OOD": self.beyond, "ID": self.within}.items():
+                found |= {f"{before}{name} {what}": value for what, value in shares(own, counts[place]).items()}
         return found
+
+    def blind(self, place: Any) -> dict[str, Any]:
+        """What completions of tokens chosen blindly score."""
+        chance = Chance(*self.chance[place])
+        return {"OOD rule1 by chance": chance.rule1_beyond, "OOD completion by chance": chance.rule2_beyond}
 
     def masses(self, place: Any, log_probs: Any) -> dict[str, Any]:
         """How probable short strings are together, by the rules that hold: `log_probs` [S] of the strings `short`."""
@@ -119,7 +136,8 @@ def alike(names: Sequence[str], max_length: int, prompt_length: int, *, seed: in
         holds = jnp.stack(
             [jnp.stack([one.rule1(short) for one in found]), jnp.stack([one.rule2(short) for one in found])]
         )
-    return Alike(found, *(jnp.asarray(part) for part in (tokens, real & within, real & ~within)), short, holds)
+    chance = np.array([chance_levels(one, prompts) for one, prompts in zip(found, asked, strict=True)])
+    return Alike(found, *(jnp.asarray(part) for part in (tokens, real & within, real & ~within, chance)), short, holds)
 
 
 def known(name: str, max_length: int) -> Language:
@@ -133,16 +151,9 @@ def prompts_of(one: Language, length: int, seed: int) -> Prompts:
     return one.prompts(length, key=stream(jax.random.key(seed), "prompts"))
 
 
-@functools.cache
-def chances(name: str, max_length: int, prompt_length: int, seed: int) -> Chance:
-    """How often the rules hold of prompts that are completed blindly."""
-    one = known(name, max_length)
-    return chance_levels(one, prompts_of(one, prompt_length, seed))
-
-
-def _listed(one: Language) -> Any:
-    """All strings where they are listed, else None."""
-    return one.strings() if hasattr(one.generator, "words") else None
+def _is_listed(one: Language) -> bool:
+    """Whether all strings are known, so that none are drawn."""
+    return hasattr(one.generator, "words")
 
 
 def _short(one: Language, length: int) -> Any:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.llm.alike import MASSES, chances, known, prompts_of
+from experiments.llm.alike import MASSES, known, prompts_of
 from experiments.llm.languages_published import ORDERS, PUBLISHED
 from experiments.llm.languages_published import SAMPLED as PUBLISHED_SAMPLED
 from experiments.llm.sequence_networks import ARCHITECTURES
 from identax.assumptions import Prediction, Premise, Report
 from identax.checks import check_choice
-from identax.dgp.languages import BRACKETS
+from identax.dgp.languages import BRACKETS, chance_levels
 from identax.experiment import Arm, Reference
 from identax.points import cells
 from identax.run import Results
@@ -168,8 +168,8 @@ def _report(config: Any) -> Report:
     conditions, predictions = [], []
     for name in config.languages:
         one = known(name, config.max_length)
-        within = prompts_of(one, length, config.seed).within
-        chance = chances(name, config.max_length, length, config.seed)
+        prompts = prompts_of(one, length, config.seed)
+        within, chance = prompts.within, chance_levels(one, prompts)
         conditions.append(
             Premise(
                 f"{name}: prompts off the support",
@@ -188,7 +188,7 @@ def _report(config: Any) -> Report:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Per seed scores at the least loss on validation strings, the most over checks, orders, and what is learned first."""
+    """Per seed scores at the least loss on validation strings, most over checks, orders, what is learned first."""
     found: dict[str, np.ndarray] = {}
     for at, result, mask in cells(arms(config), results):
         name = at["languages"][at["place"]]
@@ -200,10 +200,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             found[cell(f"sampled less greedy, {RULE}")] = found[cell(SAMPLED + RULE)] - found[cell(RULE)]
         if f"mass of {MASSES[0]}" in result.evaluation:
             found[cell(LATER)] = _reached(result, mask, 1) - _reached(result, mask, 2)
-        length, _ = sizes(config, [name])
-        chance = chances(name, config.max_length, length, config.seed)
-        found[f"{name}: OOD rule1 by chance"] = np.array([chance.rule1_beyond])
-        found[f"{name}: OOD completion by chance"] = np.array([chance.rule2_beyond])
+        for what in ("OOD rule1 by chance", "OOD completion by chance"):
+            found[f"{name}: {what}"] = result.at_best(what)[mask][:1]
     for name, pairs in ORDERS.items():
         for one, other in pairs:
             both = [found.get(row(architecture, name, RULE)) for architecture in (one, other)]

@@ -17,11 +17,11 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "LSTM": {
         "published": {"width": 10, "features": 64, "layers": 5, "dropout": 0.4},
         "small": {"width": 10, "features": 32, "layers": 2, "dropout": 0.1},
-        "least": {"width": 8, "features": 16, "layers": 1, "dropout": 0.0},
+        "least": {"width": 8, "features": 24, "layers": 1, "dropout": 0.0},
     },
     "Mamba": {
         "published": {"width": 32, "layers": 10, "states": 16, "convolution": 8},
-        "small": {"width": 16, "layers": 3, "states": 8, "convolution": 4},
+        "small": {"width": 16, "layers": 2, "states": 4, "convolution": 4},
         "least": {"width": 8, "layers": 2, "states": 4, "convolution": 4},
     },
     "xLSTM": {

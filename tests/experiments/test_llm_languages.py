@@ -1,7 +1,6 @@
 """Languages side by side: their sets, batches and scores, what every option changes, bad input, a run to its report."""
 
 import dataclasses
-import types
 
 import jax
 import jax.numpy as jnp
@@ -43,14 +42,14 @@ def _evaluated(config, name="linear, L1 L3"):
 @pytest.mark.parametrize("place", range(3))
 def test_sets_scores_and_masses_are_those_of_the_language_at_that_place(place):
     one = GROUP.languages[place]
-    rows = jax.jit(GROUP.drawn, static_argnums=2)(place, jax.random.key(1), 20)
+    rows = jax.jit(lambda *given: GROUP.drawn(*given, {"train": 20, "test": 9}))(place, jax.random.key(1))["train"]
     assert rows.count == (3 if one.name == "L3" else 20)
     own = rows.tokens[: rows.count]
     assert np.all(one.grammar(own, np.isin(own, AB.symbols)))
     # Prompts with an end behind them, as if completed by nothing.
     prompts = side_by_side.prompts_of(one, 3, 0)
     tokens = np.pad(np.asarray(GROUP.prompts[place]), ((0, 0), (0, 1)), constant_values=AB.eos)
-    found = jax.jit(GROUP.scored)(place, tokens)
+    found = jax.jit(GROUP.scored)(place, {"": tokens})
     for name, chosen in {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}.items():
         ended = np.pad(chosen, ((0, 0), (0, 1)), constant_values=AB.eos)
         for what, value in shares(score(one, ended, 3)).items():
@@ -179,13 +178,16 @@ def _result(**values):
     """Two seeds of two languages, three checks."""
     steps = np.array([0, 10, 20])
     evaluation = {name: np.asarray(value, float) for name, value in values.items()}
-    trials = types.SimpleNamespace(hparams={"place": np.array([0, 0, 1, 1])}, __len__=lambda: 4)
+    chance = {f"OOD {what} by chance": np.full((4, 3), 0.5) for what in ("rule1", "completion")}
 
     class Result:
         evaluation_steps = steps
 
         def __init__(self):
-            self.evaluation, self.trials = evaluation, Trials(jnp.zeros((4, 2)), trials.hparams, np.arange(4))
+            self.evaluation, self.trials = (
+                evaluation | chance,
+                Trials(jnp.zeros((4, 2)), {"place": np.array([0, 0, 1, 1])}, np.arange(4)),
+            )
 
         def at_best(self, name):
             place = np.argmin(self.evaluation["validation loss"], axis=1)
