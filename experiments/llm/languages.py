@@ -103,8 +103,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(
-        _QUICK, architectures=ARCHITECTURES, size="small", max_length=32, num_tokens=40, num_train=2048, num_test=256,
-        learning_rate=5e-3, warmup=200, num_steps=2000, evaluate_every=200, checkpoint_every=1000, num_seeds=3,
+        _QUICK, architectures=("LSTM", "xLSTM", "Mamba", "transformer", "linear"), size="small", max_length=24,
+        num_tokens=30, num_train=2048, num_test=256, num_seeds=3,
     ),
     "paper": Config(),
 }  # fmt: skip
