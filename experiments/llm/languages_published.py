@@ -57,7 +57,7 @@ SAMPLED = {
 """rule 1 of drawn completions, at the least loss on the validation strings"""
 ORDERS = {
     "L1": (("LSTM", "Mamba"), ("LSTM", "xLSTM"), ("LSTM", "transformer")),
-    "L2": (("LSTM", "Mamba"), ("xLSTM", "Mamba"), ("Mamba", "transformer")),
+    "L2": (("LSTM", "Mamba"), ("xLSTM", "Mamba"), ("LSTM", "transformer"), ("Mamba", "transformer")),
     "L3": (("transformer", "LSTM"), ("transformer", "Mamba"), ("transformer", "xLSTM")),
     "L4": (("transformer", "LSTM"), ("transformer", "Mamba"), ("transformer", "xLSTM")),
     "L5": (("transformer", "LSTM"), ("transformer", "Mamba"), ("transformer", "xLSTM")),

@@ -233,10 +233,20 @@ def test_the_published_tables_rank_as_the_orders_say():
     for name, pairs in ORDERS.items():
         for one, other in pairs:
             assert PUBLISHED[name, one].rule1[0] > PUBLISHED[name, other].rule1[0]
-    judged = [row for row in claims.REFERENCES if "quick" in row.bands]
-    assert len(judged) >= 20
-    for row in judged:  # one pair or cell of languages that quick runs
-        assert any(name in row.quantity for name in experiment.PRESETS["quick"].languages) or "L" in row.quantity
+
+
+def test_judged_rows_are_of_cells_and_orders_that_are_measured():
+    cells = {
+        claims.row(one, name, what)
+        for one in ARCHITECTURES
+        for name in ORDERS
+        for what in (*claims.SCORES, claims.EXCESS, claims.LATER)
+    }
+    orders = {claims.less(name, *pair) for name, pairs in ORDERS.items() for pair in pairs}
+    quick, medium = ({row.quantity for row in claims.REFERENCES if run in row.bands} for run in ("quick", "medium"))
+    assert quick <= cells and len(quick) == 14
+    assert medium <= cells | orders
+    assert {claims.less(*held) for held in claims.NOT_HELD} == orders - medium
 
 
 @pytest.mark.slow
