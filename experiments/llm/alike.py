@@ -113,14 +113,22 @@ def batch_of(rows: Rows, key: Any, step: Any, size: int) -> tuple[Any, Any]:
     return rows.tokens[order[(part * size + place) % num]].astype(jnp.int32), place < rows.count
 
 
-def alike(names: Sequence[str], max_length: int, prompt_length: int, *, seed: int, mass_length: int) -> Alike:
+def alike(
+    names: Sequence[str],
+    max_length: int,
+    prompt_length: int,
+    *,
+    seed: int,
+    mass_length: int,
+    random_prompts: int | None = None,
+) -> Alike:
     """These languages, their prompts and their short strings; random prompts are those of `seed`.
 
-    `mass_length`: l of two symbols, fewer of more symbols (no more strings); 0 for none.
+    `mass_length`: l of two symbols, fewer of more symbols (no more strings); 0: none. `random_prompts` as of `known`.
     Raises `ValueError` for unknown names, more than one alphabet, prompts or short strings longer than M, and a
     language without a prompt of either kind.
     """
-    found = tuple(known(name, max_length) for name in names)
+    found = tuple(known(name, max_length, random_prompts) for name in names)
     if not found or len({one.alphabet for one in found}) > 1:
         raise ValueError(f"alike: found the languages {list(names)}, wanted some with one alphabet")
     asked = [prompts_of(one, prompt_length, seed) for one in found]
@@ -130,20 +138,27 @@ def alike(names: Sequence[str], max_length: int, prompt_length: int, *, seed: in
     tokens = np.stack([np.resize(prompts.tokens, (num, prompts.tokens.shape[1])) for prompts in asked])
     real = np.stack([np.arange(num) < len(prompts.tokens) for prompts in asked])
     within = np.stack([np.resize(prompts.within, num) for prompts in asked])
+    chance = np.array([chance_levels(one, prompts) for one, prompts in zip(found, asked, strict=True)])
     short, holds = None, None
     if mass_length:
         short = _short(found[0], mass_length)
-        holds = jnp.stack(
-            [jnp.stack([one.rule1(short) for one in found]), jnp.stack([one.rule2(short) for one in found])]
-        )
-    chance = np.array([chance_levels(one, prompts) for one, prompts in zip(found, asked, strict=True)])
+        kept = [[rule(short) for rule in (one.rule1, one.rule2)] for one in found]
+        holds = jnp.stack([jnp.stack(rows) for rows in zip(*kept, strict=True)])
     return Alike(found, *(jnp.asarray(part) for part in (tokens, real & within, real & ~within, chance)), short, holds)
 
 
-def known(name: str, max_length: int) -> Language:
-    """The language of that name; raises `ValueError` with the nearest name for another."""
+def known(name: str, max_length: int, random_prompts: int | None = None) -> Language:
+    """The language of that name; raises `ValueError` with the nearest name for another.
+
+    `random_prompts`: of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6.
+    """
     check_choice("languages", "language", name, LANGUAGES)
-    return language(name, max_length)
+    found = language(name, max_length)
+    law: Any = found.prompt_law
+    if random_prompts is None or not hasattr(law, "num"):
+        return found
+    check_count("languages", "random_prompts", random_prompts)
+    return dataclasses.replace(found, prompt_law=dataclasses.replace(law, num=random_prompts))
 
 
 def prompts_of(one: Language, length: int, seed: int) -> Prompts:

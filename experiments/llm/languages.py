@@ -50,6 +50,8 @@ class Config(RunConfig):
     prompt_length_of_three: int = 5
     prompt_length_of_brackets: int = 6
     """behind two more symbols"""
+    random_prompts: int | None = None
+    """of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6"""
     num_tokens: int = 300
     """of a completion; of the linear model as many as there are columns"""
     sampled: bool = True
@@ -81,6 +83,7 @@ _QUICK = Config(
     size="least",
     max_length=16,
     prompt_length=6,
+    random_prompts=32,
     num_tokens=20,
     mass_length=6,
     num_train=512,
@@ -91,7 +94,7 @@ _QUICK = Config(
     warmup=100,
     num_steps=1500,
     log_every=50,
-    evaluate_every=150,
+    evaluate_every=50,
     checkpoint_every=1500,
     num_seeds=4,
 )
@@ -104,7 +107,7 @@ PRESETS: dict[str, Config] = {
     "quick": _QUICK,
     "medium": dataclasses.replace(
         _QUICK, architectures=("LSTM", "xLSTM", "Mamba", "transformer", "linear"), size="small", max_length=24,
-        num_tokens=30, num_train=2048, num_test=256, num_seeds=3,
+        random_prompts=None, num_tokens=30, num_train=2048, num_test=256, evaluate_every=150, num_seeds=3,
     ),
     "paper": Config(),
 }  # fmt: skip
@@ -120,7 +123,14 @@ figures = drawing.figures
 def build(config: Config) -> Study:
     """Strings drawn per seed, network, loss; completions of all prompts, and probabilities of short strings."""
     length, num_train = claims.sizes(config, config.languages)
-    group = alike(config.languages, config.max_length, length, seed=config.seed, mass_length=config.mass_length)
+    group = alike(
+        config.languages,
+        config.max_length,
+        length,
+        seed=config.seed,
+        mass_length=config.mass_length,
+        random_prompts=config.random_prompts,
+    )
     model = network(config, group)
     pad = group.alphabet.pad if _published_linear(config) else None
 

@@ -171,7 +171,7 @@ def _report(config: Any) -> Report:
     length, _ = sizes(config, config.languages)
     conditions, predictions = [], []
     for name in config.languages:
-        one = known(name, config.max_length)
+        one = known(name, config.max_length, config.random_prompts)
         prompts = prompts_of(one, length, config.seed)
         within, chance = prompts.within, chance_levels(one, prompts)
         conditions.append(

@@ -10,7 +10,7 @@ from experiments.llm import languages_claims as claims
 from experiments.llm.alike import MASSES
 from identax.points import cells
 from identax.report import Figure, figure_png
-from identax.report.style import INK, MUTED, canvas, legend, series_style
+from identax.report.style import GRID, MUTED, canvas, legend, series_style
 from identax.run import Results
 
 _SHOWN = {
@@ -30,11 +30,16 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
                 "likeliest tokens, open: drawn ones. Grey: chance."
             )
             drawn.append(Figure(text, figure_png(_by_language(config, found, quantity, chance, label))))
-    for at, result, mask in cells(claims.arms(config), results):
-        if f"mass of {MASSES[0]}" in result.evaluation:
-            where = f"{at['architecture']} on {at['languages'][at['place']]}"
-            text = f"{where}: shares of the probability of all short strings, means over seeds and each seed."
-            drawn.append(Figure(text, figure_png(_over_steps(result, mask))))
+    shown = {
+        (at["languages"][at["place"]], at["architecture"]): (result, mask)
+        for at, result, mask in cells(claims.arms(config), results)
+        if f"mass of {MASSES[0]}" in result.evaluation
+    }
+    if shown:
+        text = (
+            "Shares of the probability of all short strings, by the rules these keep: each seed, and means over seeds."
+        )
+        drawn.append(Figure(text, figure_png(_over_steps(config, shown))))
     return drawn
 
 
@@ -63,15 +68,29 @@ def _by_language(config, found, quantity, chance, label):
     return picture
 
 
-def _over_steps(result, mask):
-    picture, axes = canvas((4.6, 3.2), "")
-    for number, (name, shares) in enumerate(claims.mass_shares(result, mask).items()):
-        color, dashes = series_style(number)
-        axes.plot(result.evaluation_steps, shares.T, color=color, lw=0.6, alpha=0.4)
-        axes.plot(result.evaluation_steps, shares.mean(axis=0), color=color, ls=dashes, lw=2, label=name)
-    axes.set_ylim(-0.04, 1.04)
-    axes.set_xlabel("steps")
-    axes.set_ylabel("share of the mass")
-    axes.grid(color=INK, alpha=0.1)
-    legend(picture, axes)
+def _over_steps(config, shown):
+    rows = [name for name in config.languages if any(name == cell[0] for cell in shown)]
+    columns = [one for one in config.architectures if any(one == cell[1] for cell in shown)]
+    picture, axes = canvas((1.2 + 1.9 * len(columns), 1.0 + 1.5 * len(rows)), "")
+    picture.delaxes(axes)
+    grid = picture.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+    for (i, name), (j, architecture) in itertools.product(enumerate(rows), enumerate(columns)):
+        axes = grid[i, j]
+        axes.grid(color=GRID)
+        axes.set_ylim(-0.04, 1.04)
+        axes.tick_params(labelsize=8)
+        if not i:
+            axes.set_title(architecture, size=9)
+        if not j:
+            axes.set_ylabel(name, size=9)
+        if (name, architecture) not in shown:
+            continue
+        result, mask = shown[name, architecture]
+        for number, (kept, shares) in enumerate(claims.mass_shares(result, mask).items()):
+            color, dashes = series_style(number)
+            axes.plot(result.evaluation_steps, shares.T, color=color, lw=0.5, alpha=0.4)
+            axes.plot(result.evaluation_steps, shares.mean(axis=0), color=color, ls=dashes, lw=1.8, label=kept)
+    drawn = next(axes for axes in grid.flat if axes.lines)
+    picture.supxlabel("steps", size=9)
+    legend(picture, drawn)
     return picture

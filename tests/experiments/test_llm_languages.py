@@ -87,6 +87,14 @@ def test_more_symbols_have_shorter_strings_and_no_more_of_them():
     assert [len(rows) for rows in found] == [510, 363, 340]
 
 
+def test_fewer_random_prompts_leave_those_alone_that_are_all_strings():
+    few, published = (alike(("L2", "L3"), 6, 3, seed=0, mass_length=0, random_prompts=number) for number in (5, None))
+    assert [int(mask.sum()) for mask in (few.within[0], few.beyond[0])] == [5, 5]
+    assert [int(mask.sum()) for mask in (published.within[0], published.beyond[0])] == [128, 128]
+    assert few.prompts.shape[1] == 10 and published.prompts.shape[1] == 256
+    np.testing.assert_array_equal(few.within[1].sum(), published.within[1].sum())
+
+
 # ---- options, each on and off
 
 
@@ -257,4 +265,4 @@ def test_smoke_runs_to_a_report(tmp_path):
     for name in SMOKE.languages:
         for architecture in SMOKE.architectures:
             assert outcome.measured[claims.row(architecture, name, claims.RULE)].shape == (2,)
-    assert len(list((tmp_path / "run" / "figures").iterdir())) == 6
+    assert len(list((tmp_path / "run" / "figures").iterdir())) == 3
