@@ -83,7 +83,6 @@ _QUICK = Config(
     size="least",
     max_length=16,
     prompt_length=6,
-    random_prompts=32,
     num_tokens=20,
     mass_length=6,
     num_train=512,
@@ -94,20 +93,20 @@ _QUICK = Config(
     warmup=100,
     num_steps=1500,
     log_every=50,
-    evaluate_every=50,
+    evaluate_every=150,
     checkpoint_every=1500,
     num_seeds=4,
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
         _QUICK, languages=("L1", "L3"), architectures=("LSTM", "linear"), max_length=8, prompt_length=3, num_tokens=6,
-        mass_length=3, num_train=32, num_test=16, batch_size=8, warmup=2, num_steps=4, log_every=2, evaluate_every=2,
+        random_prompts=4, mass_length=3, num_train=32, num_test=16, batch_size=8, warmup=2, num_steps=4, log_every=2, evaluate_every=2,
         checkpoint_every=4, num_seeds=2,
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(
         _QUICK, architectures=("LSTM", "xLSTM", "Mamba", "transformer", "linear"), size="small", max_length=24,
-        random_prompts=None, num_tokens=30, num_train=2048, num_test=256, evaluate_every=150, num_seeds=3,
+        num_tokens=30, num_train=2048, num_test=256, num_seeds=3,
     ),
     "paper": Config(),
 }  # fmt: skip

@@ -7,33 +7,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.llm import alike as side_by_side
 from experiments.llm import languages as experiment
 from experiments.llm import languages_claims as claims
 from experiments.llm.alike import MASSES, Rows, alike, batch_of
 from experiments.llm.languages_published import ORDERS, PUBLISHED
 from experiments.llm.sequence_networks import ARCHITECTURES, SIZES, sequence_network
 from identax.conduct import Options, run_experiment
-from identax.dgp.languages import AB, language, score, shares
+from identax.dgp.languages import AB, language, score
 from identax.models import mamba
-from identax.run import make_mesh
+from identax.run import Results, make_mesh
 from identax.study import Trials
 
 SMOKE = experiment.PRESETS["smoke"]
-GROUP = alike(("L1", "L2", "L3"), 6, 3, seed=0, mass_length=4)
+GROUP = alike(("L1", "L2", "L3"), 6, 3, seed=0, mass_length=4, random_prompts=6)
+DRAWN = jax.jit(lambda place, key: GROUP.drawn(place, key, {"train": 20, "test": 9}))
+SCORED = jax.jit(lambda place, tokens: GROUP.scored(place, {"": tokens}))
+OWN = jax.jit(lambda tokens: [score(one, tokens, 3) for one in GROUP.languages])
 
 
 def _trial(config, name):
-    """The study of one arm, and the start of its first trial."""
+    """The study of one arm, and a function that makes the start of its first trial."""
     arm = {arm.name: arm for arm in experiment.arms(config)}[name]
     study = experiment.build(arm.config)
     trials = Trials.grid(1, learning_rate=[config.learning_rate], place=[0])
-    return study, jax.jit(study.init)(trials.keys[0], jax.tree.map(lambda leaf: leaf[0], trials.hparams))
-
-
-def _evaluated(config, name="linear, L1 L3"):
-    study, state = _trial(config, name)
-    return jax.jit(study.evaluate)(state, jax.random.key(0))
+    return study, lambda: study.init(trials.keys[0], jax.tree.map(lambda leaf: leaf[0], trials.hparams))
 
 
 # ---- languages side by side
@@ -42,21 +39,22 @@ def _evaluated(config, name="linear, L1 L3"):
 @pytest.mark.parametrize("place", range(3))
 def test_sets_scores_and_masses_are_those_of_the_language_at_that_place(place):
     one = GROUP.languages[place]
-    rows = jax.jit(lambda *given: GROUP.drawn(*given, {"train": 20, "test": 9}))(place, jax.random.key(1))["train"]
-    assert rows.count == (3 if one.name == "L3" else 20)
-    own = rows.tokens[: rows.count]
+    rows = DRAWN(place, jax.random.key(1))
+    assert [rows[name].count for name in ("train", "test")] == ([3, 3] if one.name == "L3" else [20, 9])
+    own = np.asarray(rows["train"].tokens[: rows["train"].count])
     assert np.all(one.grammar(own, np.isin(own, AB.symbols)))
     # Prompts with an end behind them, as if completed by nothing.
-    prompts = side_by_side.prompts_of(one, 3, 0)
     tokens = np.pad(np.asarray(GROUP.prompts[place]), ((0, 0), (0, 1)), constant_values=AB.eos)
-    found = jax.jit(GROUP.scored)(place, {"": tokens})
-    for name, chosen in {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}.items():
-        ended = np.pad(chosen, ((0, 0), (0, 1)), constant_values=AB.eos)
-        for what, value in shares(score(one, ended, 3)).items():
-            np.testing.assert_allclose(found[f"{name} {what}"], value, atol=1e-6)
-    counts = [rule(GROUP.short) for rule in (one.rule1, one.rule2)]
+    found = SCORED(place, tokens)
+    scores = OWN(tokens)[place]
+    for name, mask in {"OOD": GROUP.beyond[place], "ID": GROUP.within[place]}.items():
+        for what in ("rule1", "rule2", "completion", "grammatical"):
+            wanted = np.asarray(getattr(scores, what))[np.asarray(mask)].mean()
+            np.testing.assert_allclose(found[f"{name} {what}"], wanted, atol=1e-6)
+        assert found[f"{name} finished"] == 1
+    kept = [np.asarray(rule(GROUP.short)) for rule in (one.rule1, one.rule2)]
     masses = GROUP.masses(place, jnp.log(jnp.full(len(GROUP.short), 0.5)))
-    wanted = [counts[0] & counts[1], counts[0] & ~counts[1], ~counts[0] & counts[1], ~counts[0] & ~counts[1]]
+    wanted = [kept[0] & kept[1], kept[0] & ~kept[1], ~kept[0] & kept[1], ~kept[0] & ~kept[1]]
     np.testing.assert_allclose(
         [masses[f"mass of {name}"] for name in MASSES], [one.sum() / 2 for one in wanted], rtol=1e-6
     )
@@ -99,39 +97,39 @@ def test_fewer_random_prompts_leave_those_alone_that_are_all_strings():
 
 
 def test_drawn_completions_and_masses_are_left_out_where_nobody_asks():
-    full = _evaluated(SMOKE)
+    study, start = _trial(SMOKE, "linear, L1 L3")
+    full = jax.jit(lambda: study.evaluate(start(), jax.random.key(0)))()
     drawn = {name for name in full if name.startswith(claims.SAMPLED)}
     masses = {f"mass of {name}" for name in MASSES}
     assert len(drawn) == 18 and masses <= set(full)
     assert any(float(full[name]) != float(full[name.removeprefix(claims.SAMPLED)]) for name in drawn)
-    bare = _evaluated(dataclasses.replace(SMOKE, sampled=False, mass_length=0))
+    study, start = _trial(dataclasses.replace(SMOKE, sampled=False, mass_length=0), "linear, L1 L3")
+    bare = jax.eval_shape(lambda: study.evaluate(start(), jax.random.key(0)))
     assert set(full) - set(bare) == drawn | masses
 
 
 def test_the_linear_model_as_published_sees_its_target_and_leaves_padding_out():
-    found = {}
+    found, rows = {}, jnp.asarray([AB.row("ab", 6), AB.row("aa", 6)])
+    group = alike(("L3",), SMOKE.max_length, SMOKE.prompt_length, seed=0, mass_length=0)
+    bare = dataclasses.replace(SMOKE, languages=("L3",), architectures=("linear",), mass_length=0, sampled=False)
     for published in (False, True):
-        config = dataclasses.replace(SMOKE, linear_as_published=published, mass_length=0)
-        study, state = _trial(config, "linear, L1 L3")
-        _, metrics = jax.jit(study.step)(state, None)
-        group = alike(("L1", "L3"), config.max_length, config.prompt_length, seed=0, mass_length=0)
-        arm = experiment.arms(dataclasses.replace(config, architectures=("linear",)))[0].config
-        model = experiment.network(arm, group)
-        rows = jnp.asarray([AB.row("ab", 6), AB.row("aa", 6)])
-        logits = model.apply({"params": state.params}, rows)[0]
-        found[published] = np.abs(logits[0, 1] - logits[1, 1]).max(), float(metrics["loss"])
+        config = dataclasses.replace(bare, linear_as_published=published)
+        study, start = _trial(config, "linear, L3")
+
+        @jax.jit
+        def run(study=study, start=start, config=config):
+            state = start()
+            model = experiment.network(dataclasses.replace(config, architecture="linear"), group)
+            logits, _ = model.apply({"params": state.params}, rows)
+            return study.step(state, None)[1]["loss"], study.evaluate(state, jax.random.key(0)), logits
+
+        loss, scores, logits = run()
+        found[published] = np.abs(logits[0, 1] - logits[1, 1]).max(), float(loss), float(scores["test loss"])
+        # All strings of L3, each once, are what is selected and tested on.
+        assert scores["test loss"] == scores["validation loss"]
     assert found[False][0] == 0 and found[True][0] > 1e-3  # column 1 predicts column 2, in which both rows differ
-    assert found[False][1] != found[True][1]
-
-
-def test_the_least_loss_counts_every_string_once():
-    """The batch of eight columns holds the four strings of L3 and repeats; drawn ones fill it."""
-    config = dataclasses.replace(SMOKE, languages=("L3",), architectures=("linear",), mass_length=0, sampled=False)
-    study, state = _trial(config, "linear, L3")
-    _, metrics = jax.jit(study.step)(state, None)
-    found = jax.jit(study.evaluate)(state, jax.random.key(0))  # the same parameters: all strings are the test set
-    np.testing.assert_allclose(metrics["loss"], found["test loss"], rtol=1e-5)
-    assert found["test loss"] == found["validation loss"]
+    np.testing.assert_allclose(found[False][1], found[False][2], rtol=1e-5)  # and what a step is trained on
+    assert abs(found[True][1] / found[True][2] - 1) > 1e-3  # without the columns of padding
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -185,23 +183,21 @@ def test_languages_of_two_alphabets_share_no_program():
 def _result(**values):
     """Two seeds of two languages, three checks."""
     steps = np.array([0, 10, 20])
-    evaluation = {name: np.asarray(value, float) for name, value in values.items()}
     chance = {f"OOD {what} by chance": np.full((4, 3), 0.5) for what in ("rule1", "completion")}
-
-    class Result:
-        evaluation_steps = steps
-
-        def __init__(self):
-            self.evaluation, self.trials = (
-                evaluation | chance,
-                Trials(jnp.zeros((4, 2)), {"place": np.array([0, 0, 1, 1])}, np.arange(4)),
-            )
-
-        def at_best(self, name):
-            place = np.argmin(self.evaluation["validation loss"], axis=1)
-            return self.evaluation[name][np.arange(4), place]
-
-    return Result()
+    return Results(
+        trials=Trials(
+            jax.random.split(jax.random.key(0), 4), {"place": np.array([0, 0, 1, 1])}, np.array([0, 1, 0, 1])
+        ),
+        num_steps=20,
+        train_steps=steps[:0],
+        train={},
+        evaluation_steps=steps,
+        evaluation={name: np.asarray(value, float) for name, value in values.items()} | chance,
+        failed_at=np.zeros(4, int),
+        state=None,
+        seconds={},
+        best_step=steps[np.argmin(values["validation loss"], axis=1)],
+    )
 
 
 def test_scores_are_those_of_the_least_validation_loss_and_the_most_is_labelled():
