@@ -100,7 +100,7 @@ _QUICK = Config(
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
         _QUICK, languages=("L1", "L3"), architectures=("LSTM", "linear"), max_length=8, prompt_length=3, num_tokens=6,
-        random_prompts=4, mass_length=3, num_train=32, num_test=16, batch_size=8, warmup=2, num_steps=4, log_every=2, evaluate_every=2,
+        mass_length=3, num_train=32, num_test=16, batch_size=8, warmup=2, num_steps=4, log_every=2, evaluate_every=2,
         checkpoint_every=4, num_seeds=2,
     ),
     "quick": _QUICK,
