@@ -148,10 +148,11 @@ REFERENCES = (
     *(_of_order(name, *pair) for name, pairs in ORDERS.items() for pair in pairs),
     *(
         Reference(
-            row(architecture, "L3", LATER), "above 0: rule 2 is learned first (published, transformer)",
-            _bands(1.0, None) if architecture == "transformer" else {},
+            row(architecture, name, LATER), "above 0: rule 2 is learned first (published, transformer on L3)",
+            _bands(1.0, None) if (name, architecture) == ("L3", "transformer") else {},
             note="Of the mass of all short strings; what is not reached counts as one check after the end.",
         )
+        for name in ORDERS
         for architecture in ARCHITECTURES
     ),
     *(
@@ -164,13 +165,15 @@ REFERENCES = (
 
 def premises(config: Any) -> dict[str, Report]:
     """Per arm: which prompts lie off the support, the floor of the loss, and what blind completions would score."""
-    return {arm.name: _report(arm.config) for arm in arms(config)}
+    made = arms(config)
+    reports = {names: _report(config, names) for names in {arm.config.languages for arm in made}}
+    return {arm.name: reports[arm.config.languages] for arm in made}
 
 
-def _report(config: Any) -> Report:
-    length, _ = sizes(config, config.languages)
+def _report(config: Any, names: Sequence[str]) -> Report:
+    length, _ = sizes(config, names)
     conditions, predictions = [], []
-    for name in config.languages:
+    for name in names:
         one = known(name, config.max_length, config.random_prompts)
         prompts = prompts_of(one, length, config.seed)
         within, chance = prompts.within, chance_levels(one, prompts)

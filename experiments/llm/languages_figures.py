@@ -79,6 +79,9 @@ def _over_steps(config, shown):
         axes.grid(color=GRID)
         axes.set_ylim(-0.04, 1.04)
         axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        if i == len(rows) - 1:
+            axes.set_xlabel("steps", size=9)
         if not i:
             axes.set_title(architecture, size=9)
         if not j:
@@ -91,6 +94,5 @@ def _over_steps(config, shown):
             axes.plot(result.evaluation_steps, shares.T, color=color, lw=0.5, alpha=0.4)
             axes.plot(result.evaluation_steps, shares.mean(axis=0), color=color, ls=dashes, lw=1.8, label=kept)
     drawn = next(axes for axes in grid.flat if axes.lines)
-    picture.supxlabel("steps", size=9)
     legend(picture, drawn)
     return picture
