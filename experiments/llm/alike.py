@@ -133,7 +133,8 @@ def alike(
         raise ValueError(f"alike: found the languages {list(names)}, wanted some with one alphabet")
     asked = [prompts_of(one, prompt_length, seed) for one in found]
     for prompts in asked:
-        prompts.in_distribution(), prompts.out_of_distribution()  # raise where there are none
+        for chosen in (prompts.in_distribution, prompts.out_of_distribution):
+            chosen()  # raises where there are none
     num = max(len(prompts.tokens) for prompts in asked)
     tokens = np.stack([np.resize(prompts.tokens, (num, prompts.tokens.shape[1])) for prompts in asked])
     real = np.stack([np.arange(num) < len(prompts.tokens) for prompts in asked])
@@ -144,7 +145,8 @@ def alike(
         short = _short(found[0], mass_length)
         kept = [[rule(short) for rule in (one.rule1, one.rule2)] for one in found]
         holds = jnp.stack([jnp.stack(rows) for rows in zip(*kept, strict=True)])
-    return Alike(found, *(jnp.asarray(part) for part in (tokens, real & within, real & ~within, chance)), short, holds)
+    tokens, within, beyond = (jnp.asarray(part) for part in (tokens, real & within, real & ~within))
+    return Alike(found, tokens, within, beyond, jnp.asarray(chance), short, holds)
 
 
 def known(name: str, max_length: int, random_prompts: int | None = None) -> Language:

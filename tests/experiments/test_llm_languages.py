@@ -76,7 +76,7 @@ def test_a_batch_is_a_small_set_once_and_a_large_one_goes_round_in_epochs():
     for rows in seen:
         assert len(set(rows.tolist())) == 8 and rows.max() < 9
     assert all(np.all(counts) for epoch in epochs for _, counts in epoch)
-    assert not np.array_equal(*seen)
+    assert not np.array_equal(seen[0], seen[1])
 
 
 def test_more_symbols_have_shorter_strings_and_no_more_of_them():
