@@ -42,7 +42,7 @@ WMM = {
         "operators", "slow_regression", "permuted_digits", "warm_start",
     )
 }  # fmt: skip
-LLM = {f"llm/{name}" for name in ("in_context", "rule_extrapolation", "fine_tuning", "scaling")}
+LLM = {f"llm/{name}" for name in ("in_context", "rule_extrapolation", "fine_tuning", "scaling", "languages")}
 REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM | LLM
 pytestmark = pytest.mark.usefixtures("line")
 

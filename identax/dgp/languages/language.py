@@ -147,17 +147,23 @@ def score(language: Language, tokens: Any, prompt_length: int, *, reading: Readi
 
 
 @jax.jit
-def shares(scores: Scores) -> dict[str, Float[Array, ""]]:
+def shares(scores: Scores, counts: Any = None) -> dict[str, Float[Array, ""]]:
     """Means of scores over all rows, and over the finished ones ("..., finished"); 0 where no row is finished.
 
-    The published tables show those over finished rows alone, of which there may be few.
+    `counts` [N]: which rows count, by default all; 0 where none does. The published tables show the means over finished
+    rows alone, of which there may be few.
     """
-    weight = jnp.asarray(scores.finished, float)
-    found = {"finished": weight.mean()}
+    finished = jnp.asarray(scores.finished, float)
+    every = jnp.ones_like(finished) if counts is None else jnp.asarray(counts, float)
+    ended = every * finished
+
+    def mean(weight, values):
+        return (weight * values).sum() / jnp.maximum(weight.sum(), 1.0)
+
+    found = {"finished": mean(every, finished)}
     for name in ("rule1", "rule2", "completion", "grammatical"):
         values = jnp.asarray(getattr(scores, name), float)
-        found[name] = values.mean()
-        found[f"{name}, finished"] = (weight * values).sum() / jnp.maximum(weight.sum(), 1.0)
+        found[name], found[f"{name}, finished"] = mean(every, values), mean(ended, values)
     return found
 
 

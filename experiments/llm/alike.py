@@ -1,0 +1,184 @@
+"""Languages over one alphabet side by side: which of them a trial learns is a number, so that they share a program."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from identax.checks import check_choice, check_count
+from identax.dgp.languages import LANGUAGES, Chance, Language, Prompts, Scores, chance_levels, language, score, shares
+from identax.rng import step_key, stream
+
+MASSES = ("both rules", "rule 1 alone", "rule 2 alone", "neither rule")
+"""into which short strings fall"""
+
+
+class Rows(NamedTuple):
+    """A set of strings: the first `count` of `tokens` int8 [N, T] belong to it."""
+
+    tokens: Any
+    count: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Alike:
+    """Languages with one alphabet and one M. `place`, below, is the number of one of them, and may be traced.
+
+    `prompts` [languages, P, L + 1]; `within` and `beyond` [languages, P]: which of these are in and out of
+    distribution; what is neither fills up. `short` [S, l + 2]: all strings of up to l symbols, and `holds`
+    [2, languages, S]: which rules hold of them; None where nobody asks. `chance` [languages, 4]: of blind completions.
+    """
+
+    languages: tuple[Language, ...]
+    prompts: Any
+    within: Any
+    beyond: Any
+    chance: Any
+    short: Any
+    holds: Any
+
+    @property
+    def alphabet(self):
+        """Of all of them."""
+        return self.languages[0].alphabet
+
+    @property
+    def columns(self) -> int:
+        """Tokens of a row: M + 2."""
+        return self.languages[0].columns
+
+    def drawn(self, place: Any, key: Any, nums: Mapping[str, int]) -> dict[str, Rows]:
+        """Sets of strings by name: so many drawn ones, or all strings where the language lists them."""
+        # One draw for all sets: every draw costs seconds of compilation.
+        total, found = sum(nums.values()), {}
+        pools = [
+            jnp.asarray(one.strings()) if _is_listed(one) else one.sample(stream(key, one.name), total)
+            for one in self.languages
+        ]
+        first = 0
+        for name, num in nums.items():
+            own = [
+                (pool, len(pool)) if _is_listed(one) else (pool[first : first + num], num)
+                for one, pool in zip(self.languages, pools, strict=True)
+            ]
+            size = max(count for _, count in own)
+            tokens = jnp.stack([jnp.resize(rows, (size, self.columns)) for rows, _ in own]).astype(jnp.int8)
+            found[name] = Rows(tokens[place], jnp.asarray([count for _, count in own])[place])
+            first += num
+        return found
+
+    def scored(self, place: Any, tokens: Mapping[str, Any]) -> dict[str, Any]:
+        """Shares of completed prompts [P, T] of which a rule holds: "OOD rule1, finished" and so on, by name."""
+        length, num = self.prompts.shape[2] - 1, self.prompts.shape[1]
+        rows = jnp.concatenate(list(tokens.values()))
+        every = [score(one, rows, length) for one in self.languages]
+        scores = Scores(*(jnp.stack(parts)[place] for parts in zip(*every, strict=True)))
+        found = {}
+        for number, before in enumerate(tokens):
+            own = Scores(*(part[number * num : (number + 1) * num] for part in scores))
+            for name, counts in {"OOD": self.beyond, "ID": self.within}.items():
+                found |= {f"{before}{name} {what}": value for what, value in shares(own, counts[place]).items()}
+        return found
+
+    def blind(self, place: Any) -> dict[str, Any]:
+        """What completions of tokens chosen blindly score."""
+        chance = Chance(*self.chance[place])
+        return {"OOD rule1 by chance": chance.rule1_beyond, "OOD completion by chance": chance.rule2_beyond}
+
+    def masses(self, place: Any, log_probs: Any) -> dict[str, Any]:
+        """How probable short strings are together, by the rules that hold: `log_probs` [S] of the strings `short`."""
+        one, other = self.holds[0, place], self.holds[1, place]
+        parts = (one & other, one & ~other, ~one & other, ~one & ~other)
+        return {
+            f"mass of {name}": jnp.where(part, jnp.exp(log_probs), 0).sum()
+            for name, part in zip(MASSES, parts, strict=True)
+        }
+
+
+def batch_of(rows: Rows, key: Any, step: Any, size: int) -> tuple[Any, Any]:
+    """Rows [size, T] of one step, and which of them count: an epoch goes through the set once, in a new order.
+
+    A set of fewer rows than `size` is the batch, each row once. What is left over at the end of an epoch is dropped.
+    """
+    num, place = len(rows.tokens), jnp.arange(size)
+    parts = jnp.maximum(rows.count // size, 1)
+    epoch, part = step // parts, step % parts
+    level = jax.random.uniform(step_key(key, epoch), (num,))
+    order = jnp.argsort(jnp.where(jnp.arange(num) < rows.count, level, 2.0))
+    return rows.tokens[order[(part * size + place) % num]].astype(jnp.int32), place < rows.count
+
+
+def alike(
+    names: Sequence[str],
+    max_length: int,
+    prompt_length: int,
+    *,
+    seed: int,
+    mass_length: int,
+    random_prompts: int | None = None,
+) -> Alike:
+    """These languages, their prompts and their short strings; random prompts are those of `seed`.
+
+    `mass_length`: l of two symbols, fewer of more symbols (no more strings); 0: none. `random_prompts` as of `known`.
+    Raises `ValueError` for unknown names, more than one alphabet, prompts or short strings longer than M, and a
+    language without a prompt of either kind.
+    """
+    found = tuple(known(name, max_length, random_prompts) for name in names)
+    if not found or len({one.alphabet for one in found}) > 1:
+        raise ValueError(f"alike: found the languages {list(names)}, wanted some with one alphabet")
+    asked = [prompts_of(one, prompt_length, seed) for one in found]
+    for prompts in asked:
+        for chosen in (prompts.in_distribution, prompts.out_of_distribution):
+            chosen()  # raises where there are none
+    num = max(len(prompts.tokens) for prompts in asked)
+    tokens = np.stack([np.resize(prompts.tokens, (num, prompts.tokens.shape[1])) for prompts in asked])
+    real = np.stack([np.arange(num) < len(prompts.tokens) for prompts in asked])
+    within = np.stack([np.resize(prompts.within, num) for prompts in asked])
+    chance = np.array([chance_levels(one, prompts) for one, prompts in zip(found, asked, strict=True)])
+    short, holds = None, None
+    if mass_length:
+        short = _short(found[0], mass_length)
+        kept = [[rule(short) for rule in (one.rule1, one.rule2)] for one in found]
+        holds = jnp.stack([jnp.stack(rows) for rows in zip(*kept, strict=True)])
+    tokens, within, beyond = (jnp.asarray(part) for part in (tokens, real & within, real & ~within))
+    return Alike(found, tokens, within, beyond, jnp.asarray(chance), short, holds)
+
+
+def known(name: str, max_length: int, random_prompts: int | None = None) -> Language:
+    """The language of that name; raises `ValueError` with the nearest name for another.
+
+    `random_prompts`: of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6.
+    """
+    check_choice("languages", "language", name, LANGUAGES)
+    found = language(name, max_length)
+    law: Any = found.prompt_law
+    if random_prompts is None or not hasattr(law, "num"):
+        return found
+    check_count("languages", "random_prompts", random_prompts)
+    return dataclasses.replace(found, prompt_law=dataclasses.replace(law, num=random_prompts))
+
+
+def prompts_of(one: Language, length: int, seed: int) -> Prompts:
+    """The prompts of a language, those that are random from `seed`."""
+    return one.prompts(length, key=stream(jax.random.key(seed), "prompts"))
+
+
+def _is_listed(one: Language) -> bool:
+    """Whether all strings are known, so that none are drawn."""
+    return hasattr(one.generator, "words")
+
+
+def _short(one: Language, length: int) -> Any:
+    """All strings of 1 to l symbols, with EOS and padding, [S, l + 2]."""
+    check_count("languages", "mass_length", length)
+    letters = one.alphabet.letters
+    length = max(int(length * math.log(2) / math.log(len(letters)) + 1e-9), 1)
+    if length > one.max_length:
+        raise ValueError(f"languages: found strings of {length} symbols, wanted at most M={one.max_length}")
+    words = itertools.chain.from_iterable(itertools.product(letters, repeat=size) for size in range(1, length + 1))
+    return one.alphabet.rows(["".join(word) for word in words], length + 2)

@@ -1,0 +1,234 @@
+"""What `llm/languages` compares: rule 1 off the support beside chance, by language and architecture."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.llm.alike import MASSES, known, prompts_of
+from experiments.llm.languages_published import ORDERS, PUBLISHED
+from experiments.llm.languages_published import SAMPLED as PUBLISHED_SAMPLED
+from experiments.llm.sequence_networks import ARCHITECTURES
+from identax.assumptions import Prediction, Premise, Report
+from identax.checks import check_choice
+from identax.dgp.languages import BRACKETS, chance_levels
+from identax.experiment import Arm, Reference
+from identax.points import cells
+from identax.run import Results
+
+SAMPLED = "sampled "
+"""before a score: of completions that are drawn, not the likeliest"""
+LOSS, RULE, COMPLETION = "test loss", "OOD rule1, finished", "OOD completion, finished"
+EXCESS = "test loss less the floor"
+MOST = f"{RULE}, most over checks"
+"""the largest of all evaluations, as the published tables have it: chosen by what it reports"""
+SCORES = (LOSS, RULE, SAMPLED + RULE, "OOD rule1", "OOD finished", COMPLETION, "ID rule1, finished", "ID finished")
+REACHED = 0.9
+LATER = f"steps to {REACHED:g} of the mass: rule 1 less rule 2"
+
+
+def row(architecture: str, name: str, quantity: str) -> str:
+    """How a quantity of one architecture and language is called."""
+    return f"{architecture} on {name}: {quantity}"
+
+
+def less(name: str, one: str, other: str) -> str:
+    """How an order of two architectures is called."""
+    return f"{name}: {one} less {other}, {RULE}"
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Every architecture on every set of languages with one alphabet; these are apart in the program by a number.
+
+    Raises `ValueError` for unknown languages and architectures, none at all, and any named twice.
+    """
+    for field, least in (("languages", config.languages), ("architectures", config.architectures)):
+        if not least or len(set(least)) < len(least):
+            raise ValueError(f"languages: found {field}={tuple(least)}, wanted at least one, each once")
+    for architecture in config.architectures:
+        check_choice("languages", "architecture", architecture, ARCHITECTURES)
+    alike: dict[Any, list[str]] = {}
+    for name in config.languages:
+        alike.setdefault(known(name, config.max_length).alphabet, []).append(name)
+    return [
+        Arm(
+            f"{architecture}, {' '.join(names)}",
+            dataclasses.replace(config, architecture=architecture, languages=tuple(names)),
+            {"place": tuple(range(len(names)))},
+            fixed=("place",),
+        )
+        for names in alike.values()
+        for architecture in config.architectures
+    ]
+
+
+def sizes(config: Any, names: Sequence[str]) -> tuple[int, int]:
+    """Length of the prompts, and how many strings are drawn for training, of languages with one alphabet."""
+    alphabet = known(names[0], config.max_length).alphabet
+    if alphabet == BRACKETS:
+        return config.prompt_length_of_brackets, config.num_train_of_brackets
+    return (config.prompt_length if len(alphabet.symbols) == 2 else config.prompt_length_of_three), config.num_train
+
+
+_TRAINED = ("transformer", "LSTM", "Mamba", "xLSTM")
+_RUNS = ("quick", "medium")
+NOT_HELD: Sequence[tuple[str, str, str]] = (("L2", "LSTM", "Mamba"), ("L3", "transformer", "LSTM"))
+"""published orders that do not hold on the seeds of medium: shown without a band, named on the page"""
+
+
+def _bands(low: float | None, high: float | None, presets: Sequence[str] = _RUNS) -> dict[str, tuple]:
+    return dict.fromkeys(presets, (low, high))
+
+
+def _text(what: str, name: str, architecture: str) -> str:
+    cell = PUBLISHED[name, architecture]
+    mean, sd = getattr(cell, what)
+    mask = ", with a mask that sees its target" if architecture == "linear" else ""
+    return f"{mean:g} +- {sd:g}, n = {cell.num}, M = 256, most over checks{mask}"
+
+
+def _of_cell(name: str, architecture: str) -> Iterator[Reference]:
+    """The rows of one language and architecture."""
+    trained = architecture in _TRAINED
+    cell = functools.partial(row, architecture, name)
+    yield Reference(
+        cell(EXCESS), f"loss {PUBLISHED[name, architecture].loss[0]:g} at M = 256; 0 (theory: the least)",
+        _bands(0.0, 0.02) if (name, architecture) in {("L3", one) for one in _TRAINED} else {},
+        note="The test strings are the whole language, so that nothing is below 0. Floors are exact; .02 as in "
+        "llm/rule_extrapolation." if name in ("L3", "L5") else "Test strings are drawn: their mean may lie below.",
+    )  # fmt: skip
+    yield Reference(
+        cell(RULE), _text("rule1", name, architecture),
+        _bands(0.95, None) if (name, architecture) == ("L2", "LSTM") else {},
+        note="At the least loss on validation strings; of the completions that end; greedy.",
+    )  # fmt: skip
+    yield Reference(cell(MOST), _text("rule1", name, architecture), note="Chosen by what it reports, as published.")
+    known_sample = PUBLISHED_SAMPLED.get((name, architecture))
+    yield Reference(
+        cell(SAMPLED + RULE), "not published" if known_sample is None else f"{known_sample:g} (at the least loss)"
+    )
+    yield Reference(
+        cell(f"sampled less greedy, {RULE}"), "below 0: drawing lowers rule 1 to chance (published, M = 256)",
+        note="Not judged: not reproduced at this size, where both were alike on other seeds.",
+    )  # fmt: skip
+    yield Reference(cell("OOD rule1"), "not in the paper", note="Of all prompts.")
+    yield Reference(cell("OOD finished"), "not in the paper")
+    yield Reference(
+        cell(COMPLETION),
+        _text("completion", name, architecture),
+        _bands(0.95, None) if name == "L3" and trained else {},
+    )
+    yield Reference(
+        cell("ID rule1, finished"), _text("within", name, architecture),
+        _bands(0.95, None) if name == "L3" and trained else {},
+    )  # fmt: skip
+
+
+def _of_order(name: str, one: str, other: str) -> Reference:
+    published = PUBLISHED[name, one].rule1[0] - PUBLISHED[name, other].rule1[0]
+    held = (name, one, other) not in NOT_HELD
+    note = "At the least loss on validation strings, where the published numbers are the most over checks."
+    return Reference(
+        less(name, one, other),
+        f"{published:+.3f} (published: {one} first)",
+        _bands(0.0, None, ("medium",)) if held else {},
+        note=note if held else f"Not reproduced at this size. {note}",
+    )
+
+
+REFERENCES = (
+    *(
+        reference
+        for name in ORDERS
+        for architecture in ARCHITECTURES
+        for reference in _of_cell(name, architecture)
+    ),
+    *(_of_order(name, *pair) for name, pairs in ORDERS.items() for pair in pairs),
+    *(
+        Reference(
+            row(architecture, name, LATER), "above 0: rule 2 is learned first (published, transformer on L3)",
+            _bands(1.0, None) if (name, architecture) == ("L3", "transformer") else {},
+            note="Of the mass of all short strings; what is not reached counts as one check after the end.",
+        )
+        for name in ORDERS
+        for architecture in ARCHITECTURES
+    ),
+    *(
+        Reference(f"{name}: {what} by chance", "closed form: tokens chosen blindly until the first EOS")
+        for name in ORDERS
+        for what in ("OOD rule1", "OOD completion")
+    ),
+)  # fmt: skip
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """Per arm: which prompts lie off the support, the floor of the loss, and what blind completions would score."""
+    made = arms(config)
+    reports = {names: _report(config, names) for names in {arm.config.languages for arm in made}}
+    return {arm.name: reports[arm.config.languages] for arm in made}
+
+
+def _report(config: Any, names: Sequence[str]) -> Report:
+    length, _ = sizes(config, names)
+    conditions, predictions = [], []
+    for name in names:
+        one = known(name, config.max_length, config.random_prompts)
+        prompts = prompts_of(one, length, config.seed)
+        within, chance = prompts.within, chance_levels(one, prompts)
+        conditions.append(
+            Premise(
+                f"{name}: prompts off the support",
+                bool((~within).any()),
+                f"{(~within).sum()} of {len(within)}",
+                "what follows them is up to the inductive bias: no loss says anything",
+            )
+        )
+        floor = "nats per target token, padding counted; exact"
+        predictions += [
+            Prediction(f"{name}: floor of the loss", one.entropy_floor(), floor),
+            Prediction(f"{name}: OOD rule1 by chance", chance.rule1_beyond, "tokens chosen blindly, closed form"),
+            Prediction(f"{name}: OOD completion by chance", chance.rule2_beyond, "the same"),
+        ]
+    return Report(conditions, predictions)
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """Per seed scores at the least loss on validation strings, most over checks, orders, what is learned first."""
+    found: dict[str, np.ndarray] = {}
+    for at, result, mask in cells(arms(config), results):
+        name = at["languages"][at["place"]]
+        cell = functools.partial(row, at["architecture"], name)
+        found |= {cell(what): result.at_best(what)[mask] for what in SCORES if what in result.evaluation}
+        found[cell(EXCESS)] = found[cell(LOSS)] - known(name, config.max_length).entropy_floor()
+        found[cell(MOST)] = np.max(result.evaluation[RULE][mask], axis=1)
+        if cell(SAMPLED + RULE) in found:
+            found[cell(f"sampled less greedy, {RULE}")] = found[cell(SAMPLED + RULE)] - found[cell(RULE)]
+        if f"mass of {MASSES[0]}" in result.evaluation:
+            found[cell(LATER)] = _reached(result, mask, 1) - _reached(result, mask, 2)
+        for what in ("OOD rule1 by chance", "OOD completion by chance"):
+            found[f"{name}: {what}"] = result.at_best(what)[mask][:1]
+    for name, pairs in ORDERS.items():
+        for one, other in pairs:
+            both = [found.get(row(architecture, name, RULE)) for architecture in (one, other)]
+            if both[0] is not None and both[1] is not None and len(both[0]) == len(both[1]):
+                found[less(name, one, other)] = both[0] - both[1]
+    return found
+
+
+def mass_shares(result: Results, mask: Any) -> dict[str, np.ndarray]:
+    """Shares [seeds, checks] of the mass of short strings, by the rules that these keep."""
+    masses = {name: result.evaluation[f"mass of {name}"][mask] for name in MASSES}
+    total = sum(masses.values())
+    return {name: mass / total for name, mass in masses.items()}
+
+
+def _reached(result: Results, mask: Any, rule: int) -> np.ndarray:
+    """After how many steps strings that keep the rule have most of the mass; one check more than all, if never."""
+    shares = mass_shares(result, mask)
+    kept = shares["both rules"] + shares[f"rule {rule} alone"]
+    steps = result.evaluation_steps
+    never = steps[-1] + (steps[-1] - steps[-2] if len(steps) > 1 else 1)
+    reached = kept >= REACHED
+    return np.where(reached.any(axis=1), steps[np.argmax(reached, axis=1)], never).astype(float)
