@@ -22,14 +22,19 @@ def stream(key: Key[Array, ""], name: str) -> Key[Array, ""]:
     """
     if not name:
         raise ValueError("stream: found an empty name, wanted a non-empty string such as 'data'")
-    return jax.random.fold_in(key, zlib.crc32(name.encode()) | _NAMED)
+    return jax.random.fold_in(key, stream_id(name))
+
+
+def stream_id(name: str) -> int:
+    """The number that `stream` folds into a key: crc32(name) | 2^31."""
+    return zlib.crc32(name.encode()) | _NAMED
 
 
 def streams(key: Key[Array, ""], names: Sequence[str]) -> Key[Array, " n"]:
     """The sub-streams `names` of `key`, those of `stream`, by one call of the generator."""
     if not all(names):
         raise ValueError(f"streams: found an empty name among {list(names)}, wanted non-empty strings")
-    ids = np.array([zlib.crc32(name.encode()) | _NAMED for name in names], np.uint32)
+    ids = np.array([stream_id(name) for name in names], np.uint32)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
 
 

@@ -1,7 +1,7 @@
 """The two operators as they act on a network's layers, in the reading of the text and in that of the program."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,10 +12,10 @@ from identax.assumptions import Premise
 from identax.checks import check_choice
 from identax.models import GATES
 from identax.transforms import Perturbation, idle_window, reinitialise_weights, select, shuffle_weights
+from identax.transforms.selection import EACH, Gates
 
 OPERATORS = ("none", "reinit", "shuffle")
 READINGS = ("intended", "released")
-_PACKED = ("ih_kernel", "hh_kernel")
 
 
 def weight_operator(config: TrainingConfig) -> Callable[[Any, Any, Any, Any], Any]:
@@ -44,24 +44,27 @@ def weight_operator(config: TrainingConfig) -> Callable[[Any, Any, Any, Any], An
         raise ValueError(f"weight_operator: found no layer for {config.operator!r}, wanted e.g. layer='fc'")
 
     def act(key, params, p, c):
-        parts = split_gates(params)
-        for perturbation in _perturbations(config, parts, p, c):
-            parts, _, _ = perturbation.apply(parts, perturbation.init(parts), key=key)
-        return join_gates(parts)
+        for perturbation in _perturbations(config, params, p, c):
+            params, _, _ = perturbation.apply(params, perturbation.init(params), key=key)
+        return params
 
     return act
 
 
 def targets(config: TrainingConfig, params: Any) -> dict[str, tuple[int, ...]]:
-    """Path and shape of what the operator acts on, "lstm1/ih_kernel/forget" for a gate; errors as `weight_operator`.
+    """Path and shape of what the operator acts on, "lstm1/ih_kernel:forget" for a gate; errors as `weight_operator`.
 
     `params` may hold shapes in the place of arrays.
     """
-    parts = jax.eval_shape(split_gates, params)
-    chosen = jax.tree.leaves(_chosen(config)(parts))
-    leaves, _ = jax.tree_util.tree_flatten_with_path(parts)
-    named = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
-    return {name: jnp.shape(leaf) for (name, leaf), acts in zip(named, chosen, strict=True) if acts}
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    found: dict[str, tuple[int, ...]] = {}
+    for (path, leaf), flag in zip(leaves, jax.tree.leaves(_chosen(config)(params)), strict=True):
+        name, shape = jax.tree_util.keystr(path, simple=True, separator="/"), jnp.shape(leaf)
+        if isinstance(flag, Gates):
+            found |= {gate: (*shape[:-1], size) for gate, (_, size) in flag.units(name).items()}
+        elif flag:
+            found[name] = shape
+    return found
 
 
 def window_premises(config: TrainingConfig, params: Any, coverages: Sequence[float]) -> list[Premise]:
@@ -86,52 +89,39 @@ def window_premises(config: TrainingConfig, params: Any, coverages: Sequence[flo
     return made
 
 
-def split_gates(params: Any) -> Any:
-    """The parameters with {gate: its quarter of the last axis} in the place of the kernels of a packed LSTM."""
-    if not isinstance(params, Mapping):
-        return params
-    packed = all(name in params for name in _PACKED)
-    return {
-        name: dict(zip(GATES, jnp.split(leaf, len(GATES), axis=-1), strict=True))
-        if packed and name in _PACKED
-        else split_gates(leaf)
-        for name, leaf in params.items()
-    }
-
-
-def join_gates(parts: Any) -> Any:
-    """The inverse of `split_gates`."""
-    if not isinstance(parts, Mapping):
-        return parts
-    if parts.keys() == set(GATES):
-        return jnp.concatenate([parts[gate] for gate in GATES], axis=-1)
-    return {name: join_gates(part) for name, part in parts.items()}
-
-
-def _perturbations(config: TrainingConfig, parts: Any, p: Any, c: Any) -> list[Perturbation]:
-    """One, or two where some of the leaves lack their last unit and others do not."""
-    chosen = _chosen(config)(parts)
-    skipping = jax.tree_util.tree_map_with_path(lambda path, acts: acts and _skips(config, path), chosen)
-    rest = jax.tree.map(lambda acts, skips: acts and not skips, chosen, skipping)
+def _perturbations(config: TrainingConfig, params: Any, p: Any, c: Any) -> list[Perturbation]:
+    """One, or two where some of what is chosen lacks its last unit and the rest does not."""
+    chosen = _chosen(config)(params)
+    skipping = jax.tree.map(lambda flag: flag if _skips(config, flag) else False, chosen)
+    rest = jax.tree.map(lambda flag: False if _skips(config, flag) else flag, chosen)
     mode = "released" if config.reading == "released" else {"reinit": "intended", "shuffle": "permute"}[config.operator]
     make = reinitialise_weights if config.operator == "reinit" else shuffle_weights
     return [
         make(p, c, mode=mode, skip_last=skip_last, on=mask, max_c=config.max_c)
         for skip_last, mask in ((False, rest), (True, skipping))
-        if any(jax.tree.leaves(mask))
+        if any(flag is not False for flag in jax.tree.leaves(mask))
     ]
 
 
-def _skips(config: TrainingConfig, path: Any) -> bool:
-    name = path if isinstance(path, str) else jax.tree_util.keystr(path, simple=True, separator="/")
-    return config.reading == "released" and name.split("/")[-1] in GATES
+def _skips(config: TrainingConfig, flag: Any) -> bool:
+    return config.reading == "released" and isinstance(flag, Gates)
 
 
 def _kept(config: TrainingConfig, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[:-1], shape[-1] - int(_skips(config, name)))
+    return (*shape[:-1], shape[-1] - int(config.reading == "released" and ":" in name))
 
 
 def _chosen(config: TrainingConfig) -> Callable[[Any], Any]:
+    """The kernels of the layers, those of an LSTM gate by gate."""
     layer = "" if config.layer == "all" else re.escape(config.layer)
     gate = config.gate if config.reading == "intended" else ""
-    return select(rf"^[^/]*{layer}[^/]*/[^/]*kernel" + (f"/{gate}$" if gate else ""))
+    kernels = select(rf"^[^/]*{layer}[^/]*/[^/]*kernel", gate=gate or None)
+
+    def mask(params: Any) -> Any:
+        found = kernels(params)
+        for name, part in params.items() if not gate else ():
+            if "hh_kernel" in part and any(jax.tree.leaves(found[name])):
+                found = {**found, name: select("kernel", gate=EACH)(part)}
+        return found
+
+    return mask

@@ -1,7 +1,8 @@
 """A random window of an array of weights, drawn and acted on: what is static of it, and what it does.
 
 Only a part of static size that surely holds the window is read, drawn for and written: with p and c traced, the
-largest c that may come bounds it. All random words of a window come at once, so that many leaves can draw together.
+largest c that may come bounds it. The random words that say where a window lies come at once, so that many leaves can
+draw together; those of a reordered window's entries only where it acts.
 """
 
 import dataclasses
@@ -15,19 +16,19 @@ import numpy as np
 
 from identax.rng import stream
 from identax.transforms._layout import output_back, output_first
-from identax.transforms._words import below, unit_interval
+from identax.transforms._words import ENTRIES, below, unit_interval, words
 
 
 @dataclasses.dataclass(frozen=True)
 class Redraw:
     """A sparse rectangle of the matrix [units, b, rest] redrawn.
 
-    `units`: the first output unit and how many; `drawn`, `reach`: sizes that starts and lengths are drawn for, and the
-    largest length on each of the two axes; `sizes`: of the matrix.
+    `units`: how many output units; `drawn`, `reach`: sizes that starts and lengths are drawn for, and the largest length
+    on each of the two axes; `sizes`: of the matrix.
     """
 
     layout: str
-    units: tuple[int, int]
+    units: int
     drawn: tuple[int, int]
     reach: tuple[int, int]
     sizes: tuple[int, int, int]
@@ -43,15 +44,18 @@ class Redraw:
         """Two starts and two lengths, then two words an entry."""
         return 4 + 2 * math.prod(self.extent)
 
-    def act(self, key: Any, drawn: Any, w: Any, p: Any, bound: Any, longest: Any) -> Any:
-        """The weights with the rectangle redrawn from U(-bound, bound) with probability p, lengths up to `longest`."""
-        del key
+    def lies(self, drawn: Any, p: Any, bound: Any, longest: Any) -> Any:
+        """Where the part begins, which of its entries are redrawn, with probability p, and from U(-bound, bound) what."""
         places = list(zip(drawn[:2], drawn[2:4], self.drawn, longest, self.sizes, self.extent, strict=False))
         (row, down), (column, across) = (_span(*axis) for axis in places)
         thin, fresh = unit_interval(drawn[4:]).reshape(2, *self.extent)
-        fresh = (2 * fresh - 1).astype(w.dtype) * jnp.asarray(bound, w.dtype)
-        redrawn = down[:, None, None] & across[None, :, None] & (thin < p)
-        row = row + self.units[0]
+        return row, column, down[:, None, None] & across[None, :, None] & (thin < p), (2 * fresh - 1) * bound
+
+    def act(self, keys: Any, lies: Any, number: int, w: Any, first: int) -> Any:
+        """The weights with rectangle `number` of `lies` redrawn, units counted from `first`."""
+        del keys
+        row, column, redrawn, fresh = (part[number] for part in lies)
+        row, fresh = row + first, fresh.astype(w.dtype)
         if _turned(w, self.layout):
             return _edited(
                 w, (column, row), self.extent[1::-1], lambda x: jnp.where(redrawn[..., 0].T, fresh[..., 0].T, x)
@@ -71,61 +75,100 @@ class Reorder:
 
     mode: str
     layout: str
-    units: tuple[int, int]
+    units: int
     size: int
     reach: int
     rows: int
 
     @property
     def num_words(self) -> int:
-        """Of each row whether, a start and a length, then a word an entry."""
-        return self.rows * (3 + self.reach)
+        """Of each row whether, a start and a length; those of the entries are drawn where a window acts."""
+        return 3 * self.rows
 
-    def act(self, key: Any, drawn: Any, w: Any, p: Any, longest: Any) -> Any:
-        """The weights with every row's window reordered with probability p, lengths up to `longest`."""
+    def lies(self, drawn: Any, p: Any, longest: Any) -> Any:
+        """Of every row, [rows, 4]: whether its window acts, where the part begins and the window, and its length."""
+        whether, word, length_word = drawn.reshape(3, self.rows)
+        acts = (unit_interval(whether) < p).astype(jnp.int32)
+        return jnp.stack([acts, *_start(word, length_word, self.size, longest, self.size, self.reach)], axis=1)
+
+    def act(self, keys: Any, lies: Any, number: int, w: Any, first: int) -> Any:
+        """The weights with the windows `number` of `lies` reordered, units counted from `first`."""
         if w.ndim < 3:
-            at, change, acts = self._window(key, drawn, p, longest)
-            # Outside `vmap` a row that stays costs nothing.
-            return self._one_row(w, at, partial(jax.lax.cond, acts, change, lambda part: part))
-        first, number = self.units
+            # What is only looked up where a window acts costs nothing elsewhere, outside `vmap`.
+            return self._one_row(lambda: keys[number], lambda: lies[number, 0], w, first)
+        key, units = keys[number], slice(first, first + self.units)
         view = output_first(w, self.layout)
-        rows = view[first : first + number].reshape(self.rows, self.size)
-        keys = jax.random.split(stream(key, "rows"), self.rows)
+        own = jax.random.split(stream(key, "rows"), self.rows)
+        fresh = words(key, self.rows * self.reach, ENTRIES).reshape(self.rows, self.reach)
 
-        def of_row(key, drawn, row):
-            at, change, acts = self._window(key, drawn, p, longest)
-            return jnp.where(acts, _edited(row, (at,), (self.reach,), change), row)
+        def of_row(key, lie, fresh, row):
+            acts, at, start, length = lie
+            new = _edited(row, (at,), (self.reach,), lambda part: self._changed(key, fresh, part, at - start, length))
+            return jnp.where(acts > 0, new, row)
 
-        rows = jax.vmap(of_row)(keys, drawn.reshape(self.rows, -1), rows).reshape(number, *view.shape[1:])
+        rows = jax.vmap(of_row)(own, lies[number], fresh, view[units].reshape(self.rows, self.size))
+        rows = rows.reshape(self.units, *view.shape[1:])
         return output_back(jax.lax.dynamic_update_slice_in_dim(view, rows, first, 0), self.layout)
 
-    def _window(self, key, drawn, p, longest):
-        """Where the part begins, what to do with it, and whether to."""
-        at, offset, length = _start(drawn[1], drawn[2], self.size, longest, self.size, self.reach)
-        change = partial(_permuted, key) if self.mode == "permute" else _copied
-        return at, lambda part: change(drawn[3:], part, offset, length), unit_interval(drawn[0]) < p
+    def _changed(self, key, fresh, part, lead, length):
+        """A part of a row with the window in it reordered, which begins `lead` before the part."""
+        places = jnp.arange(len(part), dtype=jnp.int32)
+        if self.mode == "permute":
+            return _permuted(key, fresh, part, lead + places, length)
+        return _taken(part, places - _steps_back(fresh, lead + places, length))
 
-    def _one_row(self, w, at, change):
+    def _one_row(self, key, lie, w, first):
         """A vector or matrix as one row, unit after unit."""
-        first, number = self.units
         if not _turned(w, self.layout):
-            row = _edited(w.reshape(-1), (first * (self.size // number) + at,), (self.reach,), change)
-            return row.reshape(w.shape)
-        # The row is the transpose: as many columns are turned as can hold the part, not the matrix.
-        inputs = w.shape[0]
-        columns = min(number, (self.reach + inputs - 2) // inputs + 1)
-        column = jnp.minimum(at // inputs, number - columns)
+            row = w.reshape(-1)
+            place, extent = (first * (self.size // self.units) + lie()[1],), (self.reach,)
 
-        def turned(block):
-            row = _edited(block.T.reshape(-1), (at - column * inputs,), (self.reach,), change)
-            return row.reshape(columns, inputs).T
+            def changed(row):
+                _, _, start, length = lie()
+                part = jax.lax.dynamic_slice(row, place, extent)
+                return self._changed(key(), words(key(), self.reach, ENTRIES), part, lie()[1] - start, length)
 
-        return _edited(w, (jnp.zeros_like(column), first + column), (inputs, columns), turned)
+            return _where(lie()[0] > 0, changed, row, place, extent).reshape(w.shape)
+        # The row is the transpose: as many columns are read as can hold the part.
+        inputs, width = w.shape
+        columns = min(self.units, (self.reach + inputs - 2) // inputs + 1)
+
+        def first_column():
+            return jnp.minimum(jax.lax.div(lie()[1], np.int32(inputs)), self.units - columns)
+
+        def copied(w):
+            # Places are counted down the columns; the weights are taken where they lie.
+            _, _, start, length = lie()
+            column = first_column()
+            rows, across = (jnp.arange(size, dtype=jnp.int32) for size in (inputs, columns))
+            here = across[None] * inputs + rows[:, None]
+            fresh = words(key(), inputs * columns, ENTRIES).reshape(inputs, columns)
+            source = (here - _steps_back(fresh, here + (column * inputs - start), length)).astype(jnp.uint32)
+            down, across = (part(source, np.uint32(inputs)).astype(jnp.int32) for part in (jax.lax.rem, jax.lax.div))
+            return _taken(w.reshape(-1), down * width + (first + column + across))
+
+        def permuted(w):
+            _, at, start, length = lie()
+            column = first_column()
+            block = jax.lax.dynamic_slice(w, (jnp.zeros_like(column), first + column), (inputs, columns))
+            fresh, place = words(key(), self.reach, ENTRIES), (at - column * inputs,)
+            change = partial(self._changed, key(), fresh, lead=at - start, length=length)
+            return _edited(block.T.reshape(-1), place, (self.reach,), change).reshape(columns, inputs).T
+
+        place = jnp.zeros((), jnp.int32), first + first_column()
+        change = permuted if self.mode == "permute" else copied
+        return _where(lie()[0] > 0, change, w, place, (inputs, columns))
 
 
 def _turned(w, layout):
     """Whether the output units are the columns of a matrix."""
     return w.ndim == 2 and layout == "in_out"
+
+
+def _where(acts, change, w, place, extent):
+    """The array with `change(array)` in the part of this extent at `place`, if the window acts."""
+    part = jax.lax.cond(acts, change, lambda w: jax.lax.dynamic_slice(w, place, extent), w)
+    return jax.lax.dynamic_update_slice(w, part, place)
 
 
 def _edited(array, place, extent, change):
@@ -135,18 +178,18 @@ def _edited(array, place, extent, change):
 
 
 def _start(word, length_word, drawn, longest, size, extent):
-    """Where a part of `extent` begins that holds the window, its offsets from the window's start, and the length.
+    """Where a part of `extent` begins that holds the window, where the window does, and its length.
 
     Starts are uniform on 0..drawn-1, lengths on 1..longest, both up to size / 2^32.
     """
     start, length = below(word, drawn, drawn), 1 + below(length_word, longest, drawn)
-    at = jnp.minimum(start, size - extent)
-    return at, at - start + jnp.arange(extent), length
+    return jnp.minimum(start, size - extent), start, length
 
 
 def _span(*axis):
     """Where the part begins on this axis, and which of its entries are in the rectangle."""
-    at, offset, length = _start(*axis)
+    at, start, length = _start(*axis)
+    offset = at - start + jnp.arange(axis[-1], dtype=jnp.int32)
     return at, (offset >= 0) & (offset <= length)
 
 
@@ -180,8 +223,12 @@ def _permuted(key, drawn, part, offset, length):
     return part[(found & low).astype(jnp.int32)]
 
 
-def _copied(drawn, part, offset, length):
-    """out[i] = x[J_i] with J_i uniform on 0..i, at the places 0 <= i = offset < length."""
+def _steps_back(drawn, offset, length):
+    """i - J_i with J_i uniform on 0..i, at the places 0 <= i = offset < length, and 0 at the others."""
     picks = jnp.maximum(offset, 0)
-    back = picks - below(drawn, picks + 1, len(part))
-    return part[jnp.arange(len(part)) - jnp.where((offset >= 0) & (offset < length), back, 0)]
+    return jnp.where((offset >= 0) & (offset < length), picks - below(drawn, picks + 1, drawn.size), 0)
+
+
+def _taken(array, places):
+    """array[places] of places that are known to be there."""
+    return array.at[places].get(mode="promise_in_bounds", wrap_negative_indices=False)

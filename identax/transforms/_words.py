@@ -8,6 +8,8 @@ import numpy as np
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
+ENTRIES = 2
+"""the use of words for the entries of a window, beside those that say where it lies"""
 
 
 def threefry(key: tuple[Any, Any], high: Any, low: Any) -> tuple[Any, Any]:
@@ -26,17 +28,27 @@ def threefry(key: tuple[Any, Any], high: Any, low: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def words(key: Any, size: int) -> Any:
-    """`size` random words uint32 of a key.
+def folded(key: Any, number: Any) -> Any:
+    """`jax.random.fold_in(key, number)` to the last bit, of all numbers [...] at once, by the rounds written out."""
+    numbers = jnp.asarray(number, jnp.uint32)
+    if str(jax.random.key_impl(key)) != "threefry2x32":
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers.reshape(-1)).reshape(numbers.shape)
+    first, second = jax.random.key_data(key)
+    pair = jnp.stack(threefry((first, second), jnp.zeros_like(numbers), numbers), axis=-1)
+    return jax.random.wrap_key_data(pair, impl="threefry2x32")
+
+
+def words(key: Any, size: int, use: int = 1) -> Any:
+    """`size` random words uint32 of a key, others for every `use` >= 1.
 
     Of JAX's default keys both words of each block are kept, where `jax.random.bits` makes one of them; the blocks are
     none that `fold_in` or `bits` use. Keys of other generators go through `jax.random.bits`.
     """
     if str(jax.random.key_impl(key)) != "threefry2x32":
-        return jax.random.bits(key, (size,), jnp.uint32)
+        return jax.random.bits(jax.random.fold_in(key, use), (size,), jnp.uint32)
     first, second = jax.random.key_data(key)
     low = jnp.arange((size + 1) // 2, dtype=jnp.uint32)
-    found = jnp.concatenate(threefry((first, second), jnp.ones_like(low), low))[:size]
+    found = jnp.concatenate(threefry((first, second), jnp.full_like(low, use), low))[:size]
     # What takes single words out of it must not compute the blocks again for each.
     return jax.lax.optimization_barrier(found)
 

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 
 from identax.checks import check_choice, check_count, is_integer
-from identax.rng import step_key, stream, streams
+from identax.rng import stream, stream_id, streams
 from identax.transforms._rarely import rarely
-from identax.transforms._words import words
+from identax.transforms._words import folded, words
 from identax.transforms.selection import Gates, leaf_paths
 
 MOMENTS = ("keep", "zero")
@@ -50,9 +50,10 @@ class Acting(NamedTuple):
     * `remember(leaves) -> memory`, the first one
     * `watch(key, leaves, memory, context) -> memory`, after every update, also one at which it does not act
     * `act(key, leaves, memory, count, context) -> (leaves, memory, replaced)`
-    * `within(leaf, units, count) -> (plan, arguments)`, in the place of `act`, for a window of each leaf: it becomes
-      `plan.act(key, words, leaf, *arguments)`, the words of all leaves being drawn together. `units` are the first of
-      the last axis and how many, None for all, so that a gate's slice is not copied.
+    * `within(leaf, units, count) -> (plan, first, arguments)`, in the place of `act`, for a window of each leaf, the
+      output units counted from `first`: what is random of all windows of one plan is computed together, by
+      `plan.lies(words, *arguments)`, then each leaf becomes `plan.act(keys, lies, number, leaf, first)`.
+      `units` are the first of the last axis and how many, None for all, so that a gate's slice is not copied.
     """
 
     act: Callable[..., tuple[dict[str, Any], Any, dict[str, Any]]] | None = None
@@ -102,7 +103,7 @@ def perturbation(
     def compiled(params, state, context):
         treedef, leaves, flags = chosen(params)
         given = context["key"]
-        now = step_key(state.key, state.count) if given is None else stream(given, "perturbation")
+        now = folded(*((state.key, state.count) if given is None else (given, stream_id("perturbation"))))
         for name in acting.alike:
             tree = context[name]
             context |= {name: _cut(dict(zip(leaf_paths(tree)[0], jax.tree.leaves(tree), strict=True)), flags)}
@@ -156,14 +157,16 @@ def _within(planned: Callable[..., Any], key: Any, leaves: dict[str, Any], flags
         parts |= flag.units(path) if isinstance(flag, Gates) else {path: None}
     paths = [name if units is None else name.rpartition(":")[0] for name, units in parts.items()]
     plans = [planned(leaves[path], units, count) for path, units in zip(paths, parts.values(), strict=True)]
-    keys = streams(key, [name or "leaf" for name in parts])
+    keys = folded(key, np.array([stream_id(name or "leaf") for name in parts], np.uint32))
     new = dict(leaves)
-    for size in dict.fromkeys(plan.num_words for plan, _ in plans):
-        same = [number for number, (plan, _) in enumerate(plans) if plan.num_words == size]
-        drawn = jax.vmap(lambda own, size=size: words(own, size))(keys[np.array(same)])
-        for number, own in zip(same, drawn, strict=True):
-            path, (plan, arguments) = paths[number], plans[number]
-            new[path] = plan.act(keys[number], own, new[path], *arguments)
+    # Equal plans belong to slices of one shape, and have equal arguments.
+    for plan in dict.fromkeys(plan for plan, _, _ in plans):
+        same = [number for number, (other, _, _) in enumerate(plans) if other == plan]
+        own, arguments = keys[np.array(same)], plans[same[0]][2]
+        lies = jax.vmap(lambda key, plan=plan, given=arguments: plan.lies(words(key, plan.num_words), *given))(own)
+        for place, number in enumerate(same):
+            path, first = paths[number], plans[number][1]
+            new[path] = plan.act(own, lies, place, new[path], first)
     return new
 
 

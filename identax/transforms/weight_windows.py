@@ -53,8 +53,8 @@ def reinitialise(
     w = numbers("reinitialise", "w", w)
     check_perturbation("reinitialise", w, p, c, max_c, layout)
     units = kept_units("reinitialise", w.shape, layout, skip_last)
-    plan, rest = redraw(w, c, units, mode=mode, layout=layout, bound=bound, max_c=max_c)
-    return _alone(plan, key, w, p, rest)
+    plan, rest = redraw(w, c, units[1], mode=mode, layout=layout, bound=bound, max_c=max_c)
+    return _alone(plan, key, w, (p, *rest))
 
 
 def shuffle(
@@ -86,8 +86,8 @@ def shuffle(
     w = numbers("shuffle", "w", w)
     check_perturbation("shuffle", w, p, c, max_c, layout)
     units = kept_units("shuffle", w.shape, layout, skip_last)
-    plan, rest = reorder(w, c, units, mode=mode, layout=layout, max_c=max_c)
-    return _alone(plan, key, w, p, rest)
+    plan, rest = reorder(w, c, units[1], mode=mode, layout=layout, max_c=max_c)
+    return _alone(plan, key, w, (p, *rest))
 
 
 def drawn_sizes(shape: tuple[int, ...], mode: str) -> tuple[int, int]:
@@ -121,10 +121,10 @@ def kept_units(
 
 
 def redraw(
-    w: Any, c: Any, units: tuple[int, int], *, mode: str, layout: str, bound: Any, max_c: Any
+    w: Any, c: Any, units: int, *, mode: str, layout: str, bound: Any, max_c: Any
 ) -> tuple[Redraw, tuple[Any, Any]]:
-    """What `reinitialise` does to `units` (the first, how many) of `w`: the static part, and (bound, longest)."""
-    shape = (units[1], *output_first_shape(w.shape, layout)[1:])
+    """What `reinitialise` does to so many units of `w`: the static part, and (bound, longest)."""
+    shape = (units, *output_first_shape(w.shape, layout)[1:])
     drawn = drawn_sizes(shape, mode)
     if bound is None:
         bound = 1 / math.sqrt(shape[-1] if mode == "released" or len(shape) == 1 else math.prod(shape[1:]))
@@ -136,11 +136,9 @@ def redraw(
     return Redraw(layout, units, drawn, (down, across), block(shape, mode)), (bound, longest)
 
 
-def reorder(
-    w: Any, c: Any, units: tuple[int, int], *, mode: str, layout: str, max_c: Any
-) -> tuple[Reorder, tuple[Any]]:
-    """What `shuffle` does to `units` (the first, how many) of `w`: the static part, and (longest,)."""
-    shape = (units[1], *output_first_shape(w.shape, layout)[1:])
+def reorder(w: Any, c: Any, units: int, *, mode: str, layout: str, max_c: Any) -> tuple[Reorder, tuple[Any]]:
+    """What `shuffle` does to so many units of `w`: the static part, and (longest,)."""
+    shape = (units, *output_first_shape(w.shape, layout)[1:])
     size = row_length(shape)
     reach = longest_window(size, max_c)
     plan = Reorder(mode, layout, units, size, reach, math.prod(shape) // size)
@@ -148,5 +146,6 @@ def reorder(
 
 
 @partial(jax.jit, static_argnums=0, inline=True)
-def _alone(plan, key, w, p, rest):
-    return plan.act(key, words(key, plan.num_words), w, p, *rest)
+def _alone(plan, key, w, arguments):
+    lies = jax.tree.map(lambda part: part[None], plan.lies(words(key, plan.num_words), *arguments))
+    return plan.act(key[None], lies, 0, w, 0)

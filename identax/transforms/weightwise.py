@@ -129,8 +129,9 @@ def _windowed(where, operator, p, c, options, max_c, shape, rest) -> Perturbatio
         if units is not None and layout != "in_out":
             raise ValueError(f"{where}: found layout={layout!r}, wanted 'in_out' for gates along the last axis")
         kept = kept_units(where, leaf.shape, layout, skip_last, units)
-        plan, rest = operator(leaf, c, kept, layout=layout, max_c=largest, **options)
-        return plan, (strength, *rest)
+        first, number = kept
+        plan, rest = operator(leaf, c, number, layout=layout, max_c=largest, **options)
+        return plan, first, (strength, *rest)
 
     def remember(leaves):
         if operator is reorder:

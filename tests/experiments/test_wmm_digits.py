@@ -85,7 +85,7 @@ def test_the_best_published_shuffle_is_said_to_do_nothing_before_training():
     assert all(report.covered for name, report in reports.items() if name != NO_OP)
     rows = sequential_digits.premises(sequential_digits.PRESETS["medium"])
     forget = rows[name("reinit", "lstm2", "intended", "forget")].premises[0].found
-    assert forget == "lstm2/hh_kernel/forget, lstm2/ih_kernel/forget"
+    assert forget == "lstm2/hh_kernel:forget, lstm2/ih_kernel:forget"
 
 
 @pytest.mark.parametrize("module", [digits, sequential_digits])

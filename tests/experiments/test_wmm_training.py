@@ -11,7 +11,7 @@ import pytest
 from experiments.wmm.config import TrainingConfig
 from experiments.wmm.examples import held, of_series
 from experiments.wmm.training import Task, published_sgd, training_study
-from experiments.wmm.weight_operator import join_gates, split_gates, targets, weight_operator, window_premises
+from experiments.wmm.weight_operator import targets, weight_operator, window_premises
 from identax.data import windows
 from identax.models import GATES, digit_convnet, lstm_network
 from identax.run import make_mesh, run
@@ -81,12 +81,13 @@ def test_the_optimiser_is_sgd_as_pytorch_has_it():
     np.testing.assert_allclose(params, w, rtol=1e-5)
 
 
-def test_gates_are_split_and_joined(params):
-    parts = split_gates(params)
-    np.testing.assert_array_equal(parts["lstm1"]["hh_kernel"]["forget"], params["lstm1"]["hh_kernel"][:, 6:12])
-    jax.tree.map(np.testing.assert_array_equal, join_gates(parts), params)
-    other = {"conv1": {"kernel": np.ones((5, 5, 1, 4)), "bias": np.ones(4)}}
-    jax.tree.map(np.testing.assert_array_equal, join_gates(split_gates(other)), other)
+def test_the_gates_of_an_lstm_are_apart_and_other_layers_are_whole(params):
+    config = dataclasses.replace(CONFIG, operator="shuffle", layer="all")
+    slices = {f"lstm1/{kernel}:{gate}" for kernel in ("ih_kernel", "hh_kernel") for gate in GATES}
+    found = targets(config, params)
+    assert found.keys() == {*slices, "fc/kernel"}
+    assert found["lstm1/ih_kernel:cell"] == (2, WIDTH) and found["fc/kernel"] == (WIDTH, 2)
+    assert targets(dataclasses.replace(config, layer="fc"), params).keys() == {"fc/kernel"}
 
 
 @pytest.mark.parametrize("operator", ["reinit", "shuffle"])
@@ -127,8 +128,8 @@ def test_layers_are_chosen_by_a_part_of_their_names():
     assert {name.split("/")[0] for name in targets(config, network)} == {"conv1", "conv2"}
     every = targets(dataclasses.replace(config, layer="all"), network)
     assert {name.split("/")[0] for name in every} == {"conv1", "conv2", "fc1", "fc2"}
-    for wrong in ({"layer": "lstm"}, {"layer": "fc", "gate": "cell"}):
-        with pytest.raises(ValueError, match="found no leaf"):
+    for wrong, words in (({"layer": "lstm"}, "no leaf"), ({"layer": "fc", "gate": "cell"}, "no cell gate")):
+        with pytest.raises(ValueError, match=f"found {words}"):
             targets(dataclasses.replace(config, **wrong), network)
     for wrong in ({"layer": ""}, {"operator": "drop"}, {"reading": "other"}, {"gate": "reset"}):
         with pytest.raises(ValueError, match="weight_operator: found"):

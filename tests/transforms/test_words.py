@@ -8,7 +8,7 @@ from jax.extend.random import threefry2x32_p
 
 from identax.transforms import shuffle
 from identax.transforms._windows import _permuted
-from identax.transforms._words import below, threefry, unit_interval, words
+from identax.transforms._words import below, folded, threefry, unit_interval, words
 
 
 def test_the_cipher_is_that_of_jax():
@@ -16,6 +16,14 @@ def test_the_cipher_is_that_of_jax():
     found = jax.jit(threefry)(tuple(key), high, low)
     wanted = threefry2x32_p.bind(jnp.full(2, key[0]), jnp.full(2, key[1]), high, low)
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_numbers_are_folded_in_as_jax_does():
+    numbers = np.array([0, 1, 2**31, 2**32 - 1], np.uint32)
+    for key in (jax.random.key(5), jax.random.key(5, impl="rbg")):
+        wanted = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+        np.testing.assert_array_equal(jax.random.key_data(folded(key, numbers)), jax.random.key_data(wanted))
+        np.testing.assert_array_equal(jax.random.key_data(folded(key, 7)), jax.random.key_data(jax.random.fold_in(key, 7)))
 
 
 def test_words_are_distinct_and_of_the_key_and_never_those_of_jax():
