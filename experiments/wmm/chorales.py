@@ -59,7 +59,7 @@ PRESETS: dict[str, Config] = {
         path=DRAWN, num_steps=4, log_every=2, evaluate_every=4, checkpoint_every=4, batch_size=4, num_seeds=2,
     ),
     "quick": Config(path=DRAWN, num_steps=400, evaluate_every=200, checkpoint_every=400),
-    "medium": Config(grid_p=(0.1,), grid_c=(0.3,), num_steps=5000, log_every=50, evaluate_every=250, patience=6),
+    "medium": Config(grid_c=(0.3,), num_steps=4000, log_every=50, evaluate_every=500, patience=3),
     "paper": Config(sampling="epochs", num_steps=60_000, log_every=10, evaluate_every=10, patience=150),
 }  # fmt: skip
 

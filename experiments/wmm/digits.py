@@ -46,8 +46,8 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=120, log_every=40,
-    evaluate_every=120, checkpoint_every=120,
+    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=80, log_every=40,
+    evaluate_every=80, checkpoint_every=80,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -55,7 +55,7 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": Config(
-        source=PACKAGED, patience=0, batch_size=128, num_steps=320, log_every=40, evaluate_every=80,
+        source=PACKAGED, patience=0, batch_size=64, num_steps=320, log_every=40, evaluate_every=160,
         checkpoint_every=320,
     ),
     "paper": Config(),

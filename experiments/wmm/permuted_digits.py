@@ -72,7 +72,7 @@ PRESETS: dict[str, Config] = {
         checkpoint_every=2 * STEPS,
     ),
     "quick": _QUICK,
-    "medium": dataclasses.replace(_QUICK, operators=plasticity.OPERATORS, hidden=(100, 100), num_steps=50 * STEPS),
+    "medium": dataclasses.replace(_QUICK, operators=plasticity.OPERATORS, hidden=(100, 100), num_steps=100 * STEPS),
     "paper": Config(),
 }  # fmt: skip
 

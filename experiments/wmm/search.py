@@ -68,7 +68,7 @@ class Config(TrainingConfig):
 
 _QUICK = Config(
     source=PACKAGED, places=("conv2", "fc1"), num_test=500, num_trials=12, batch=12, search_seeds=1, fresh_seeds=4,
-    batch_size=32, train_steps=60, look_every=60, num_seeds=2,
+    batch_size=32, train_steps=40, look_every=40, num_seeds=2,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -76,7 +76,9 @@ PRESETS: dict[str, Config] = {
         look_every=1, num_seeds=1,
     ),
     "quick": _QUICK,
-    "medium": Config(source=PACKAGED, batch_size=64, train_steps=320, look_every=80),
+    "medium": Config(
+        source=PACKAGED, num_trials=24, search_seeds=1, batch_size=32, train_steps=120, look_every=60, num_seeds=2,
+    ),
     "paper": Config(),
 }  # fmt: skip
 

@@ -39,8 +39,8 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=200, log_every=100,
-    evaluate_every=200, checkpoint_every=200,
+    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=100, log_every=50,
+    evaluate_every=100, checkpoint_every=100,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -48,7 +48,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": Config(
-        source=PACKAGED, patience=0, num_steps=3000, log_every=100, evaluate_every=300, checkpoint_every=1000,
+        source=PACKAGED, patience=0, batch_size=32, num_steps=1000, log_every=100, evaluate_every=500,
+        checkpoint_every=500,
     ),
     "paper": Config(),
 }  # fmt: skip

@@ -34,7 +34,7 @@ PRESETS: dict[str, SineConfig] = {
         num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
-        window=10, grid_p=(0.4,), grid_c=(0.1,), num_steps=3000, num_scored=2500, num_validation=1250,
+        window=10, batch_size=32, num_steps=5000, evaluate_every=500, num_scored=2500, num_validation=1250,
         checkpoint_every=1000,
     ),
     "paper": SineConfig(

@@ -69,7 +69,7 @@ PRESETS: dict[str, Config] = {
         _QUICK, pool=4, hidden=(4,), num_seeds=2, num_steps=4, log_every=2, evaluate_every=2, checkpoint_every=4
     ),
     "quick": _QUICK,
-    "medium": Config(hidden=(200, 200), num_seeds=20),
+    "medium": Config(),
     "paper": Config(
         hidden=(200, 200), step_size=1e-3, num_seeds=40, num_steps=40_000, log_every=400, evaluate_every=400,
         checkpoint_every=4000,
