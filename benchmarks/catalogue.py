@@ -71,7 +71,17 @@ FULL: dict[str, Benchmark] = {
         function="blocked",
     ),
     "vae": Benchmark("vae", {"counts": (1, 20), "rounds": 9, "num_steps": 200}, pinned=True, cpu=True),
-    "weight-operators": Benchmark("weight_operators", {"rounds": 5, "num_steps": 200}, pinned=True, cpu=True),
+    "weight-operators": Benchmark(
+        "weight_operators",
+        {"rounds": 5, "num_steps": 200},
+        pinned=True,
+        cpu=True,
+        limits={
+            "step + reinitialise over step (%)": 10,
+            "step + released shuffle over step (%)": 10,
+            "step + permutation over step (%)": 50,
+        },
+    ),
     "sequence-models": Benchmark("sequence_models", _SEQUENCES, pinned=True, cpu=True, function="throughput"),
     "sequence-training": Benchmark(
         "sequence_models",

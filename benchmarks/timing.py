@@ -36,22 +36,27 @@ def alternate(
 
 
 def in_turn(
-    runs: Mapping[str, Callable[[], Any]], *, rounds: int, units: Mapping[str, int] | int = 1
+    runs: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    units: Mapping[str, int] | int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Times the callables in turn, A B A B, so that a change of the machine's load meets all of them alike.
 
     Each is called once before, untimed, and must return only when its work is done (see `wait`). `units` is how many
-    units of work one call does; the result is in seconds per unit, one number a round.
+    units of work one call does; the result is in seconds per unit, one number a round. `clock`: what tells the seconds;
+    `time.process_time` counts those of the processor in this process, which other processes hardly change.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for call in runs.values():
         call()
     for _ in range(rounds):
         for name, call in runs.items():
-            begin = time.perf_counter()
+            begin = clock()
             call()
             count = units if isinstance(units, int) else units[name]
-            seconds[name].append((time.perf_counter() - begin) / count)
+            seconds[name].append((clock() - begin) / count)
     return seconds
 
 

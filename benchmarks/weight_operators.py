@@ -1,6 +1,7 @@
 """What the operators on weight matrices cost on top of a training step, and many trials in one program."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -85,7 +86,8 @@ def measure(
     """Times blocks of `num_steps` steps, alone and with each operator, and of cells x cells (p, c) x seeds together.
 
     All trials of a grid are one program, one after the other ("map") or batched ("vmap"), of a tenth as many steps. In
-    turn with eager PyTorch's step and the published operators there. Derived: what an operator adds to a step in per
+    turn with eager PyTorch's step and the published operators there; one thread each, so that seconds are those of the
+    processor. Derived: what an operator adds to a step in per
     cent, on both sides, and trial-steps per second over those of PyTorch, with the same operator and without.
     """
     runs: dict[str, Callable[[], Any]] = {}
@@ -122,10 +124,10 @@ def measure(
     if torch:
         theirs = _torch_runs(setting, few)
         runs, units = runs | theirs, units | dict.fromkeys(theirs, few)
-    found = in_turn(runs, rounds=rounds, units=units)
+    found = in_turn(runs, rounds=rounds, units=units, clock=time.process_time)
     timings = {name: Measurement.of(values) for name, values in found.items()}
     sizes = {**dataclasses.asdict(setting), "p": P, "c": C, "trials": len(ps), "steps_per_block": num_steps}
-    return result(sizes, "seconds per trial-step", seconds, timings, _derived(found, timings))
+    return result(sizes, "seconds of the processor per trial-step", seconds, timings, _derived(found, timings))
 
 
 def _call(program: Callable[..., Any], *arguments: Any) -> Any:

@@ -23,8 +23,8 @@ from identax.transforms._words import ENTRIES, below, unit_interval, words
 class Redraw:
     """A sparse rectangle of the matrix [units, b, rest] redrawn.
 
-    `units`: how many output units; `drawn`, `reach`: sizes that starts and lengths are drawn for, and the largest length
-    on each of the two axes; `sizes`: of the matrix.
+    `units`: how many output units; `drawn`, `reach`: sizes that starts and lengths are drawn for, and the largest
+    length on each of the two axes; `sizes`: of the matrix.
     """
 
     layout: str
@@ -45,7 +45,7 @@ class Redraw:
         return 4 + 2 * math.prod(self.extent)
 
     def lies(self, drawn: Any, p: Any, bound: Any, longest: Any) -> Any:
-        """Where the part begins, which of its entries are redrawn, with probability p, and from U(-bound, bound) what."""
+        """Where the part begins, which entries are redrawn, with probability p, and what U(-bound, bound) gives."""
         places = list(zip(drawn[:2], drawn[2:4], self.drawn, longest, self.sizes, self.extent, strict=False))
         (row, down), (column, across) = (_span(*axis) for axis in places)
         thin, fresh = unit_interval(drawn[4:]).reshape(2, *self.extent)

@@ -117,17 +117,29 @@ def uniform(row):
     return {order: 1 / math.factorial(len(row)) for order in itertools.permutations(row)}
 
 
-@pytest.mark.parametrize(("mode", "of_window"), [("permute", uniform), ("released", published)])
-def test_law_of_a_row(mode, of_window):
-    """All outcomes of a row of five weights, in the frequencies of the enumeration: chi-square, z below 3."""
-    row, p, draws = tuple(range(5)), 0.7, 20000
+@pytest.mark.parametrize(
+    ("mode", "of_window", "shape", "c"),
+    [
+        ("permute", uniform, (5,), 1.0),
+        ("released", published, (5,), 1.0),
+        # Kernels [in, out], unit after unit: one whose windows may cover it, and one of which a part is read.
+        ("released", published, (5, 1), 1.0),
+        ("released", published, (2, 4), 0.51),
+        pytest.param("permute", uniform, (2, 4), 0.51, marks=pytest.mark.slow),
+    ],
+)
+def test_law_of_a_row(mode, of_window, shape, c):
+    """All outcomes of a row of weights, in the frequencies of the enumeration: chi-square, z below 3."""
+    size, p, draws = math.prod(shape), 0.7, 20000
+    row, longest = tuple(range(size)), math.floor(c * size) - 1
     law = {row: 1 - p}
-    for start, length in itertools.product(range(5), range(1, 5)):
-        end = min(5, start + length)
+    for start, length in itertools.product(range(size), range(1, longest + 1)):
+        end = min(size, start + length)
         for inside, weight in of_window(row[start:end]).items():
             out = (*row[:start], *inside, *row[end:])
-            law[out] = law.get(out, 0) + p * weight / 20
-    one = jax.jit(jax.vmap(lambda key: shuffle(key, jnp.arange(5.0), p, 1.0, mode=mode)))
+            law[out] = law.get(out, 0) + p * weight / (size * longest)
+    w = jnp.arange(float(size)).reshape(shape[::-1]).T
+    one = jax.jit(jax.vmap(lambda key: shuffle(key, w, p, c, mode=mode, max_c=c).T.reshape(-1)))
     found = np.asarray(one(jax.random.split(KEY, draws)), int)
     outcomes, counts = np.unique(found, axis=0, return_counts=True)
     seen = {tuple(out.tolist()): count for out, count in zip(outcomes, counts, strict=True)}
