@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identax import causal, losses, lti
+from identax import causal, losses, lti, search
 from identax.assumptions import mixed_divergence, rescaled
 from identax.dgp import hmm_mixture, predict, spectral_radius
 from identax.dgp.languages import language, score
@@ -22,6 +22,7 @@ NONE = {
     "dates": np.full((4, 3), np.datetime64("2020-01-01")),
     "text": [["a"] * 3] * 4,
 }
+LINE = {"x": search.Uniform(0.0, 1.0)}
 PAIRS, DIM = np.arange(20.0).reshape(5, 2, 2) ** 2, np.ones(2)
 OTHERS = {
     "published_loglik": lambda odd: lti.published_loglik(np.ones((2, 4)), odd, DIM, DIM),
@@ -45,6 +46,12 @@ OTHERS = {
     "score": lambda odd: score(language("L3", 8), odd, 0),
     "rescaled": lambda odd: rescaled(odd, np.ones(3), np.ones((3, 2)), 1.0),
     "mixed_divergence": lambda odd: mixed_divergence([1.0], odd, [[0.5, 0.5]], 0.5),
+    "window_space": lambda odd: search.window_space(["fc"], p=odd),
+    "suggest": lambda odd: search.suggest({"x": search.Uniform(0.0, odd)}, []),
+    "search": lambda odd: search.search(lambda cells: {"loss": odd}, LINE, objective="loss", num_trials=4, batch=4),
+    "best_of": lambda odd: search.best_of([search.Tried({}, odd, {})]),
+    "by_choice": lambda odd: search.by_choice(lambda fixed, columns: {"loss": odd}, ["x"], block=1)([{"x": 0.5}]),
+    "carried": lambda odd: search.carried(lambda state, cell: (state, {"loss": odd}), None)([{"x": 0.5}]),
     "partial_correlation": lambda odd: causal.partial_correlation(odd, PAIRS[:, 0]),
 }
 

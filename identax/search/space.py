@@ -50,7 +50,7 @@ def window_space(
     (0, 1]. Source: Reizinger & Gyires-Toth 2019, code.
     """
     for name, bounds in {"p": p, "c": c}.items():
-        check_between("window_space", name, list(bounds), 0, 1, (2,))
+        check_between("window_space", name, bounds, 0, 1, (2,))
     if c[0] <= 0:
         raise ValueError(f"window_space: found c from {c[0]}, wanted a share of an axis in (0, 1]")
     space = {"place": Choice(tuple(places)), "p": LogUniform(*p), "c": Uniform(*c)}
@@ -68,7 +68,7 @@ def check_space(where: str, space: Space) -> None:
             if not values or any(value in values[:place] for place, value in enumerate(values)):
                 raise ValueError(f"{where}: found {name} of the values {values}, wanted one or more, all different")
         elif isinstance(law, Uniform | LogUniform):
-            check_finite(where, name, list(law), (2,))
+            check_finite(where, name, [law.low, law.high], (2,))
             if not law.low < law.high or (isinstance(law, LogUniform) and law.low <= 0):
                 least = "0 < " if isinstance(law, LogUniform) else ""
                 raise ValueError(f"{where}: found {name} from {law.low} to {law.high}, wanted {least}low < high")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from identax.checks import check_count
+from identax.inputs import numbers
 from identax.search.space import Cell, Space
 from identax.search.suggestion import STARTUP, Tried, suggest
 
@@ -47,7 +48,7 @@ def best_of(tried: Sequence[Tried]) -> int:
 
     Raises `ValueError` where no trial has a finite value.
     """
-    values = np.array([trial.value for trial in tried], float)
+    values = _numbers("best_of", "values", [trial.value for trial in tried], (len(tried),))
     if not np.isfinite(values).any():
         raise ValueError(f"best_of: found {len(values)} trials without a finite value, wanted at least one with it")
     return int(np.where(np.isfinite(values), values, np.inf).argmin())
@@ -61,7 +62,7 @@ def by_choice(
     `evaluate(fixed, columns) -> {name: values [block]}` gets the values of `names`, and of all other dimensions one
     array [block] of float32 each, always of that length: the last cell of a group is repeated to fill it, and what is
     measured of the copies is dropped. So all trials of a layer are one program, with p and c traced.
-    Raises `ValueError` for block < 1 and a name that the cells lack.
+    Raises `ValueError` for block < 1, a name that the cells lack, and anything but `block` numbers of a metric.
     """
     check_count("by_choice", "block", block)
 
@@ -73,18 +74,21 @@ def by_choice(
                 raise ValueError(f"by_choice: found cells of {sorted(cell)}, wanted {missing[0]!r} among them")
             groups.setdefault(tuple(cell[name] for name in names), []).append(number)
         blocks = [
-            (fixed, numbers[first : first + block])
-            for fixed, numbers in groups.items()
-            for first in range(0, len(numbers), block)
+            (fixed, group[first : first + block])
+            for fixed, group in groups.items()
+            for first in range(0, len(group), block)
         ]
         found: dict[str, np.ndarray] = {}
-        for fixed, numbers in blocks:
-            rows = numbers + [numbers[-1]] * (block - len(numbers))
+        for fixed, own in blocks:
+            rows = own + [own[-1]] * (block - len(own))
             others = [name for name in cells[rows[0]] if name not in names]
-            columns = {name: np.array([cells[row][name] for row in rows], np.float32) for name in others}
+            columns = {
+                name: _numbers("by_choice", name, [cells[row][name] for row in rows], (block,)).astype(np.float32)
+                for name in others
+            }
             for name, values in evaluate(dict(zip(names, fixed, strict=True)), columns).items():
                 column = found.setdefault(name, np.full(len(cells), np.nan))
-                column[numbers] = np.asarray(values, float)[: len(numbers)]
+                column[own] = _numbers("by_choice", name, values, (block,))[: len(own)]
         return found
 
     return of_cells
@@ -105,7 +109,7 @@ def carried(
         rows = []
         for cell in cells:
             held[0], metrics = train(held[0], cell)
-            rows.append({name: float(value) for name, value in metrics.items()})
+            rows.append({name: float(_numbers("carried", name, value, ())) for name, value in metrics.items()})
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     return of_cells
@@ -114,9 +118,14 @@ def carried(
 def _told(cells: list[Cell], columns: Columns, objective: str) -> list[Tried]:
     if objective not in columns:
         raise ValueError(f"search: found no metric {objective!r}, wanted one of {sorted(columns)}")
-    table = {name: np.asarray(values, float) for name, values in columns.items()}
-    for name, values in table.items():
-        if values.shape != (len(cells),):
-            raise ValueError(f"search: found {name!r} of shape {values.shape} for {len(cells)} cells")
+    table = {name: _numbers("search", name, values, (len(cells),)) for name, values in columns.items()}
     rows = [{name: float(values[row]) for name, values in table.items()} for row in range(len(cells))]
     return [Tried(cell, metrics[objective], metrics) for cell, metrics in zip(cells, rows, strict=True)]
+
+
+def _numbers(where: str, name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Floats of this shape on the host; raises `ValueError` for anything else."""
+    found = np.asarray(numbers(where, name, values), float)
+    if found.shape != shape:
+        raise ValueError(f"{where}: found {name!r} of shape {found.shape}, wanted {shape}, a number for each cell")
+    return found

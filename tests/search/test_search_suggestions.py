@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from identax.search import Choice, LogUniform, Tried, Uniform, best_of, search, suggest, tpe_installed, window_space
+from tests.eager import compiled_by_second_call
 
 SPACE = window_space([("fc", None), ("lstm2", "forget"), ("lstm2", "output")])
 PLANE = {"p": LogUniform(0.05, 0.4), "c": Uniform(0.03, 0.35)}
@@ -122,3 +123,8 @@ def test_without_the_package_the_command_is_named(monkeypatch):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_nothing_of_a_search_is_compiled():
+    """Cells are numbers of the host: whatever is compiled belongs to what is tried."""
+    assert compiled_by_second_call(lambda seed: best_of(_searched("random", seed, num_trials=3)), (1,), (2,)) == 0

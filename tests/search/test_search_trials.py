@@ -59,7 +59,10 @@ def test_cells_of_a_choice_share_one_program():
     ("call", "message"),
     [
         (lambda: search(lambda cells: {}, SPACE, objective="loss", num_trials=2), "found no metric 'loss'"),
-        (lambda: search(lambda cells: {"loss": [1, 2]}, SPACE, objective="loss", num_trials=2), r"shape \(2,\) for 1"),
+        (
+            lambda: search(lambda cells: {"loss": [1, 2]}, SPACE, objective="loss", num_trials=2),
+            r"shape \(2,\), wanted \(1,\)",
+        ),
         (lambda: search(lambda cells: {}, SPACE, objective="loss", num_trials=0), "found num_trials=0"),
         (lambda: search(lambda cells: {}, SPACE, objective="loss", num_trials=3, batch=0), "found batch=0"),
         (lambda: search(lambda cells: {}, {}, objective="loss", num_trials=3), "found an empty space"),
