@@ -46,8 +46,8 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=80, log_every=40,
-    evaluate_every=80, checkpoint_every=80,
+    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=120, log_every=40,
+    evaluate_every=120, checkpoint_every=120,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(

@@ -68,7 +68,7 @@ class Config(TrainingConfig):
 
 _QUICK = Config(
     source=PACKAGED, places=("conv2", "fc1"), num_test=500, num_trials=12, batch=12, search_seeds=1, fresh_seeds=4,
-    batch_size=32, train_steps=40, look_every=40, num_seeds=2,
+    batch_size=32, train_steps=60, look_every=60, num_seeds=2,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(

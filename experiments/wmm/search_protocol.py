@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.wmm.config import TRACED, TrainingConfig
-from experiments.wmm.training import Task, training_study
+from experiments.wmm.training import Task, plain, training_study
 from identax.checks import check_choice, check_count
 from identax.experiment import RunConfig
 from identax.rng import stream
@@ -104,7 +104,13 @@ def _programs(config: TrainingConfig, task: Task, train_steps: int, look_every: 
         state = dataclasses.replace(state, hparams=strengths)
         return jax.lax.scan(stretch, state, length=train_steps // look_every)
 
-    return jax.jit(jax.vmap(study.init)), jax.jit(jax.vmap(proceed))
+    return _begin(plain(config), task), jax.jit(jax.vmap(proceed))
+
+
+@functools.lru_cache(maxsize=4)
+def _begin(config: TrainingConfig, task: Task) -> Any:
+    """`begin`, which is one program for all places: a start knows nothing of the operator."""
+    return jax.jit(jax.vmap(training_study(config, task).init))
 
 
 def _training_of(config: Any, place: str) -> TrainingConfig:

@@ -39,8 +39,8 @@ class Config(TrainingConfig):
 
 
 _QUICK = Config(
-    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=100, log_every=50,
-    evaluate_every=100, checkpoint_every=100,
+    source=PACKAGED, few_cells=True, num_test=500, patience=0, batch_size=32, num_steps=60, log_every=30,
+    evaluate_every=60, checkpoint_every=60,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
