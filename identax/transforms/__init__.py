@@ -6,6 +6,7 @@ from identax.transforms.perturbation import (
     Perturbation,
     PerturbationState,
     after_update,
+    as_event,
     forget,
     with_perturbation,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Perturbation",
     "PerturbationState",
     "after_update",
+    "as_event",
     "average_descent",
     "continual_backprop",
     "cosine",

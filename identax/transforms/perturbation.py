@@ -1,5 +1,6 @@
 """Acting on the parameters after the optimiser: a `Perturbation`, and the two ways to put one behind an update."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -238,6 +239,24 @@ def with_perturbation(
         return _towards(new, params, stepped, updates), (held, own)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def as_event(
+    perturbation: Perturbation, context: Callable[[Any, Any], dict[str, Any]] | None = None
+) -> Callable[[Any, Any], Any]:
+    """The perturbation as an event of a study, exact: `events=[(1000, as_event(shrink_and_perturb(0.3, 0.01)))]`.
+
+    A restart between two phases: the parameters are perturbed once, with numbers of the event's key; the optimiser's
+    memory stays. `context(state, key) -> {name: value}` are the named arguments that the perturbation needs (DASH's
+    direction). It is one with `every` = 1: another does nothing at its first call.
+    """
+
+    def change(state, key):
+        given = {} if context is None else context(state, stream(key, "context"))
+        params, _, _ = perturbation.apply(state.params, perturbation.init(state.params), key=key, **given)
+        return dataclasses.replace(state, params=params)
+
+    return change
 
 
 def _towards(new: Any, params: Any, stepped: Any, updates: Any) -> Any:

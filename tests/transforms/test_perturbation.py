@@ -11,9 +11,10 @@ import pytest
 
 from identax.models import gru, lstm
 from identax.rng import step_key, stream
-from identax.study import Trials, gradient_study
+from identax.study import State, Trials, gradient_study
 from identax.transforms import (
     after_update,
+    as_event,
     average_descent,
     dash,
     forget,
@@ -379,3 +380,18 @@ def test_dash_shrinks_by_the_cosine():
         np.testing.assert_allclose(new[name], value, rtol=1e-5)
     still, _, _ = operator.apply(params, operator.init(params), direction=jax.tree.map(jnp.zeros_like, params))
     np.testing.assert_allclose(still["bias"], 0.3 * params["bias"], rtol=1e-6)
+
+
+def test_restarts_are_events_of_a_study():
+    params = {"w": jnp.arange(1.0, 7.0).reshape(2, 3)}
+    state = State(jnp.zeros((), jnp.int32), KEY, None, params, None, optax.sgd(0.1, momentum=0.9).init(params))
+    halved, still, noisy = (
+        as_event(shrink_and_perturb(*strength))(state, KEY) for strength in ((0.5, 0.0), (1.0, 0.0), (1.0, 0.1))
+    )
+    np.testing.assert_array_equal(halved.params["w"], params["w"] / 2)
+    np.testing.assert_array_equal(still.params["w"], params["w"])
+    again = as_event(shrink_and_perturb(1.0, 0.1))(state, jax.random.key(1))
+    assert (noisy.params["w"] != params["w"]).all() and (again.params["w"] != noisy.params["w"]).all()
+    assert jax.tree.structure(noisy.opt_state) == jax.tree.structure(state.opt_state) and noisy.step == state.step
+    opposite = as_event(dash(0.3), lambda state, key: {"direction": jax.tree.map(jnp.negative, state.params)})
+    np.testing.assert_allclose(opposite(state, KEY).params["w"], 0.3 * params["w"], rtol=1e-6)

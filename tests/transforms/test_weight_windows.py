@@ -148,6 +148,17 @@ def test_law_of_a_row(mode, of_window, shape, c):
     assert abs(chi2 - (len(law) - 1)) < 3 * math.sqrt(2 * (len(law) - 1))
 
 
+@pytest.mark.parametrize("mode", ["permute", "released"])
+def test_the_derivative_is_the_transpose_of_what_was_picked(mode):
+    """A shuffle is linear in the weights, for a kernel [in, out] and for one [out, in]: <v, S w> = <S' v, w>."""
+    w, v = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    for layout in ("in_out", "out_in"):
+        made = partial(shuffle, KEY, p=1.0, c=1.0, mode=mode, layout=layout)
+        value, back = jax.value_and_grad(lambda w, made=made: (v * made(w)).sum())(w)
+        np.testing.assert_allclose((back * w).sum(), value, rtol=1e-4)
+        assert (back != v).any()
+
+
 def cumulative_entropy(tensors):
     """Sum of entropies in bits of histograms of max(5, n // 20) bins."""
     total = 0.0
