@@ -29,8 +29,8 @@ PRESETS: dict[str, SineConfig] = {
         num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
-        window=10, batch_size=32, num_steps=10_000, evaluate_every=500, num_scored=2500, num_validation=1250,
-        checkpoint_every=1000,
+        window=10, batch_size=32, num_steps=2500, evaluate_every=500, num_scored=2500, num_validation=1250,
+        checkpoint_every=500,
     ),
     "paper": SineConfig(
         validation="published", sampling="epochs", num_steps=82_000, log_every=10, evaluate_every=10, patience=150,
