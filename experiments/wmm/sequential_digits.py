@@ -30,7 +30,7 @@ class Config(TrainingConfig):
     num_test: int | None = None
     """test images that are scored; None: all"""
     few_cells: bool = False
-    """leaves out the cells that act on a single gate, and the shuffles of the LSTM"""
+    """leaves out the cells that act on a single gate, the permutation of fc, and the shuffles of the LSTM"""
     num_seeds: int = 8
     num_steps: int = 20_000
     log_every: int = 10

@@ -26,7 +26,7 @@ def arms(config: Any) -> Sequence[Arm]:
     if not config.few_cells:
         made.append(arm(config, "reinit", "lstm2", "intended", *REINIT, gate="forget"))
     made.append(arm(config, "reinit", "lstm2", "released", *REINIT))
-    made += [arm(config, "shuffle", "fc", reading, *SHUFFLE) for reading in READINGS]
+    made += [arm(config, "shuffle", "fc", reading, *SHUFFLE) for reading in READINGS[config.few_cells :]]
     if not config.few_cells:
         made += [arm(config, "shuffle", "lstm2", reading, *STRONG) for reading in READINGS]
     return made
