@@ -35,8 +35,14 @@ class _Conv(nn.Module):
 
 
 def _halved(x):
-    """The largest of every 2x2 block."""
-    return x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, x.shape[3]).max(axis=(2, 4))
+    """The largest of every 2x2 block.
+
+    By pairs: the derivative of `max` over axes divides by how many entries equal the largest, which were none, and the
+    weights NaN, where the compiler computed the entries again with another rounding.
+    """
+    x = x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, x.shape[3])
+    x = jnp.maximum(x[:, :, 0], x[:, :, 1])
+    return jnp.maximum(x[..., 0, :], x[..., 1, :])
 
 
 def _norm(name: str) -> BatchNorm:

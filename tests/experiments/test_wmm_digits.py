@@ -126,6 +126,7 @@ def test_the_idle_shuffle_trains_as_the_baseline_and_a_wider_one_does_not():
 
     params = trained(trials.keys, trials.hparams)  # p = 0: the baseline in the same program
     for leaf in jax.tree.leaves(params):
+        assert np.isfinite(leaf).all()
         np.testing.assert_array_equal(leaf[2], leaf[0])  # p > 0, c = .1188
     assert any((leaf[3] != leaf[0]).any() for leaf in jax.tree.leaves(params))
 
