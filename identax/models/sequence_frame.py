@@ -30,11 +30,16 @@ class Span(NamedTuple):
 
 
 class Group(NamedTuple):
-    """`count` equal blocks one after the other: `block(x [N, T, d], state or None, span, train) -> (y, state)`."""
+    """`count` equal blocks one after the other: `block(x [N, T, d], state or None, span, train) -> (y, state)`.
+
+    `unrolled`: whole rows without a state go through them without a loop, which would store and fetch what the backward
+    pass needs of each; to be said of few.
+    """
 
     block: nn.Module
     count: int
     width: int
+    unrolled: bool = False
 
 
 def assembled(
@@ -143,6 +148,9 @@ class _Frame:
             if group.count == 1:  # the only block that may change the width
                 x, after = run(x, jax.tree.map(lambda leaf: leaf[0], inputs))
                 after = jax.tree.map(lambda leaf: leaf[None], after)
+            elif group.unrolled and span.size is None:
+                for layer in range(group.count):
+                    x, after = run(x, jax.tree.map(lambda leaf, layer=layer: leaf[layer], inputs))
             else:
                 x, after = jax.lax.scan(run, x, inputs)
             found.append(after)

@@ -1,5 +1,6 @@
 """The decoder-only transformer of the published experiments, and with the norms before its blocks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -8,12 +9,16 @@ import jax.numpy as jnp
 
 from identax.checks import check_between, check_choice, check_count, check_positive
 from identax.models.mlp import torch_linear
+from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH, narrow_attention
 from identax.models.sequence import SequenceModel
 from identax.models.sequence_frame import Group, Span, assembled
+from identax.models.short_dropout import ShortDropout, kept
 from identax.models.token_ends import ENCODINGS, TokenEnds
 
 PLACES = ("post", "pre")
 """where a block's norms stand: behind the sums, as published, or before attention and feed-forward"""
+_UNROLLED = 4
+"""layers up to which whole rows go through them without a loop"""
 
 
 class _Attention(nn.Module):
@@ -56,7 +61,7 @@ class _Attention(nn.Module):
         mask = mask[:, None]
         weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(scores.dtype).min), axis=-1)
         weights = weights * mask.any(axis=-1, keepdims=True)
-        weights = nn.Dropout(self.dropout)(weights, deterministic=not train)
+        weights = ShortDropout(self.dropout)(weights, not train)
         return jnp.einsum("nhts,nshe->nthe", weights, value)
 
 
@@ -74,27 +79,87 @@ class _Block(nn.Module):
 
     @nn.compact
     def __call__(self, x, cache, span, train):
+        if not self.is_initializing() and self._is_narrow(x, span):
+            return self._narrow(x, span.visible, train), None
+
         def normed(x, name):
             norm = nn.LayerNorm(epsilon=self.epsilon, param_dtype=x.dtype, use_fast_variance=False, name=name)
             return norm(x)
 
         def dropped(x):
-            return nn.Dropout(self.dropout)(x, deterministic=not train)
+            return ShortDropout(self.dropout)(x, not train)
 
         attention, width = _Attention(self.heads, self.dropout, name="attention"), x.shape[-1]
         first = torch_linear(self.hidden, x.dtype, width, name="linear1")
         second = torch_linear(width, x.dtype, self.hidden, name="linear2")
 
+        def attended(x):
+            nonlocal cache
+            read, cache = attention(x, cache, span, train)
+            return dropped(read)
+
         def forward(x):
             return dropped(second(dropped(jax.nn.relu(first(x)))))
 
-        if self.norm == "post":
-            read, cache = attention(x, cache, span, train)
-            x = normed(x + dropped(read), "norm1")
-            return normed(x + forward(x), "norm2"), cache
-        read, cache = attention(normed(x, "norm1"), cache, span, train)
-        x = x + dropped(read)
-        return x + forward(normed(x, "norm2")), cache
+        return _placed(self.norm, x, attended, forward, normed), cache
+
+    def _is_narrow(self, x, span):
+        columns, width = x.shape[1:]
+        small = columns <= MOST_COLUMNS and width <= MOST_WIDTH * self.heads
+        return small and span.size is None and jax.default_backend() == "cpu"
+
+    def _narrow(self, x, visible, train):
+        """The same for whole rows with few columns and narrow heads on a CPU: features first, rows last.
+
+        Norms and attention then run over vectors of rows; only the hidden units stay last, as their products want them.
+        """
+        params, (num, length, width) = self.variables["params"], x.shape
+        causal = jnp.tril(jnp.ones((length, length), bool))
+        shown = causal[:, :, None] & visible.T[None]
+        masks: list[Any] = [None] * 4
+        if train and self.dropout:
+            columns = (width, length, num)
+            shapes = [(self.heads, length, length, num), columns, (length, num, self.hidden), columns]
+            masks = kept(self.make_rng("dropout"), self.dropout, shapes, x.dtype)
+
+        def dropped(x, mask):
+            return x if mask is None else x * mask
+
+        def linear(kernel, bias, x):
+            return jnp.einsum("io,itn->otn", kernel, x) + bias[:, None, None]
+
+        def normed(x, name):
+            x = x - x.mean(axis=0, keepdims=True)
+            x = x * jax.lax.rsqrt(jnp.square(x).mean(axis=0, keepdims=True) + self.epsilon)
+            return x * params[name]["scale"][:, None, None] + params[name]["bias"][:, None, None]
+
+        def attended(x):
+            packed, out = params["attention"]["in_proj"], params["attention"]["out_proj"]
+            heads = []
+            for kernel, bias in zip(jnp.split(packed["kernel"], 3, axis=1), jnp.split(packed["bias"], 3), strict=True):
+                heads.append(linear(kernel, bias, x).reshape(self.heads, -1, length, num))
+            query, key, value = heads
+            scale = (width // self.heads) ** -0.5
+            read = narrow_attention(query * scale, key, value, shown, masks[0]).reshape(width, length, num)
+            return dropped(linear(out["kernel"], out["bias"], read), masks[1])
+
+        def forward(x):
+            first, second = params["linear1"], params["linear2"]
+            hidden = jax.nn.relu(jnp.einsum("itn,ih->tnh", x, first["kernel"]) + first["bias"][None, None])
+            hidden = dropped(hidden, masks[2])
+            back = jnp.einsum("tnh,ho->otn", hidden, second["kernel"]) + second["bias"][:, None, None]
+            return dropped(back, masks[3])
+
+        return _placed(self.norm, x.transpose(2, 1, 0), attended, forward, normed).transpose(2, 1, 0)
+
+
+def _placed(norm: str, x: Any, attended: Callable, forward: Callable, normed: Callable) -> Any:
+    """A block of its parts, with the norms where they belong."""
+    if norm == "post":
+        x = normed(x + attended(x), "norm1")
+        return normed(x + forward(x), "norm2")
+    x = x + attended(normed(x, "norm1"))
+    return x + forward(normed(x, "norm2"))
 
 
 def transformer(
@@ -154,7 +219,7 @@ def transformer(
     return assembled(
         "transformer",
         ends,
-        [Group(block, layers, width)],
+        [Group(block, layers, width, unrolled=layers <= _UNROLLED)],
         vocabulary=vocabulary,
         pad=pad,
         attends=True,
