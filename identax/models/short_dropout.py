@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt16, UInt32
+from jaxtyping import Array, Bool, UInt16, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _STEPS = 2**16
@@ -39,21 +39,20 @@ def short_bits(key: Any, num: int) -> UInt16[Array, " num"]:
     return jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:num]
 
 
-def kept(key: Any, rate: float, shapes: Sequence[tuple[int, ...]], dtype: Any) -> list[Array]:
-    """What dropout multiplies arrays of these shapes by: 0 with probability r, else 1 / (1 - r).
+def kept(key: Any, rate: float, shapes: Sequence[tuple[int, ...]]) -> tuple[list[Bool[Array, "..."]], float]:
+    """What dropout keeps of arrays of these shapes, and 1 / (1 - r) that it is multiplied by.
 
-    r is the `rate` to the nearest multiple of 2^-16: at most 7.7e-6 from it, and the mean is 1 for r itself. All are
-    drawn at once. A rate of 1 drops everything.
+    An entry is False with probability r, the `rate` to the nearest multiple of 2^-16: at most 7.7e-6 from it. All are
+    drawn at once. A rate of 1 keeps nothing.
     """
     below = round(rate * _STEPS)
-    scale = 0.0 if below == _STEPS else _STEPS / (_STEPS - below)
     sizes = [math.prod(shape) for shape in shapes]
     bits, found, at = short_bits(key, sum(sizes)), [], 0
     for shape, size in zip(shapes, sizes, strict=True):
-        passes = bits[at : at + size].reshape(shape) >= min(below, _STEPS - 1)
-        found.append(jnp.where(passes, jnp.asarray(scale, dtype), jnp.zeros((), dtype)))
+        part = bits[at : at + size].reshape(shape)
+        found.append(jnp.zeros(shape, bool) if below == _STEPS else part >= below)
         at += size
-    return found
+    return found, _STEPS / max(_STEPS - below, 1)
 
 
 class ShortDropout(nn.Module):
@@ -65,4 +64,5 @@ class ShortDropout(nn.Module):
     def __call__(self, x, deterministic):
         if deterministic or self.rate == 0:
             return x
-        return x * kept(self.make_rng("dropout"), self.rate, [x.shape], x.dtype)[0]
+        (passes,), scale = kept(self.make_rng("dropout"), self.rate, [x.shape])
+        return jnp.where(passes, x * scale, 0)

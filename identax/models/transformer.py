@@ -117,13 +117,14 @@ class _Block(nn.Module):
         causal = jnp.tril(jnp.ones((length, length), bool))
         shown = causal[:, :, None] & visible.T[None]
         masks: list[Any] = [None] * 4
+        rescaled = 1.0
         if train and self.dropout:
             columns = (width, length, num)
             shapes = [(self.heads, length, length, num), columns, (length, num, self.hidden), columns]
-            masks = kept(self.make_rng("dropout"), self.dropout, shapes, x.dtype)
+            masks, rescaled = kept(self.make_rng("dropout"), self.dropout, shapes)
 
         def dropped(x, mask):
-            return x if mask is None else x * mask
+            return x if mask is None else jnp.where(mask, x * rescaled, 0)
 
         def linear(kernel, bias, x):
             return jnp.einsum("io,itn->otn", kernel, x) + bias[:, None, None]
@@ -140,7 +141,8 @@ class _Block(nn.Module):
                 heads.append(linear(kernel, bias, x).reshape(self.heads, -1, length, num))
             query, key, value = heads
             scale = (width // self.heads) ** -0.5
-            read = narrow_attention(query * scale, key, value, shown, masks[0]).reshape(width, length, num)
+            read = narrow_attention(query * scale, key, value * rescaled, shown, masks[0])
+            read = read.reshape(width, length, num)
             return dropped(linear(out["kernel"], out["bias"], read), masks[1])
 
         def forward(x):
