@@ -147,12 +147,26 @@ class _Block(nn.Module):
 
         def forward(x):
             first, second = params["linear1"], params["linear2"]
-            hidden = jax.nn.relu(jnp.einsum("itn,ih->tnh", x, first["kernel"]) + first["bias"][None, None])
+            hidden = jax.nn.relu(_hidden_last(x, first["kernel"]) + first["bias"][None, None])
             hidden = dropped(hidden, masks[2])
             back = jnp.einsum("tnh,ho->otn", hidden, second["kernel"]) + second["bias"][:, None, None]
             return dropped(back, masks[3])
 
         return _placed(self.norm, x.transpose(2, 1, 0), attended, forward, normed).transpose(2, 1, 0)
+
+
+@jax.custom_vjp
+def _hidden_last(x: Any, kernel: Any) -> Any:
+    """[d, T, N] times [d, h] -> [T, N, h]; its derivative turns no array of hidden units round, as JAX's own would."""
+    return jnp.einsum("itn,ih->tnh", x, kernel)
+
+
+def _hidden_slopes(residuals, slope):
+    x, kernel = residuals
+    return jnp.einsum("tnh,ih->tni", slope, kernel).transpose(2, 0, 1), jnp.einsum("itn,tnh->ih", x, slope)
+
+
+_hidden_last.defvjp(lambda x, kernel: (_hidden_last(x, kernel), (x, kernel)), _hidden_slopes)
 
 
 def _placed(norm: str, x: Any, attended: Callable, forward: Callable, normed: Callable) -> Any:
