@@ -217,9 +217,7 @@ def policy_terms(agent: Agent, params: Any, batch: _Batch, given: Mapping[str, A
         better = aims.advantages
         if agent.choices.normalize_advantages:
             better = (better - better.mean()) / (better.std() + 1e-8)
-        found = ppo(
-            logits, frozen, rollout.actions, frozen, better, rollout.log_probs, clip=given["ppo_clip"]
-        )
+        found = ppo(logits, frozen, rollout.actions, frozen, better, rollout.log_probs, clip=given["ppo_clip"])
     return found._replace(value=wrong)
 
 
@@ -234,7 +232,8 @@ def _loss(agent, params, memory, batch, given):
     loss = policy + given["value_weight"] * value - given["entropy_weight"] * entropy
     loss = given["policy_weight"] * loss
     if agent.bonus.trained:
-        each, more = agent.bonus.loss(params["curiosity"], memory, _encoded(agent, params, batch.seen), given["icm_beta"])
+        seen = _encoded(agent, params, batch.seen)
+        each, more = agent.bonus.loss(params["curiosity"], memory, seen, given["icm_beta"])
         loss = loss + given["curiosity_weight"] * _mean(each, weights)
         found |= more
     return loss, found
@@ -289,11 +288,9 @@ def _proximal(agent, learned, batch, key, given):
 
     def one(carry, chosen):
         params, opt_state = carry
-        part = whole._replace(
-            rollout=jax.tree.map(lambda leaf: leaf[:, chosen], whole.rollout._replace(last_values=None, last_features=None)),
-            aims=jax.tree.map(lambda leaf: leaf[:, chosen], whole.aims),
-            seen=jax.tree.map(lambda leaf: leaf[:, chosen], whole.seen),
-            carry=jax.tree.map(lambda leaf: leaf[chosen], whole.carry),
+        steps = whole.rollout._replace(last_values=None, last_features=None), whole.aims, whole.seen
+        part = _Batch(
+            *jax.tree.map(lambda leaf: leaf[:, chosen], steps), jax.tree.map(lambda leaf: leaf[chosen], whole.carry)
         )
         params, opt_state, metrics = descend(agent, params, opt_state, learned.memory, part, given)
         return (params, opt_state), metrics

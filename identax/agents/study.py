@@ -61,7 +61,7 @@ def agent_study(
         network, bonus, choices: the agent; without a bonus nothing is curious.
         settings: numbers that are no hyper-parameters.
         kept_episodes: k of the raw returns remembered.
-        evaluation: how many fresh worlds, an even number, or for a world that is many by itself another such one; 0: none.
+        evaluation: how many fresh worlds, an even number, or another world that is many by itself; 0: none.
         evaluation_steps: after which their games are cut.
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
     Raises `ValueError` for counts < 1, a world of another number of environments, and two critics that do not fit the
