@@ -22,8 +22,8 @@ def _convolved(x, kernel, stride, padding):
 @pytest.mark.usefixtures("x64")
 def test_the_published_stack_is_four_convolutions_and_a_mean():
     model = conv_block()
-    variables = model.init(jax.random.key(0), FRAMES)
-    found, _ = model.apply(variables, FRAMES)
+    variables = jax.jit(model.init)(jax.random.key(0), FRAMES)
+    found, _ = jax.jit(model.apply)(variables, FRAMES)
     x = FRAMES / 255
     for layer in variables["params"].values():
         x = _convolved(jnp.asarray(x), layer["kernel"], 2, 1) + layer["bias"].reshape(1, 1, 1, -1)
@@ -31,14 +31,14 @@ def test_the_published_stack_is_four_convolutions_and_a_mean():
     assert x.shape == (2, 2, 2, 32)
     np.testing.assert_allclose(found, x.mean(axis=(1, 2)), rtol=1e-8)
     wide = jnp.zeros((1, 84, 84, 4))
-    assert jax.eval_shape(lambda x: model.apply(model.init(jax.random.key(0), x), x)[0], wide).shape == (1, 288)
+    assert jax.eval_shape(lambda x: model.apply(jax.jit(model.init)(jax.random.key(0), x), x)[0], wide).shape == (1, 288)
 
 
 @pytest.mark.usefixtures("x64")
 def test_features_are_flattened_channel_by_channel():
     frames = np.random.default_rng(1).random((1, 50, 50, 1))  # 50 -> 25 -> 13 -> 7 -> 4 -> 2
     model = conv_block()
-    params = model.init(jax.random.key(0), frames)["params"]
+    params = jax.jit(model.init)(jax.random.key(0), frames)["params"]
     silent = {"kernel": jnp.zeros_like(params["conv4"]["kernel"]), "bias": jnp.arange(32.0)}
     found, _ = model.apply({"params": params | {"conv4": silent}}, frames)
     np.testing.assert_array_equal(found[0], np.repeat(np.arange(32.0), 4))
@@ -46,7 +46,7 @@ def test_features_are_flattened_channel_by_channel():
 
 @pytest.mark.usefixtures("x64")
 def test_weights_start_orthogonal():
-    params = conv_block().init(jax.random.key(3), np.zeros((1, 84, 84, 4)))["params"]
+    params = jax.jit(conv_block().init)(jax.random.key(3), np.zeros((1, 84, 84, 4)))["params"]
     for name, layer in params.items():
         w = np.asarray(layer["kernel"]).T  # [32, 36 or 288]
         np.testing.assert_allclose(w @ w.T, 2 / (1 + 1e-4) * np.eye(32), atol=1e-9, err_msg=name)
@@ -60,35 +60,35 @@ def test_weights_start_orthogonal():
 def test_layouts_and_numbers_are_taken_alike():
     for make in (conv_block, small_image_encoder):
         first, last = make(layout="channels_first"), make()
-        variables = last.init(jax.random.key(0), FRAMES)
+        variables = jax.jit(last.init)(jax.random.key(0), FRAMES)
         given = np.moveaxis(FRAMES, -1, 1)
-        np.testing.assert_array_equal(first.apply(variables, given)[0], last.apply(variables, FRAMES)[0])
+        np.testing.assert_array_equal(jax.jit(first.apply)(variables, given)[0], jax.jit(last.apply)(variables, FRAMES)[0])
         np.testing.assert_allclose(
-            last.apply(variables, FRAMES / np.float32(255))[0], last.apply(variables, FRAMES)[0], atol=1e-6
+            jax.jit(last.apply)(variables, FRAMES / np.float32(255))[0], jax.jit(last.apply)(variables, FRAMES)[0], atol=1e-6
         )
     booleans = np.ones((1, 10, 10, 4), bool)
     model = small_image_encoder(8)
-    assert model.apply(model.init(jax.random.key(0), booleans), booleans)[0].dtype == jnp.float32
+    assert model.apply(jax.jit(model.init)(jax.random.key(0), booleans), booleans)[0].dtype == jnp.float32
 
 
 @pytest.mark.usefixtures("x64")
 def test_the_small_encoder_is_a_convolution_and_a_linear_map():
     frames = np.random.default_rng(2).random((3, 10, 10, 4))
     model = small_image_encoder(12)
-    variables = model.init(jax.random.key(0), frames)
+    variables = jax.jit(model.init)(jax.random.key(0), frames)
     conv, dense = variables["params"]["conv"], variables["params"]["dense"]
     x = np.maximum(_convolved(frames, conv["kernel"], 1, 0), 0).reshape(3, -1)
     wanted = np.maximum(x @ np.asarray(dense["kernel"]), 0)
-    np.testing.assert_allclose(model.apply(variables, frames)[0], wanted, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, frames)[0], wanted, rtol=1e-8, atol=1e-12)
 
 
 def test_the_flat_encoder_takes_any_shape():
     model = flat_encoder((5, 3))
     x = jnp.ones((2, 4, 4))
-    variables = model.init(jax.random.key(0), x)
+    variables = jax.jit(model.init)(jax.random.key(0), x)
     kernels = [np.asarray(layer["kernel"]) for layer in variables["params"].values()]
     wanted = np.tanh(np.tanh(np.ones((2, 16)) @ kernels[0]) @ kernels[1])
-    np.testing.assert_allclose(model.apply(variables, x)[0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, x)[0], wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_flat_encoder_takes_any_shape():
 def test_encoders_refuse(make, x, part):
     with pytest.raises(ValueError, match=part):
         model = make()
-        model.apply(model.init(jax.random.key(0), x), x)
+        model.apply(jax.jit(model.init)(jax.random.key(0), x), x)
 
 
 @pytest.mark.usefixtures("x64")
@@ -114,18 +114,18 @@ def test_a_gate_is_a_softmax_over_the_features():
     rng = np.random.default_rng(0)
     x, source = rng.normal(size=(2, 4, 6))
     gate = softmax_gate()
-    variables = gate.init(jax.random.key(0), x)
+    variables = jax.jit(gate.init)(jax.random.key(0), x)
     kernel, bias = (np.asarray(variables["params"][name]) for name in ("kernel", "bias"))
     assert np.abs(kernel).max() < 6**-0.5 and np.abs(bias).max() < 6**-0.5 and np.abs(bias).max() > 0
     for given, seen in ((None, x), (source, source)):
         weights = np.exp(seen @ kernel + bias)
         weights /= weights.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(gate.apply(variables, x, given)[0], x * weights, rtol=1e-10)
+        np.testing.assert_allclose(jax.jit(gate.apply)(variables, x, given)[0], x * weights, rtol=1e-10)
     wide = np.random.default_rng(1).normal(size=(3, 288)) / 17
-    started = gate.apply(gate.init(jax.random.key(1), wide), wide)[0]
+    started = jax.jit(gate.apply)(jax.jit(gate.init)(jax.random.key(1), wide), wide)[0]
     np.testing.assert_allclose(started, wide / 288, rtol=0.2, atol=1e-5)
     with pytest.raises(ValueError, match="found an input of 5 entries, wanted 6"):
-        gate.apply(variables, x[:, :5])
+        jax.jit(gate.apply)(variables, x[:, :5])
 
 
 COUNTS = {
