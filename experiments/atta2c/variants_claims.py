@@ -83,7 +83,7 @@ REFERENCES = (
         f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),
     ),
     *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
-    *(Reference(f"{name}: {_LATE}", "one run per game in the paper, other games") for name in VARIANTS if name != BASELINE),
+    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in VARIANTS if name != BASELINE),
     *(Reference(f"{name}: relative score", f"{score} (mean of six Atari cells, n = 1)") for name, score in {
         BASELINE: ".923", "ICM single": ".949", "ICM double": ".922", "AttA2C": ".880", "RCM": ".953",
     }.items()),
@@ -151,7 +151,8 @@ def _summary(config: Any, result: Results) -> dict[str, np.ndarray]:
     share = steps / config.num_steps
     # The first entry is a single step, not a mean over a chunk.
     parts = {
-        _LATE: share > 0.9, _MIDDLE: (share > 0.4) & (share <= 0.5), _AREA: steps > 1, _EARLY: (steps > 1) & (share <= 0.5),
+        _LATE: share > 0.9, _MIDDLE: (share > 0.4) & (share <= 0.5),
+        _AREA: steps > 1, _EARLY: (steps > 1) & (share <= 0.5),
     }  # fmt: skip
     found = {what: mean_of(curve[:, chosen]) for what, chosen in parts.items()}
     recent = result.train["recent return"]

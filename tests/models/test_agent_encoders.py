@@ -31,7 +31,10 @@ def test_the_published_stack_is_four_convolutions_and_a_mean():
     assert x.shape == (2, 2, 2, 32)
     np.testing.assert_allclose(found, x.mean(axis=(1, 2)), rtol=1e-8)
     wide = jnp.zeros((1, 84, 84, 4))
-    assert jax.eval_shape(lambda x: model.apply(jax.jit(model.init)(jax.random.key(0), x), x)[0], wide).shape == (1, 288)
+    assert jax.eval_shape(lambda x: model.apply(jax.jit(model.init)(jax.random.key(0), x), x)[0], wide).shape == (
+        1,
+        288,
+    )
 
 
 @pytest.mark.usefixtures("x64")
@@ -62,9 +65,13 @@ def test_layouts_and_numbers_are_taken_alike():
         first, last = make(layout="channels_first"), make()
         variables = jax.jit(last.init)(jax.random.key(0), FRAMES)
         given = np.moveaxis(FRAMES, -1, 1)
-        np.testing.assert_array_equal(jax.jit(first.apply)(variables, given)[0], jax.jit(last.apply)(variables, FRAMES)[0])
+        np.testing.assert_array_equal(
+            jax.jit(first.apply)(variables, given)[0], jax.jit(last.apply)(variables, FRAMES)[0]
+        )
         np.testing.assert_allclose(
-            jax.jit(last.apply)(variables, FRAMES / np.float32(255))[0], jax.jit(last.apply)(variables, FRAMES)[0], atol=1e-6
+            jax.jit(last.apply)(variables, FRAMES / np.float32(255))[0],
+            jax.jit(last.apply)(variables, FRAMES)[0],
+            atol=1e-6,
         )
     booleans = np.ones((1, 10, 10, 4), bool)
     model = small_image_encoder(8)
