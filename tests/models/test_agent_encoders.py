@@ -7,7 +7,7 @@ import pytest
 
 from identax.agents import curiosity_module, policy_network
 from identax.models import conv_block, flat_encoder, small_image_encoder, softmax_gate
-from identax.models.agent_encoders import orthogonal
+from identax.models.orthogonal import orthogonal
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 21, 18, 3)).astype(np.uint8)
 
