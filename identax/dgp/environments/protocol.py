@@ -77,6 +77,8 @@ class Environment:
     """`reset(key, params) -> (state, observation)`"""
     step: Callable[..., Any]
     """`step(key, state, action, params) -> Timestep`, or `-> Transition` where `resets`"""
+    actions: tuple[str, ...] = ()
+    """names of the actions, where they are known"""
     num_states: int | None = None
     """how many values `info["cell"]` has; None where states are not counted"""
     restart: Callable[..., tuple[Any, Any]] | None = None
@@ -95,8 +97,7 @@ def auto_reset(environment: Environment) -> Environment:
     and `game_over`: a whole game's return is the sum of the first up to the second.
     Raises `ValueError` for an environment that resets itself already.
     """
-    if environment.resets:
-        raise ValueError(f"auto_reset: found {environment.name}, which resets itself, wanted one that does not")
+    check_single("auto_reset", environment)
 
     def step(key, state, action, params):
         found = environment.step(stream(key, "step"), state, action, params)
@@ -121,7 +122,7 @@ def side_by_side(environment: Environment, count: int) -> Environment:
     """`count` independent environments that reset themselves, as one: `reset` and `step` take one key for all.
 
     States, observations, actions [count], rewards and ends have a leading axis; `params` are shared.
-    Raises `ValueError` for count < 1 and an environment that is many already.
+    Raises `ValueError` for count < 1 and for an environment that is many already.
     """
     check_count("side_by_side", "count", count)
     if environment.batch is not None:
@@ -135,6 +136,14 @@ def side_by_side(environment: Environment, count: int) -> Environment:
         return jax.vmap(single.step, (0, 0, 0, None))(jax.random.split(key, count), state, action, params)
 
     return dataclasses.replace(single, reset=reset, step=step, batch=count)
+
+
+def check_single(where: str, environment: Environment) -> None:
+    """Raises `ValueError` for many environments side by side and for one that resets itself: wrap before, not after."""
+    if environment.batch is not None:
+        raise ValueError(f"{where}: found {environment.name} of {environment.batch} environments, wanted one")
+    if environment.resets:
+        raise ValueError(f"{where}: found {environment.name}, which resets itself, wanted one that does not")
 
 
 def as_timestep(
