@@ -42,7 +42,7 @@ def atari(
     count: int,
     *,
     trials: int = 1,
-    sticky: float = 0.0,
+    sticky: float | int = 0.0,
     episodic_life: bool = True,
     fire_reset: bool = True,
     no_ops: int = 30,

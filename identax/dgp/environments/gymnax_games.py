@@ -70,7 +70,7 @@ def gymnax_game(name: str, **options: Any) -> Environment:
         observation, state, reward, terminated = step_env(key, state, jnp.asarray(action, jnp.int32), params)
         truncated = game.is_truncated(state, params)
         info = {} if cell is None else {"cell": cell(state)}
-        return as_timestep(*reversed(typed(observation, state)), reward, terminated, truncated, info)
+        return as_timestep(*typed(observation, state), reward, terminated, truncated, info)
 
     return Environment(
         name=name,

@@ -62,7 +62,7 @@ def frame_stack(environment: Environment, count: int = 4) -> Environment:
     return wrapped(environment, begin=begin, step=step, observation=jax.ShapeDtypeStruct(shape, single.dtype))
 
 
-def normalise_observations(environment: Environment, *, clip: float = 5.0, epsilon: float = 1e-8) -> Environment:
+def normalise_observations(environment: Environment, *, clip: float | int = 5, epsilon: float = 1e-8) -> Environment:
     """Observations less their mean over their deviation, of all this environment ever showed, cut at +-clip.
 
         (o - m) / sqrt(v + epsilon),    m and v of the observations so far, this one among them

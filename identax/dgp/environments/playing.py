@@ -33,7 +33,7 @@ class Owed(NamedTuple):
     reward: Any
 
 
-def sticky_actions(environment: Environment, probability: float = 0.25) -> Environment:
+def sticky_actions(environment: Environment, probability: float | int = 0.25) -> Environment:
     """Plays the last action once more, instead of the agent's, with that probability at each step; action 0 at first.
 
     Raises `ValueError` for a probability outside [0, 1]. Source: Machado et al. 2018.

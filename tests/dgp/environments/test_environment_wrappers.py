@@ -188,18 +188,18 @@ def test_presses_follow_a_lost_life_too():
 
 
 def test_observations_are_normalised_by_what_was_seen():
-    world, seen = normalise_observations(counter(ends=4), clip=1.5), [[0.0, 0.0]]
+    world, seen = normalise_observations(counter(ends=4), clip=1.2), [[0.0, 0.0]]
     first, found = play(auto_reset(world), [1, 2, 1, 2, 0])
     np.testing.assert_array_equal(first, [0, 0])
     wanted = []
     for step in play(auto_reset(counter(ends=4)), [1, 2, 1, 2, 0])[1]:
         seen.append(np.asarray(step.final_observation))
         scaled = (seen[-1] - np.mean(seen, axis=0)) / np.sqrt(np.var(seen, axis=0) + 1e-8)
-        wanted.append(np.clip(scaled, -1.5, 1.5))
+        wanted.append(np.clip(scaled, -1.2, 1.2))
         if step.terminated:
             seen.append(np.asarray(step.observation))  # the statistics outlive the episode
     np.testing.assert_allclose([step.final_observation for step in found], wanted, rtol=1e-5, atol=1e-6)
-    assert np.max(wanted) == 1.5
+    assert np.max(wanted) == 1.2
 
 
 def test_the_television_shows_pictures_that_nothing_predicts(getkey):
