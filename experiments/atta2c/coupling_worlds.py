@@ -4,7 +4,8 @@ from typing import Any
 
 from identax.agents import Choices
 from identax.dgp.environments import Environment, delayed_reward, environment, noisy_tv, time_limit
-from identax.models import Model, flat_encoder, small_image_encoder
+from identax.models import Model
+from identax.models.agent_encoders import flat_encoder, small_image_encoder
 
 DEEP_SEA, BREAKOUT, STAND_IN = "DeepSea-bsuite", "Breakout-MinAtar", "square84"
 _FEATURES = 128
