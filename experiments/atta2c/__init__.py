@@ -1,1 +1,1 @@
-"""Reizinger & Szemenyei, ICASSP 2020: attention-based curiosity, and what it does once it reaches the policy."""
+"""Reizinger and Szemenyei, "Attention-based Curiosity-driven Exploration in Deep Reinforcement Learning", 2020."""

@@ -45,6 +45,9 @@ class Config(RunConfig):
     """"square84" stands in where gymnax is not installed"""
     size: int = 14
     """N of DeepSea: its grid is N x N and its episodes have N steps"""
+    mixed_actions: bool = False
+    """whether left and right change places from cell to cell, as in bsuite; without, left is one action everywhere,
+    which the cost of right moves teaches before the goal is seen"""
     channels: int = 0
     """of a television that is always on, with random pictures; 0: none"""
     delayed: bool = False
@@ -65,6 +68,8 @@ class Config(RunConfig):
     """in DeepSea of that size"""
     other_sizes: tuple[int, ...] = ()
     """of DeepSea, for plain and count alone"""
+    mixed_sizes: tuple[int, ...] = ()
+    """the same with mixed actions"""
     television: tuple[str, ...] = ()
     """agents that have one beside their DeepSea"""
     breakout: tuple[str, ...] = ()
@@ -86,11 +91,11 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), other_sizes=(10, 20), television=("plain", *_SEARCHING),
+        agents=tuple(AGENTS), other_sizes=(10, 20), mixed_sizes=(14, 20), television=("plain", *_SEARCHING),
         breakout=("plain", "ICM, uncoupled", "ICM"),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 16, 20, 30), television=tuple(AGENTS),
+        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 16, 20, 30), mixed_sizes=(14, 20), television=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
         doorkeys=("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8"),
     ),

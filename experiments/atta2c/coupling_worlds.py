@@ -14,7 +14,7 @@ _FEATURES = 128
 def world_of(config: Any) -> Environment:
     """One world, with delayed reward and television where asked for. Raises `ValueError` as `environment`."""
     if config.world == DEEP_SEA:
-        made = environment(config.world, size=config.size)
+        made = environment(config.world, size=config.size, randomize_actions=config.mixed_actions)
     elif config.world == STAND_IN:
         made = time_limit(environment(config.world, block=2), config.size)
     elif config.world.startswith("MiniGrid"):
