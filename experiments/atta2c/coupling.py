@@ -37,17 +37,16 @@ TRACED = ("learning_rate", "bonus_weight", "entropy_weight", "discount")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(RunConfig):
-    """One agent in one world. The defaults are DeepSea of size 14 with 24,000 episodes."""
+    """One agent in one world. The defaults are DeepSea of size 20 with 24,000 episodes."""
 
     agent: str = "plain"
     """of one arm: a name of `AGENTS`"""
     world: str = "DeepSea-bsuite"
     """"square84" stands in where gymnax is not installed"""
-    size: int = 14
+    size: int = 20
     """N of DeepSea: its grid is N x N and its episodes have N steps"""
     mixed_actions: bool = False
-    """whether left and right change places from cell to cell, as in bsuite; without, left is one action everywhere,
-    which the cost of right moves teaches before the goal is seen"""
+    """whether left and right change places from cell to cell, as in bsuite; without, right is action 1 everywhere"""
     channels: int = 0
     """of a television that is always on, with random pictures; 0: none"""
     delayed: bool = False
@@ -91,11 +90,11 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), other_sizes=(10, 20), mixed_sizes=(14, 20), television=("plain", *_SEARCHING),
+        agents=tuple(AGENTS), other_sizes=(10, 14), mixed_sizes=(14, 20), television=("plain", *_SEARCHING),
         breakout=("plain", "ICM, uncoupled", "ICM"),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 16, 20, 30), mixed_sizes=(14, 20), television=tuple(AGENTS),
+        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20), television=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
         doorkeys=("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8"),
     ),

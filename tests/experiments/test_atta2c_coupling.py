@@ -42,7 +42,7 @@ def test_every_agent_learns_something_finite(agent):
 
 def test_the_arms_of_the_presets():
     quick = coupling.arms(coupling.PRESETS["quick"])
-    assert [arm.name for arm in quick] == ["plain, N = 14", "count, N = 14"]
+    assert [arm.name for arm in quick] == ["plain, N = 20", "count, N = 20"]
     assert [arm.config.bonus_weight for arm in quick] == [0.0, 0.1]
     assert all(arm.config.num_steps * arm.config.num_environments == 24_000 for arm in quick)
     assert all(coupling.PRESETS[preset].num_seeds == 16 for preset in ("quick", "medium", "paper"))
@@ -50,7 +50,7 @@ def test_the_arms_of_the_presets():
         arms = coupling.arms(coupling.PRESETS[preset])
         names = [arm.name for arm in arms]
         assert len(set(names)) == len(names)
-        assert {"plain, N = 20", "count, N = 20", "RND, N = 14, television", "ICM, Breakout-MinAtar, delayed"} <= set(
+        assert {"plain, N = 14", "count, N = 14", "RND, N = 20, television", "ICM, Breakout-MinAtar, delayed"} <= set(
             names
         )
         # Only the weight reaches the policy: what is uncoupled has none.
@@ -72,32 +72,35 @@ def _results(success, visited=0.5):
 
 
 def test_solved_is_success_in_half_of_the_last_episodes():
-    results = {"plain, N = 14": _results([[0.0, 0.2, 0.0], [0.0, 0.0, 0.0], [0.1, 0.4, 0.6], [0.9, 0.9, 0.4]])}
+    results = {"plain, N = 20": _results([[0.0, 0.2, 0.0], [0.0, 0.0, 0.0], [0.1, 0.4, 0.6], [0.9, 0.9, 0.4]])}
     found = coupling.measure(coupling.PRESETS["quick"], results)
-    np.testing.assert_array_equal(found["plain, N = 14: solved"], [0, 0, 1, 0])
-    np.testing.assert_array_equal(found["plain, N = 14: goal seen"], [1, 0, 1, 1])
-    np.testing.assert_array_equal(found["plain, N = 14: late success"], [0, 0, 0.6, 0.4])
+    np.testing.assert_array_equal(found["plain, N = 20: solved"], [0, 0, 1, 0])
+    np.testing.assert_array_equal(found["plain, N = 20: goal seen"], [1, 0, 1, 1])
+    np.testing.assert_array_equal(found["plain, N = 20: late success"], [0, 0, 0.6, 0.4])
 
 
 def test_a_failed_seed_has_solved_nothing_known():
-    results = {"plain, N = 14": _results([[0.0, np.nan], [0.0, 0.9]])}
+    results = {"plain, N = 20": _results([[0.0, np.nan], [0.0, 0.9]])}
     found = coupling.measure(coupling.PRESETS["quick"], results)
-    np.testing.assert_array_equal(found["plain, N = 14: solved"], [np.nan, 1])
+    np.testing.assert_array_equal(found["plain, N = 20: solved"], [np.nan, 1])
 
 
 def test_bands_are_those_of_the_claim():
     bands = {row.quantity: row.bands.get("quick") for row in coupling.REFERENCES}
-    assert bands["plain, N = 14: solved"] == (None, 0.1) and bands["count, N = 14: solved"] == (0.8, None)
-    assert bands["plain, N = 12: solved"] is None  # 14 of 16: on neither side
+    assert bands["plain, N = 20: solved"] == (None, 0.1) and bands["count, N = 20: solved"] == (0.8, None)
+    assert bands["plain, N = 20: solved"] == (None, 0.1) and bands["plain, N = 12: solved"] is None
 
 
 def test_premises_say_what_must_fail():
-    config = dataclasses.replace(coupling.PRESETS["quick"], agents=tuple(AGENTS), other_sizes=(6,))
+    config = dataclasses.replace(
+        coupling.PRESETS["quick"], agents=tuple(AGENTS), other_sizes=(6,), mixed_sizes=(14, 20)
+    )
     reports = coupling.premises(config)
     predicted = {name: report.predictions[0].value for name, report in reports.items()}
-    assert predicted["plain, N = 14"] == predicted["ICM, uncoupled, N = 14"] == "not solved"
-    assert predicted["episodic count, N = 14"] == predicted["E3B, N = 14"] == "not solved"
-    assert predicted["count, N = 14"] == predicted["RND, N = 14"] == predicted["plain, N = 6"] == "solved"
+    assert predicted["plain, N = 20"] == predicted["ICM, uncoupled, N = 20"] == "not solved"
+    assert predicted["episodic count, N = 20"] == predicted["E3B, N = 20"] == "not solved"
+    assert predicted["plain, N = 14, mixed actions"] == "solved" != predicted["plain, N = 20, mixed actions"]
+    assert predicted["count, N = 20"] == predicted["RND, N = 20"] == predicted["plain, N = 6"] == "solved"
 
 
 def test_the_stand_in_has_episodes_and_an_unknown_agent_is_named():
@@ -111,6 +114,14 @@ def test_without_the_package_its_command_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install -e \.\[rl\]"):
         coupling.build(dataclasses.replace(coupling.PRESETS["quick"], size=13))
+
+
+@gymnax
+def test_left_is_one_action_unless_mixed():
+    for mixed in (False, True):
+        world = world_of(dataclasses.replace(coupling.PRESETS["quick"], size=5, mixed_actions=mixed))
+        right = world.reset(jax.random.key(0), world.params)[0].action_mapping
+        assert bool((right == 1).all()) != mixed
 
 
 @gymnax
