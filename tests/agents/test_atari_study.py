@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from identax.agents import agent_study, policy_network
-from identax.dgp.environments import installed
+from identax.dgp.environments import atari, installed
 from identax.models.agent_encoders import conv_block
 from identax.run import make_mesh, run
 from identax.study import Trials
@@ -16,8 +16,6 @@ ale = pytest.mark.skipif(not installed("ale_py"), reason="needs ale-py: pip inst
 @ale
 @pytest.mark.slow
 def test_a_study_on_breakout_runs_for_hundreds_of_updates():
-    from identax.dgp.environments.atari import atari
-
     world = atari("breakout", 2, threads=1)
     network = policy_network(world.num_actions, conv_block(), units=32)
     study = agent_study(world, network, num_environments=2)

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identax.dgp.environments import installed
-from identax.dgp.environments.atari import atari
+from identax.dgp.environments import atari, installed
 
 ale = pytest.mark.skipif(not installed("ale_py"), reason="needs ale-py: pip install -e .[atari]")
 
