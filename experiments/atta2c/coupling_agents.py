@@ -31,4 +31,4 @@ AGENTS: dict[str, Kind] = {
     "E3B": Kind("e3b", 0.01),
 }
 """Weights were not tuned: .1 where a bonus is about 1 at first (counts; RND over its own standard deviation), and for
-ICM the .01 of Pathak et al.'s released program, whose forward error is half a sum of squares as ours; E3B has the same."""
+ICM the .01 of Pathak et al.'s released program, whose forward error is half a sum of squares as ours; E3B as ICM."""
