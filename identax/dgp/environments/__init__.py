@@ -1,5 +1,6 @@
 """Worlds to act in: one protocol, pure wrappers, and adapters of the libraries that have the games."""
 
+from identax.dgp.environments.atari import atari
 from identax.dgp.environments.beginnings import episodic_life, fire_resets, no_op_resets
 from identax.dgp.environments.catalogue import ENVIRONMENTS, environment
 from identax.dgp.environments.contract import check_environment
@@ -14,6 +15,7 @@ __all__ = [
     "Environment",
     "Timestep",
     "Transition",
+    "atari",
     "auto_reset",
     "check_environment",
     "clip_rewards",

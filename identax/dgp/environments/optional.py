@@ -4,7 +4,14 @@ import importlib
 import importlib.util
 from types import ModuleType
 
-EXTRAS = {"gymnax": "rl", "xminigrid": "rl", "octax": "octax", "ale_py": "atari"}
+EXTRAS = {
+    "gymnax": "rl",
+    "xminigrid": "rl",
+    "octax": "octax",
+    "cv2": "octax",
+    "ale_py": "atari",
+    "gymnasium": "atari",
+}
 """package -> the extra of this project that has it"""
 
 

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identax.dgp.environments import installed
-from identax.dgp.environments.atari import atari
+from identax.dgp.environments import atari, check_environment, installed
 
 ale = pytest.mark.skipif(not installed("ale_py"), reason="needs ale-py: pip install -e .[atari]")
 
@@ -58,6 +57,7 @@ def test_breakout_in_a_scan(getkey):
         for t in np.flatnonzero(lost[:, e]):
             wanted[t + 1 : t + 1 + (1 if over[t, e] else 3)] = True
         np.testing.assert_array_equal(masked[:, e], wanted)
+    check_environment(world, getkey(), num_steps=40)
     resets = np.argwhere(over[:-1])
     for t, e in resets:
         assert not found.observation[t + 1, e, :3].any() and found.info["lives"][t + 1, e] == 5

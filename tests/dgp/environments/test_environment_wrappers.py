@@ -59,6 +59,10 @@ def test_the_wrapped_world_keeps_the_contract(name, getkey):
     check_environment(WRAPPED[name](), getkey(), num_steps=30, count=3)
 
 
+def test_the_types_of_the_protocol_stay_in_float64(x64, getkey):
+    check_environment(WRAPPED["all"](), getkey(), num_steps=5, count=2)
+
+
 def test_frames_are_stacked_oldest_first_and_forgotten_with_the_episode():
     first, found = play(auto_reset(frame_stack(counter(ends=4), 3)), [1, 2, 1, 1])
     np.testing.assert_array_equal(first, [0, 0, 0, 0, 0, 0])
