@@ -60,6 +60,13 @@ def test_weights_start_orthogonal():
     np.testing.assert_allclose((many**2).mean(axis=0), 1 / 4, atol=6 * 0.25 * np.sqrt(2 / 2000))
 
 
+def test_starts_ask_no_factorisation_of_lapack():
+    # Batched over trials it can stop for ever on a CPU.
+    for init in (conv_block().init, flat_encoder((5,)).init):
+        program = str(jax.make_jaxpr(init)(jax.random.key(0), np.zeros((1, 84, 84, 4))))
+        assert "while" in program and "geqrf" not in program and "householder" not in program
+
+
 @pytest.mark.parametrize("make", [small_image_encoder, pytest.param(conv_block, marks=pytest.mark.slow)])
 def test_layouts_and_numbers_are_taken_alike(make):
     first, last = jax.jit(make(layout="channels_first").apply), jax.jit(make().apply)
