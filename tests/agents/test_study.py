@@ -77,7 +77,7 @@ def test_one_diverging_seed_leaves_the_others_alone():
 @pytest.mark.slow
 def test_more_environments_than_memory_holds_are_refused_before_anything_is_compiled():
     with pytest.raises(ValueError, match="GiB per device"):
-        _run(study(num_environments=10**10), Trials.grid(1), num_steps=2, log_every=1)
+        _run(study(num_environments=2 * 10**9), Trials.grid(1), num_steps=2, log_every=1)
 
 
 def test_fresh_games_are_played_greedily_and_by_drawn_actions():
