@@ -29,9 +29,8 @@ def proximal(
     def one(carry, chosen):
         params, opt_state = carry
         steps = whole.rollout._replace(last_values=None, last_features=None), whole.aims, whole.seen
-        part = Batch(
-            *jax.tree.map(lambda leaf: leaf[:, chosen], steps), jax.tree.map(lambda leaf: leaf[chosen], whole.carry)
-        )
+        rollout, aims, seen = jax.tree.map(lambda leaf: leaf[:, chosen], steps)
+        part = Batch(rollout, aims, seen, jax.tree.map(lambda leaf: leaf[chosen], whole.carry))
         params, opt_state, metrics = descend(agent, params, opt_state, memory, part, given)
         return (params, opt_state), metrics
 

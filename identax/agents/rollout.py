@@ -142,7 +142,7 @@ def roll(
     observations = jnp.concatenate([observations, after.observations[None]])
     carry, features = network.step(params, after.carry, after.observations)
     _, last_values = network.heads(params, features)
-    return after, Rollout(observations, *others, last_values, features), carry
+    return after, Rollout(*(observations, *others, last_values, features)), carry
 
 
 def final_values(network: PolicyNetwork, params: Any, rollout: Rollout) -> Any:
