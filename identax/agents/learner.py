@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,27 +53,30 @@ class Choices:
     """
 
     rollout_length: int = 5
-    algorithm: Literal["a2c", "ppo"] = "a2c"
-    advantages: Literal["n_step", "gae"] = "n_step"
-    """returns to the end of the rollout, or generalised advantages with `trace`"""
-    returns: Literal["intended", "released"] = "intended"
-    """of n_step: `discounted_returns`'s reading"""
-    truncation: Literal["bootstraps", "ends"] = "bootstraps"
-    """whether the value of a truncated episode's last observation counts, at one more pass of the network"""
-    entropy: Literal["summed", "mean"] = "summed"
-    """over the steps of a rollout; the mean over environments is taken"""
+    algorithm: str = "a2c"
+    """a2c or ppo"""
+    advantages: str = "n_step"
+    """n_step: returns to the end of the rollout; gae: generalised advantages, with `trace`"""
+    returns: str = "intended"
+    """intended or released: the reading of n_step's `discounted_returns`"""
+    truncation: str = "bootstraps"
+    """bootstraps: the value of a truncated episode's last observation counts, at one more pass of the network; ends: it
+    is an end like any other"""
+    entropy: str = "summed"
+    """summed over the steps of a rollout, as published, or their mean; over environments it is always the mean"""
     double_step: bool = True
     """the last observation enters the memory twice: for the value behind the rollout, and first in the next one"""
-    clipping: Literal["joint", "separate"] = "joint"
-    """one norm of all gradients, or one each of policy and curiosity, by which the two do not touch at all"""
+    clipping: str = "joint"
+    """joint: one norm of all gradients; separate: one each of policy and curiosity, which then do not touch at all"""
     shared_encoder: bool = False
     """curiosity sees the policy's encoded observations and trains that encoder"""
     critics: int = 1
     """2: intrinsic rewards have a critic of their own, and no ends; 1: they are added to the others"""
-    pairs: Literal["straddling", "final"] = "final"
-    """what curiosity predicts where an episode ended: the first observation of the next one, or the true last one"""
-    reward: Literal["raw", "sign"] = "raw"
-    """what is learned from; returns are recorded raw"""
+    pairs: str = "final"
+    """what curiosity predicts where an episode ended: straddling, the first observation of the next one, as published,
+    or final, the true last one"""
+    reward: str = "raw"
+    """raw or sign: what is learned from; returns are recorded raw"""
     epochs: int = 4
     minibatches: int = 4
     """of PPO: by environments, so that memories stay whole, or by transitions where there is no memory"""
@@ -134,7 +137,7 @@ def clipped(grads: Any, max_norm: Any) -> tuple[Any, Any]:
 
     A gradient whose norm is no number stays as it is.
     """
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
     return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), grads), norm
 
@@ -193,7 +196,7 @@ def descend(
 ) -> tuple[Any, Any, dict[str, Any]]:
     """One clipped step of Adam (betas .9 and .999, eps 1e-8) on the loss of a batch."""
     (value, metrics), grads = jax.value_and_grad(_loss, argnums=1, has_aux=True)(agent, params, memory, batch, given)
-    metrics |= {"policy gradient norm": optax.global_norm(grads["policy"])}
+    metrics |= {"policy gradient norm": optax.tree.norm(grads["policy"])}
     if agent.choices.clipping == "joint":
         grads, _ = clipped(grads, given["max_norm"])
     else:
@@ -217,9 +220,7 @@ def policy_terms(agent: Agent, params: Any, batch: _Batch, given: Mapping[str, A
         better = aims.advantages
         if agent.choices.normalize_advantages:
             better = (better - better.mean()) / (better.std() + 1e-8)
-        found = ppo(
-            logits, frozen, rollout.actions, frozen, better, rollout.log_probs, clip=given["ppo_clip"]
-        )
+        found = ppo(logits, frozen, rollout.actions, frozen, better, rollout.log_probs, clip=given["ppo_clip"])
     return found._replace(value=wrong)
 
 
@@ -234,7 +235,8 @@ def _loss(agent, params, memory, batch, given):
     loss = policy + given["value_weight"] * value - given["entropy_weight"] * entropy
     loss = given["policy_weight"] * loss
     if agent.bonus.trained:
-        each, more = agent.bonus.loss(params["curiosity"], memory, _encoded(agent, params, batch.seen), given["icm_beta"])
+        seen = _encoded(agent, params, batch.seen)
+        each, more = agent.bonus.loss(params["curiosity"], memory, seen, given["icm_beta"])
         loss = loss + given["curiosity_weight"] * _mean(each, weights)
         found |= more
     return loss, found
@@ -289,11 +291,9 @@ def _proximal(agent, learned, batch, key, given):
 
     def one(carry, chosen):
         params, opt_state = carry
-        part = whole._replace(
-            rollout=jax.tree.map(lambda leaf: leaf[:, chosen], whole.rollout._replace(last_values=None, last_features=None)),
-            aims=jax.tree.map(lambda leaf: leaf[:, chosen], whole.aims),
-            seen=jax.tree.map(lambda leaf: leaf[:, chosen], whole.seen),
-            carry=jax.tree.map(lambda leaf: leaf[chosen], whole.carry),
+        steps = whole.rollout._replace(last_values=None, last_features=None), whole.aims, whole.seen
+        part = _Batch(
+            *jax.tree.map(lambda leaf: leaf[:, chosen], steps), jax.tree.map(lambda leaf: leaf[chosen], whole.carry)
         )
         params, opt_state, metrics = descend(agent, params, opt_state, learned.memory, part, given)
         return (params, opt_state), metrics

@@ -46,11 +46,14 @@ class Rollout(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Raw returns of whole games: those that run [E], the last k that ended [k], and how many ended in all."""
+    """Raw returns of whole games: those that run [E], the last k that ended [k], how many ended in all, and of those
+    that ended in the last rollout the sum.
+    """
 
     running: Any
     recent: Any
     count: Any
+    closed: Any
 
     def filled(self) -> Any:
         """Which entries of `recent` hold a game."""
@@ -70,7 +73,7 @@ class World(NamedTuple):
 
 def no_episodes(num_environments: int, kept: int) -> Episodes:
     """Before the first game."""
-    return Episodes(jnp.zeros(num_environments), jnp.zeros(kept), jnp.zeros((), jnp.int32))
+    return Episodes(jnp.zeros(num_environments), jnp.zeros(kept), jnp.zeros((), jnp.int32), jnp.zeros(()))
 
 
 def record(episodes: Episodes, rewards: Any, over: Any) -> Episodes:
@@ -82,7 +85,8 @@ def record(episodes: Episodes, rewards: Any, over: Any) -> Episodes:
     kept = over & (order > order[-1] - size)
     place = jnp.where(kept, (episodes.count + order - 1) % size, size)
     recent = episodes.recent.at[place].set(running, mode="drop")
-    return Episodes(jnp.where(over, 0.0, running), recent, episodes.count + order[-1].astype(jnp.int32))
+    closed = episodes.closed + jnp.where(over, running, 0.0).sum()
+    return Episodes(jnp.where(over, 0.0, running), recent, episodes.count + order[-1].astype(jnp.int32), closed)
 
 
 def begin(environment: Environment, network: PolicyNetwork, params: Any, key: Key[Array, ""], kept: int) -> World:
@@ -123,6 +127,7 @@ def roll(
     Nothing of it carries a gradient: the losses run the network again over what is stored, with the same numbers.
     """
     params = jax.lax.stop_gradient(params)
+    world = world._replace(episodes=world.episodes._replace(closed=jnp.zeros(())))
 
     def one(world, number):
         after, found, thought = act(environment, network, params, world, step_key(key, number))

@@ -51,7 +51,8 @@ def agent_study(
 
     Seeds and the numbers of `SETTINGS` are trials, as everywhere: a trial's hyper-parameters of these names come before
     `settings`. A step's metrics are those of `update`, the mean and the standard deviation of the raw returns of the
-    last games (`recent return`, `recent return sd`, once two have ended), and `games`, how many ended.
+    last games (`recent return`, `recent return sd`, once two have ended), that of the games that ended in the step
+    (`game return`), and `games`, how many ended in all.
     `evaluate` plays fresh games, half of them greedily: `sampled return`, `greedy return`, lengths and shares of games
     that ended; without evaluation environments it has the numbers of training alone. Where states are numbered,
     `states visited` is their share.
@@ -61,7 +62,7 @@ def agent_study(
         network, bonus, choices: the agent; without a bonus nothing is curious.
         settings: numbers that are no hyper-parameters.
         kept_episodes: k of the raw returns remembered.
-        evaluation: how many fresh worlds, an even number, or for a world that is many by itself another such one; 0: none.
+        evaluation: how many fresh worlds, an even number, or another world that is many by itself; 0: none.
         evaluation_steps: after which their games are cut.
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
     Raises `ValueError` for counts < 1, a world of another number of environments, and two critics that do not fit the
@@ -98,7 +99,8 @@ def agent_study(
             state, step=state.step + 1, params=after.params, opt_state=after.opt_state, world=after.world,
             memory=after.memory,
         )  # fmt: skip
-        return state, metrics | _of_training(after.world)
+        ended = (after.world.episodes.count - before.world.episodes.count).astype(float)
+        return state, metrics | _of_training(after.world) | {"game return": (after.world.episodes.closed, ended)}
 
     def evaluate(state, key):
         found = {"games": state.world.episodes.count.astype(float)}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from identax.checks import check_choice, check_count, check_real, sizes_of
 from identax.models.base import Model
+from identax.models.orthogonal import orthogonal
 from identax.rng import stream
 
 LAYOUTS = ("channels_last", "channels_first")
@@ -18,11 +19,6 @@ SLOPE = 0.01
 GAIN = (2 / (1 + SLOPE**2)) ** 0.5
 """keeps the size of what passes a LeakyReLU of that slope"""
 _KERNEL, _FILTERS, _LAYERS = 3, 32, 4
-
-
-def orthogonal(key: Any, fan_in: int, width: int, gain: float, dtype: Any) -> Any:
-    """A kernel [fan_in, width] with orthonormal rows or columns times `gain`, uniform among those."""
-    return jax.nn.initializers.orthogonal(gain)(key, (width, fan_in), dtype).T
 
 
 def linear_start(key: Any, fan_in: int, width: int, gain: float, dtype: Any) -> dict[str, Any]:

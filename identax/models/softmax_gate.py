@@ -15,8 +15,8 @@ def softmax_gate() -> Model:
     """x [..., n] -> x * softmax(W s + b) [..., n], with s = x unless `source` [..., n] is given.
 
     The weights sum to 1 over the n entries, so that at the start, where they are about equal, the output is about x / n
-    and so are the gradients into x. Weights and biases start as U(-1/sqrt(n), 1/sqrt(n)). `apply(variables, x, source)`;
-    the weights themselves are the output for x = 1.
+    and so are the gradients into x. Weights and biases start as U(-1/sqrt(n), 1/sqrt(n)). `apply(variables, x,
+    source)`; the weights themselves are the output for x = 1.
     Raises `ValueError` for an input of another size than the gate was made for.
     Source: Reizinger & Szemenyei 2020, code.
     """
@@ -41,8 +41,8 @@ def gate_weights(params: Any, source: Any) -> Any:
     """softmax(W s + b) of s [..., n]; raises `ValueError` for another n than the parameters'."""
     if source.shape[-1] != params["kernel"].shape[0]:
         raise ValueError(
-            f"softmax_gate: found an input of {source.shape[-1]} entries, wanted {params['kernel'].shape[0]} as the gate "
-            "has"
+            f"softmax_gate: found an input of {source.shape[-1]} entries, wanted {params['kernel'].shape[0]} as the "
+            "gate has"
         )
     return jax.nn.softmax(linear(params, source))
 

@@ -14,7 +14,7 @@ class _Place(NamedTuple):
 
 
 def corridor(length: int = 4, limit: int = 7, *, nan: bool = False) -> Environment:
-    """Cells 0..length-1, start at 1; action 1 goes right, 0 left. The right end pays 1, the left one -.5; `limit` steps."""
+    """Cells 0..length-1, start at 1; action 1 goes right, 0 left; the right end pays 1, the left -.5; `limit` steps."""
 
     def seen(at):
         return jax.nn.one_hot(at, length) * (jnp.nan if nan else 1.0)
