@@ -14,7 +14,6 @@ from identax.conduct import Options, run_experiment
 from identax.dgp.environments import installed
 from identax.run import Results, make_mesh, run
 from identax.study import Trials
-from tests.eager import compilations
 
 SMOKE = coupling.PRESETS["smoke"]
 gymnax = pytest.mark.skipif(not installed("gymnax"), reason="needs gymnax: pip install -e .[rl]")
@@ -120,9 +119,8 @@ def test_without_the_package_its_command_is_named(monkeypatch):
 def test_more_environments_than_memory_holds_are_refused_before_compiling():
     study = coupling.build(dataclasses.replace(SMOKE, num_environments=10**9))
     hparams = {name: getattr(SMOKE, name) for name in coupling.TRACED}
-    with compilations() as compiled, pytest.raises(ValueError, match="GiB"):
+    with pytest.raises(ValueError, match="trials need at least .* GiB per device"):
         run(study, Trials.grid(1, **hparams), num_steps=2, log_every=1, mesh=make_mesh(devices=jax.devices()[:1]))
-    assert len(compiled) < 5  # keys, no study
 
 
 @gymnax
