@@ -119,7 +119,7 @@ def test_without_the_package_its_command_is_named(monkeypatch):
 def test_more_environments_than_memory_holds_are_refused_before_compiling():
     study = coupling.build(dataclasses.replace(SMOKE, num_environments=10**9))
     hparams = {name: getattr(SMOKE, name) for name in coupling.TRACED}
-    with pytest.raises(ValueError, match="trials need at least .* GiB per device"):
+    with pytest.raises(ValueError, match=r"trials need at least .* GiB per device"):
         run(study, Trials.grid(1, **hparams), num_steps=2, log_every=1, mesh=make_mesh(devices=jax.devices()[:1]))
 
 
