@@ -57,12 +57,13 @@ figures = claims.figures
 
 def build(config: Config) -> Study:
     """The agent of one arm in its game. Raises `ValueError` as `atari`."""
-    return agent_of(config, _world(config, config.num_environments), _world(config, config.evaluation_environments))
-
-
-def _world(config: Config, count: int) -> Environment | int:
-    """An emulator of its own for as many games: those that are learned from and those of an evaluation do not mix."""
     if config.game == STAND_IN:
-        return environment(STAND_IN) if count == config.num_environments else count
-    sticky = claims.STICKY[config.version]
-    return atari(config.game, count, trials=config.num_seeds, sticky=sticky)
+        return agent_of(config, environment(STAND_IN), config.evaluation_environments)
+    return agent_of(
+        config, _emulated(config, config.num_environments), _emulated(config, config.evaluation_environments)
+    )
+
+
+def _emulated(config: Config, count: int) -> Environment:
+    """An emulator of its own for as many games: those that are learned from and those of an evaluation do not mix."""
+    return atari(config.game, count, trials=config.num_seeds, sticky=claims.STICKY[config.version])

@@ -9,6 +9,7 @@ chance when the baseline already sees the square.
 """
 
 import dataclasses
+from typing import Literal
 
 from experiments.atta2c import config as settings
 from experiments.atta2c import square84_claims as claims
@@ -25,7 +26,7 @@ class Config(AgentConfig):
 
     block: int = 28
     """pixels of the square's side, a third of the frame's"""
-    reward: str = "raw"
+    reward: Literal["raw", "sign"] = "raw"
     num_steps: int = 250
     log_every: int = 25
     evaluate_every: int = 250

@@ -10,6 +10,7 @@ program is wired its attention is never switched on.
 """
 
 import dataclasses
+from typing import Literal
 
 from experiments.atta2c import config as settings
 from experiments.atta2c import variants_claims as claims
@@ -30,7 +31,7 @@ class Config(AgentConfig):
     variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
     released: tuple[str, ...] = ("ICM single", "ICM double", "RCM")
     """those that are also run as they were wired"""
-    encoder: str = "small"
+    encoder: Literal["conv_block", "small", "flat"] = "small"
     """frames of 10 x 10 do not fit the published convolutions"""
 
 

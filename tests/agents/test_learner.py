@@ -284,6 +284,7 @@ def test_values_count_behind_a_truncation_and_not_behind_an_end():
     np.testing.assert_allclose(as_end[0], rollout.rewards[1, 0])
 
 
+@pytest.mark.slow
 def test_resets_that_take_a_step_have_no_weight():
     one = agent(bonus=icm(), truncation="ends", pairs="straddling")
     start = started(one)
@@ -307,7 +308,8 @@ def test_resets_that_take_a_step_have_no_weight():
 # ---- PPO
 
 
-@pytest.mark.parametrize("memory", [pytest.param("lstm", marks=pytest.mark.slow), "none"])
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["lstm", "none"])
 def test_one_epoch_of_one_minibatch_is_an_update_of_a2c(memory):
     common = {"memory": memory, "truncation": "ends", "pairs": "straddling", "bonus": icm(), "entropy": "mean"}
     a2c = agent(**common)

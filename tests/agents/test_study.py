@@ -74,6 +74,12 @@ def test_one_diverging_seed_leaves_the_others_alone():
     np.testing.assert_allclose(together.train["loss"][0], alone.train["loss"][0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_more_environments_than_memory_holds_are_refused_before_anything_is_compiled():
+    with pytest.raises(ValueError, match="GiB per device"):
+        _run(study(num_environments=2 * 10**9), Trials.grid(1), num_steps=2, log_every=1)
+
+
 def test_fresh_games_are_played_greedily_and_by_drawn_actions():
     world = side_by_side(corridor(4, 5), 200)
     network = policy_network(2, ENCODER, memory="none")
