@@ -1,8 +1,10 @@
 """Agents: networks that act, rollouts, intrinsic rewards, updates of A2C and PPO, and the study that joins them."""
 
 from identax.agents.bonuses import Bonus, Seen, e3b_bonus, icm_bonus, no_bonus, rnd_bonus, visit_bonus
+from identax.agents.choices import SETTINGS, Choices, check_settings
 from identax.agents.curiosity_module import CuriosityModule, curiosity_module
-from identax.agents.learner import SETTINGS, Agent, Choices, Learned, check_settings, update
+from identax.agents.descent import Agent
+from identax.agents.learner import Learned, update
 from identax.agents.network import PolicyNetwork, policy_network
 from identax.agents.rollout import Episodes, Rollout, World, play, roll
 from identax.agents.study import AgentState, agent_study

@@ -74,12 +74,14 @@ def curiosity_module(
         made = encoder.init(stream(key, "encoder"), observations)["params"]
         phi = jax.eval_shape(encode, {"encoder": made}, observations)
         size, dtype = phi.shape[-1], phi.dtype
-        shapes = {
+        shapes: dict[str, tuple[int, int]] = {
             "forward_in": (size + num_actions, hidden), "forward_out": (hidden, size),
             "inverse_in": (2 * size, hidden), "inverse_out": (hidden, num_actions),
         }  # fmt: skip
         params = {"encoder": made}
-        params |= {name: linear_start(stream(key, name), *shape, 1.0, dtype) for name, shape in shapes.items()}
+        params |= {
+            name: linear_start(stream(key, name), shape[0], shape[1], 1.0, dtype) for name, shape in shapes.items()
+        }
         gates = {
             "none": {}, "single": {"forward_gate": size + num_actions, "inverse_gate": 2 * size},
             "double": {"forward_gate": size, "action_gate": num_actions, "inverse_gate": size, "next_gate": size},

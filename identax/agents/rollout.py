@@ -115,7 +115,7 @@ def act(
     visits = None if world.visits is None else world.visits.at[found.info["cell"]].add(1)
     after = World(found.state, found.observation, reset_carry(carry, ended | masked), episodes, visits)
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), actions[:, None], axis=-1)[:, 0]
-    thought = {"actions": actions, "log_probs": log_probs, "values": values, "carry": carry, "masked": masked}
+    thought = {"actions": actions, "log_probs": log_probs, "values": values, "carries": carry, "masked": masked}
     return after, found, thought
 
 
@@ -131,18 +131,22 @@ def roll(
 
     def one(world, number):
         after, found, thought = act(environment, network, params, world, step_key(key, number))
-        cells = found.info.get("cell") if environment.num_states is not None else None
-        kept = (
-            world.observations, found.final_observation, thought["actions"], found.reward, found.terminated,
-            found.truncated, thought["masked"], cells, thought["log_probs"], thought["values"], thought["carry"],
-        )  # fmt: skip
+        kept = {
+            "observations": world.observations,
+            "final": found.final_observation,
+            "rewards": found.reward,
+            "terminated": found.terminated,
+            "truncated": found.truncated,
+            "cells": found.info["cell"] if environment.num_states is not None else None,
+            **thought,
+        }
         return after, kept
 
-    after, (observations, *others) = jax.lax.scan(one, world, jnp.arange(num_steps))
-    observations = jnp.concatenate([observations, after.observations[None]])
+    after, kept = jax.lax.scan(one, world, jnp.arange(num_steps))
+    kept["observations"] = jnp.concatenate([kept["observations"], after.observations[None]])
     carry, features = network.step(params, after.carry, after.observations)
     _, last_values = network.heads(params, features)
-    return after, Rollout(observations, *others, last_values, features), carry
+    return after, Rollout(**kept, last_values=last_values, last_features=features), carry
 
 
 def final_values(network: PolicyNetwork, params: Any, rollout: Rollout) -> Any:

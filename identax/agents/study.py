@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from identax.agents.bonuses import Bonus, no_bonus
-from identax.agents.learner import Agent, Choices, Learned, adam_start, update
+from identax.agents.choices import Choices
+from identax.agents.descent import Agent, adam_start
+from identax.agents.learner import Learned, update
 from identax.agents.network import PolicyNetwork
 from identax.agents.rollout import World, begin, play, random_steps
 from identax.checks import check_count

@@ -46,7 +46,7 @@ def _parts(params, seen, module=MODULE):
     return phi, after, module.predict(params, phi, seen.actions), module.infer(params, phi, after)
 
 
-@pytest.mark.parametrize("seen", [SEEN, STRADDLING], ids=["final", "straddling"])
+@pytest.mark.parametrize("seen", [pytest.param(SEEN, marks=pytest.mark.slow), STRADDLING], ids=["final", "straddling"])
 def test_icm_losses_and_rewards(seen):
     bonus, published = ICM, PUBLISHED
     params, memory = _made(bonus)
@@ -76,7 +76,9 @@ def test_the_rational_module_weighs_reward_and_loss():
     np.testing.assert_allclose(bonus.loss(params, memory, SEEN, 0.2)[0], wanted, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["icm", "rational", "rnd", "e3b"])
+@pytest.mark.parametrize(
+    "name", ["rational", *(pytest.param(one, marks=pytest.mark.slow) for one in ("icm", "rnd", "e3b"))]
+)
 def test_no_gradient_flows_through_a_reward_and_one_through_a_loss(name):
     rational = curiosity_module(A, ENCODER, rational=True)
     bonus = {"icm": ICM, "rational": _compiled(icm_bonus(rational)), "rnd": RND, "e3b": E3B}[name]

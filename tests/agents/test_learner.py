@@ -22,7 +22,7 @@ from identax.agents import (
     targets,
     update,
 )
-from identax.agents.learner import _Batch, adam_start, clipped, descend, seen_of
+from identax.agents.descent import Batch, adam_start, clipped, descend, seen_of
 from identax.agents.rollout import begin, no_episodes, record
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
@@ -300,7 +300,7 @@ def test_resets_that_take_a_step_have_no_weight():
             rewards = rollout.rewards.at[2, 0].set(10.0 * odd)
             own = rollout._replace(terminated=ended, masked=mask, actions=actions, rewards=rewards)
             aims = targets(own, rewards, rewards, None, **GIVEN)
-            batch = _Batch(own, aims, seen_of(own, one.choices), start.world.carry)
+            batch = Batch(own, aims, seen_of(own, one.choices), start.world.carry)
             found.append(step(one, start.params, start.opt_state, start.memory, batch, SETTINGS)[2])
         assert (float(found[0]["loss"]) == float(found[1]["loss"])) == masked
 

@@ -16,6 +16,7 @@ RESETS = np.array([[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 1, 1]], bool)
 PHI, NEXT = RNG.normal(size=(2, E, WIDTH))
 ACTIONS = np.array([2, 0, 1])
 pytestmark = pytest.mark.usefixtures("x64")
+slow = pytest.mark.slow
 
 
 def _softmax(x):
@@ -41,7 +42,7 @@ def _lstm(params, carry, x):
     return c, sigmoid(o) * np.tanh(c)
 
 
-@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("attention", [pytest.param(False, marks=slow), True])
 def test_a_rollout_is_the_lstm_step_by_step(attention):
     network = policy_network(A, ENCODER, units=UNITS, attention=attention)
     params = jax.jit(network.init)(jax.random.key(0), SEEN[0])
@@ -93,7 +94,7 @@ def test_no_gradient_crosses_the_end_of_an_episode():
     np.testing.assert_array_equal(found, [[0, 1, 0], [0, 1, 1], [1, 1, 1], [1, 1, 1]])
 
 
-@pytest.mark.parametrize("attention", ["none", "single", "double"])
+@pytest.mark.parametrize("attention", [*(pytest.param(one, marks=slow) for one in ("none", "single")), "double"])
 def test_the_module_s_heads(attention):
     module = curiosity_module(A, ENCODER, attention=attention, hidden=7)
     params = jax.jit(module.init)(jax.random.key(0), SEEN[0])
@@ -123,7 +124,9 @@ def test_the_rational_module_weighs_by_the_true_next_features():
     assert np.abs(jax.grad(lambda x: (module.relevance(params, x) ** 2).sum())(jnp.asarray(NEXT))).max() > 1e-4
 
 
-@pytest.mark.parametrize("options", [{"attention": "single"}, {"attention": "double"}, {"rational": True}])
+@pytest.mark.parametrize(
+    "options", [*(pytest.param({"attention": one}, marks=slow) for one in ("single", "double")), {"rational": True}]
+)
 def test_as_released_no_attention_is_switched_on(options):
     plain = curiosity_module(A, ENCODER)
     params = jax.jit(plain.init)(jax.random.key(0), SEEN[0])
