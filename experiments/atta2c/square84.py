@@ -3,7 +3,7 @@
 Reizinger and Szemenyei, "Attention-based Curiosity-driven Exploration in Deep Reinforcement Learning", ICASSP 2020.
 A white square on the left, in the middle or on the right of an 84 x 84 frame: the action that names it is paid. A
 softmax over 288 features scales what actor and critic see by about 1/288 at the start, so that AttA2C still acts by
-chance when the baseline already sees the square.
+chance when the baseline already acts on what it sees; its likeliest action is right all the same.
 
     python -m experiments run atta2c/square84 --preset quick
 """

@@ -15,6 +15,7 @@ from identax.run import Results
 
 BASELINE, ATTENDED = "baseline", "AttA2C"
 CORRECT, SHARE, SPREAD = "correct actions, last 50 updates", "correct actions, fresh pictures", "feature sd"
+GREEDY = "likeliest actions that are correct, fresh pictures"
 _AS_SAID = "authors' program, one run"
 _LAST = 50
 
@@ -35,6 +36,8 @@ REFERENCES = (
     Reference(f"{ATTENDED}: {SPREAD}", f"above .75 ({_AS_SAID})", _both(0.75, None)),
     Reference(f"{BASELINE}: {SHARE}", "not in the paper"),
     Reference(f"{ATTENDED}: {SHARE}", "not in the paper"),
+    Reference(f"{BASELINE}: {GREEDY}", "not in the paper"),
+    Reference(f"{ATTENDED}: {GREEDY}", "not in the paper"),
 )
 
 
@@ -44,13 +47,14 @@ def premises(config: Any) -> dict[str, Report]:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Per seed: shares of correct actions at the end of training and on fresh pictures, and the features' spread."""
+    """Per seed: shares of correct actions late in training and on fresh pictures, and the features' spread."""
     found = {}
     for name, result in results.items():
         late = result.train_steps > config.num_steps - _LAST
         found[f"{name}: {CORRECT}"] = correct(result.train["reward"][:, late].mean(axis=1))
         # Games never end: their return is that of all steps.
         found[f"{name}: {SHARE}"] = correct(result.final("sampled return") / config.evaluation_steps)
+        found[f"{name}: {GREEDY}"] = correct(result.final("greedy return") / config.evaluation_steps)
         found[f"{name}: {SPREAD}"] = result.train["feature sd"][:, late].mean(axis=1)
     return found
 

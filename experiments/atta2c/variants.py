@@ -36,8 +36,8 @@ class Config(AgentConfig):
 
 
 _FAST = Config(
-    units=64, num_environments=64, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=450, log_every=45,
-    evaluate_every=450, checkpoint_every=450, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
+    units=64, num_environments=64, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=300, log_every=30,
+    evaluate_every=300, checkpoint_every=300, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(

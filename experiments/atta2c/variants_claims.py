@@ -77,7 +77,7 @@ REFERENCES = (
         for name in _CURIOUS
     ),
     Reference(
-        f"AttA2C: {_EARLY} - baseline, 95 % high", "below 0: slower (all Pong and Seaquest curves)", _bands(None, 0.0),
+        f"AttA2C: {_AREA} - baseline, 95 % high", "below 0: slower (all Pong and Seaquest curves)", _bands(None, 0.0),
     ),
     Reference(
         f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),

@@ -82,7 +82,7 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
     assert inside("RCM, released: largest difference from baseline")
     own = ": return, mean over training - baseline, half-widths of its 99 % interval"
     assert inside(f"ICM single{own}") and not inside(f"RCM{own}")
-    assert inside("AttA2C: return, first half - baseline, 95 % high")
+    assert inside("AttA2C: return, mean over training - baseline, 95 % high")
     assert inside("AttA2C: feature sd, first half - baseline, 95 % low")
     assert found["baseline: relative score"] > found["AttA2C: relative score"]
     flat = variants.measure(QUICK, results | {"RCM, released": _drawn(QUICK, 2.0, 0.3, same=5)})
