@@ -109,8 +109,8 @@ def _check_values(environment: Environment, played: Any) -> None:
     ended = np.asarray(found.terminated | found.truncated)
     # Not to the bit: the compiler may compute the two apart and round them otherwise.
     same = np.isclose(np.asarray(found.observation, float), np.asarray(found.final_observation, float), 1e-4, 1e-5)
-    kept = same.reshape(*ended.shape, -1).all(axis=-1)
-    if not kept[~ended].all():
+    kept = np.all(np.reshape(same, (*ended.shape, -1)), axis=-1)
+    if not np.asarray(kept)[~ended].all():
         _refuse(environment, "a final observation that differs where no episode ended", "that of the step")
     cells, num = found.info.get("cell"), environment.num_states
     if cells is not None and num is not None and (cells.min() < 0 or cells.max() >= num):
