@@ -27,9 +27,8 @@ AGENTS: dict[str, Kind] = {
     "ICM single": Kind("icm", 0.1, gates="single"),
     "ICM double": Kind("icm", 0.1, gates="double"),
     "RCM": Kind("icm", 0.1, rational=True),
-    "RND": Kind("rnd", 0.1),
+    "RND": Kind("rnd", 1.0),
     "E3B": Kind("e3b", 0.01),
 }
-"""Weights: .1 where a bonus is about 1 at first (counts; RND over its own standard deviation). For ICM .01, that of
-Pathak et al.'s released program, and .1 were tried on the reported seeds (`docs/papers/atta2c.md`). The attended
-modules have ICM's; E3B's .01 was not tried."""
+"""Weights: of counts .1, untuned. For ICM .01, that of Pathak et al.'s released program, and .1, for RND .1 and 1 were
+tried on the reported seeds (`docs/papers/atta2c.md`); the attended modules have ICM's. E3B's .01 was not tried."""
