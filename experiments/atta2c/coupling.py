@@ -132,7 +132,7 @@ def build(config: Config) -> Study:
         filled = episodes.filled()
         num = jnp.where(filled, 1.0, 0.0).sum()
         good = jnp.where(filled & (episodes.recent > config.threshold), 1.0, 0.0).sum()
-        return state, metrics | {"success": (good, num)}
+        return state, {**metrics, "success": (good, num)}
 
     return study._replace(step=step)
 

@@ -18,6 +18,8 @@ from identax.study import Trials
 SMOKE = coupling.PRESETS["smoke"]
 gymnax = pytest.mark.skipif(not installed("gymnax"), reason="needs gymnax: pip install -e .[rl]")
 
+xminigrid = pytest.mark.skipif(not installed("xminigrid"), reason="needs xminigrid: pip install -e .[rl]")
+
 
 @pytest.mark.slow
 def test_smoke_runs_to_a_report(tmp_path):
@@ -116,12 +118,37 @@ def test_without_the_package_its_command_is_named(monkeypatch):
         coupling.build(dataclasses.replace(coupling.PRESETS["quick"], size=13))
 
 
+def test_more_environments_than_memory_holds_are_refused_before_compiling():
+    study = coupling.build(dataclasses.replace(SMOKE, num_environments=10**9))
+    hparams = {name: getattr(SMOKE, name) for name in coupling.TRACED}
+    with pytest.raises(ValueError, match=r"trials need at least .* GiB per device"):
+        run(study, Trials.grid(1, **hparams), num_steps=2, log_every=1, mesh=make_mesh(devices=jax.devices()[:1]))
+
+
 @gymnax
 def test_left_is_one_action_unless_mixed():
     for mixed in (False, True):
         world = world_of(dataclasses.replace(coupling.PRESETS["quick"], size=5, mixed_actions=mixed))
         right = world.reset(jax.random.key(0), world.params)[0].action_mapping
         assert bool((right == 1).all()) != mixed
+
+
+@gymnax
+@xminigrid
+@pytest.mark.slow
+def test_every_arm_of_the_paper_preset_can_be_traced():
+    """Worlds and agents fit each other, also where nothing was run; nothing is compiled."""
+    config, seen = coupling.PRESETS["paper"], set()
+    for arm in coupling.arms(dataclasses.replace(config, num_environments=2)):
+        place = arm.name.removeprefix(f"{arm.config.agent}, ")
+        if place in seen and place != "N = 20":
+            continue  # one agent in each world, all agents in the first
+        seen.add(place)
+        study = coupling.build(dataclasses.replace(arm.config, num_environments=2))
+        hparams = {name: jnp.float32(getattr(arm.config, name)) for name in coupling.TRACED}
+        state = jax.eval_shape(study.init, jax.random.key(0), hparams)
+        after, metrics = jax.eval_shape(study.step, state, None)
+        assert jax.tree.structure(after) == jax.tree.structure(state) and "success" in metrics
 
 
 @gymnax

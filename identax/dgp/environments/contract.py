@@ -86,9 +86,10 @@ def _check_type(environment: Environment, name: str, value: Any, shape: Any, dty
 def _played(environment: Environment, num_steps: int, key: Any, params: Any) -> Any:
     """What `num_steps` random actions in environments side by side give, steps first; without their states."""
     state, observation = environment.reset(stream(key, "reset"), params)
+    count = len(observation)
 
     def one(state, key):
-        actions = jax.random.randint(stream(key, "actions"), (environment.batch,), 0, environment.num_actions)
+        actions = jax.random.randint(stream(key, "actions"), (count,), 0, environment.num_actions)
         found = environment.step(stream(key, "step"), state, actions.astype(jnp.int32), params)
         return found.state, found._replace(state=())
 
@@ -105,15 +106,15 @@ def _check_values(environment: Environment, played: Any) -> None:
             _refuse(environment, f"{wrong} entries of {name} that are not finite", "finite numbers")
     if (found.terminated & found.truncated).any():
         _refuse(environment, "a step that is terminated and truncated", "one of them (the first where both hold)")
-    ended = found.terminated | found.truncated
+    ended = np.asarray(found.terminated | found.truncated)
     # Not to the bit: the compiler may compute the two apart and round them otherwise.
     same = np.isclose(np.asarray(found.observation, float), np.asarray(found.final_observation, float), 1e-4, 1e-5)
-    kept = same.reshape(*ended.shape, -1).all(axis=-1)
-    if not kept[~ended].all():
+    kept = np.all(np.reshape(same, (*ended.shape, -1)), axis=-1)
+    if not np.asarray(kept)[~ended].all():
         _refuse(environment, "a final observation that differs where no episode ended", "that of the step")
-    cells = found.info.get("cell")
-    if cells is not None and (cells.min() < 0 or cells.max() >= environment.num_states):
-        _refuse(environment, f"cells from {cells.min()} to {cells.max()}", f"0 to {environment.num_states - 1}")
+    cells, num = found.info.get("cell"), environment.num_states
+    if cells is not None and num is not None and (cells.min() < 0 or cells.max() >= num):
+        _refuse(environment, f"cells from {cells.min()} to {cells.max()}", f"0 to {num - 1}")
 
 
 def _refuse(environment: Environment, found: str, wanted: str) -> None:

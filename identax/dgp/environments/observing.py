@@ -75,8 +75,9 @@ def normalise_observations(environment: Environment, *, clip: float | int = 5, e
     check_positive("normalise_observations", "epsilon", epsilon, ())
     shape = environment.observation.shape
 
-    def seen(count, mean, squares, observation):
+    def seen(statistics, observation):
         """Welford's recursion, which cancels no digits."""
+        count, mean, squares = statistics
         observation = observation.astype(jnp.float32)
         count = count + 1
         deviation = observation - mean
@@ -88,13 +89,13 @@ def normalise_observations(environment: Environment, *, clip: float | int = 5, e
     def begin(start, key, state, params):
         inner, observation = start(key)
         zeros = jnp.zeros(shape, jnp.float32)
-        before = (jnp.zeros((), jnp.float32), zeros, zeros) if state is None else state[1:]
-        statistics, observation = seen(*before, observation)
+        before = (jnp.zeros((), jnp.float32), zeros, zeros) if state is None else tuple(state[1:])
+        statistics, observation = seen(before, observation)
         return Normalised(inner, *statistics), observation
 
     def step(key, state, action, params):
         found = environment.step(key, state.inner, action, params)
-        statistics, observation = seen(*state[1:], found.observation)
+        statistics, observation = seen(tuple(state[1:]), found.observation)
         return found._replace(state=Normalised(found.state, *statistics), observation=observation)
 
     return wrapped(environment, begin=begin, step=step, observation=jax.ShapeDtypeStruct(shape, jnp.float32))
@@ -122,7 +123,8 @@ def noisy_tv(
     _check_axes("noisy_tv", environment)
     single, remote = environment.observation, action
     shape = single.shape[0] + rows, *single.shape[1:]
-    both = counted and environment.num_states is not None
+    num_states = environment.num_states if counted else None
+    both = num_states is not None
 
     def shown(channel, observation):
         key = jax.random.fold_in(jax.random.key(0), channel)
@@ -147,8 +149,8 @@ def noisy_tv(
         )
 
     changes: dict[str, Any] = {"observation": jax.ShapeDtypeStruct(shape, single.dtype)}
-    if both:
-        changes["num_states"] = environment.num_states * channels
+    if num_states is not None:
+        changes["num_states"] = num_states * channels
     return wrapped(environment, begin=begin, step=step, **changes)
 
 
