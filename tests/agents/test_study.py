@@ -1,5 +1,8 @@
 """The study of an agent: seeds side by side and one by one, resumed runs, worlds that go wrong, both kinds of ends."""
 
+import os
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from identax.agents import AgentState, Choices, agent_study, play, policy_network, visit_bonus
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
-from identax.run import make_mesh, run
+from identax.run import Interrupted, make_mesh, run
 from identax.study import Trials
 from tests.agents.worlds import corridor
 
@@ -46,12 +49,24 @@ def test_seeds_in_one_program_are_runs_of_their_own(num_seeds):
     assert int(together.world.visits[0].sum()) == 5 * 3 * 3  # updates, steps, environments
 
 
+class _Signal:
+    """A sink that asks the run to stop at its fourth step."""
+
+    def write(self, step, phase, metrics):
+        if step == 4 and phase == "train":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self):
+        pass
+
+
 @pytest.mark.slow
 def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
     one, trials = study(evaluation=4, evaluation_steps=8), Trials.grid(2, learning_rate=[1e-2, 1e-3])
     common = {"log_every": 2, "checkpoint_every": 4}
     whole = _run(one, trials, num_steps=12, **common)
-    _run(one, trials, num_steps=4, workdir=tmp_path, **common)
+    with pytest.raises(Interrupted):
+        _run(one, trials, num_steps=12, workdir=tmp_path, sinks=[_Signal()], **common)
     rest = _run(one, trials, num_steps=12, workdir=tmp_path, resume=True, **common)
     for a, b in zip(jax.tree.leaves(whole.state.params), jax.tree.leaves(rest.state.params), strict=True):
         np.testing.assert_array_equal(a, b)
