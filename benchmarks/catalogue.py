@@ -39,6 +39,9 @@ def _quick(benchmark: Benchmark, **arguments: Any) -> Benchmark:
 _DISCRIMINATION = {"presets": ("paper", "quick"), "num_labels": (1000, 10_240), "rounds": 7, "num_steps": 10}
 _PIPELINE = {"num_images": 2000, "batch_size": 128, "log_every": 5}
 _SEQUENCES = {"names": ("transformer", "lstm", "linear", "mamba", "xlstm"), "half": 16, "rounds": 7}
+_AGENTS = {
+    "game": "drawn frames", "num_environments": 64, "num_seeds": 1, "rollout_length": 5, "num_updates": 40, "rounds": 7,
+}  # fmt: skip
 FULL: dict[str, Benchmark] = {
     "step-paper": Benchmark("step", {"setting": "paper", "rounds": 9, "num_steps": 10}, pinned=True, cpu=True),
     "step-small": Benchmark("step", {"setting": "small", "rounds": 15, "num_steps": 200}, pinned=True, cpu=True),
@@ -105,6 +108,19 @@ FULL: dict[str, Benchmark] = {
         function="memory",
         limits={"chunked over dense": 1 / 3},
     ),
+    "agents-memory": Benchmark(
+        "agents", _AGENTS | {"memory": "lstm", "units": 288}, pinned=True, cpu=True, function="steps"
+    ),
+    "agents-memory-seeds": Benchmark(
+        "agents", _AGENTS | {"memory": "lstm", "units": 288, "num_seeds": 8}, pinned=True, cpu=True, function="steps"
+    ),
+    "agents": Benchmark(
+        "agents",
+        _AGENTS | {"memory": "none", "units": 128, "num_environments": 4, "num_seeds": 8, "num_updates": 200},
+        pinned=True,
+        cpu=True,
+        function="steps",
+    ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
     "linear-systems-training": Benchmark(
         "linear_systems",
@@ -149,6 +165,10 @@ QUICK: dict[str, Benchmark] = {
     ),
     "vae": _quick(FULL["vae"], counts=(2,), rounds=2, num_steps=20),
     "weight-operators": _quick(FULL["weight-operators"], rounds=2, num_steps=40, cells=2, seeds=1),
+    **{
+        name: _quick(FULL[name], units=8, num_environments=2, num_updates=2, rounds=1)
+        for name in ("agents-memory", "agents-memory-seeds", "agents")
+    },
     "sequence-models": _quick(FULL["sequence-models"], half=4, rounds=1),
     "sequence-training": _quick(FULL["sequence-training"], half=4, trials=2, num_steps=2, rounds=1),
     "sequence-decoding": _quick(FULL["sequence-decoding"], length=3, num_tokens=6, rounds=1),

@@ -123,7 +123,8 @@ def test_no_paper_imports_another():
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [
-        ("identax.run", ("identax.report", "identax.experiment")),
+        ("identax.run", ("identax.report", "identax.experiment", "identax.agents", "identax.dgp.environments")),
+        ("identax.agents", ("identax.run",)),
         ("identax.report", ("identax.experiment",)),
         ("identax.study", ("identax.run",)),
         *((f"identax.{room}", ("identax.study", "identax.run")) for room in ("losses", "models", "metrics", "data")),

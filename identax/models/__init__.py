@@ -1,5 +1,6 @@
 """Models as `Model(init, apply)`; the only package that imports flax."""
 
+from identax.models.agent_encoders import conv_block, flat_encoder, small_image_encoder
 from identax.models.autoencoder import (
     Autoencoded,
     Autoencoder,
@@ -35,6 +36,7 @@ from identax.models.resnet import resnet18, resnet50
 from identax.models.sequence import SequenceModel
 from identax.models.slstm import SLSTM_GATES, slstm
 from identax.models.small_convnet import small_convnet
+from identax.models.softmax_gate import softmax_gate
 from identax.models.torch_lstm import GATES, lstm_network, torch_lstm
 from identax.models.transformer import transformer
 from identax.models.volume_preserving import volume_preserving
@@ -60,12 +62,14 @@ __all__ = [
     "canonical_coordinates",
     "colour_convnet",
     "conv_autoencoder",
+    "conv_block",
     "convnet",
     "convnet_decoder",
     "decode",
     "decoder_function",
     "digit_convnet",
     "fit_linear_layer",
+    "flat_encoder",
     "from_flax",
     "from_linen",
     "gru",
@@ -94,6 +98,8 @@ __all__ = [
     "selective_scan",
     "slstm",
     "small_convnet",
+    "small_image_encoder",
+    "softmax_gate",
     "torch_lstm",
     "transformer",
     "uniform_fan_in",

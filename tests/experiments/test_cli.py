@@ -43,7 +43,8 @@ WMM = {
     )
 }  # fmt: skip
 LLM = {f"llm/{name}" for name in ("in_context", "rule_extrapolation", "fine_tuning", "scaling", "languages")}
-REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM | LLM
+ATTA2C = {f"atta2c/{name}" for name in ("square84", "variants", "coupling", "atari")}
+REAL = ANINFONCE | CONTRASTIVE_ICA | CSI | LTI | IMAVAE | IEM | WMM | LLM | ATTA2C
 pytestmark = pytest.mark.usefixtures("line")
 
 

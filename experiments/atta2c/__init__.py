@@ -1,0 +1,1 @@
+"""Reizinger and Szemenyei, "Attention-based Curiosity-driven Exploration in Deep Reinforcement Learning", 2020."""

@@ -1,0 +1,103 @@
+"""What the experiments of this paper have in common: the agent of one variant, and the study of it in one world."""
+
+import dataclasses
+from typing import Any, Literal
+
+from identax.agents import (
+    SETTINGS,
+    Choices,
+    agent_study,
+    check_settings,
+    curiosity_module,
+    icm_bonus,
+    no_bonus,
+    policy_network,
+)
+from identax.dgp.environments import Environment
+from identax.experiment import RunConfig
+from identax.models import Model, conv_block, flat_encoder, small_image_encoder
+from identax.study import Study
+
+TRACED = ("learning_rate", "discount", "value_weight", "entropy_weight", "bonus_weight", "max_norm")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AgentConfig(RunConfig):
+    """One variant of the agent. The defaults are the published setting, read as described."""
+
+    icm: Literal["none", "plain", "single", "double", "rational"] = "plain"
+    """none: no curiosity at all; else attention in front of its two models, or on the forward error (RCM)"""
+    attention: bool = False
+    """in front of actor and critic (AttA2C)"""
+    wiring: Literal["intended", "released"] = "intended"
+    """of curiosity: as described, or as released, where its attention is never switched on"""
+    encoder: Literal["conv_block", "small", "flat"] = "conv_block"
+    memory: Literal["lstm", "none"] = "lstm"
+    units: int = 288
+    """of the LSTM, and features of the small encoder"""
+    filters: int = 16
+    """of the small encoder's convolution"""
+    returns: Literal["intended", "released"] = "intended"
+    double_step: bool = True
+    """the observation between two rollouts enters the LSTM twice, as published"""
+    clipping: Literal["joint", "separate"] = "joint"
+    truncation: Literal["bootstraps", "ends"] = "ends"
+    """the published program knows one kind of end"""
+    reward: Literal["raw", "sign"] = "sign"
+    num_environments: int = 4
+    rollout_length: int = 5
+    learning_rate: float = SETTINGS["learning_rate"]
+    discount: float = SETTINGS["discount"]
+    value_weight: float = SETTINGS["value_weight"]
+    entropy_weight: float = SETTINGS["entropy_weight"]
+    bonus_weight: float = SETTINGS["bonus_weight"]
+    """of the intrinsic reward: 0 as published, where curiosity reaches the policy through the common clipping alone"""
+    max_norm: float = SETTINGS["max_norm"]
+    evaluation_environments: int = 16
+    """half of them played greedily, half by drawn actions"""
+    evaluation_steps: int = 200
+    """after which a game is cut"""
+    frames: int = 0
+    """of a greedy game that are kept for the page"""
+    num_seeds: int = 4
+    num_steps: int = 2_500_000
+    """updates"""
+    log_every: int = 100
+    evaluate_every: int = 10_000
+    checkpoint_every: int = 10_000
+
+
+def encoder_of(config: Any) -> Model:
+    """The encoder of policy and curiosity, parameters apart."""
+    if config.encoder == "small":
+        return small_image_encoder(config.units, filters=config.filters)
+    return conv_block() if config.encoder == "conv_block" else flat_encoder((64, 64))
+
+
+def checked(config: Any) -> Any:
+    """`config` itself; raises `ValueError` for numbers of it that are out of range."""
+    check_settings(**{name: getattr(config, name) for name in TRACED})
+    return config
+
+
+def agent_of(config: Any, world: Environment, evaluation: Environment | int) -> Study:
+    """The study of one variant in one world; its traced numbers come with the trials."""
+    network = policy_network(
+        world.num_actions, encoder_of(config), memory=config.memory, units=config.units, attention=config.attention
+    )
+    bonus = no_bonus()
+    if config.icm != "none":
+        attention = config.icm if config.icm in ("single", "double") else "none"
+        rational = config.icm == "rational"
+        module = curiosity_module(
+            world.num_actions, encoder_of(config), attention=attention, rational=rational, wiring=config.wiring
+        )
+        bonus = icm_bonus(module, objective="published")
+    choices = Choices(
+        rollout_length=config.rollout_length, returns=config.returns, truncation=config.truncation,
+        double_step=config.double_step, clipping=config.clipping, pairs="straddling", reward=config.reward,
+    )  # fmt: skip
+    return agent_study(
+        world, network, num_environments=config.num_environments, bonus=bonus, choices=choices, evaluation=evaluation,
+        evaluation_steps=config.evaluation_steps, keep_frames=config.frames,
+    )  # fmt: skip

@@ -1,0 +1,151 @@
+"""Does curiosity matter once it reaches the policy? Sparse and dense reward, bonuses and controls.
+
+In the program behind Reizinger & Szemenyei, ICASSP 2020, the curiosity module has an encoder of its own and its error
+is never a reward: nothing of it reaches the policy but a common scale of gradients. Here the same agents get the error
+as an intrinsic reward, beside counts, random network distillation and E3B, in DeepSea of growing size, where a search
+at random needs 2^N episodes; with a television that nothing predicts; and in Breakout with its reward paid at the end.
+
+    pip install -e .[rl]
+    python -m experiments run atta2c/coupling --preset quick
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from experiments.atta2c import coupling_claims as claims
+from experiments.atta2c.coupling_agents import AGENTS, Kind
+from experiments.atta2c.coupling_worlds import choices_of, encoder_of, world_of
+from identax.agents import (
+    agent_study,
+    curiosity_module,
+    e3b_bonus,
+    icm_bonus,
+    no_bonus,
+    policy_network,
+    rnd_bonus,
+    visit_bonus,
+)
+from identax.checks import check_choice
+from identax.dgp.environments import Environment
+from identax.experiment import RunConfig
+from identax.study import Study
+
+TRACED = ("learning_rate", "bonus_weight", "entropy_weight", "discount")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """One agent in one world. The defaults are DeepSea of size 20 with 24,000 episodes."""
+
+    agent: str = "plain"
+    """of one arm: a name of `AGENTS`"""
+    world: str = "DeepSea-bsuite"
+    """"square84" stands in where gymnax is not installed"""
+    size: int = 20
+    """N of DeepSea: its grid is N x N and its episodes have N steps"""
+    mixed_actions: bool = False
+    """whether left and right change places from cell to cell, as in bsuite; without, right is action 1 everywhere"""
+    channels: int = 0
+    """of a television that is always on, with random pictures; 0: none"""
+    delayed: bool = False
+    """whether rewards are paid at the end of an episode"""
+    num_environments: int = 16
+    rollout_length: int = 0
+    """0: the steps of one episode of DeepSea"""
+    widths: tuple[int, ...] = (64, 64)
+    """of the layers of every encoder of flat observations, tanh behind each"""
+    learning_rate: float = 1e-3
+    bonus_weight: float = 0.0
+    """of the intrinsic reward; the arms set that of their agent"""
+    entropy_weight: float = 0.01
+    discount: float = 0.99
+    threshold: float = 0.5
+    """raw return of an episode above which it is a success"""
+    agents: tuple[str, ...] = ("plain", "count")
+    """in DeepSea of that size"""
+    other_sizes: tuple[int, ...] = ()
+    """of DeepSea, for plain and count alone"""
+    mixed_sizes: tuple[int, ...] = ()
+    """the same with mixed actions"""
+    television: tuple[str, ...] = ()
+    """agents that have one beside their DeepSea"""
+    breakout: tuple[str, ...] = ()
+    """agents that play Breakout, with its reward at once and delayed"""
+    doorkeys: tuple[str, ...] = ()
+    """worlds of MiniGrid, drawn anew for each episode, where only episodic bonuses know what is new"""
+    num_steps: int = 1500
+    log_every: int = 100
+    evaluate_every: int = 500
+    checkpoint_every: int = 1500
+    num_seeds: int = 16
+
+
+_SEARCHING = ("count", "ICM", "RND")
+PRESETS: dict[str, Config] = {
+    "smoke": Config(
+        world="square84", size=4, num_environments=2, widths=(4,), num_steps=4, log_every=2, evaluate_every=4,
+        checkpoint_every=4, num_seeds=2,
+    ),
+    "quick": Config(),
+    "medium": Config(
+        agents=tuple(AGENTS), other_sizes=(10, 14), mixed_sizes=(14, 20), television=("plain", *_SEARCHING),
+        breakout=("plain", "ICM, uncoupled", "ICM"),
+    ),
+    "paper": Config(
+        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20), television=tuple(AGENTS),
+        breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
+        doorkeys=("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8"),
+    ),
+}  # fmt: skip
+
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = claims.figures
+
+
+def build(config: Config) -> Study:
+    """The learning of one agent. Raises `ValueError` without the package that has the world, and for unknown agents."""
+    check_choice("atta2c/coupling", "agent", config.agent, tuple(AGENTS))
+    kind, world, encoder = AGENTS[config.agent], world_of(config), encoder_of(config)
+    network = policy_network(
+        world.num_actions, encoder, memory="none", attention=kind.attention, num_values=kind.critics
+    )
+    choices = choices_of(config, kind.critics)
+    study = agent_study(
+        world,
+        network,
+        num_environments=config.num_environments,
+        bonus=_bonus(kind, world, encoder),
+        choices=choices,
+        settings={"value_weight": 0.5, "curiosity_weight": 1.0, "max_norm": 0.5},
+        kept_episodes=config.num_environments,
+    )
+
+    def step(state, batch):
+        state, metrics = study.step(state, batch)
+        episodes = state.world.episodes
+        filled = episodes.filled()
+        num = jnp.where(filled, 1.0, 0.0).sum()
+        good = jnp.where(filled & (episodes.recent > config.threshold), 1.0, 0.0).sum()
+        return state, {**metrics, "success": (good, num)}
+
+    return study._replace(step=step)
+
+
+def _bonus(kind: Kind, world: Environment, encoder: Any) -> Any:
+    if kind.curiosity == "none":
+        return no_bonus()
+    if kind.curiosity in ("count", "episodic count"):
+        if world.num_states is None:
+            raise ValueError(f"atta2c/coupling: found {world.name} whose states are not counted, wanted another bonus")
+        span = "episodic" if kind.curiosity == "episodic count" else "lifelong"
+        return visit_bonus(world.num_states, span=span, pay_ends=False)
+    if kind.curiosity == "rnd":
+        return rnd_bonus(encoder)
+    module = curiosity_module(world.num_actions, encoder, attention=kind.gates, rational=kind.rational)
+    return e3b_bonus(module) if kind.curiosity == "e3b" else icm_bonus(module)

@@ -1,0 +1,178 @@
+"""What `atta2c/coupling` compares: the same agents with and without a bonus that reaches the policy."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.atta2c.coupling_agents import AGENTS
+from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
+from identax.assumptions import Prediction, Premise, Report
+from identax.experiment import Arm, Reference
+from identax.points import cells
+from identax.report import Figure, figure_png
+from identax.report.figures import learning_curves
+from identax.report.grids import over_parameter
+from identax.run import Results
+
+CHANNELS = 64
+TELEVISION = "N = 20, television"
+_LATE = 0.5
+"""of the episodes of the last chunk that succeed: then a seed has solved its world"""
+_KNOWN = {
+    6: ("16 of 16", "16 of 16"), 8: ("16 of 16", "16 of 16"), 10: ("16 of 16", "16 of 16"),
+    12: ("14 of 16", "16 of 16"), 14: ("0 of 16", "16 of 16"), 16: ("0 of 16", "16 of 16"),
+    30: ("0 of 16", "15 of 16"),
+}  # fmt: skip
+"""size: seeds that plain A2C and a count bonus solve in 24,000 episodes (an independent program)"""
+_PRESETS = ("quick", "medium", "paper")
+_FAILS, _SOLVES = (None, 0.1), (0.8, None)
+
+
+def place(config: Any) -> str:
+    """How the world of an arm is called."""
+    if config.world == DEEP_SEA:
+        more = (", mixed actions" if config.mixed_actions else "") + (", television" if config.channels else "")
+        return f"N = {config.size}{more}"
+    return config.world + (", delayed" if config.delayed else "")
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """Every agent in its worlds, each with the weight of its bonus; all on the same seeds."""
+    found = [_arm(config, agent) for agent in config.agents]
+    for size in config.other_sizes:
+        other = dataclasses.replace(config, size=size)
+        found += [_arm(other, agent) for agent in ("plain", "count")]
+    for size in config.mixed_sizes:
+        mixed = dataclasses.replace(config, size=size, mixed_actions=True)
+        found += [_arm(mixed, agent) for agent in ("plain", "count")]
+    found += [_arm(dataclasses.replace(config, channels=CHANNELS), agent) for agent in config.television]
+    for delayed in (False, True):
+        played = dataclasses.replace(
+            config, world=BREAKOUT, delayed=delayed, num_environments=64, rollout_length=5, num_steps=600,
+            evaluate_every=300, checkpoint_every=600,
+        )  # fmt: skip
+        found += [_arm(played, agent) for agent in config.breakout]
+    for world in config.doorkeys:
+        walked = dataclasses.replace(
+            config, world=world, num_environments=64, rollout_length=20, num_steps=4000, threshold=0.0,
+        )  # fmt: skip
+        found += [_arm(walked, agent) for agent in config.agents]
+    return found
+
+
+def _arm(config: Any, agent: str) -> Arm:
+    return Arm(
+        f"{agent}, {place(config)}",
+        dataclasses.replace(config, agent=agent, bonus_weight=AGENTS[agent].weight),
+        fixed=() if AGENTS[agent].weight else ("bonus_weight",),
+    )
+
+
+def _solved(agent: str, where: str) -> str:
+    return f"{agent}, {where}: solved"
+
+
+_PLAIN = {6: _SOLVES, 8: _SOLVES, 10: _SOLVES, 14: _FAILS, 16: _FAILS, 30: _FAILS}
+"""size 12, 14 of 16, is on neither side"""
+_LUCK = "Chance sees the goal in 1 - exp(-24,000 / 2^N) of the seeds: .77 at N = 14, .31 at N = 16."
+_RARE = "a goal that a search at random sees in 1 of 44 seeds"
+REFERENCES = (
+    Reference(_solved("plain", "N = 20"), f"0 of 16 (independent program); {_RARE}", dict.fromkeys(_PRESETS, _FAILS)),
+    Reference(_solved("count", "N = 20"), "16 of 16 (independent program)", dict.fromkeys(_PRESETS, _SOLVES)),
+    Reference("plain, N = 20: goal seen", "0 of 16 (independent program)", dict.fromkeys(_PRESETS, _FAILS)),
+    Reference(
+        _solved("ICM, uncoupled", "N = 20"), "as plain: its curiosity does not reach the policy",
+        dict.fromkeys(_PRESETS, _FAILS),
+    ),
+    *(
+        Reference(_solved(agent, "N = 20"), "not in the paper")
+        for agent in AGENTS if agent not in ("plain", "count", "ICM, uncoupled")
+    ),
+    *(
+        Reference(
+            _solved(agent, f"N = {size}"), f"{known} (independent program)",
+            dict.fromkeys(_PRESETS, band) if band else {}, _LUCK if agent == "plain" and size in (14, 16) else "",
+        )
+        for size, row in _KNOWN.items()
+        for agent, known, band in zip(("plain", "count"), row, (_PLAIN.get(size), _SOLVES), strict=True)
+    ),
+    *(
+        Reference(_solved(agent, f"N = {size}, mixed actions"), "not in the paper")
+        for size in (14, 20) for agent in ("plain", "count")
+    ),
+    *(Reference(_solved(agent, TELEVISION), "not in the paper") for agent in AGENTS),
+    Reference(f"plain, {BREAKOUT}: return", ".41 at random; 3.4 after 192,000 steps (independent program, 1 seed)"),
+)  # fmt: skip
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """Whether the bonus reaches the policy, tells states of one episode apart, and is needed at all."""
+    return {arm.name: _report(arm.config) for arm in arms(config) if arm.config.world == DEEP_SEA}
+
+
+def _report(config: Any) -> Report:
+    kind, episodes = AGENTS[config.agent], config.num_environments * config.num_steps
+    hits = episodes / 2**config.size
+    reached = Premise(
+        "a bonus reaches the policy", config.bonus_weight > 0, f"weight {config.bonus_weight:g}",
+        "a loss of its own with an encoder of its own changes nothing that acts",
+    )  # fmt: skip
+    found = [reached]
+    if kind.curiosity != "none":
+        found.append(
+            Premise(
+                "the bonus lasts beyond an episode", kind.curiosity not in ("episodic count", "e3b"), kind.curiosity,
+                "a state of DeepSea comes at most once in an episode: counts of one episode are 1 everywhere",
+            )
+        )  # fmt: skip
+    curious = Report(found, []).covered
+    needed = Premise(
+        "random search is too slow", hits < 1, f"{hits:.3g} successes in {episodes:,} episodes at random",
+        "a uniform policy succeeds once in 2^N episodes; what is seen often needs no bonus",
+    )  # fmt: skip
+    works = "solved" if curious or not needed.holds else "not solved"
+    why = "a bonus that reaches the policy and lasts, or a goal that is found without"
+    return Report([*found, needed], [Prediction("most seeds", works, why)])
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """Per seed: solved or not, success late in training, goal ever seen, share of states visited; returns elsewhere."""
+    found = {}
+    for at, result, mask in cells(arms(config), results):
+        name = at["arm"]
+        if at["world"] == BREAKOUT:
+            found[f"{name}: return"] = result.train["recent return"][mask, -1]
+            continue
+        success = result.train["success"][mask]
+        found[f"{name}: solved"] = np.where(np.isnan(success[:, -1]), np.nan, success[:, -1] > _LATE)
+        found[f"{name}: late success"] = success[:, -1]
+        found[f"{name}: goal seen"] = (np.nan_to_num(success) > 0).any(axis=1).astype(float)
+        found[f"{name}: states visited"] = result.final("states visited")[mask]
+    return found
+
+
+def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
+    """Learning curves of every world, and what is solved over the size of DeepSea."""
+    curves: dict[str, dict[str, np.ndarray]] = {}
+    steps, solved = {}, {"plain": {}, "count": {}}
+    for at, result, mask in cells(arms(config), results):
+        where = at["arm"].removeprefix(f"{at['agent']}, ")
+        shown = "recent return" if at["world"] == BREAKOUT else "success"
+        curves.setdefault(where, {})[at["agent"]] = result.train[shown][mask]
+        steps[where] = result.train_steps, shown
+        if at["world"] == DEEP_SEA and at["agent"] in solved and not (at["channels"] or at["mixed_actions"]):
+            late = result.train["success"][mask][:, -1]
+            solved[at["agent"]][float(at["size"])] = (late > _LATE).astype(float)
+    captions = {"success": "share of episodes that reach the goal", "recent return": "raw return of the last games"}
+    drawn = []
+    for where, values in curves.items():
+        at, name = steps[where]
+        drawn.append(Figure(f"{where}: {captions[name]}.", figure_png(learning_curves(at, values, name))))
+    if len(solved["plain"]) > 1:
+        picture = over_parameter(solved, "N", "seeds that solve it", log_x=False, ylim=(-0.02, 1.02), band=0.95)
+        drawn.append(
+            Figure("Share of seeds that solve DeepSea of size N, with bootstrap intervals.", figure_png(picture))
+        )
+    return drawn

@@ -1,0 +1,65 @@
+"""Baseline, ICM with attention, AttA2C and RCM on one game, with many seeds, as described and as released.
+
+Reizinger and Szemenyei, "Attention-based Curiosity-driven Exploration in Deep Reinforcement Learning", ICASSP 2020:
+one run of each on Atari games. Here they play a game of MinAtar, all variants on the same seeds. Curiosity is no reward
+in any of them, as published: it reaches the policy through the common clipping of gradients alone, and as the released
+program is wired its attention is never switched on.
+
+    pip install -e .[rl]
+    python -m experiments run atta2c/variants --preset quick
+"""
+
+import dataclasses
+from typing import Literal
+
+from experiments.atta2c import config as settings
+from experiments.atta2c import variants_claims as claims
+from experiments.atta2c import variants_figures as drawing
+from experiments.atta2c.config import AgentConfig, agent_of
+from identax.dgp.environments import environment
+from identax.study import Study
+
+TRACED = settings.TRACED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(AgentConfig):
+    """One variant on one game. The defaults are the published numbers but for the encoder."""
+
+    game: str = "Breakout-MinAtar"
+    """a name of `environment`; "square84" needs no package and never ends"""
+    variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
+    released: tuple[str, ...] = ("ICM single", "ICM double", "RCM")
+    """those that are also run as they were wired"""
+    encoder: Literal["conv_block", "small", "flat"] = "small"
+    """frames of 10 x 10 do not fit the published convolutions"""
+
+
+_FAST = Config(
+    units=64, num_environments=64, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=300, log_every=30,
+    evaluate_every=300, checkpoint_every=300, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
+)  # fmt: skip
+PRESETS: dict[str, Config] = {
+    "smoke": dataclasses.replace(
+        _FAST, game="square84", encoder="conv_block", units=4, num_environments=2, num_steps=4, log_every=2,
+        evaluate_every=4, checkpoint_every=4, evaluation_environments=2, evaluation_steps=2, num_seeds=2,
+        variants=("baseline", "AttA2C", "RCM"),
+    ),
+    "quick": _FAST,
+    "medium": dataclasses.replace(
+        _FAST, num_seeds=16, num_steps=1200, log_every=60, evaluate_every=600, checkpoint_every=600,
+        released=Config().released, frames=12,
+    ),
+    "paper": Config(num_seeds=16, frames=12, evaluation_steps=1000),
+}  # fmt: skip
+
+arms = claims.arms
+REFERENCES = claims.REFERENCES
+premises = claims.premises
+measure = claims.measure
+figures = drawing.figures
+
+
+def build(config: Config) -> Study:
+    """The agent of one arm in its game. Raises `ValueError` with the command to install for a game that is not here."""
+    return agent_of(config, environment(config.game), config.evaluation_environments)

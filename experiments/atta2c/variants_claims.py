@@ -1,0 +1,205 @@
+"""What `atta2c/variants` compares: returns and spread of features of every variant, paired with the baseline's."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from experiments.atta2c.config import checked
+from identax.assumptions import Premise, Report
+from identax.checks import check_choice
+from identax.experiment import Arm, Reference
+from identax.run import Results
+
+BASELINE = "baseline"
+VARIANTS: dict[str, dict[str, Any]] = {
+    BASELINE: {},
+    "ICM single": {"icm": "single"},
+    "ICM double": {"icm": "double"},
+    "AttA2C": {"attention": True},
+    "RCM": {"icm": "rational"},
+}
+"""what each changes of the baseline, which has a curiosity module without attention"""
+RETURN = "game return"
+_CURIOUS = ("ICM single", "ICM double", "RCM")
+_RANDOM = 0.41
+"""mean return of a random agent in MinAtar's Breakout"""
+_LEVEL = 0.99
+"""of intervals within which curious variants are to equal the baseline: three of them are judged"""
+
+
+def released(name: str) -> str:
+    """The arm of a variant as it was wired."""
+    return f"{name}, released"
+
+
+def arms(config: Any) -> Sequence[Arm]:
+    """The variants as described, then those as released, all on the same seeds."""
+    checked(config)
+    for name in (*config.variants, *config.released):
+        check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
+    found = [Arm(name, dataclasses.replace(config, **VARIANTS[name])) for name in config.variants]
+    wired = {name: VARIANTS[name] | {"wiring": "released"} for name in config.released}
+    return found + [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
+
+
+_JUDGED = ("quick", "medium")
+_LATE, _MIDDLE, _AREA = "return, last tenth", "return, tenth in the middle", "return, mean over training"
+_EARLY, _SPREAD = "return, first half", "feature sd, first half"
+
+
+def _bands(low: float | None, high: float | None) -> dict[str, tuple[float | None, float | None]]:
+    return dict.fromkeys(_JUDGED, (low, high))
+
+
+REFERENCES = (
+    Reference(
+        f"{BASELINE}: {_LATE}", f"{_RANDOM} for a random agent; 3.4 after 192,000 steps without memory (one seed)",
+        _bands(2 * _RANDOM, None), "Twice a random agent's return.",
+    ),
+    Reference(
+        f"{BASELINE}: rise from the middle, 95 % low", "still rising", _bands(0.0, None),
+    ),
+    *(
+        Reference(
+            f"{released(name)}: largest difference from baseline", "0: nothing is switched on", _bands(0.0, 0.0),
+            "Of returns, losses and features at every logged step.",
+        )
+        for name in _CURIOUS
+    ),
+    *(
+        Reference(
+            f"{name}: {_AREA} - baseline, half-widths of its 99 % interval",
+            "0: curiosity touches the policy through the common clipping alone", _bands(-1.0, 1.0),
+        )
+        for name in _CURIOUS
+    ),
+    Reference(
+        f"AttA2C: {_AREA} - baseline, 95 % high", "below 0: slower (all Pong and Seaquest curves)", _bands(None, 0.0),
+    ),
+    Reference(
+        f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),
+    ),
+    *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
+    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in VARIANTS if name != BASELINE),
+    *(Reference(f"{name}: relative score", f"{score} (mean of six Atari cells, n = 1)") for name, score in {
+        BASELINE: ".923", "ICM single": ".949", "ICM double": ".922", "AttA2C": ".880", "RCM": ".953",
+    }.items()),
+    *(Reference(f"{name}: {_SPREAD}", "scores .26 to .41, AttA2C .53 to .93 (Atari, n = 1)") for name in VARIANTS),
+    *(Reference(f"{name}: {kind} return", "not in the paper") for kind in ("greedy", "sampled") for name in VARIANTS),
+)  # fmt: skip
+
+
+def premises(config: Any) -> dict[str, Report]:
+    """Whether the attention of each arm exists, and whether curiosity reaches its policy."""
+    found = {}
+    for arm in arms(config):
+        own = arm.config
+        attends = own.attention or (own.icm in ("single", "double", "rational") and own.wiring == "intended")
+        rewarded = own.icm != "none" and own.bonus_weight > 0
+        found[arm.name] = Report(
+            [
+                Premise(
+                    "attention is switched on", attends, "layers of its own" if attends else "no layer, no weight",
+                    "without it the arm is the baseline by another name",
+                ),
+                Premise(
+                    "curiosity is a reward", rewarded, f"weight {own.bonus_weight:g}",
+                    "a loss of an encoder of its own changes what the policy does by the common clipping alone",
+                ),
+            ],
+            [],
+        )  # fmt: skip
+    return found
+
+
+def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
+    """Per seed what every arm reached, how it got there, and differences from the baseline of the same seed."""
+    found: dict[str, np.ndarray] = {}
+    for name, result in results.items():
+        found |= {f"{name}: {what}": values for what, values in _summary(config, result).items()}
+    if BASELINE not in results:
+        return found
+    base = results[BASELINE]
+    rise = found[f"{BASELINE}: {_LATE}"] - found[f"{BASELINE}: {_MIDDLE}"]
+    found[f"{BASELINE}: rise from the middle, 95 % low"] = interval(rise)[:1]
+    best = _best([found[f"{name}: {_SCORE}"] for name in results])
+    for name, result in results.items():
+        found[f"{name}: relative score"] = found[f"{name}: {_SCORE}"] / best
+        if name == BASELINE:
+            continue
+        if name.endswith(", released"):
+            found[f"{name}: largest difference from baseline"] = _apart(result, base)
+        for what in (_AREA, _EARLY, _SPREAD, _LATE):
+            better = found[f"{name}: {what}"] - found[f"{BASELINE}: {what}"]
+            low, high = interval(better)
+            found[f"{name}: {what} - baseline"] = better
+            found[f"{name}: {what} - baseline, 95 % low"] = np.array([low])
+            found[f"{name}: {what} - baseline, 95 % high"] = np.array([high])
+            found[f"{name}: {what} - baseline, half-widths of its 99 % interval"] = np.array([_half_widths(better)])
+    return found
+
+
+_SCORE = "largest recent return"
+
+
+def _summary(config: Any, result: Results) -> dict[str, np.ndarray]:
+    """Returns of the games that ended, over training; chunks in which none did are left out."""
+    steps, curve, spread = result.train_steps, result.train[RETURN], result.train["feature sd"]
+    share = steps / config.num_steps
+    # The first entry is a single step, not a mean over a chunk.
+    parts = {
+        _LATE: share > 0.9, _MIDDLE: (share > 0.4) & (share <= 0.5),
+        _AREA: steps > 1, _EARLY: (steps > 1) & (share <= 0.5),
+    }  # fmt: skip
+    found = {what: mean_of(curve[:, chosen]) for what, chosen in parts.items()}
+    recent = result.train["recent return"]
+    # The published score is the largest smoothed mean of the last ten games: the means of chunks are smoothed here.
+    known = np.where(np.isfinite(recent), recent, -np.inf).max(axis=1)
+    found[_SCORE] = np.where(np.isfinite(known), known, np.nan)
+    found[_SPREAD] = spread[:, (steps > 1) & (share <= 0.5)].mean(axis=1)
+    for kind in ("greedy", "sampled"):
+        if f"{kind} return" in result.evaluation:
+            found[f"{kind} return"] = result.final(f"{kind} return")
+    return found
+
+
+def mean_of(values: np.ndarray) -> np.ndarray:
+    """Mean of the finite entries of every row, NaN where there is none."""
+    good = np.isfinite(values)
+    return np.where(good.any(axis=1), np.where(good, values, 0).sum(axis=1) / np.maximum(good.sum(axis=1), 1), np.nan)
+
+
+def _best(scores: Sequence[np.ndarray]) -> float:
+    """The largest of the means over finite seeds, NaN where there are none."""
+    means = mean_of(np.stack(scores))
+    return float(means[np.isfinite(means)].max()) if np.isfinite(means).any() else np.nan
+
+
+def interval(differences: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Student's interval of the mean of finite differences, NaN with fewer than two."""
+    known = differences[np.isfinite(differences)]
+    if len(known) < 2:
+        return np.full(2, np.nan)
+    width = stats.t.ppf((1 + level) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    return known.mean() + np.array([-width, width])
+
+
+def _half_widths(differences: np.ndarray) -> float:
+    low, high = interval(differences, _LEVEL)
+    if high == low:
+        return 0.0 if low == 0 else np.inf
+    return float((low + high) / (high - low))
+
+
+def _apart(result: Results, base: Results) -> np.ndarray:
+    """Largest difference of any training metric that both have, per seed; what both lack is no difference."""
+    worst = np.zeros(len(result.trials))
+    for name in result.train.keys() & base.train.keys():
+        ours, theirs = result.train[name], base.train[name]
+        both = np.isnan(ours) & np.isnan(theirs)
+        gap = np.where(both, 0.0, np.abs(ours - theirs))
+        worst = np.maximum(worst, np.where(np.isnan(gap), np.inf, gap).max(axis=1))
+    return worst

@@ -1,0 +1,65 @@
+"""Figures of `atta2c/variants`: returns and spread of features over training with intervals, scores, a game."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.atta2c.variants_claims import BASELINE, RETURN, interval, mean_of, measure
+from identax.report import Figure, figure_png
+from identax.report.figures import bars
+from identax.report.grids import tiles
+from identax.report.style import canvas, legend, series_style
+from identax.run import Results
+
+
+def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
+    """Curves, scores relative to the best variant, and what a greedy agent sees."""
+    if not results:
+        return []
+    per_update = config.num_environments * config.rollout_length
+    found = [
+        Figure(
+            "Raw returns of the games that ended in a chunk of updates: means over seeds with their 95 % intervals.",
+            curves(results, RETURN, "return of a game", per_update),
+        ),
+        Figure(
+            "Spread of the recurrent features over environments and features, the published proxy of exploration.",
+            curves(results, "feature sd", "standard deviation of the features", per_update),
+        ),
+    ]
+    measured = measure(config, results)
+    scores = {name: {"relative score": measured[f"{name}: relative score"]} for name in results if BASELINE in results}
+    if scores:
+        caption = "Largest mean return of the last ten games over that of the best variant, by seed."
+        found.append(Figure(caption, figure_png(bars(scores, "relative score"))))
+    seen = {name: result.kept("frames")[0] for name, result in results.items() if "frames" in result.arrays}
+    if seen:
+        pictures = np.stack([[coloured(frame) for frame in frames] for frames in seen.values()])
+        caption = "What the greedy agent of seed 0 sees, step by step from the start of a game."
+        found.append(Figure(caption, figure_png(tiles(pictures, rows=tuple(seen)))))
+    return found
+
+
+def curves(results: Mapping[str, Results], metric: str, ylabel: str, per_update: int) -> bytes:
+    """Means over seeds with Student's intervals; released arms dashed."""
+    figure, axes = canvas((5.6, 3.8), "")
+    for number, (name, result) in enumerate(results.items()):
+        color, dashes = series_style(number)
+        later = result.train_steps > 1
+        steps, values = result.train_steps[later] * per_update, result.train[metric][:, later]
+        mean = mean_of(values.T)
+        ends = np.array([interval(column) for column in values.T])
+        axes.plot(steps, mean, color=color, ls=dashes, lw=2, label=name)
+        axes.fill_between(steps, ends[:, 0], ends[:, 1], color=color, alpha=0.14, lw=0)
+    axes.set_xlabel("steps of an agent")
+    axes.set_ylabel(ylabel)
+    legend(figure, axes)
+    return figure_png(figure)
+
+
+def coloured(frame: np.ndarray) -> np.ndarray:
+    """A frame [H, W, C] of one object per channel as a picture [H, W, 3], a colour for each channel."""
+    colours = np.array([[0.9, 0.6, 0.0], [0.35, 0.7, 0.9], [0.0, 0.6, 0.5], [0.8, 0.4, 0.7]])
+    weights = np.asarray(frame, float) / max(float(np.max(frame)), 1.0)
+    return np.clip(weights @ np.resize(colours, (frame.shape[-1], 3)), 0, 1)

@@ -1,0 +1,275 @@
+"""Intrinsic rewards of a rollout and what is trained for them; arrays are [T, E], steps first.
+
+A bonus sees a rollout when it is over: its rewards are computed with the parameters and the memory from before the
+update, and its losses see the same inputs, whatever the rewards have changed in the memory.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from identax.agents.curiosity_module import CuriosityModule
+from identax.checks import check_choice, check_count, check_positive
+from identax.losses import (
+    count_bonus,
+    distillation_reward,
+    elliptical_bonus,
+    forward_error,
+    inverse_error,
+    prediction_reward,
+    reward_scale,
+    scale_rewards,
+)
+from identax.models import Model
+from identax.models.agent_encoders import linear, linear_start
+from identax.rng import stream
+
+OBJECTIVES = ("published", "standard")
+SPANS = ("lifelong", "episodic")
+
+
+class Seen(NamedTuple):
+    """What a bonus sees of a rollout of T steps in E environments.
+
+    `observations` [T + 1, E, ...]; `final` [T, E, ...], the true next observations, or None where pairs straddle the
+    ends of episodes, as published; `actions`, `terminated`, `ended` (terminated or truncated) [T, E]; `cells` [T, E],
+    numbers of the states that followed, or None.
+    """
+
+    observations: Any
+    final: Any
+    actions: Any
+    terminated: Any
+    ended: Any
+    cells: Any
+
+
+class Bonus(NamedTuple):
+    """Pure functions; the learner reduces and weighs.
+
+    * `init(key, observations [E, ...]) -> (params, memory)`: what is trained, and what is only remembered
+    * `reward(params, memory, seen, discount) -> (rewards [T, E], new memory)`
+    * `loss(params, memory, seen, beta) -> (per transition [T, E], metrics)`
+    * `observe(memory, observations [E, ...]) -> memory`, of a random agent before the first update; None: not needed
+    * `trained`: whether there is a loss at all
+    """
+
+    init: Callable[..., Any]
+    reward: Callable[..., Any]
+    loss: Callable[..., Any]
+    observe: Callable[..., Any] | None = None
+    trained: bool = True
+
+
+def no_bonus() -> Bonus:
+    """Rewards of 0 and nothing to train."""
+    return Bonus(lambda key, observations: ({}, ()), _nothing, _no_loss, trained=False)
+
+
+def icm_bonus(module: CuriosityModule, *, objective: str = "standard") -> Bonus:
+    """The curiosity module: errors of its forward model are the reward, half the sum of squares over features.
+
+    "standard" minimises beta / 2 ||phi^ - phi'||^2 + (1 - beta) L_inverse (Pathak et al. 2017), "published" the mean of
+    squares over features plus L_inverse, without beta (Reizinger & Szemenyei 2020, code). The gradient flows into both
+    sides of the forward error, as in both programs. With a rational module its weights count in loss and reward.
+    Raises `ValueError` for an unknown objective.
+    """
+    check_choice("icm_bonus", "objective", objective, OBJECTIVES)
+
+    def init(key, observations):
+        return module.init(key, observations), ()
+
+    def parts(params, seen):
+        phi, following = _features(module, params, seen)
+        return phi, following, module.predict(params, phi, seen.actions), module.relevance(params, following)
+
+    def reward(params, memory, seen, discount):
+        del discount
+        _, following, predicted, relevance = parts(params, seen)
+        if relevance is None:
+            return prediction_reward(predicted, following), memory
+        weighed = forward_error(*jax.lax.stop_gradient((predicted, following, relevance)))
+        return 0.5 * following.shape[-1] * weighed, memory
+
+    def loss(params, memory, seen, beta):
+        del memory
+        phi, following, predicted, relevance = parts(params, seen)
+        ahead = forward_error(predicted, following, relevance)
+        which = inverse_error(module.infer(params, phi, following), seen.actions)
+        found = {"forward error": ahead.mean(), "inverse error": which.mean()}
+        if objective == "published":
+            return ahead + which, found
+        return beta * 0.5 * following.shape[-1] * ahead + (1 - beta) * which, found
+
+    return Bonus(init, reward, loss)
+
+
+def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] = lambda x: x) -> Bonus:
+    """Random network distillation: the error of a network that learns a random one, on observations as they come.
+
+        x = (o - mean) / sd clipped to 5,    r = mean_k (f^_k(x) - f_k(x))^2, over the running sd of its filtered sums
+
+    mean and sd of every entry are those of all observations so far, a random agent's first; the same x is rewarded and
+    learned from. `view` picks what of an observation is looked at, such as the last of stacked frames.
+    Raises `ValueError` for features < 1. Source: Burda et al. 2018 and its code.
+    """
+    check_count("rnd_bonus", "features", features)
+
+    def init(key, observations):
+        x = _floats(view(observations))
+        params, target = (_head_start(encoder, stream(key, name), x, features) for name in ("predictor", "target"))
+        zeros = jnp.zeros(x.shape[1:], x.dtype)
+        memory = {"target": target, "count": jnp.zeros((), x.dtype), "mean": zeros, "squares": zeros}
+        return params, _noticed(memory, x) | {"scale": reward_scale(len(x))}
+
+    def errors(params, memory, seen, compared):
+        following = _floats(view(_following(seen)))
+        flat = following.reshape(-1, *following.shape[2:])
+        sd = jnp.sqrt(memory["squares"] / jnp.maximum(memory["count"], 1))
+        apart = flat - memory["mean"][None]
+        # An entry that never changed has no scale: whatever differs from it is new.
+        x = jnp.where(sd[None] > 0, apart / jnp.where(sd > 0, sd, 1.0)[None], 5 * jnp.sign(apart))
+        x = jnp.clip(x, -5, 5)
+        target = jax.lax.stop_gradient(_head(encoder, memory["target"], x))
+        return compared(_head(encoder, params, x), target).reshape(following.shape[:2])
+
+    def reward(params, memory, seen, discount):
+        found, scale = scale_rewards(
+            errors(params, memory, seen, distillation_reward), memory["scale"], discount=discount
+        )
+        following = _floats(view(_following(seen)))
+        return found, _noticed(memory, following.reshape(-1, *following.shape[2:])) | {"scale": scale}
+
+    def loss(params, memory, seen, beta):
+        del beta
+        found = errors(params, memory, seen, forward_error)
+        return found, {"distillation error": found.mean()}
+
+    def observe(memory, observations):
+        return _noticed(memory, _floats(view(observations)))
+
+    return Bonus(init, reward, loss, observe)
+
+
+def visit_bonus(num_states: int, *, span: str = "lifelong", pay_ends: bool = True) -> Bonus:
+    """1 / sqrt(n) of the state that followed, n its visits so far with this one, all environments of a step together.
+
+    "lifelong": one table for all environments, never emptied; "episodic": one each, emptied where an episode ends.
+    Without `pay_ends` states that terminate an episode are counted, not paid.
+    Raises `ValueError` for num_states < 1, an unknown span, and a world whose states are not numbered.
+    Source: Strehl & Littman 2008.
+    """
+    check_count("visit_bonus", "num_states", num_states)
+    check_choice("visit_bonus", "span", span, SPANS)
+
+    def init(key, observations):
+        del key
+        shape = (num_states,) if span == "lifelong" else (len(observations), num_states)
+        return {}, jnp.zeros(shape, jnp.int32)
+
+    def reward(params, memory, seen, discount):
+        del params, discount
+        if seen.cells is None:
+            raise ValueError("visit_bonus: found a world without numbered states, wanted info['cell'] in every step")
+
+        def visit(table, now):
+            cells, ended = now
+            if span == "lifelong":
+                table = table.at[cells].add(1)
+                return table, table[cells]
+            rows = jnp.arange(len(cells))
+            table = table.at[rows, cells].add(1)
+            return jnp.where(ended[:, None], 0, table), table[rows, cells]
+
+        memory, counts = jax.lax.scan(visit, memory, (seen.cells, seen.ended))
+        found = count_bonus(jnp.maximum(counts, 1))
+        return found if pay_ends else jnp.where(seen.terminated, 0.0, found), memory
+
+    return Bonus(init, reward, _no_loss, trained=False)
+
+
+def e3b_bonus(module: CuriosityModule, *, ridge: float | int = 0.1) -> Bonus:
+    """Episodic elliptical bonus on features of the inverse model, of the state that followed the action.
+
+    `elliptical_bonus` for each environment, from C^-1 = I / ridge again behind every end of an episode; the module's
+    inverse model alone is trained. Raises `ValueError` for a ridge that is not positive. Source: Henaff et al. 2022.
+    """
+    check_positive("e3b_bonus", "ridge", ridge, ())
+
+    def fresh(num, phi):
+        eye = jnp.eye(phi.shape[-1], dtype=phi.dtype) / ridge
+        return jnp.broadcast_to(eye[None], (num, *eye.shape))
+
+    def init(key, observations):
+        params = module.init(key, observations)
+        phi = jax.eval_shape(module.encode, params, observations)
+        return params, fresh(len(observations), phi)
+
+    def reward(params, memory, seen, discount):
+        del discount
+        _, following = _features(module, params, seen)
+
+        def visit(inverse, now):
+            phi, ended = now
+            found, inverse = elliptical_bonus(phi, inverse)
+            return jnp.where(ended[:, None, None], fresh(len(phi), phi), inverse), found
+
+        memory, found = jax.lax.scan(visit, memory, (following, seen.ended))
+        return found, memory
+
+    def loss(params, memory, seen, beta):
+        del memory, beta
+        found = inverse_error(module.infer(params, *_features(module, params, seen)), seen.actions)
+        return found, {"inverse error": found.mean()}
+
+    return Bonus(init, reward, loss)
+
+
+def _nothing(params, memory, seen, discount):
+    del params, discount
+    return jnp.zeros(seen.actions.shape, float), memory
+
+
+def _no_loss(params, memory, seen, beta):
+    del params, memory, beta
+    return jnp.zeros(seen.actions.shape, float), {}
+
+
+def _following(seen):
+    return seen.observations[1:] if seen.final is None else seen.final
+
+
+def _features(module, params, seen):
+    """phi and phi' [T, E, m]; where pairs straddle ends every observation is encoded once."""
+
+    def encoded(x):
+        return module.encode(params, x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1)
+
+    if seen.final is None:
+        phi = encoded(seen.observations)
+        return phi[:-1], phi[1:]
+    return encoded(seen.observations[:-1]), encoded(seen.final)
+
+
+def _floats(x):
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+
+
+def _head_start(encoder, key, x, features):
+    made = encoder.init(stream(key, "encoder"), x)["params"]
+    phi = jax.eval_shape(lambda params: encoder.apply({"params": params}, x)[0], made)
+    return {"encoder": made, "out": linear_start(stream(key, "out"), phi.shape[-1], features, 1.0, phi.dtype)}
+
+
+def _head(encoder, params, x):
+    return linear(params["out"], encoder.apply({"params": params["encoder"]}, x)[0])
+
+
+def _noticed(memory, x):
+    """Counts, means and sums of squares of every entry with those of x [N, ...] added (Chan, Golub & LeVeque)."""
+    num, mean = len(x), x.mean(axis=0)
+    total, shift = memory["count"] + num, mean - memory["mean"]
+    squares = memory["squares"] + ((x - mean[None]) ** 2).sum(axis=0) + shift**2 * memory["count"] * num / total
+    return memory | {"count": total, "mean": memory["mean"] + shift * num / total, "squares": squares}

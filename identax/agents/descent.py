@@ -1,0 +1,125 @@
+"""The loss of a rollout and one clipped step of Adam on it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from identax.agents.bonuses import Bonus, Seen
+from identax.agents.choices import Choices
+from identax.agents.network import PolicyNetwork
+from identax.agents.rollout import Rollout
+from identax.agents.targets import Targets
+from identax.dgp.environments import Environment
+from identax.losses import ActorCritic, a2c, ppo
+
+
+class Agent(NamedTuple):
+    """The parts of an agent."""
+
+    environment: Environment
+    network: PolicyNetwork
+    bonus: Bonus
+    choices: Choices
+
+
+class Batch(NamedTuple):
+    """What an update learns from: a rollout, its targets, what curiosity sees, and the memory in which it began."""
+
+    rollout: Rollout
+    aims: Targets
+    seen: Seen
+    carry: Any
+
+
+def seen_of(rollout: Rollout, choices: Choices) -> Seen:
+    """What a bonus sees of a rollout."""
+    final = None if choices.pairs == "straddling" else rollout.final
+    return Seen(rollout.observations, final, rollout.actions, rollout.terminated, rollout.ended, rollout.cells)
+
+
+def descend(
+    agent: Agent, params: Any, opt_state: Any, memory: Any, batch: Batch, given: Mapping[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """One clipped step of Adam (betas .9 and .999, eps 1e-8) on the loss of a batch."""
+    (value, metrics), grads = jax.value_and_grad(_loss, argnums=1, has_aux=True)(agent, params, memory, batch, given)
+    metrics |= {"policy gradient norm": optax.tree.norm(grads["policy"])}
+    if agent.choices.clipping == "joint":
+        grads, _ = clipped(grads, given["max_norm"])
+    else:
+        grads = {name: clipped(part, given["max_norm"])[0] for name, part in grads.items()}
+    updates, opt_state = optax.scale_by_adam().update(grads, opt_state, params)
+    rate = given["learning_rate"]
+    params = jax.tree.map(lambda leaf, change: leaf - jnp.asarray(rate * change, leaf.dtype), params, updates)
+    return params, opt_state, {"loss": value, **metrics}
+
+
+def policy_terms(agent: Agent, params: Any, batch: Batch, given: Mapping[str, Any]) -> ActorCritic:
+    """Terms [T, E] of the actor-critic loss of a batch; with two critics `value` is the sum of both."""
+    rollout, aims = batch.rollout, batch.aims
+    features = agent.network.unroll(params, batch.carry, rollout.observations[:-1], rollout.resets)
+    logits, values = agent.network.heads(params, features)
+    wrong = ((aims.returns - values) ** 2).sum(axis=-1)
+    frozen = jax.lax.stop_gradient(values[..., 0])
+    if agent.choices.algorithm == "a2c":
+        found = a2c(logits, frozen, rollout.actions, aims.advantages + frozen)
+    else:
+        better = aims.advantages
+        if agent.choices.normalize_advantages:
+            better = (better - better.mean()) / (better.std() + 1e-8)
+        found = ppo(logits, frozen, rollout.actions, frozen, better, rollout.log_probs, clip=given["ppo_clip"])
+    return found._replace(value=wrong)
+
+
+def _loss(agent, params, memory, batch, given):
+    weights = 1.0 - batch.rollout.masked
+    terms = policy_terms(agent, params["policy"], batch, given)
+    policy, value = (_mean(term, weights) for term in (terms.policy, terms.value))
+    entropy = _mean(terms.entropy, weights)
+    if agent.choices.entropy == "summed" and agent.choices.algorithm == "a2c":
+        entropy = entropy * len(weights)
+    found = {"policy loss": policy, "value loss": value, "entropy": entropy}
+    loss = policy + given["value_weight"] * value - given["entropy_weight"] * entropy
+    loss = given["policy_weight"] * loss
+    if agent.bonus.trained:
+        seen = encoded(agent, params, batch.seen)
+        each, more = agent.bonus.loss(params["curiosity"], memory, seen, given["icm_beta"])
+        loss = loss + given["curiosity_weight"] * _mean(each, weights)
+        found |= more
+    return loss, found
+
+
+def _mean(values, weights):
+    return (values * weights).sum() / jnp.maximum(weights.sum(), 1.0)
+
+
+def encoded(agent: Agent, params: Any, seen: Seen) -> Seen:
+    """With a shared encoder, what curiosity sees are the policy's features of the observations."""
+    if not agent.choices.shared_encoder:
+        return seen
+
+    def encode(x):
+        return agent.network.encode(params["policy"], x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1)
+
+    return seen._replace(
+        observations=encode(seen.observations), final=None if seen.final is None else encode(seen.final)
+    )
+
+
+def adam_start(params: Any) -> Any:
+    """The optimiser's memory before the first update."""
+    return optax.scale_by_adam().init(params)
+
+
+def clipped(grads: Any, max_norm: Any) -> tuple[Any, Any]:
+    """Gradients scaled to a global norm of at most `max_norm` as PyTorch does it, and the norm before.
+
+        g min(1, max_norm / (|g| + 1e-6))
+
+    A gradient whose norm is no number stays as it is.
+    """
+    norm = optax.tree.norm(grads)
+    scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
+    return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), grads), norm

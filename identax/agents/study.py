@@ -1,0 +1,154 @@
+"""An agent that learns in a world, as a study: everything that acts and is remembered is one trial's state."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from identax.agents.bonuses import Bonus, no_bonus
+from identax.agents.choices import Choices
+from identax.agents.descent import Agent, adam_start
+from identax.agents.learner import Learned, update
+from identax.agents.network import PolicyNetwork
+from identax.agents.rollout import World, begin, play, random_steps
+from identax.checks import check_count
+from identax.dgp.environments import Environment, side_by_side
+from identax.rng import step_key, stream
+from identax.study import Study
+
+RANDOM_STEPS = 128
+"""of a random agent, for bonuses that scale observations"""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class AgentState:
+    """One trial: parameters of policy and curiosity, the optimiser's memory, the world, and what a bonus remembers."""
+
+    step: Any
+    key: Any
+    params: Any
+    opt_state: Any
+    world: World
+    memory: Any
+    hparams: Any
+
+
+def agent_study(
+    environment: Environment,
+    network: PolicyNetwork,
+    *,
+    num_environments: int,
+    bonus: Bonus | None = None,
+    choices: Choices | None = None,
+    settings: Mapping[str, Any] | None = None,
+    kept_episodes: int = 10,
+    evaluation: Environment | int = 0,
+    evaluation_steps: int = 0,
+    keep_frames: int = 0,
+) -> Study:
+    """A study whose step is one rollout and one update.
+
+    Seeds and the numbers of `SETTINGS` are trials, as everywhere: a trial's hyper-parameters of these names come before
+    `settings`. A step's metrics are those of `update`, the mean and the standard deviation of the raw returns of the
+    last games (`recent return`, `recent return sd`, once two have ended), that of the games that ended in the step
+    (`game return`), and `games`, how many ended in all.
+    `evaluate` plays fresh games, half of them greedily: `sampled return`, `greedy return`, lengths and shares of games
+    that ended; without evaluation environments it has the numbers of training alone. Where states are numbered,
+    `states visited` is their share.
+
+    Args:
+        environment: one world, of which `num_environments` stand side by side, or one that is many by itself.
+        network, bonus, choices: the agent; without a bonus nothing is curious.
+        settings: numbers that are no hyper-parameters.
+        kept_episodes: k of the raw returns remembered.
+        evaluation: how many fresh worlds, an even number, or another world that is many by itself; 0: none.
+        evaluation_steps: after which their games are cut.
+        keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
+    Raises `ValueError` for counts < 1, a world of another number of environments, and two critics that do not fit the
+    network, at the first trace.
+    """
+    check_count("agent_study", "num_environments", num_environments)
+    check_count("agent_study", "kept_episodes", kept_episodes)
+    check_count("agent_study", "evaluation_steps", evaluation_steps, 0)
+    check_count("agent_study", "keep_frames", keep_frames, 0)
+    choices = Choices() if choices is None else choices
+    agent = Agent(_many(environment, num_environments), network, no_bonus() if bonus is None else bonus, choices)
+    fixed = dict(settings or {})
+    fresh = _many(environment, evaluation) if isinstance(evaluation, int) and evaluation else evaluation
+
+    def init(key, hparams):
+        observations = jax.eval_shape(agent.environment.reset, key, agent.environment.params)[1]
+        example = jnp.zeros(observations.shape, observations.dtype)
+        policy = network.init(stream(key, "policy"), example)
+        _check_critics(network, policy, example, choices)
+        seen = network.encode(policy, example) if choices.shared_encoder else example
+        curiosity, memory = agent.bonus.init(stream(key, "curiosity"), seen)
+        if agent.bonus.observe is not None:
+            met = random_steps(agent.environment, stream(key, "random agent"), RANDOM_STEPS)
+            memory = agent.bonus.observe(memory, met.reshape(-1, *met.shape[2:]))
+        params = {"policy": policy, "curiosity": curiosity}
+        world = begin(agent.environment, network, policy, stream(key, "world"), kept_episodes)
+        return AgentState(jnp.zeros((), jnp.int32), key, params, adam_start(params), world, memory, hparams)
+
+    def step(state, batch):
+        del batch
+        before = Learned(state.params, state.opt_state, state.world, state.memory)
+        after, metrics = update(agent, before, step_key(state.key, state.step), fixed | dict(state.hparams))
+        state = dataclasses.replace(
+            state, step=state.step + 1, params=after.params, opt_state=after.opt_state, world=after.world,
+            memory=after.memory,
+        )  # fmt: skip
+        ended = (after.world.episodes.count - before.world.episodes.count).astype(float)
+        return state, metrics | _of_training(after.world) | {"game return": (after.world.episodes.closed, ended)}
+
+    def evaluate(state, key):
+        found = {"games": state.world.episodes.count.astype(float)}
+        if state.world.visits is not None:
+            found["states visited"] = (state.world.visits > 0).mean()
+        if not fresh:
+            return found
+        return found | play(fresh, network, state.params["policy"], key, evaluation_steps)
+
+    def keep(state, key):
+        shown = play(agent.environment, network, state.params["policy"], key, keep_frames, watch=True)
+        return {"frames": shown["frames"]}
+
+    return Study(init, step, evaluate, keep=keep if keep_frames else None)
+
+
+def _of_training(world):
+    """Pairs (sum, weight), which are empty until two games have ended."""
+    episodes = world.episodes
+    filled = episodes.filled()
+    num = filled.sum()
+    known = jnp.where(num > 1, 1.0, 0.0)
+    mean = jnp.where(filled, episodes.recent, 0.0).sum() / jnp.maximum(num, 1)
+    spread = jnp.where(filled, (episodes.recent - mean) ** 2, 0.0).sum() / jnp.maximum(num, 1)
+    found = {"recent return": (known * mean, known), "recent return sd": (known * jnp.sqrt(spread), known)}
+    return found | {"games": episodes.count.astype(float)}
+
+
+def _many(environment, num):
+    if environment.batch is None:
+        return side_by_side(environment, num)
+    if environment.batch != num or not environment.resets:
+        raise ValueError(
+            f"agent_study: found {environment.name} of {environment.batch} environments for num={num}, wanted one, or "
+            "as many that reset themselves"
+        )
+    return environment
+
+
+def _check_critics(network, policy, example, choices):
+    num = len(example)
+
+    def values(policy):
+        _, features = network.step(policy, network.start(policy, num), example)
+        return network.heads(policy, features)[1]
+
+    found = jax.eval_shape(values, policy).shape[-1]
+    if found != choices.critics:
+        raise ValueError(f"agent_study: found a network of {found} critics, wanted {choices.critics} as in `choices`")

@@ -1,0 +1,133 @@
+"""The study of an agent: seeds side by side and one by one, resumed runs, worlds that go wrong, both kinds of ends."""
+
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from identax.agents import AgentState, Choices, agent_study, play, policy_network, visit_bonus
+from identax.dgp.environments import side_by_side
+from identax.models import flat_encoder
+from identax.run import Interrupted, make_mesh, run
+from identax.study import Trials
+from tests.agents.worlds import corridor
+
+ENCODER = flat_encoder((5,))
+NETWORK = policy_network(2, ENCODER, units=4)
+
+
+def study(world=None, *, network=NETWORK, **options):
+    options = {"num_environments": 3, "choices": Choices(rollout_length=3, truncation="ends")} | options
+    return agent_study(corridor() if world is None else world, network, **options)
+
+
+def _run(study, trials, **options):
+    return run(study, trials, mesh=make_mesh(devices=jax.devices()[:1]), progress=False, **options)
+
+
+@pytest.mark.parametrize("num_seeds", [3, pytest.param(16, marks=pytest.mark.slow)])
+def test_seeds_in_one_program_are_runs_of_their_own(num_seeds):
+    one = study(bonus=visit_bonus(4), settings={"bonus_weight": 0.1, "learning_rate": 1e-2})
+    trials = Trials.grid(num_seeds)
+
+    def learned(key):
+        state = one.init(key, {})
+        return jax.lax.scan(lambda state, _: one.step(state, None), state, None, length=5)
+
+    together, seen = jax.jit(jax.vmap(learned))(trials.keys)
+    alone = jax.jit(learned)
+    for seed in range(num_seeds):
+        state, metrics = alone(trials.keys[seed])
+        ours = jax.tree.map(lambda leaf, seed=seed: leaf[seed], (together.params, together.world, seen))
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves((state.params, state.world, metrics)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+    differ = jax.tree.leaves(together.params)[0]
+    assert not np.array_equal(differ[0], differ[1])
+    assert int(together.world.visits[0].sum()) == 5 * 3 * 3  # updates, steps, environments
+
+
+class _Signal:
+    """A sink that asks the run to stop at its fourth step."""
+
+    def write(self, step, phase, metrics):
+        if step == 4 and phase == "train":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
+    one, trials = study(evaluation=4, evaluation_steps=8), Trials.grid(2, learning_rate=[1e-2, 1e-3])
+    common = {"log_every": 2, "checkpoint_every": 4}
+    whole = _run(one, trials, num_steps=12, **common)
+    with pytest.raises(Interrupted):
+        _run(one, trials, num_steps=12, workdir=tmp_path, sinks=[_Signal()], **common)
+    rest = _run(one, trials, num_steps=12, workdir=tmp_path, resume=True, **common)
+    for a, b in zip(jax.tree.leaves(whole.state.params), jax.tree.leaves(rest.state.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(whole.train["loss"], rest.train["loss"])
+    np.testing.assert_array_equal(whole.final("sampled return"), rest.final("sampled return"))
+    assert isinstance(whole.state, AgentState) and whole.final("games").min() > 0
+
+
+@pytest.mark.slow
+def test_a_world_that_returns_nan_fails_its_trials():
+    results = _run(study(corridor(nan=True)), Trials.grid(2), num_steps=2, log_every=1)
+    assert (results.failed_at > 0).all()
+
+
+@pytest.mark.slow
+def test_one_diverging_seed_leaves_the_others_alone():
+    together = _run(study(), Trials.grid(1, learning_rate=[1e-2, 1e30]), num_steps=6, log_every=1)
+    alone = _run(study(), Trials.grid(1, learning_rate=[1e-2]), num_steps=6, log_every=1)
+    assert together.failed_at[0] == 0 < together.failed_at[1]
+    np.testing.assert_allclose(together.train["loss"][0], alone.train["loss"][0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_more_environments_than_memory_holds_are_refused_before_anything_is_compiled():
+    with pytest.raises(ValueError, match="GiB per device"):
+        _run(study(num_environments=2 * 10**9), Trials.grid(1), num_steps=2, log_every=1)
+
+
+def test_fresh_games_are_played_greedily_and_by_drawn_actions():
+    world = side_by_side(corridor(4, 5), 200)
+    network = policy_network(2, ENCODER, memory="none")
+    params = network.init(jax.random.key(0), jnp.zeros((1, 4)))
+    # Right with probability .6 everywhere: the greedy agent wins after two steps.
+    params["actor"] = {"kernel": jnp.zeros((5, 2)), "bias": jnp.log(jnp.array([0.4, 0.6]))}
+    found = jax.jit(lambda key: play(world, network, params, key, 9, watch=True))(jax.random.key(1))
+    assert found["greedy return"] == 1 and found["greedy length"] == 2 and found["greedy finished"] == 1
+    # Between cell 1 and 2 until an end or the limit of five steps: from 1 left (.4) ends it, from 2 right (.6) does.
+    wins, losses, at = 0.0, 0.0, 1.0
+    for time in range(5):
+        wins, losses, at = (
+            wins + (at * 0.6 if time % 2 else 0),
+            losses + (0 if time % 2 else at * 0.4),
+            at * (0.4 if time % 2 else 0.6),
+        )
+    expected, spread = wins - 0.5 * losses, np.sqrt(wins + 0.25 * losses)
+    assert abs(found["sampled return"] - expected) < 6 * spread / 10
+    np.testing.assert_array_equal(found["frames"][:3].argmax(axis=1), [1, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (lambda: study(num_environments=0), "num_environments=0"),
+        (lambda: study(kept_episodes=0), "kept_episodes=0"),
+        (lambda: study(side_by_side(corridor(), 2)), "of 2 environments"),
+        (
+            lambda: jax.eval_shape(study(choices=Choices(critics=2)).init, jax.random.key(0), {}),
+            "a network of 1 critics, wanted 2",
+        ),
+    ],
+)
+def test_studies_refuse(call, part):
+    with pytest.raises(ValueError, match=part):
+        call()

@@ -1,0 +1,138 @@
+"""Experiments on attention and curiosity: arms, what is measured of drawn curves, and whole runs of `smoke`."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.atta2c import atari, atari_claims, square84, square84_claims, variants, variants_claims
+from identax.conduct import Options, run_experiment
+from identax.dgp.environments import installed
+from identax.metrics import best_average
+from identax.run import Results, make_mesh
+from identax.study import Trials
+
+QUICK = variants.PRESETS["quick"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["square84", "variants", "atari"])
+def test_smoke_runs_to_a_report(name, tmp_path):
+    module = {"square84": square84, "variants": variants, "atari": atari}[name]
+    options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    outcome = run_experiment(module, f"atta2c/{name}", "smoke", options=options)
+    assert outcome.report.exists() and not outcome.lost
+    if name == "variants":
+        # Nothing is switched on in what was released: the same numbers to the bit.
+        assert not outcome.measured["RCM, released: largest difference from baseline"].any()
+
+
+def test_arms_are_the_variants():
+    found = {arm.name: arm.config for arm in variants.arms(variants.PRESETS["medium"])}
+    curious = ["ICM single", "ICM double", "RCM"]
+    assert list(found) == [
+        "baseline",
+        "ICM single",
+        "ICM double",
+        "AttA2C",
+        "RCM",
+        *(f"{one}, released" for one in curious),
+    ]
+    assert [name for name, config in found.items() if config.attention] == ["AttA2C"]
+    assert {config.bonus_weight for config in found.values()} == {0.0}
+    for one in curious:
+        wired = dataclasses.replace(found[one], wiring="released")
+        assert found[f"{one}, released"] == wired and found[one].wiring == "intended"
+    holds = {name: report.premises[0].holds for name, report in variants.premises(QUICK).items()}
+    assert holds == {
+        "baseline": False, "ICM single": True, "ICM double": True, "AttA2C": True, "RCM": True, "RCM, released": False,
+    }  # fmt: skip
+    assert len(atari.arms(atari.PRESETS["paper"])) == 30
+    assert {arm.config.version for arm in atari.arms(atari.PRESETS["paper"])} == {"v0", "v4"}
+
+
+def _drawn(config, level, spread, seeds=8, same=None):
+    """Results whose returns rise to `level`, noisy from seed to seed."""
+    steps = np.array([1, *range(config.log_every, config.num_steps + 1, config.log_every)])
+    rng = np.random.default_rng(0 if same is None else same)
+    noise = rng.normal(size=(seeds, 1))
+    curve = level * steps / config.num_steps + 0.05 * noise + 0.01 * rng.normal(size=(seeds, len(steps)))
+    curve[:, 0] = np.nan
+    train = {"game return": curve, "recent return": curve, "feature sd": spread + 0.01 * noise + 0 * steps}
+    evaluation = {f"{kind} return": curve[:, -1:] for kind in ("greedy", "sampled")}
+    at = np.array([config.num_steps])
+    return Results(Trials.grid(seeds), config.num_steps, steps, train, at, evaluation, np.zeros(seeds, int), None, {})
+
+
+def test_what_is_claimed_is_seen_in_curves_that_have_it():
+    results = {
+        "baseline": _drawn(QUICK, 2.0, 0.3), "ICM single": _drawn(QUICK, 2.0, 0.3, same=1),
+        "AttA2C": _drawn(QUICK, 1.0, 0.5, same=2), "RCM": _drawn(QUICK, 1.5, 0.3, same=3),
+        "RCM, released": _drawn(QUICK, 2.0, 0.3),
+    }  # fmt: skip
+    found = {name: float(np.mean(values)) for name, values in variants.measure(QUICK, results).items()}
+    bands = {row.quantity: row.bands["quick"] for row in variants.REFERENCES if "quick" in row.bands}
+
+    def inside(quantity):
+        low, high = bands[quantity]
+        return (low is None or found[quantity] >= low) and (high is None or found[quantity] <= high)
+
+    assert inside("baseline: return, last tenth") and inside("baseline: rise from the middle, 95 % low")
+    assert inside("RCM, released: largest difference from baseline")
+    own = ": return, mean over training - baseline, half-widths of its 99 % interval"
+    assert inside(f"ICM single{own}") and not inside(f"RCM{own}")
+    assert inside("AttA2C: return, mean over training - baseline, 95 % high")
+    assert inside("AttA2C: feature sd, first half - baseline, 95 % low")
+    assert found["baseline: relative score"] > found["AttA2C: relative score"]
+    flat = variants.measure(QUICK, results | {"RCM, released": _drawn(QUICK, 2.0, 0.3, same=5)})
+    assert flat["RCM, released: largest difference from baseline"].all()
+
+
+def test_figures_of_variants_are_drawn():
+    results = {"baseline": _drawn(QUICK, 2.0, 0.3), "AttA2C": _drawn(QUICK, 1.0, 0.5, same=2)}
+    frames = np.random.default_rng(0).random((8, 3, 10, 10, 4)) < 0.2
+    kept = dataclasses.replace(results["baseline"], arrays={"frames": {QUICK.num_steps: frames}})
+    assert len(variants.figures(QUICK, results)) == 3
+    assert len(variants.figures(QUICK, results | {"baseline": kept})) == 4
+
+
+def test_intervals_are_student_s():
+    values = np.array([1.0, 2.0, 4.0, 7.0])
+    half = 3.182446 * values.std(ddof=1) / 2
+    np.testing.assert_allclose(variants_claims.interval(values), [3.5 - half, 3.5 + half], rtol=1e-6)
+    assert np.isnan(variants_claims.interval(values[:1])).all()
+
+
+def test_scores_are_the_published_ones():
+    rng = np.random.default_rng(0)
+    curves = rng.normal(size=(3, 200)).cumsum(axis=1)
+    np.testing.assert_allclose(atari_claims.largest_average(curves, 50), best_average(curves, span=50), rtol=1e-5)
+    late = np.concatenate([np.full((3, 7), np.nan), curves], axis=1)
+    np.testing.assert_array_equal(atari_claims.largest_average(late, 50), atari_claims.largest_average(curves, 50))
+    assert np.isnan(atari_claims.largest_average(np.full((1, 4), np.nan))).all()
+
+
+def test_shares_of_correct_actions_follow_from_rewards():
+    np.testing.assert_allclose(square84_claims.correct(np.array([1.0, -0.5, 0.0])), [1, 0, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (lambda: variants.arms(dataclasses.replace(QUICK, variants=("ICM singel",))), "did you mean 'ICM single'"),
+        (lambda: variants.arms(dataclasses.replace(QUICK, discount=1.5)), "discount=1.5"),
+        (lambda: variants.build(dataclasses.replace(QUICK, rollout_length=0)), "rollout_length=0|install"),
+        (lambda: variants.build(dataclasses.replace(QUICK, game="Breakout")), "did you mean 'Breakout-MinAtar'"),
+        (lambda: atari.arms(dataclasses.replace(atari.PRESETS["paper"], versions=("v1",))), "version"),
+    ],
+)
+def test_experiments_refuse(call, part):
+    with pytest.raises(ValueError, match=part):
+        call()
+
+
+@pytest.mark.skipif(installed("gymnax"), reason="gymnax is here")
+def test_a_game_that_is_not_here_names_the_command():
+    with pytest.raises(ValueError, match="pip install"):
+        variants.build(QUICK)

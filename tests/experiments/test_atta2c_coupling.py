@@ -1,0 +1,163 @@
+"""Curiosity that reaches the policy: the arms, what is measured, and worlds that may not be installed."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.atta2c import coupling
+from experiments.atta2c.coupling_agents import AGENTS
+from experiments.atta2c.coupling_worlds import world_of
+from identax.conduct import Options, run_experiment
+from identax.dgp.environments import installed
+from identax.run import Results, make_mesh, run
+from identax.study import Trials
+
+SMOKE = coupling.PRESETS["smoke"]
+gymnax = pytest.mark.skipif(not installed("gymnax"), reason="needs gymnax: pip install -e .[rl]")
+
+xminigrid = pytest.mark.skipif(not installed("xminigrid"), reason="needs xminigrid: pip install -e .[rl]")
+
+
+@pytest.mark.slow
+def test_smoke_runs_to_a_report(tmp_path):
+    options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
+    outcome = run_experiment(coupling, "atta2c/coupling", "smoke", options=options)
+    assert outcome.report.exists() and not outcome.lost
+    assert outcome.measured["count, square84: solved"].shape == (2,)
+    assert len(list((tmp_path / "run" / "figures").iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_learns_something_finite(agent):
+    config = dataclasses.replace(SMOKE, agent=agent, bonus_weight=AGENTS[agent].weight)
+    hparams = {name: getattr(config, name) for name in coupling.TRACED}
+    mesh = make_mesh(devices=jax.devices()[:1])
+    results = run(coupling.build(config), Trials.grid(2, **hparams), num_steps=4, log_every=2, mesh=mesh)
+    assert not results.failed_at.any() and np.isfinite(results.train["loss"]).all()
+    paid = np.abs(results.train["intrinsic reward"]).max()
+    assert (paid > 0) == (AGENTS[agent].curiosity != "none")
+
+
+def test_the_arms_of_the_presets():
+    quick = coupling.arms(coupling.PRESETS["quick"])
+    assert [arm.name for arm in quick] == ["plain, N = 20", "count, N = 20"]
+    assert [arm.config.bonus_weight for arm in quick] == [0.0, 0.1]
+    assert all(arm.config.num_steps * arm.config.num_environments == 24_000 for arm in quick)
+    assert all(coupling.PRESETS[preset].num_seeds == 16 for preset in ("quick", "medium", "paper"))
+    for preset in ("medium", "paper"):
+        arms = coupling.arms(coupling.PRESETS[preset])
+        names = [arm.name for arm in arms]
+        assert len(set(names)) == len(names)
+        assert {"plain, N = 14", "count, N = 14", "RND, N = 20, television", "ICM, Breakout-MinAtar, delayed"} <= set(
+            names
+        )
+        # Only the weight reaches the policy: what is uncoupled has none.
+        assert {arm.config.agent for arm in arms if not arm.config.bonus_weight} == {
+            "plain",
+            "AttA2C",
+            "ICM, uncoupled",
+        }
+
+
+def _results(success, visited=0.5):
+    """Recorded results of one arm: success [T, L] at two logged steps or more."""
+    success = np.asarray(success, float)
+    num, length = success.shape
+    return Results(
+        Trials.grid(num), length, np.arange(length), {"success": success}, np.array([length]),
+        {"states visited": np.full((num, 1), visited)}, np.zeros(num), None, {},
+    )  # fmt: skip
+
+
+def test_solved_is_success_in_half_of_the_last_episodes():
+    results = {"plain, N = 20": _results([[0.0, 0.2, 0.0], [0.0, 0.0, 0.0], [0.1, 0.4, 0.6], [0.9, 0.9, 0.4]])}
+    found = coupling.measure(coupling.PRESETS["quick"], results)
+    np.testing.assert_array_equal(found["plain, N = 20: solved"], [0, 0, 1, 0])
+    np.testing.assert_array_equal(found["plain, N = 20: goal seen"], [1, 0, 1, 1])
+    np.testing.assert_array_equal(found["plain, N = 20: late success"], [0, 0, 0.6, 0.4])
+
+
+def test_a_failed_seed_has_solved_nothing_known():
+    results = {"plain, N = 20": _results([[0.0, np.nan], [0.0, 0.9]])}
+    found = coupling.measure(coupling.PRESETS["quick"], results)
+    np.testing.assert_array_equal(found["plain, N = 20: solved"], [np.nan, 1])
+
+
+def test_bands_are_those_of_the_claim():
+    bands = {row.quantity: row.bands.get("quick") for row in coupling.REFERENCES}
+    assert bands["plain, N = 20: solved"] == (None, 0.1) and bands["count, N = 20: solved"] == (0.8, None)
+    assert bands["plain, N = 20: solved"] == (None, 0.1) and bands["plain, N = 12: solved"] is None
+
+
+def test_premises_say_what_must_fail():
+    config = dataclasses.replace(
+        coupling.PRESETS["quick"], agents=tuple(AGENTS), other_sizes=(6,), mixed_sizes=(14, 20)
+    )
+    reports = coupling.premises(config)
+    predicted = {name: report.predictions[0].value for name, report in reports.items()}
+    assert predicted["plain, N = 20"] == predicted["ICM, uncoupled, N = 20"] == "not solved"
+    assert predicted["episodic count, N = 20"] == predicted["E3B, N = 20"] == "not solved"
+    assert predicted["plain, N = 14, mixed actions"] == "solved" != predicted["plain, N = 20, mixed actions"]
+    assert predicted["count, N = 20"] == predicted["RND, N = 20"] == predicted["plain, N = 6"] == "solved"
+
+
+def test_the_stand_in_has_episodes_and_an_unknown_agent_is_named():
+    world = world_of(dataclasses.replace(SMOKE, channels=4))
+    assert world.num_states == 12 and world.observation.shape == (7, 6, 4)
+    with pytest.raises(ValueError, match="did you mean 'count'"):
+        coupling.build(dataclasses.replace(SMOKE, agent="counts"))
+
+
+def test_without_the_package_its_command_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install -e \.\[rl\]"):
+        coupling.build(dataclasses.replace(coupling.PRESETS["quick"], size=13))
+
+
+def test_more_environments_than_memory_holds_are_refused_before_compiling():
+    study = coupling.build(dataclasses.replace(SMOKE, num_environments=10**9))
+    hparams = {name: getattr(SMOKE, name) for name in coupling.TRACED}
+    with pytest.raises(ValueError, match=r"trials need at least .* GiB per device"):
+        run(study, Trials.grid(1, **hparams), num_steps=2, log_every=1, mesh=make_mesh(devices=jax.devices()[:1]))
+
+
+@gymnax
+def test_left_is_one_action_unless_mixed():
+    for mixed in (False, True):
+        world = world_of(dataclasses.replace(coupling.PRESETS["quick"], size=5, mixed_actions=mixed))
+        right = world.reset(jax.random.key(0), world.params)[0].action_mapping
+        assert bool((right == 1).all()) != mixed
+
+
+@gymnax
+@xminigrid
+@pytest.mark.slow
+def test_every_arm_of_the_paper_preset_can_be_traced():
+    """Worlds and agents fit each other, also where nothing was run; nothing is compiled."""
+    config, seen = coupling.PRESETS["paper"], set()
+    for arm in coupling.arms(dataclasses.replace(config, num_environments=2)):
+        place = arm.name.removeprefix(f"{arm.config.agent}, ")
+        if place in seen and place != "N = 20":
+            continue  # one agent in each world, all agents in the first
+        seen.add(place)
+        study = coupling.build(dataclasses.replace(arm.config, num_environments=2))
+        hparams = {name: jnp.float32(getattr(arm.config, name)) for name in coupling.TRACED}
+        state = jax.eval_shape(study.init, jax.random.key(0), hparams)
+        after, metrics = jax.eval_shape(study.step, state, None)
+        assert jax.tree.structure(after) == jax.tree.structure(state) and "success" in metrics
+
+
+@gymnax
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [20, 30])
+def test_large_seas_with_16_seeds_come_to_an_end(size):
+    """A program like this one hung the CPU backend with its concurrent scheduler, which runs here switch off."""
+    config = dataclasses.replace(coupling.PRESETS["quick"], size=size, agent="count", bonus_weight=0.1)
+    hparams = {name: getattr(config, name) for name in coupling.TRACED}
+    mesh = make_mesh(devices=jax.devices()[:1])
+    results = run(coupling.build(config), Trials.grid(16, **hparams), num_steps=40, log_every=20, mesh=mesh)
+    assert not results.failed_at.any() and jnp.isfinite(results.train["loss"]).all()
