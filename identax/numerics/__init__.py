@@ -1,4 +1,4 @@
-"""The factorisations that are not left to `jnp.linalg`, each for a reason, one product (`product`) and `ranks`.
+"""Factorisations that are not left to `jnp.linalg`, each for a reason, one product (`product`), `ranks`, `threefry`.
 
 * `column_space`, under every linear R2 and least-squares map. Notebooks call these without `identax.run`, often mapped
   over trials and several in one program. With jaxlib older than 0.11.2 that is what can stop for ever on a CPU: two
@@ -17,6 +17,7 @@ from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh, right_singular
 from identax.numerics.product import product
 from identax.numerics.ranks import ranks
+from identax.numerics.threefry import threefry
 from identax.numerics.whitening import inverse_root, pca_whitening
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "psd_eigh",
     "ranks",
     "right_singular",
+    "threefry",
     "unit_columns",
 ]

@@ -6,26 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
+from identax.numerics import threefry
+
 ENTRIES = 2
 """the use of words for the entries of a window, beside those that say where it lies"""
-
-
-def threefry(key: tuple[Any, Any], high: Any, low: Any) -> tuple[Any, Any]:
-    """The two words of Threefry-2x32 with 20 rounds for a key and a counter of two words each, arrays of one shape.
-
-    As `jax.extend.random.threefry2x32_p`, which is a loop of kernels on a CPU; here the rounds are written out and
-    become one: a third of the time. Source: Salmon et al. 2011.
-    """
-    keys = (*key, key[0] ^ key[1] ^ _PARITY)
-    x, y = high + keys[0], low + keys[1]
-    for group in range(5):
-        for turn in _ROTATIONS[group % 2]:
-            x = x + y
-            y = ((y << np.uint32(turn)) | (y >> np.uint32(32 - turn))) ^ x
-        x, y = x + keys[(group + 1) % 3], y + keys[(group + 2) % 3] + np.uint32(group + 1)
-    return x, y
 
 
 def folded(key: Any, number: Any) -> Any:

@@ -8,8 +8,9 @@ from scipy import stats
 
 from identax.models import narrow_attention as narrow
 from identax.models import transformer
-from identax.models.short_dropout import ShortDropout, kept, short_bits, threefry
+from identax.models.short_dropout import ShortDropout, kept, short_bits
 from identax.models.transformer import _Block
+from identax.numerics import threefry
 from tests.models.sequence_cases import PAD, VOCABULARY, drawn, rows_of_tokens
 
 
@@ -86,7 +87,7 @@ def test_threefry_has_the_published_words():
     }
     for (a, b, c, d), wanted in cases.items():
         words = [jnp.full(1, word, jnp.uint32) for word in (a, b, c, d)]
-        found = threefry((words[0], words[1]), (words[2], words[3]))
+        found = threefry((words[0], words[1]), words[2], words[3])
         assert [int(word[0]) for word in found] == list(wanted)
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry2x32_p
 
+from identax.numerics import threefry
 from identax.transforms import shuffle
 from identax.transforms._windows import _permuted
-from identax.transforms._words import below, folded, threefry, unit_interval, words
+from identax.transforms._words import below, folded, unit_interval, words
 
 
 def test_the_cipher_is_that_of_jax():
