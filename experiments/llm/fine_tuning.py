@@ -17,11 +17,10 @@ import optax
 
 from experiments.llm import fine_tuning_claims as claims
 from experiments.llm import fine_tuning_figures as drawing
+from experiments.llm.published_transformer import network
 from identax.assumptions import rescaled
-from identax.dgp.languages import Alphabet
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
-from identax.models import SequenceModel, transformer
 from identax.rng import stream
 from identax.study import Best, Study, gradient_study
 from identax.transforms import inverse_square_root
@@ -128,8 +127,14 @@ def build(config: Config) -> Study:
     """Strings of both languages, the network, one loss; fine-tuning starts from rescaled weights."""
     first, second = claims.languages(config)
     rows = {claims.FIRST: jnp.asarray(first.strings()), claims.SECOND: jnp.asarray(second.strings())}
-    model = network(config, first.alphabet)
     tuned = config.phase == "fine-tuning"
+    model = network(
+        config,
+        first.alphabet,
+        dropout=0.0 if tuned else config.dropout,
+        encoding="batch_index" if config.by_row else "position",
+        epsilon=config.epsilon,
+    )
     learned = rows[claims.SECOND if tuned else claims.FIRST]
 
     def init(key, hparams, *before):
@@ -166,22 +171,6 @@ def build(config: Config) -> Study:
 
     best = None if tuned else Best(f"loss on {claims.FIRST}")
     return gradient_study(init=init, sample=sample, loss=loss, optimizer=optimizer, evaluate=evaluate, best=best)
-
-
-def network(config: Config, alphabet: Alphabet) -> SequenceModel:
-    """The published transformer; all layers start alike."""
-    return transformer(
-        alphabet.size,
-        width=config.width,
-        heads=config.heads,
-        layers=config.layers,
-        hidden=config.hidden,
-        dropout=config.dropout if config.phase == "pre-training" else 0.0,
-        encoding="batch_index" if config.by_row else "position",
-        epsilon=config.epsilon,
-        pad=alphabet.pad,
-        chunk=config.chunk,
-    )
 
 
 def scaled(params: Any, alpha: Any) -> Any:

@@ -12,18 +12,17 @@ import dataclasses
 from typing import Any, Literal
 
 import jax.numpy as jnp
-import optax
 
 from experiments.llm import languages_claims as claims
 from experiments.llm import languages_figures as drawing
 from experiments.llm.alike import Alike, Rows, alike, batch_of
+from experiments.llm.published_transformer import warmed_adamw
 from experiments.llm.sequence_networks import ARCHITECTURES, sequence_network
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
 from identax.models import SequenceModel, decode
 from identax.rng import stream
 from identax.study import Best, Study, gradient_study
-from identax.transforms import inverse_square_root
 
 TRACED = ("learning_rate", "place")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
@@ -171,9 +170,7 @@ def build(config: Config) -> Study:
         init=init,
         sample=sample,
         loss=loss,
-        optimizer=lambda hparams: optax.adamw(
-            inverse_square_root(hparams["learning_rate"], config.warmup), weight_decay=config.weight_decay
-        ),
+        optimizer=lambda hparams: warmed_adamw(config, hparams),
         evaluate=evaluate,
         best=Best("validation loss"),
     )

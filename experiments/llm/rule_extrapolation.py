@@ -13,17 +13,15 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import rule_extrapolation_figures as drawing
-from identax.dgp.languages import Language, adversarial_rows, language, oracle_rows, score, shares
+from experiments.llm.published_transformer import completions, network, warmed_adamw
+from identax.dgp.languages import Language, adversarial_rows, language, oracle_rows, shares
 from identax.experiment import RunConfig
 from identax.losses import completion_nll, sequence_nll, shifted
-from identax.models import SequenceModel, decode, transformer
 from identax.rng import stream
 from identax.study import Best, Study, gradient_study
-from identax.transforms import inverse_square_root
 
 TRACED = ("learning_rate",)
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
@@ -108,7 +106,8 @@ def build(config: Config) -> Study:
     prompts = strings.prompts(config.prompt_length)
     outside = prompts.out_of_distribution()
     completed = _completed(config, strings, outside)
-    model = network(config, strings)
+    encoding = "batch_index" if config.published else "position"
+    model = network(config, strings.alphabet, encoding=encoding)
     asked = {"OOD": outside, "ID": prompts.in_distribution(), "SOS": outside[:1, :1]}
 
     def init(key, hparams):
@@ -138,7 +137,7 @@ def build(config: Config) -> Study:
         found = {"test loss": sequence_nll(logits, targets).mean()}
         found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
         for name, tokens in asked.items():
-            values = shares(completions(config, strings, model, variables, tokens))
+            values = shares(completions(config, strings, model, variables, tokens, published=config.published))
             found |= {f"{name} {what}": value for what, value in values.items()}
         return found
 
@@ -146,35 +145,10 @@ def build(config: Config) -> Study:
         init=init,
         sample=sample,
         loss=loss,
-        optimizer=lambda hparams: optax.adamw(
-            inverse_square_root(hparams["learning_rate"], config.warmup), weight_decay=config.weight_decay
-        ),
+        optimizer=lambda hparams: warmed_adamw(config, hparams),
         evaluate=evaluate,
         best=Best("test loss"),
     )
-
-
-def network(config: Config, strings: Language) -> SequenceModel:
-    """The published transformer; all layers start alike."""
-    return transformer(
-        strings.alphabet.size,
-        width=config.width,
-        heads=config.heads,
-        layers=config.layers,
-        hidden=config.hidden,
-        dropout=config.dropout,
-        encoding="batch_index" if config.published else "position",
-        pad=strings.alphabet.pad,
-        chunk=config.chunk,
-    )
-
-
-def completions(config: Config, strings: Language, model: SequenceModel, variables: Any, prompts: Any) -> Any:
-    """Scores of greedy completions of prompts [P, T]; as published they go on behind their end, and must not."""
-    alphabet, length = strings.alphabet, prompts.shape[1] - 1
-    eos = None if config.published else alphabet.eos
-    found = decode(model, variables, prompts, num_tokens=config.num_tokens, pad=alphabet.pad, eos=eos)
-    return score(strings, found.tokens, length, reading="whole row" if config.published else "until EOS")
 
 
 def _completed(config: Config, strings: Language, outside: Any) -> Any:

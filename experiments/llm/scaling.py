@@ -9,7 +9,7 @@ completed; is there still one b for each a? A size is a program of its own; rate
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +17,10 @@ import optax
 
 from experiments.llm import scaling_claims as claims
 from experiments.llm import scaling_figures as drawing
-from identax.dgp.languages import Language, Scores, score, shares
+from experiments.llm.published_transformer import completions, network, warmed_adamw
+from identax.dgp.languages import Scores, shares
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
-from identax.models import SequenceModel, decode, transformer
 from identax.rng import stream
 from identax.study import Best, Study, gradient_study
 from identax.transforms import inverse_square_root
@@ -109,7 +109,7 @@ def build(config: Config) -> Study:
     prompts = strings.prompts(config.prompt_length)
     outside, inside = prompts.out_of_distribution(), prompts.in_distribution()
     asked = np.concatenate([outside, inside])
-    model = network(config, strings)
+    model = network(config, strings.alphabet)
 
     def init(key, hparams):
         return {}, model.init(stream(key, "network"), rows)["params"], {}
@@ -123,7 +123,7 @@ def build(config: Config) -> Study:
         return per_row(params, train=True, key=key), ({}, {})
 
     def evaluate(state, key):
-        scores = completed(config, strings, model, {"params": state.params}, asked)
+        scores = completions(config, strings, model, {"params": state.params}, asked)
         found = {claims.LOSS: per_row(state.params).mean()}
         for name, part in (("OOD", slice(len(outside))), ("ID", slice(len(outside), None))):
             values = shares(Scores(*(one[part] for one in scores)))
@@ -131,28 +131,8 @@ def build(config: Config) -> Study:
         return found
 
     def optimizer(hparams):
-        rate = inverse_square_root(hparams["learning_rate"], config.warmup)
-        return optax.sgd(rate) if config.optimizer == "SGD" else optax.adamw(rate, weight_decay=config.weight_decay)
+        if config.optimizer == "SGD":
+            return optax.sgd(inverse_square_root(hparams["learning_rate"], config.warmup))
+        return warmed_adamw(config, hparams)
 
     return gradient_study(init=init, loss=loss, optimizer=optimizer, evaluate=evaluate, best=Best(claims.LOSS))
-
-
-def network(config: Config, strings: Language) -> SequenceModel:
-    """The published transformer at one size; all layers start alike."""
-    return transformer(
-        strings.alphabet.size,
-        width=config.width,
-        heads=config.heads,
-        layers=config.layers,
-        hidden=config.hidden,
-        dropout=config.dropout,
-        pad=strings.alphabet.pad,
-        chunk=config.chunk,
-    )
-
-
-def completed(config: Config, strings: Language, model: SequenceModel, variables: Any, prompts: Any) -> Scores:
-    """Of greedy completions of prompts [P, T]: which end, and which keep each rule."""
-    alphabet = strings.alphabet
-    found = decode(model, variables, prompts, num_tokens=config.num_tokens, pad=alphabet.pad, eos=alphabet.eos)
-    return score(strings, found.tokens, prompts.shape[1] - 1)
