@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from experiments.atta2c.config import checked
 from identax.assumptions import Premise, Report
 from identax.checks import check_choice
 from identax.experiment import Arm, Reference
+from identax.paired import paired_interval
 from identax.run import Results
 
 BASELINE = "baseline"
@@ -179,12 +179,8 @@ def _best(scores: Sequence[np.ndarray]) -> float:
 
 
 def interval(differences: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Student's interval of the mean of finite differences, NaN with fewer than two."""
-    known = differences[np.isfinite(differences)]
-    if len(known) < 2:
-        return np.full(2, np.nan)
-    width = stats.t.ppf((1 + level) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
-    return known.mean() + np.array([-width, width])
+    """Both ends of `paired_interval`."""
+    return np.array(paired_interval(differences, level)[1:3])
 
 
 def _half_widths(differences: np.ndarray) -> float:

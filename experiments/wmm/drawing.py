@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib import figure
 
-from experiments.wmm.paired import BASELINE, measured, paired_interval
+from experiments.wmm.paired import BASELINE, measured
 from identax.experiment import Arm
+from identax.paired import paired_interval
 from identax.points import cells
 from identax.report import Figure, figure_png
 from identax.report.figures import learning_curves

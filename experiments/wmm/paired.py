@@ -1,48 +1,18 @@
 """Operator less baseline, seed by seed: differences, their intervals, and the rows that all experiments report."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from identax.experiment import Arm
+from identax.paired import paired_interval
 from identax.points import cells
 from identax.run import Results
 
 BASELINE = "baseline"
 AT_BEST = ", best validation"
 """behind a metric's name: at the smallest validation loss; without it at the last step, as published"""
-
-
-class Interval(NamedTuple):
-    """Mean of `num` paired differences, and the ends of the interval that holds the expectation."""
-
-    mean: float
-    low: float
-    high: float
-    num: int
-
-
-def paired_interval(differences: Any, level: float = 0.95) -> Interval:
-    """Student's interval of the expectation of paired differences [n]; those that are not finite are left out.
-
-        mean +- t_{n - 1} s / sqrt(n)
-
-    Where all are equal the interval is that value (an operator that never acts); with fewer than two it is NaN.
-    Raises `ValueError` for a level outside (0, 1) and anything but [n].
-    """
-    values = np.asarray(differences, float)
-    if values.ndim != 1 or not 0 < level < 1:
-        raise ValueError(f"paired_interval: found {values.shape} and level={level}, wanted [n] and a level in (0, 1)")
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan, len(values))
-    mean = float(values.mean())
-    if np.ptp(values) == 0:
-        return Interval(mean, mean, mean, len(values))
-    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(level)
-    return Interval(mean, float(low), float(high), len(values))
 
 
 def cell_name(at: Mapping[str, Any], swept: Sequence[str]) -> str:

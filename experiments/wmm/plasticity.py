@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import optax
 
-from experiments.wmm.paired import paired_interval
 from identax.experiment import Reference
+from identax.paired import paired_interval
 from identax.transforms import (
     Hidden,
     Perturbation,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from experiments.wmm.paired import paired_interval
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
+from identax.paired import paired_interval
 from identax.points import points
 from identax.run import Results
 from identax.search import tpe_installed

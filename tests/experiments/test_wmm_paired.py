@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from experiments.wmm.config import TrainingConfig
-from experiments.wmm.paired import measured, paired_interval
+from experiments.wmm.paired import measured
 from identax.experiment import Arm
+from identax.paired import paired_interval
 from identax.run import Results
 from identax.study import Trials
 
