@@ -34,3 +34,13 @@ def paired_interval(differences: Any, level: float = 0.95) -> Interval:
         return Interval(mean, mean, mean, len(values))
     low, high = stats.ttest_1samp(values, 0.0).confidence_interval(level)
     return Interval(mean, float(low), float(high), len(values))
+
+
+def interval_rows(row: str, differences: Any) -> dict[str, np.ndarray]:
+    """The rows that a table has of paired differences [n]: themselves as `row`, and both ends of their interval.
+
+    The ends are `ROW, 95 % low` and `ROW, 95 % high`, one value each. Raises `ValueError` as `paired_interval` does.
+    """
+    interval = paired_interval(differences)
+    ends = {f"{row}, 95 % {end}": np.array([getattr(interval, end)]) for end in ("low", "high")}
+    return {row: np.asarray(differences), **ends}

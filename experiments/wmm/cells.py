@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.wmm.config import TRACED, TrainingConfig
-from experiments.wmm.paired import AT_BEST, BASELINE
+from experiments.wmm.config import NO_OPERATOR, TRACED, TrainingConfig
+from experiments.wmm.paired import BASELINE
 from experiments.wmm.weight_operator import window_premises
 from identax.assumptions import Premise, Report
-from identax.experiment import Arm, Reference
+from identax.experiment import Arm
 from identax.models import Model
 from identax.rng import stream
 
@@ -31,7 +31,7 @@ def operator_arms(
     config: TrainingConfig, reinit: Cell, shuffle: Cell, grid: Mapping[str, Sequence[float]]
 ) -> list[Arm]:
     """Baseline, redrawn, shuffled as meant and as released: the published (p, c) crossed with others of `grid`."""
-    made = [Arm(BASELINE, dataclasses.replace(config, operator="none"), fixed=("p", "c"))]
+    made = [Arm(BASELINE, dataclasses.replace(config, **NO_OPERATOR), fixed=("p", "c"))]
     for name, cell in ((REINIT, reinit), (PERMUTED, shuffle), (RELEASED, shuffle)):
         reading = "released" if name == RELEASED else "intended"
         operator = "reinit" if name == REINIT else "shuffle"
@@ -65,21 +65,5 @@ def operator_premises(arms: Sequence[Arm], model: Model, example: tuple[int, ...
 
 def without_training(name: str, config: Any) -> Arm:
     """An arm of predictors that learn nothing: one trial."""
-    alone = dataclasses.replace(config, role="predictors", num_steps=0, num_seeds=1)
+    alone = dataclasses.replace(config, role="predictors", num_steps=0, num_seeds=1, **NO_OPERATOR)
     return Arm(name, alone, fixed=TRACED)
-
-
-def paired_references(
-    cells: Mapping[str, str], metric: str, bands: Mapping[str, Mapping[str, Any]], *, at_best: bool = False
-) -> list[Reference]:
-    """Rows of the difference to the baseline of every cell, {cell: what was published}, with both ends of its interval.
-
-    `bands` has those of single rows: {row: {preset: (low, high)}}; `at_best`: the same at the best validation too.
-    """
-    made = []
-    for cell, published in cells.items():
-        for behind in ("", AT_BEST) if at_best else ("",):
-            for end in ("", ", 95 % low", ", 95 % high"):
-                row = f"{cell}: {metric}{behind} - {BASELINE}{end}"
-                made.append(Reference(row, "not in the paper" if end or behind else published, bands.get(row, {})))
-    return made

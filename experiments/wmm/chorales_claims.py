@@ -9,13 +9,12 @@ from experiments.wmm.cells import (
     Cell,
     operator_arms,
     operator_premises,
-    paired_references,
     published_cells,
     without_training,
 )
 from experiments.wmm.drawing import curve_figures, difference_figures
 from experiments.wmm.drawn_chorales import DRAWN
-from experiments.wmm.paired import AT_BEST, BASELINE, measured
+from experiments.wmm.paired import AT_BEST, BASELINE, measured, paired_references
 from identax.assumptions import Premise, Report
 from identax.experiment import Arm, Reference
 from identax.models import lstm_network

@@ -8,6 +8,9 @@ from identax.experiment import RunConfig
 TRACED = ("learning_rate", "p", "c")
 """Numeric fields of `TrainingConfig` that become traced hyper-parameters: sweeping them never recompiles."""
 
+NO_OPERATOR = {"operator": "none", "reading": "intended", "layer": "", "gate": "", "p": 0.0, "c": 0.1}
+"""fields of `TrainingConfig` without an operator, which so do not depend on the command line"""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig(RunConfig):

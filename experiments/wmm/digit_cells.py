@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.wmm.config import NO_OPERATOR
 from experiments.wmm.drawing import curve_figures, difference_figures
 from experiments.wmm.paired import BASELINE
 from experiments.wmm.weight_operator import targets, window_premises
@@ -17,7 +18,7 @@ METRICS = ("test accuracy", "test precision", "test recall", "test loss", "valid
 
 def baseline(config: Any) -> Arm:
     """The training without an operator."""
-    return Arm(BASELINE, dataclasses.replace(config, operator="none", p=0.0), fixed=("p", "c"))
+    return Arm(BASELINE, dataclasses.replace(config, **NO_OPERATOR), fixed=("p", "c"))
 
 
 def arm(config: Any, operator: str, layer: str, reading: str, p: float, *coverages: float, gate: str = "") -> Arm:

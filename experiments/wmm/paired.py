@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from identax.experiment import Arm
-from identax.paired import paired_interval
+from identax.experiment import Arm, Reference
+from identax.paired import interval_rows
 from identax.points import cells
 from identax.run import Results
 
@@ -43,11 +43,39 @@ def measured(
         ours, theirs = [seeds[seed] for seed in shared], [place[seed] for seed in shared]
         for metric in values.keys() & base.keys():
             difference = values[metric][ours] - base[metric][theirs]
-            interval = paired_interval(difference)
-            row = f"{name}: {metric} - {baseline}"
-            found[row] = difference
-            found |= {f"{row}, 95 % {end}": np.array([getattr(interval, end)]) for end in ("low", "high")}
+            found |= interval_rows(f"{name}: {metric} - {baseline}", difference)
     return found
+
+
+def paired_rows(found: Mapping[str, Any], metric: str, baseline: str) -> dict[str, np.ndarray]:
+    """`NAME: METRIC - baseline` for every other name in `found` ({"NAME: METRIC": [seeds]}), and its interval."""
+    base, rows = found.get(f"{baseline}: {metric}"), {}
+    for row, values in found.items() if base is not None else ():
+        name, _, what = row.partition(": ")
+        if what == metric and name != baseline:
+            rows |= interval_rows(f"{row} - {baseline}", values - base)
+    return rows
+
+
+def paired_references(
+    published: Mapping[str, str],
+    metric: str,
+    bands: Mapping[str, Mapping[str, Any]] = {},
+    *,
+    baseline: str = BASELINE,
+    at_best: bool = False,
+) -> list[Reference]:
+    """Rows of the difference to the baseline, and of both ends of its interval: {name: what the paper has of it}.
+
+    `bands` has those of single rows: {row: {preset: (low, high)}}; `at_best`: the same at the best validation too.
+    """
+    made = []
+    for name, paper in published.items():
+        for behind in ("", AT_BEST) if at_best else ("",):
+            for end in ("", ", 95 % low", ", 95 % high"):
+                row = f"{name}: {metric}{behind} - {baseline}{end}"
+                made.append(Reference(row, "not in the paper" if end or behind else paper, bands.get(row, {})))
+    return made
 
 
 def _columns(arms, results, metrics):

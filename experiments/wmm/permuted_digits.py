@@ -8,7 +8,7 @@ before it is learned from is what is compared, operator by operator, on the same
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ class Config(RunConfig):
 
     operator: str = plasticity.BACKPROP
     operators: tuple[str, ...] = plasticity.OPERATORS
-    """an arm each; `operator` is not read"""
+    """an arm each, which sets `operator`"""
     pool: int = 1
     """pixels on a side that become one"""
     hidden: tuple[int, ...] = (100, 100, 100)
@@ -83,9 +83,19 @@ measure = claims.measure
 figures = claims.figures
 
 
+def batch_rows(order: Any, step: Any, batch_size: int) -> Any:
+    """Rows [batch_size] of the batch of a step: the images of `order` one after the other, anew with every task."""
+    place = (step % STEPS) * batch_size + jnp.arange(batch_size)
+    return order[place % len(order)]
+
+
 def build(config: Config) -> Study:
     """Digits under the task's permutation, a ReLU network, its updates and the operator behind them."""
     digits = load_digits()
+    if -(-len(digits.labels) // config.batch_size) != STEPS:
+        raise ValueError(
+            f"permuted_digits: found batch_size={config.batch_size}, wanted 30: a task has {STEPS} updates"
+        )
     images, labels = jnp.asarray(pooled(digits.images, config.pool)), jnp.asarray(digits.labels)
     num, size = images.shape
     network = relu_network((size, *config.hidden, 10))
@@ -102,8 +112,7 @@ def build(config: Config) -> Study:
         return images[rows][:, state.truth["pixels"]]
 
     def sample(state, key):
-        place = (state.step % STEPS) * config.batch_size + jnp.arange(config.batch_size)
-        rows = state.truth["order"][place % num]
+        rows = batch_rows(state.truth["order"], state.step, config.batch_size)
         return shown(state, rows), labels[rows]
 
     def loss(params, state, batch, key):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.wmm import plasticity
+from experiments.wmm.paired import paired_references, paired_rows
 from identax.assumptions import Premise, Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -44,10 +45,11 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: {GAIN}"] = tasks[:, -5:].mean(axis=1) - tasks[:, :5].mean(axis=1)
         found |= {f"{name}: {metric}": result.final(metric) for metric in result.evaluation}
     for quantity in (LAST, DEAD):
-        found |= plasticity.paired_rows(found, quantity, plasticity.BACKPROP)
+        found |= paired_rows(found, quantity, plasticity.BACKPROP)
     return found
 
 
+_NONE = "not published for 5,000 digits"
 _LEARNS = {"quick": (0.5, None), "medium": (0.5, None), "paper": (0.5, None)}
 REFERENCES = (
     *(
@@ -56,13 +58,14 @@ REFERENCES = (
         )
         for name in (plasticity.BACKPROP, plasticity.CBP)
     ),
-    *(Reference(f"{name}: {LAST}", "not published for 5,000 digits") for name in plasticity.OPERATORS[2:]),
-    *(Reference(f"{name}: {GAIN}", "not published for 5,000 digits") for name in plasticity.OPERATORS),
-    *plasticity.paired_references(
-        plasticity.OPERATORS[1:], LAST, plasticity.BACKPROP, "not published for 5,000 digits"
-    ),
-    *plasticity.paired_references(
-        plasticity.OPERATORS[1:], DEAD, plasticity.BACKPROP, "not published for 5,000 digits"
+    *(Reference(f"{name}: {LAST}", _NONE) for name in plasticity.OPERATORS[2:]),
+    *(Reference(f"{name}: {GAIN}", _NONE) for name in plasticity.OPERATORS),
+    *(
+        row
+        for metric in (LAST, DEAD)
+        for row in paired_references(
+            dict.fromkeys(plasticity.OPERATORS[1:], _NONE), metric, baseline=plasticity.BACKPROP
+        )
     ),
 )
 

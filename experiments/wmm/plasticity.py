@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optax
 
-from identax.experiment import Reference
-from identax.paired import paired_interval
 from identax.transforms import (
     Hidden,
     Perturbation,
@@ -76,33 +73,3 @@ def perturbation_of(
 def _shuffled(layers: Sequence[Hidden]) -> Any:
     """Kernels into hidden layers: in a small output layer windows of two weights may not exist."""
     return select("|".join(layer.kernel for layer in layers))
-
-
-def paired_rows(found: Mapping[str, Any], quantity: str, baseline: str) -> dict[str, np.ndarray]:
-    """`NAME: quantity - baseline` for every other name in `found` ({"NAME: quantity": [seeds]}), and its interval.
-
-    Seeds share data and first weights. As the paper's other experiments name it: ", 95 % low" and ", 95 % high".
-    """
-    base, rows = found.get(f"{baseline}: {quantity}"), {}
-    for row, values in found.items() if base is not None else ():
-        name, _, what = row.partition(": ")
-        if what == quantity and name != baseline:
-            rows[f"{row} - {baseline}"] = values - base
-            interval = paired_interval(values - base)
-            rows |= {f"{row} - {baseline}, 95 % {end}": np.array([getattr(interval, end)]) for end in ("low", "high")}
-    return rows
-
-
-def paired_references(
-    names: Sequence[str], quantity: str, baseline: str, paper: str, bands: Mapping[str, Any] = {}
-) -> list[Reference]:
-    """A row for the difference of each name and for the ends of its interval; `bands`: {NAME: {preset: (low, high)}}.
-
-    The band is one of the mean difference.
-    """
-    made = []
-    for name in names:
-        row = f"{name}: {quantity} - {baseline}"
-        made.append(Reference(row, paper, bands.get(name, {}), "Paired by seed."))
-        made += [Reference(f"{row}, 95 % {end}", "") for end in ("low", "high")]
-    return made

@@ -9,7 +9,7 @@ from scipy import stats
 
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
-from identax.paired import paired_interval
+from identax.paired import interval_rows
 from identax.points import points
 from identax.run import Results
 from identax.search import tpe_installed
@@ -85,10 +85,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         for score in ("test accuracy", "validation loss"):
             chosen, baseline = (values[f"{cell}, {score}"] for cell in ("chosen", "baseline"))
             found |= {f"{name}: chosen, {score}": chosen.ravel(), f"{name}: baseline, {score}": baseline.ravel()}
-            row = f"{name}: chosen, {score} - baseline"
-            found[row] = (chosen - baseline).ravel()
-            interval = paired_interval(found[row])
-            found |= {f"{row}, 95 % {end}": np.array([getattr(interval, end)]) for end in ("low", "high")}
+            # Seeds of one search share its cell, so that a search is one observation.
+            found |= interval_rows(f"{name}: chosen, {score} - baseline", (chosen - baseline).mean(axis=1))
         picked = {score: values[score][searches, values["chosen"].astype(int)] for score in values if score in _SCORES}
         for score, column in picked.items():
             found[f"{name}: {score} of the chosen trial"] = column

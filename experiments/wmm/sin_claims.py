@@ -9,12 +9,11 @@ from experiments.wmm.cells import (
     Cell,
     operator_arms,
     operator_premises,
-    paired_references,
     published_cells,
     without_training,
 )
 from experiments.wmm.drawing import curve_figures, difference_figures
-from experiments.wmm.paired import AT_BEST, BASELINE, measured
+from experiments.wmm.paired import AT_BEST, BASELINE, measured, paired_references
 from experiments.wmm.sine import CHANNELS
 from identax.assumptions import Report
 from identax.experiment import Arm, Reference

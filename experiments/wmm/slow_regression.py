@@ -33,7 +33,7 @@ class Config(RunConfig):
 
     operator: str = plasticity.BACKPROP
     operators: tuple[str, ...] = (plasticity.BACKPROP, plasticity.CBP)
-    """an arm each; `operator` is not read"""
+    """an arm each, which sets `operator`, `every` and `step_size`"""
     step_sizes: tuple[float, ...] = (0.01,)
     """of plain backpropagation; the operators have the first"""
     change: Literal["redraw", "flip"] = "redraw"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.wmm import plasticity
+from experiments.wmm.paired import paired_references, paired_rows
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import cells
@@ -28,7 +29,7 @@ def arms(config: Any) -> Sequence[Arm]:
     """Plain backpropagation at every step size, then one arm for each operator; the paper's also act rarely."""
     found = []
     for operator in config.operators:
-        own = dataclasses.replace(config, operator=operator, every=1)
+        own = dataclasses.replace(config, operator=operator, every=1, step_size=config.step_sizes[0])
         if operator == plasticity.BACKPROP:
             found.append(Arm(operator, own, {"step_size": config.step_sizes}))
             continue
@@ -71,9 +72,9 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     for at, result, mask in cells(arms(config), results):
         for metric in result.evaluation:
             found[f"{_name(at)}: {metric}"] = result.final(metric)[mask]
-    plain = f"{plasticity.BACKPROP} {config.step_size:g}"
+    plain = f"{plasticity.BACKPROP} {config.step_sizes[0]:g}"
     for stretch in ENDS:
-        found |= plasticity.paired_rows(found, f"error, {stretch}", plain)
+        found |= paired_rows(found, f"error, {stretch}", plain)
     return found
 
 
@@ -111,7 +112,7 @@ REFERENCES = (
     _row("backprop 0.001: error, last 200,000", f".859 ± .016 (s.e.; {_RUN})"),
     _row(f"{plasticity.L2}: error, last 200,000", f".782 ± .018 (s.e.; {_RUN}), weight decay .01"),
     _row(f"{plasticity.SHRINK}: error, last 200,000", ".582 ± .018 (s.e.; same program, 40 runs), sigma .001"),
-    *plasticity.paired_references(_OTHERS, "error, last 200,000", _PLAIN, "not published for all of these"),
+    *paired_references(dict.fromkeys(_OTHERS, "not published for all"), "error, last 200,000", baseline=_PLAIN),
     _row(f"{_PLAIN}: silent activations", f".94 of the last 10,000 of a million ({_RUN})"),
     _row(f"{_CBP}: silent activations", f".57 of the last 10,000 of a million ({_RUN})"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.wmm import plasticity
+from experiments.wmm.paired import paired_references, paired_rows
 from identax.assumptions import Premise, Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
@@ -40,7 +40,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     for other in (COLD, WARM):
         compared = {row: values for row, values in found.items() if row.partition(": ")[0] not in (HALF,)}
         for what in (ACCURACY, STEPS):
-            found |= plasticity.paired_rows(compared, what, other)
+            found |= paired_rows(compared, what, other)
     return found
 
 
@@ -55,10 +55,10 @@ _SMALL = "not published for this set; a small gap is expected"
 _LEARNS = {"quick": (0.8, None), "medium": (0.8, None)}
 REFERENCES = (
     *(Reference(f"{start}: {ACCURACY}", _SMALL, _LEARNS, "Every start learns; chance .1.") for start in STARTS),
-    *plasticity.paired_references(STARTS[1:], ACCURACY, COLD, _SMALL),
-    *plasticity.paired_references(STARTS[2:], ACCURACY, WARM, _SMALL),
+    *paired_references(dict.fromkeys(STARTS[1:], _SMALL), ACCURACY, baseline=COLD),
+    *paired_references(dict.fromkeys(STARTS[2:], _SMALL), ACCURACY, baseline=WARM),
     *(Reference(f"{start}: {STEPS}", "not published for this set") for start in STARTS),
-    *plasticity.paired_references(STARTS[1:], STEPS, COLD, "not published for this set"),
+    *paired_references(dict.fromkeys(STARTS[1:], "not published for this set"), STEPS, baseline=COLD),
 )
 
 

@@ -114,8 +114,11 @@ def test_tasks_permute_pixels_and_leave_the_images():
         assert sorted(np.asarray(other.truth[name])) == list(range(size))
         assert (np.asarray(other.truth[name]) != np.asarray(state.truth[name])).mean() > 0.9
     # 167 batches of 30 see every image once, and the first ten twice.
-    rows = np.asarray(state.truth["order"])[np.arange(steps * 30) % 5000]
-    assert np.bincount(rows).max() == 2 and (np.bincount(rows) == 2).sum() == 10
+    rows = jax.vmap(lambda step: permuted_digits.batch_rows(state.truth["order"], step, 30))(jnp.arange(2 * steps))
+    for task in np.asarray(rows).reshape(2, -1):
+        assert np.bincount(task, minlength=5000).min() == 1 and (np.bincount(task) == 2).sum() == 10
+    with pytest.raises(ValueError, match="found batch_size=60, wanted 30"):
+        permuted_digits.build(dataclasses.replace(permuted_digits.PRESETS["smoke"], batch_size=60))
 
 
 @pytest.mark.slow
