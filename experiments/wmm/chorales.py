@@ -29,7 +29,6 @@ from identax.models import lstm_network
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
-_KEYS = 88
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +39,6 @@ class Config(TrainingConfig):
     """a folder of scores or the published `.mat`; "": music21's corpus; "drawn": chords that are drawn here"""
     window: int = 2
     """quarters seen"""
-    units: int = _KEYS
-    """of the LSTM, one for each key"""
     grid_p: tuple[float, ...] = ()
     grid_c: tuple[float, ...] = ()
     """strengths beside the published ones, all crossed"""
@@ -74,8 +71,6 @@ figures = claims.figures
 def build(config: Config) -> Study | HostTrial:
     """The training of one arm, or the predictors that learn nothing. Raises `ValueError` as `load_chorales`."""
     parts = rolls(config.path)
-    if config.units != _KEYS:
-        raise ValueError(f"wmm/chorales: found units={config.units}, wanted {_KEYS}: a unit's state is a key's logit")
     if config.role == "predictors":
         return HostTrial(lambda key, hparams: untrained(windows(parts.test, config.window)))
     return training_study(config, _task(plain(config)))
@@ -84,7 +79,7 @@ def build(config: Config) -> Study | HostTrial:
 @functools.lru_cache(maxsize=2)
 def _task(config: Config) -> Task:
     train, validation, test = (held(*windows(part, config.window)) for part in rolls(config.path))
-    return Task(lstm_network((_KEYS,)), train, validation, test, frame_loss, scores)
+    return Task(lstm_network((claims.KEYS,)), train, validation, test, frame_loss, scores)
 
 
 @functools.lru_cache(maxsize=2)
@@ -106,7 +101,7 @@ def scores(logits: Any, keys: Any) -> dict[str, Any]:
     f1 = 2 * hits / jnp.maximum(down.sum() + said.sum(), 1)
     return {
         "accuracy": (down == said).mean(),
-        "NLL": _KEYS * frame_loss(logits, keys).mean(),
+        "NLL": claims.KEYS * frame_loss(logits, keys).mean(),
         "F1": f1,
     }
 

@@ -16,6 +16,7 @@ NO_OPERATOR = {"operator": "none", "reading": "intended", "layer": "", "gate": "
 class TrainingConfig(RunConfig):
     """One network on one data set, with or without an operator. The defaults are the published ones of recurrent nets.
 
+    But for `sampling`: the published permutations are "epochs".
     `evaluate_every` was 10, with a patience of 150 (recurrent networks) or 25 (convolutional ones) evaluations.
     """
 

