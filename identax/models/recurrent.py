@@ -13,6 +13,10 @@ from identax.models.base import from_flax
 from identax.rng import step_key
 
 
+_WRITTEN_OUT = 3
+"""steps at most that are written out: a first state of zeros then needs no products, and there is no loop to run"""
+
+
 class Recurrent(NamedTuple):
     """A `Model` over sequences, whose `apply` returns outputs and carry, and its single step.
 
@@ -96,7 +100,9 @@ def scan_over_time(cell: nn.Module, *, learned_carry: bool = False, **options: A
             return (carry, state), output
 
         times = (jnp.arange(x.shape[1]), jnp.swapaxes(x, 0, 1), resets)
-        (carry, state), outputs = jax.lax.scan(advance, (carry, variables.get("state") or {}), times)
+        short = x.shape[1] <= _WRITTEN_OUT
+        held = carry, variables.get("state") or {}
+        (carry, state), outputs = jax.lax.scan(advance, held, times, unroll=short)
         return (jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), outputs), carry), state
 
     return Recurrent(init, apply, step, start)
