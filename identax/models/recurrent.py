@@ -12,7 +12,6 @@ from identax.checks import check_count
 from identax.models.base import from_flax
 from identax.rng import step_key
 
-
 _WRITTEN_OUT = 3
 """steps at most that are written out: a first state of zeros then needs no products, and there is no loop to run"""
 
