@@ -12,9 +12,6 @@ from identax.checks import check_count
 from identax.models.base import from_flax
 from identax.rng import step_key
 
-_WRITTEN_OUT = 3
-"""steps at most that are written out: a first state of zeros then needs no products, and there is no loop to run"""
-
 
 class Recurrent(NamedTuple):
     """A `Model` over sequences, whose `apply` returns outputs and carry, and its single step.
@@ -99,9 +96,7 @@ def scan_over_time(cell: nn.Module, *, learned_carry: bool = False, **options: A
             return (carry, state), output
 
         times = (jnp.arange(x.shape[1]), jnp.swapaxes(x, 0, 1), resets)
-        short = x.shape[1] <= _WRITTEN_OUT
-        held = carry, variables.get("state") or {}
-        (carry, state), outputs = jax.lax.scan(advance, held, times, unroll=short)
+        (carry, state), outputs = jax.lax.scan(advance, (carry, variables.get("state") or {}), times)
         return (jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), outputs), carry), state
 
     return Recurrent(init, apply, step, start)
