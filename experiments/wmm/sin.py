@@ -19,6 +19,7 @@ from experiments.wmm.training import Task, plain, training_study
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
+TRIAL_MAP = "map"
 Config = SineConfig
 
 PRESETS: dict[str, SineConfig] = {

@@ -22,6 +22,7 @@ from identax.data import sine_mixings
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
+TRIAL_MAP = "map"
 Config = SineConfig
 
 PRESETS: dict[str, SineConfig] = {
