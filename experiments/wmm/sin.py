@@ -14,7 +14,15 @@ import numpy as np
 
 from experiments.wmm import config as settings
 from experiments.wmm import sin_claims as claims
-from experiments.wmm.sine import PUBLISHED_WINDOW, SineConfig, errors, predictors, published_forecasts, sine_task
+from experiments.wmm.sine import (
+    FIRST_AND_LAST,
+    PUBLISHED_WINDOW,
+    SineConfig,
+    errors,
+    predictors,
+    published_forecasts,
+    sine_task,
+)
 from experiments.wmm.training import Task, plain, training_study
 from identax.study import HostTrial, Study
 
@@ -32,8 +40,8 @@ PRESETS: dict[str, SineConfig] = {
         num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
-        window=10, batch_size=32, num_steps=2500, evaluate_every=500, num_scored=2500, num_validation=1250,
-        checkpoint_every=500,
+        entries=FIRST_AND_LAST, batch_size=32, num_steps=24_000, evaluate_every=2000, num_scored=2500,
+        num_validation=2500, checkpoint_every=2000,
     ),
     "paper": SineConfig(
         validation="published", sampling="epochs", num_steps=82_000, log_every=10, evaluate_every=10, patience=150,

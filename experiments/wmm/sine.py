@@ -17,6 +17,9 @@ from identax.models import lstm_network
 from identax.study import HostTrial
 
 CHANNELS = 3
+FIRST_AND_LAST = (0, 47, 48, 49)
+"""of a window of 50: the entry half a period ago, without which the chirp cannot be foretold, four steps away instead
+of fifty"""
 PUBLISHED_WINDOW = 50
 
 
