@@ -132,7 +132,7 @@ def _run(arguments: list[str]) -> int:
         options, workdir=workdir, resume=given.resume, only=given.arm, sinks=_sinks(given.tracker, name, workdir)
     )
     with _removed_if_empty([] if own else [workdir]):
-        return _conclude({name: _execute(module, name, preset, options, config=config, sweep=sweep)})
+        return _conclude({name: _execute(module, name, preset, options, given.machine, config=config, sweep=sweep)})
 
 
 def _reproduce(arguments: list[str]) -> int:
@@ -156,7 +156,7 @@ def _reproduce(arguments: list[str]) -> int:
             done = [name for name in workdirs if name not in refused]
             outcomes = {name: read_outcome(workdirs[name]) for name in done}
         else:
-            outcomes, refused = _one_by_one(chosen, given.tier, options, workdirs)
+            outcomes, refused = _one_by_one(chosen, given.tier, options, given.machine, workdirs)
     code = _conclude(outcomes) if outcomes else EXIT_BAD_INPUT
     for name, reason in refused.items():
         _say(f"not run: {name}: {reason}", file=sys.stderr)
@@ -165,13 +165,13 @@ def _reproduce(arguments: list[str]) -> int:
     return EXIT_BAD_INPUT if refused else code
 
 
-def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, workdirs: Mapping[str, Path]):
+def _one_by_one(chosen: Mapping[str, Any], tier: str, options: Options, machine: Machine, workdirs: Mapping[str, Path]):
     """Outcomes by name, and why the others could not be run."""
     outcomes, refused = {}, {}
     for name, module in chosen.items():
         try:
             own = dataclasses.replace(options, workdir=workdirs[name])
-            outcomes[name] = _execute(module, name, tier, own)
+            outcomes[name] = _execute(module, name, tier, own, machine)
         except Exception as error:  # a data set that is not there must not cost the others their table
             if len(chosen) == 1 or (jax.process_count() > 1 and not isinstance(error, ValueError)):
                 raise  # the other processes do not know of it
@@ -198,7 +198,7 @@ def _start(machine: Machine) -> Options:
     # A documented choice, so that no backend's default decides it.
     jax.config.update("jax_default_matmul_precision", machine.precision)
     mesh = make_mesh(data=machine.data_devices)
-    return Options(mesh=mesh, trial_map=machine.trial_map, progress=None if machine.progress else False)
+    return Options(mesh=mesh, progress=None if machine.progress else False)
 
 
 def _join() -> None:
@@ -230,8 +230,13 @@ def _require_run(workdir: Path) -> None:
         raise ValueError(f"run: found --resume with {workdir}, which holds no run; wanted the folder of one")
 
 
-def _execute(module: Any, name: str, preset: str, options: Options, **how: Any) -> Outcome:
+def _execute(module: Any, name: str, preset: str, options: Options, machine: Machine, **how: Any) -> Outcome:
     _say(f"run directory: {options.workdir}")
+    trial_map = machine.trial_map
+    if trial_map == "auto":
+        on_cpu = jax.default_backend() == "cpu" and machine.data_devices == 1
+        trial_map = getattr(module, "TRIAL_MAP", "vmap") if on_cpu else "vmap"
+    options = dataclasses.replace(options, trial_map=trial_map)
     try:
         return run_experiment(module, name, preset, options=options, say=_say, **how)
     except Interrupted:

@@ -22,8 +22,9 @@ class Machine:
 
     data_devices: int = 1
     """devices that share the batch of each trial"""
-    trial_map: Literal["vmap", "map"] = "vmap"
-    """how the trials of one device run: batched, or one after the other"""
+    trial_map: Literal["auto", "vmap", "map"] = "auto"
+    """how the trials of one device run: batched, or one after the other; "auto": batched, on a CPU as the experiment
+    says"""
     precision: Literal["highest", "high", "default"] = "highest"
     """of float32 matrix products; "default" leaves it to the hardware"""
     distributed: bool = False

@@ -29,6 +29,7 @@ from identax.models import lstm_network
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
+TRIAL_MAP = "map"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,10 @@ def held(inputs: Any, targets: Any) -> Examples:
     return Examples(len(x), lambda rows: (x[rows].astype(jnp.float32), y[rows]))
 
 
-def of_series(windows: Windows, rows: Any = None) -> Examples:
+def of_series(windows: Windows, rows: Any = None, entries: Any = None) -> Examples:
     """Those of the windows of one series that `rows` [N] names, all by default; the series is held, not its windows.
 
+    Of each window the `entries` are given, by number, all by default.
     Raises `ValueError` for windows that are not consecutive ones of one series.
     """
     inputs = windows.inputs
@@ -38,10 +39,11 @@ def of_series(windows: Windows, rows: Any = None) -> Examples:
     if not np.array_equal(series[length - 1 :], inputs[:, -1]):
         raise ValueError(f"of_series: found {num} windows of several series, wanted those of one, in order")
     starts = jnp.arange(num) if rows is None else jnp.asarray(rows)
-    entries, targets, offsets = jnp.asarray(series, jnp.float32), jnp.asarray(windows.targets), jnp.arange(length)
+    offsets = jnp.arange(length) if entries is None else jnp.asarray(entries)
+    held_series, targets = jnp.asarray(series, jnp.float32), jnp.asarray(windows.targets)
 
     def get(rows):
         first = starts[rows]
-        return entries[first[:, None] + offsets[None]], targets[first]
+        return held_series[first[:, None] + offsets[None]], targets[first]
 
     return Examples(len(starts), get)

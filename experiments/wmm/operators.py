@@ -9,6 +9,7 @@ released shuffle, which copies values over others, where the permutation of the 
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -116,11 +117,7 @@ def _collapse(config: Config):
         def call(number, w):
             return jax.vmap(functools.partial(called, config))(jax.random.split(step_key(own, number), 8), w)
 
-        seen = [looked(w, biases)]
-        for before, after in zip(config.calls[:-1], config.calls[1:], strict=True):
-            w = jax.lax.fori_loop(before, after, call, w)
-            seen.append(looked(w, biases))
-        entropy, distinct = (jnp.stack(values) for values in zip(*seen, strict=True))
+        _, (entropy, distinct) = _along(config.calls, call, w, functools.partial(looked, biases=biases))
         return {"entropy": entropy, "distinct": distinct}
 
     return trial
@@ -132,10 +129,24 @@ def _pictures(config: Config):
     start = (ramp[:, None] + ramp[None, :]) / 2 - 0.5
 
     def trial(key, hparams):
-        w, seen = start, [start]
-        for before, after in zip(config.drawn_calls[:-1], config.drawn_calls[1:], strict=True):
-            w = jax.lax.fori_loop(before, after, lambda number, w: called(config, step_key(key, number), w), w)
-            seen.append(w)
-        return {"distinct": (1 + jnp.sum(jnp.diff(jnp.sort(w.reshape(-1))) != 0)) / w.size}, {"matrix": jnp.stack(seen)}
+        def call(number, w):
+            return called(config, step_key(key, number), w)
+
+        w, seen = _along(config.drawn_calls, call, start, lambda w: w)
+        return {"distinct": (1 + jnp.sum(jnp.diff(jnp.sort(w.reshape(-1))) != 0)) / w.size}, {"matrix": seen}
 
     return trial
+
+
+def _along(calls: tuple[int, ...], call: Callable[[Any, Any], Any], w: Any, looked: Callable[[Any], Any]):
+    """The weights after the last of `calls` of `call(number, w) -> w`, and what `looked(w)` finds after each of them.
+
+    One loop over the stretches, so that `call` and `looked` are compiled once.
+    """
+
+    def stretch(w, ends):
+        w = jax.lax.fori_loop(*ends, call, w)
+        return w, looked(w)
+
+    ends = jnp.array(calls)
+    return jax.lax.scan(stretch, w, (ends.at[1:].set(ends[:-1]).at[0].set(0), ends))

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from identax.experiment import Arm, Reference
-from identax.paired import interval_rows
+from identax.paired import interval_ends, interval_rows, median_interval
 from identax.points import cells
 from identax.run import Results
 
 BASELINE = "baseline"
+MEDIAN = ", median"
+"""behind a difference's name: the ends are those of the interval of the median"""
 AT_BEST = ", best validation"
 """behind a metric's name: at the smallest validation loss; without it at the last step, as published"""
 
@@ -26,7 +28,8 @@ def measured(
     """Per seed, for every cell and metric `CELL: METRIC` and `CELL: METRIC, best validation`; and paired rows.
 
     Paired rows, for every cell but the baseline's, where that was run: `CELL: METRIC - baseline` (one value for each
-    seed), `... - baseline, 95 % low` and `... high` (one value). Also `CELL: steps`, at which a trial stopped.
+    seed), `... - baseline, 95 % low` and `... high` (one value), and those of the median, `... - baseline, median, 95 %
+    low`. Also `CELL: steps`, at which a trial stopped.
     """
     found: dict[str, np.ndarray] = {}
     columns = {}
@@ -43,7 +46,9 @@ def measured(
         ours, theirs = [seeds[seed] for seed in shared], [place[seed] for seed in shared]
         for metric in values.keys() & base.keys():
             difference = values[metric][ours] - base[metric][theirs]
-            found |= interval_rows(f"{name}: {metric} - {baseline}", difference)
+            row = f"{name}: {metric} - {baseline}"
+            found |= interval_rows(row, difference)
+            found |= interval_ends(f"{row}{MEDIAN}", median_interval(difference))
     return found
 
 

@@ -104,7 +104,14 @@ def _programs(config: TrainingConfig, task: Task, train_steps: int, look_every: 
         state = dataclasses.replace(state, hparams=strengths)
         return jax.lax.scan(stretch, state, length=train_steps // look_every)
 
-    return _begin(plain(config), task), jax.jit(jax.vmap(proceed))
+    return _begin(plain(config), task), jax.jit(_of_all(proceed))
+
+
+def _of_all(proceed: Any) -> Any:
+    """`proceed` for all trials: batched, on a CPU one after the other, where eight at once do not fit into a cache."""
+    if jax.default_backend() != "cpu":
+        return jax.vmap(proceed)
+    return lambda states, strengths: jax.lax.map(lambda one: proceed(*one), (states, strengths))
 
 
 @functools.lru_cache(maxsize=4)

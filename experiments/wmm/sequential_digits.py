@@ -16,6 +16,8 @@ from experiments.wmm.digit_task import PACKAGED, task_of
 from experiments.wmm.training import training_study
 from identax.study import Study
 
+TRIAL_MAP = "map"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(TrainingConfig):

@@ -10,13 +10,24 @@ Errors are sums over the three channels, as published.
 
 import functools
 
+import numpy as np
+
 from experiments.wmm import config as settings
 from experiments.wmm import sin_claims as claims
-from experiments.wmm.sine import SineConfig, errors, predictors, published_forecasts, sine_task
+from experiments.wmm.sine import (
+    FIRST_AND_LAST,
+    PUBLISHED_WINDOW,
+    SineConfig,
+    errors,
+    predictors,
+    published_forecasts,
+    sine_task,
+)
 from experiments.wmm.training import Task, plain, training_study
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
+TRIAL_MAP = "map"
 Config = SineConfig
 
 PRESETS: dict[str, SineConfig] = {
@@ -29,8 +40,8 @@ PRESETS: dict[str, SineConfig] = {
         num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
-        window=10, batch_size=32, num_steps=2500, evaluate_every=500, num_scored=2500, num_validation=1250,
-        checkpoint_every=500,
+        entries=FIRST_AND_LAST, batch_size=32, num_steps=24_000, evaluate_every=2000, num_scored=2500,
+        num_validation=2500, checkpoint_every=2000,
     ),
     "paper": SineConfig(
         validation="published", sampling="epochs", num_steps=82_000, log_every=10, evaluate_every=10, patience=150,
@@ -59,11 +70,36 @@ def _task(config: SineConfig) -> Task:
 
 
 def repeated(config: SineConfig) -> dict[str, float]:
-    """Errors on all test windows of repeating the last entry seen, and of the means of either part of the series."""
+    """Errors on all test windows of repeating the last entry seen, and of the means of either part of the series.
+
+    Also those of the chirp sin(t cos t) alone, of its mean and of `half_a_period_ago`.
+    """
     train, test = published_forecasts(config, "none")
     parts = {"training mean": train, "test mean": test}
     means = {name: part.targets.mean(axis=0, dtype=float) for name, part in parts.items()}
     found = {}
     for name, outputs in {"last entry": test.inputs[:, -1], **means}.items():
         found |= {f"{name}, {error}": value for error, value in errors(outputs, test.targets.astype(float)).items()}
-    return found
+    chirp, foretold = half_a_period_ago(config)
+    return found | {
+        "chirp unknown, MSE": chirp.var(),
+        "chirp half a period ago, MSE": np.mean((chirp - foretold) ** 2),
+    }
+
+
+def half_a_period_ago(config: SineConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The chirp x(t) = sin(t cos t) behind every test window, and the best guess at it from the window's first entry.
+
+    A window of 50 is half a period of cos t, whose sign it turns: with c = cos(t - pi)
+
+        x(t) = -sin((t - pi) c + pi c) = -x(t - pi) cos(pi c) - cos((t - pi) c) sin(pi c)
+
+    and where the second part's sign is not known the mean is the first one. What it misses is E sin^2(pi c) / 2 =
+    (1 - J0(2 pi)) / 4 = .195 of the chirp's variance of 1/2. No other entry of a window has a phase that differs by a
+    known amount: between neighbours the chirp turns by up to 138 rad.
+    """
+    total = config.num_train + config.num_test + 2 * PUBLISHED_WINDOW
+    end = total * np.pi / 100
+    t = np.linspace(-end, end, total)[-config.num_test - PUBLISHED_WINDOW :]
+    chirp, ago = np.sin(t * np.cos(t))[PUBLISHED_WINDOW:], t[: config.num_test]
+    return chirp, -np.sin(ago * np.cos(ago)) * np.cos(np.pi * np.cos(ago))

@@ -15,13 +15,22 @@ import numpy as np
 
 from experiments.wmm import config as settings
 from experiments.wmm import sin_noise_claims as claims
-from experiments.wmm.sine import SineConfig, errors, predictors, published_forecasts, scored_rows, sine_task
+from experiments.wmm.sine import (
+    FIRST_AND_LAST,
+    SineConfig,
+    errors,
+    predictors,
+    published_forecasts,
+    scored_rows,
+    sine_task,
+)
 from experiments.wmm.sine import forecasts as windows_of
 from experiments.wmm.training import Task, plain, training_study
 from identax.data import sine_mixings
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
+TRIAL_MAP = "map"
 Config = SineConfig
 
 PRESETS: dict[str, SineConfig] = {
@@ -34,8 +43,8 @@ PRESETS: dict[str, SineConfig] = {
         num_validation=500, num_scored=1000,
     ),
     "medium": SineConfig(
-        window=10, batch_size=32, num_steps=5000, evaluate_every=500, num_scored=2500, num_validation=1250,
-        checkpoint_every=1000,
+        entries=FIRST_AND_LAST, batch_size=32, num_steps=8000, evaluate_every=1000, num_scored=2500,
+        num_validation=2500, checkpoint_every=2000,
     ),
     "paper": SineConfig(
         validation="published", sampling="epochs", num_steps=22_000, log_every=10, evaluate_every=10, patience=150,

@@ -17,7 +17,10 @@ from identax.models import lstm_network
 from identax.study import HostTrial
 
 CHANNELS = 3
-_PUBLISHED_WINDOW = 50
+FIRST_AND_LAST = (0, 47, 48, 49)
+"""of a window of 50: the entry half a period ago, without which the chirp cannot be foretold, four steps away instead
+of fifty"""
+PUBLISHED_WINDOW = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class SineConfig(TrainingConfig):
     num_test: int = 10_000
     """windows of both parts of the series; they fix where on the series the parts lie"""
     window: int = 50
+    entries: tuple[int, ...] = ()
+    """numbers of the entries of a window that the network sees, in order; (): all"""
     units: tuple[int, ...] = (40, 50)
     """of the LSTM's layers"""
     validation: Literal["block", "published"] = "block"
@@ -61,14 +66,23 @@ def errors(outputs: Any, targets: Any) -> dict[str, Any]:
 def sine_parts(config: SineConfig, mixing: str) -> tuple[Examples, Examples, Windows]:
     """Training and validation examples, and the scored test windows; validation is a part of the training series.
 
-    Raises `ValueError` for another validation and counts that do not fit.
+    Raises `ValueError` for another validation, counts that do not fit, and entries that a window lacks.
     """
     check_choice("wmm: sine series", "validation", config.validation, ("block", "published"))
     check_count("wmm: sine series", "num_scored", config.num_scored, 0)
+    seen = list(config.entries) or list(range(config.window))
+    if sorted(set(seen) & set(range(config.window))) != seen:
+        found = f"entries={config.entries} of windows of {config.window}"
+        raise ValueError(f"wmm: sine series: found {found}, wanted numbers from 0 to {config.window - 1} that rise")
     train, test = forecasts(mixing, config.num_train, config.num_test, config.window)
     gap = config.window if config.validation == "block" else None
     rows, held_out = validation_windows(config.num_train, config.num_validation, length=gap)
-    return of_series(train, rows), of_series(train, held_out), test.part(scored_rows(config))
+    scored = test.part(scored_rows(config))
+    return (
+        of_series(train, rows, seen),
+        of_series(train, held_out, seen),
+        scored._replace(inputs=scored.inputs[:, seen]),
+    )
 
 
 def scored_rows(config: SineConfig) -> Any:
@@ -92,7 +106,7 @@ def sine_task(config: SineConfig, mixing: str, targets: Any, scores: Callable[[A
 
 def published_forecasts(config: SineConfig, mixing: str) -> tuple[Windows, Windows]:
     """Windows of the published length, whatever length the networks see: predictors without parameters need no less."""
-    return forecasts(mixing, config.num_train, config.num_test, _PUBLISHED_WINDOW)
+    return forecasts(mixing, config.num_train, config.num_test, PUBLISHED_WINDOW)
 
 
 def predictors(score: Callable[[], dict[str, Any]]) -> HostTrial:

@@ -7,7 +7,7 @@ from scipy import stats
 from experiments.wmm.config import TrainingConfig
 from experiments.wmm.paired import measured
 from identax.experiment import Arm
-from identax.paired import paired_interval
+from identax.paired import median_interval, paired_interval
 from identax.run import Results
 from identax.study import Trials
 
@@ -30,6 +30,22 @@ def test_intervals_of_few_equal_and_failed_values():
             paired_interval(wrong)
     with pytest.raises(ValueError, match="level"):
         paired_interval([1.0, 2.0], 1.0)
+
+
+def test_the_medians_interval_holds_it_as_often_as_promised():
+    assert median_interval([3.0, 1, 2, 4, 5, 90, np.nan, 7, 8]) == (4.5, 1, 90, 8)
+    assert np.isnan(median_interval(range(5)).low) and median_interval(range(6))[:3] == (2.5, 0, 5)
+    # The second smallest of nine: P(Binomial(9, 1/2) < 2) = 10/512.
+    assert median_interval(range(9))[:3] == (4, 1, 7) and median_interval(range(9), 0.99)[:3] == (4, 0, 8)
+    drawn = np.random.default_rng(0).exponential(size=(2000, 12))
+    ends = np.array([median_interval(one)[1:3] for one in drawn])
+    held = np.mean((ends[:, 0] <= np.log(2)) & (np.log(2) <= ends[:, 1]))
+    wanted = 1 - 2 * stats.binom.cdf(2, 12, 0.5)
+    assert abs(held - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / 2000)
+    with pytest.raises(ValueError, match="median_interval: found"):
+        median_interval(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="level"):
+        median_interval([1.0, 2.0], 0.0)
 
 
 def result(trials, values, **fields):
@@ -57,6 +73,7 @@ def test_rows_are_paired_by_seed_within_every_cell():
     np.testing.assert_array_equal(np.sort(rows["shuffle, p = 0.2, c = 0.3: score - baseline"]), np.sort([30, 39, 47]))
     ends = [rows[f"shuffle, p = 0.1, c = 0.3: score - baseline, 95 % {end}"][0] for end in ("low", "high")]
     np.testing.assert_allclose(ends, paired_interval([0, 9, 17])[1:3])
+    assert np.isnan(rows["shuffle, p = 0.1, c = 0.3: score - baseline, median, 95 % low"][0])  # of three
     assert "shuffle, p = 0.1, c = 0.3: score, best validation" not in rows and not any(
         "not there" in row for row in rows
     )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from experiments.wmm import sin, sin_claims, sin_noise, sin_noise_claims
 from experiments.wmm.sine import SineConfig, errors, forecasts, sine_parts
@@ -43,6 +44,33 @@ def test_validation_behind_a_gap_shares_no_entry_with_training():
     assert validation.num == 40 and train.num == 260 and len(entries(train) & entries(validation)) > 100
     with pytest.raises(ValueError, match="validation"):
         sine_parts(dataclasses.replace(config, validation="none"), "none")
+
+
+def test_the_network_sees_the_entries_that_are_named():
+    config = dataclasses.replace(SMOKE, num_train=300, num_validation=40, window=6)
+    whole, some = (sine_parts(dataclasses.replace(config, entries=entries), "none") for entries in ((), (0, 4, 5)))
+    rows, kept = jnp.arange(20), np.array([0, 4, 5])
+    for full, part in zip(whole[:2], some[:2], strict=True):
+        inputs, targets = full.get(rows)
+        np.testing.assert_array_equal(inputs[:, kept], part.get(rows)[0])
+        np.testing.assert_array_equal(targets, part.get(rows)[1])
+    np.testing.assert_array_equal(whole[2].inputs[:, kept], some[2].inputs)
+    for wrong in ((0, 6), (1, 0), (2, 2), (-1, 3)):
+        with pytest.raises(ValueError, match="numbers from 0 to 5 that rise"):
+            sine_parts(dataclasses.replace(config, entries=wrong), "none")
+
+
+def test_what_the_entry_half_a_period_ago_tells_of_the_chirp():
+    chirp, foretold = sin.half_a_period_ago(SineConfig())
+    series, t = sine_series(70_100), np.linspace(-701 * np.pi, 701 * np.pi, 70_100)
+    waves = 2 * np.cos(5 * (t - 2) + np.pi / 2)
+    np.testing.assert_allclose(chirp, (series[:, 2] - waves)[-10_000:], atol=1e-9)
+    first = (series[:, 2] - waves)[-10_050:-50]  # of each test window
+    np.testing.assert_allclose(foretold, -first * np.cos(np.pi * np.cos(t[-10_050:-50])), atol=1e-9)
+    wanted = (1 - special.j0(2 * np.pi)) / 4
+    assert abs(np.mean((chirp - foretold) ** 2) - wanted) < 0.003 and round(wanted, 3) == 0.195
+    found = sin.repeated(SineConfig())
+    assert round(found["chirp half a period ago, MSE"], 3) == 0.196 and round(found["chirp unknown, MSE"], 2) == 0.49
 
 
 def test_errors_are_sums_over_channels():
