@@ -59,7 +59,8 @@ def descend(
 def policy_terms(agent: Agent, params: Any, batch: Batch, given: Mapping[str, Any]) -> ActorCritic:
     """Terms [T, E] of the actor-critic loss of a batch; with two critics `value` is the sum of both."""
     rollout, aims = batch.rollout, batch.aims
-    features = agent.network.unroll(params, batch.carry, rollout.observations[:-1], rollout.resets)
+    acted_on = rollout.observations[: len(rollout.actions)]
+    features = agent.network.unroll(params, batch.carry, acted_on, rollout.resets)
     logits, values = agent.network.heads(params, features)
     wrong = ((aims.returns - values) ** 2).sum(axis=-1)
     frozen = jax.lax.stop_gradient(values[..., 0])

@@ -43,7 +43,10 @@ def proximal(
 
 
 def _flat(batch):
-    """All transitions as steps of environments of their own, [1, T E, ...]: without memory their order is nothing."""
+    """All transitions as steps of environments of their own, [1, T E, ...]: without memory their order is nothing.
+
+    Observations are those acted on alone: losses need no more, and minibatches gather what is there.
+    """
 
     def flat(leaf):
         return leaf.reshape(1, -1, *leaf.shape[2:])
@@ -53,9 +56,8 @@ def _flat(batch):
         return jnp.concatenate([flat(observations[:-1]), flat(following)])
 
     rollout, seen = batch.rollout, batch.seen
-    observations = pairs(rollout.observations, None)
-    others = rollout._replace(observations=None, last_values=None, last_features=None)
-    rollout = jax.tree.map(flat, others)._replace(observations=observations)
+    shown = rollout._replace(observations=rollout.observations[:-1], last_values=None, last_features=None)
+    rollout = jax.tree.map(flat, shown)
     # Two observations of each transition: the second is the one that curiosity predicts.
     seen = jax.tree.map(flat, seen._replace(observations=None, final=None))._replace(
         observations=pairs(batch.seen.observations, batch.seen.final), final=None
