@@ -76,8 +76,11 @@ class Choices:
             check_choice("Choices", name, getattr(self, name), known)
         for name in ("rollout_length", "epochs", "minibatches"):
             check_count("Choices", name, getattr(self, name))
-        if self.critics not in (1, 2):
-            raise ValueError(f"Choices: found critics={self.critics}, wanted 1 or 2")
+        for name in ("double_step", "shared_encoder", "normalize_advantages"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"Choices: found {name}={getattr(self, name)!r}, wanted True or False")
+        if self.critics not in (1, 2) or isinstance(self.critics, bool):
+            raise ValueError(f"Choices: found critics={self.critics!r}, wanted 1 or 2")
         if self.returns == "released" and (self.truncation == "bootstraps" or self.advantages != "n_step"):
             raise ValueError(
                 "Choices: found returns='released', which knows n-step returns and terminated alone, wanted "
@@ -86,10 +89,12 @@ class Choices:
 
 
 def check_settings(**given: Any) -> None:
-    """Raises `ValueError` for unknown names of `SETTINGS`, shares outside [0, 1] and negative numbers where known."""
+    """Raises `ValueError` for unknown names of `SETTINGS`, what is no scalar, and, where they are known, shares outside
+    [0, 1] and numbers that are negative or not finite.
+    """
     for name, value in given.items():
         check_choice("agent", "setting", name, tuple(SETTINGS))
         if name in ("discount", "trace", "intrinsic_discount", "icm_beta"):
-            check_between("agent", name, value, 0, 1)
+            check_between("agent", name, value, 0, 1, ())
         else:
-            check_nonnegative("agent", name, value)
+            check_nonnegative("agent", name, value, ())

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from identax.agents.choices import SETTINGS
+from identax.agents.choices import SETTINGS, check_settings
 from identax.agents.descent import Agent, Batch, descend, encoded, seen_of
 from identax.agents.proximal import proximal
 from identax.agents.rollout import World, final_values, roll
@@ -31,7 +31,9 @@ def update(agent: Agent, learned: Learned, key: Any, settings: Mapping[str, Any]
     With one critic, rewards are extrinsic_weight r + bonus_weight r_i; with two, these are the weights of the two
     advantages. The intrinsic rewards carry no gradient. Metrics: losses, entropy, gradient norms, and of the
     bootstrap observation's features the standard deviation over environments and features.
+    Raises `ValueError` for settings that `check_settings` refuses.
     """
+    check_settings(**settings)
     given = SETTINGS | dict(settings)
     choices, network = agent.choices, agent.network
     policy = learned.params["policy"]

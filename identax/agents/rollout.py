@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from identax.agents.network import PolicyNetwork, reset_carry
+from identax.checks import check_count
 from identax.dgp.environments import Environment
 from identax.rng import step_key, stream
 
@@ -125,7 +126,10 @@ def roll(
     """T sampled steps: the world after them, the rollout, and the carry behind the last observation's own step.
 
     Nothing of it carries a gradient: the losses run the network again over what is stored, with the same numbers.
+    Raises `ValueError` for num_steps < 1 and a single environment.
     """
+    check_count("roll", "num_steps", num_steps)
+    _batch(environment)
     params = jax.lax.stop_gradient(params)
     world = world._replace(episodes=world.episodes._replace(closed=jnp.zeros(())))
 
@@ -176,7 +180,9 @@ def play(
 
     Of both kinds, `sampled` and `greedy`, the mean raw `return`, `length` and share `finished`. With `watch` also
     `frames` [num_steps, ...], what the first greedy one showed, games that follow its first included.
+    Raises `ValueError` for num_steps < 1 and a single environment.
     """
+    check_count("play", "num_steps", num_steps)
     world = begin(environment, network, params, stream(key, "reset"), 1)._replace(visits=None)
     zeros = jnp.zeros(_batch(environment))
     greedy = jnp.arange(len(zeros)) % 2 == 0

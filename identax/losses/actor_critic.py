@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from identax.checks import check_between, check_choice, shape_of
+from identax.checks import check_between, check_choice, concrete, shape_of
 from identax.inputs import numbers
 from identax.losses._checks import Embeddings, Labels, Scalar, as_actions, as_floats, as_number, chosen_entries
 
@@ -56,8 +56,9 @@ def discounted_returns(
         discount: g in [0, 1], may be traced.
         truncated, final_values: [T, E] both or neither; the values are read where an episode was truncated.
         reading: "intended" or "released" (which knows no truncation).
-    Raises `ValueError` for shapes that do not match, T = 0, a known discount outside [0, 1], an unknown reading, one of
-    `truncated` and `final_values` without the other, and either of them with "released".
+    Raises `ValueError` for shapes that do not match, T = 0, ends that are known to be neither 0 nor 1, a known discount
+    outside [0, 1], an unknown reading, one of `truncated` and `final_values` without the other, and either of them with
+    "released".
     Source: Reizinger & Szemenyei 2020, code; Pardo et al. 2018 for truncation.
     """
     check_choice("discounted_returns", "reading", reading, READINGS)
@@ -209,7 +210,9 @@ def _policy(logits, actions):
     """log pi of the actions, and the entropy: 0 log 0 = 0, also for logits of -inf, which mask an action."""
     log_pi = jax.nn.log_softmax(logits)
     pi = jnp.exp(log_pi)
-    return chosen_entries(log_pi, actions), -jnp.where(pi > 0, pi * jnp.where(pi > 0, log_pi, 0.0), 0.0).sum(axis=-1)
+    # Not `pi > 0`: what is no number is to be seen in the entropy too.
+    entropy = -jnp.where(pi == 0, 0.0, pi * jnp.where(pi == 0, 0.0, log_pi)).sum(axis=-1)
+    return chosen_entries(log_pi, actions), entropy
 
 
 def _rollout(where: str, **arrays: Any) -> list[Any]:
@@ -220,6 +223,7 @@ def _rollout(where: str, **arrays: Any) -> list[Any]:
     if len(shape) != 2 or any(array.shape != wanted[name] for name, array in found.items()):
         shapes = {name: array.shape for name, array in found.items()}
         raise ValueError(f"{where}: found shapes {shapes}, wanted [T, E] and last_value [E]")
+    _check_ends(where, "terminated", arrays["terminated"])
     dtype = jnp.result_type(*found.values())
     return [array != 0 if name == "terminated" else array.astype(dtype) for name, array in found.items()]
 
@@ -241,4 +245,12 @@ def _truncation(where: str, rewards: Any, terminated: Any, truncated: Any, final
             f"{where}: found truncated {shape_of(truncated)} and final_values {final_values.shape}, wanted "
             f"{rewards.shape} as the rewards"
         )
+    _check_ends(where, "truncated", truncated)
     return jnp.asarray(truncated) != 0, final_values.astype(rewards.dtype)
+
+
+def _check_ends(where: str, name: str, ends: Any) -> None:
+    """Raises `ValueError` for what is known to be neither 0 nor 1: NaN would end every episode, unseen."""
+    known = concrete(ends)
+    if known is not None and not ((known == 0) | (known == 1)).all():
+        raise ValueError(f"{where}: found {name} with entries besides 0 and 1, wanted booleans, or 0 and 1")

@@ -363,6 +363,7 @@ def test_returns_of_games_are_kept_in_the_order_in_which_they_end():
         (lambda: Choices(rollout_length=0), "rollout_length=0"),
         (lambda: Choices(algorithm="a3c"), "algorithm"),
         (lambda: Choices(critics=3), "critics=3"),
+        (lambda: Choices(critics=True), "critics=True"),
         (lambda: Choices(returns="released"), "truncation='ends'"),
         (lambda: check_settings(discount=1.5), "discount=1.5"),
         (lambda: check_settings(learning_rate=-1.0), "learning_rate"),

@@ -180,6 +180,10 @@ def test_masked_actions_cost_no_nan():
     assert np.isfinite(slope).all()
 
 
+def test_a_policy_that_is_no_number_has_no_entropy():
+    assert all(np.isnan(term).all() for term in a2c(np.full((1, 3), np.nan), [np.nan], [2], [1.0]))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -187,6 +191,14 @@ def test_masked_actions_cost_no_nan():
         (lambda: discounted_returns(REWARDS, ENDED, LAST[:2], discount=1), r"wanted \[T, E\] and last_value \[E\]"),
         (lambda: discounted_returns(REWARDS[:0], ENDED[:0], LAST, discount=1), "found an empty batch"),
         (lambda: discounted_returns(REWARDS, ENDED, LAST, discount=1, truncated=CUT), "wanted both or neither"),
+        (
+            lambda: discounted_returns(REWARDS, ENDED * np.nan, LAST, discount=1),
+            "terminated with entries besides 0",
+        ),
+        (
+            lambda: discounted_returns(REWARDS, ENDED, LAST, discount=1, truncated=2 * CUT, final_values=FINAL),
+            "truncated with entries besides 0 and 1",
+        ),
         (
             lambda: discounted_returns(
                 REWARDS, ENDED, LAST, discount=1, truncated=CUT, final_values=FINAL, reading="released"

@@ -112,10 +112,12 @@ def test_area_is_numpys_over_the_width():
     ("call", "message"),
     [
         (lambda: interquartile_mean(np.ones((2, 2, 2))), r"shape \(2, 2, 2\), wanted \[runs, tasks\]"),
+        (lambda: optimality_gap(A, target=np.nan), "target=nan, wanted a finite number"),
         (lambda: optimality_gap([]), r"shape \(0,\), wanted \[runs, tasks\]"),
         (lambda: probability_of_improvement(A, B[:, :1]), "found 2 and 1 tasks"),
         (lambda: stratified_bootstrap(KEY, jnp.mean), "found no scores"),
-        (lambda: stratified_bootstrap(KEY, jnp.mean, A, level=95), "level=95, wanted a share"),
+        (lambda: stratified_bootstrap(KEY, jnp.mean, A, level=95), "level=95, wanted a number from 0 to 1"),
+        (lambda: stratified_bootstrap(KEY, jnp.mean, A, level=1), "level=1, wanted a share"),
         (lambda: stratified_bootstrap(KEY, jnp.mean, A, num_draws=0), "num_draws=0, wanted at least 1"),
         (lambda: exponential_average(A, span=0), "span"),
         (lambda: exponential_average(np.ones((3, 0))), r"shape \(3, 0\)"),
