@@ -14,6 +14,7 @@ from identax.agents.rollout import Rollout
 from identax.agents.targets import Targets
 from identax.dgp.environments import Environment
 from identax.losses import ActorCritic, a2c, ppo
+from identax.numerics import clipped
 
 
 class Agent(NamedTuple):
@@ -112,15 +113,3 @@ def encoded(agent: Agent, params: Any, seen: Seen) -> Seen:
 def adam_start(params: Any) -> Any:
     """The optimiser's memory before the first update."""
     return optax.scale_by_adam().init(params)
-
-
-def clipped(grads: Any, max_norm: Any) -> tuple[Any, Any]:
-    """Gradients scaled to a global norm of at most `max_norm` as PyTorch does it, and the norm before.
-
-        g min(1, max_norm / (|g| + 1e-6))
-
-    A gradient whose norm is no number stays as it is.
-    """
-    norm = optax.tree.norm(grads)
-    scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
-    return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), grads), norm

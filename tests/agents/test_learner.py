@@ -22,7 +22,7 @@ from identax.agents import (
     targets,
     update,
 )
-from identax.agents.descent import Batch, adam_start, clipped, descend, seen_of
+from identax.agents.descent import Batch, adam_start, descend, seen_of
 from identax.agents.rollout import begin, no_episodes, record
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
@@ -162,14 +162,6 @@ def test_the_observation_between_rollouts_enters_the_memory_once_or_twice():
     advanced, _ = step(start.params["policy"], found[1].carry, found[1].observations)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **EXACT), found[0].carry, advanced)
     assert not np.allclose(found[0].carry[1], found[1].carry[1])
-
-
-def test_gradients_are_clipped_as_pytorch_does():
-    grads = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[4.0]])}
-    small, norm = clipped(grads, 0.5)
-    assert norm == 5
-    np.testing.assert_allclose(small["b"], 4 * 0.5 / (5 + 1e-6), rtol=1e-14)
-    np.testing.assert_array_equal(clipped(grads, 6.0)[0]["a"], grads["a"])
 
 
 # ---- what curiosity does to the policy
