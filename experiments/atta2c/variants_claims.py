@@ -30,9 +30,12 @@ _LEVEL = 0.99
 """of intervals within which curious variants are to equal the baseline: three of them are judged"""
 
 
+RELEASED = ", released"
+
+
 def released(name: str) -> str:
     """The arm of a variant as it was wired."""
-    return f"{name}, released"
+    return f"{name}{RELEASED}"
 
 
 def arms(config: Any) -> Sequence[Arm]:
@@ -130,7 +133,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: relative score"] = found[f"{name}: {_SCORE}"] / best
         if name == BASELINE:
             continue
-        if name.endswith(", released"):
+        if name.endswith(RELEASED):
             found[f"{name}: largest difference from baseline"] = _apart(result, base)
         for what in (_AREA, _EARLY, _SPREAD, _LATE):
             better = found[f"{name}: {what}"] - found[f"{BASELINE}: {what}"]
