@@ -36,8 +36,8 @@ class Config(AgentConfig):
 
 
 _FAST = Config(
-    units=64, num_environments=64, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=300, log_every=30,
-    evaluate_every=300, checkpoint_every=300, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
+    units=64, num_environments=8, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=1500, log_every=150,
+    evaluate_every=1500, checkpoint_every=1500, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -47,7 +47,7 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _FAST,
     "medium": dataclasses.replace(
-        _FAST, num_seeds=16, num_steps=1200, log_every=60, evaluate_every=600, checkpoint_every=600,
+        _FAST, num_seeds=16, num_steps=5000, log_every=250, evaluate_every=2500, checkpoint_every=1250,
         released=Config().released, frames=12,
     ),
     "paper": Config(num_seeds=16, frames=12, evaluation_steps=1000),

@@ -79,8 +79,9 @@ REFERENCES = (
         )
         for name in _CURIOUS
     ),
-    Reference(
-        f"AttA2C: {_AREA} - baseline, 95 % high", "below 0: slower (all Pong and Seaquest curves)", _bands(None, 0.0),
+    *(
+        Reference(f"AttA2C: {what} - baseline, 95 % high", f"below 0: slower{where}", _bands(None, 0.0))
+        for what, where in ((_EARLY, " early (all Pong and Seaquest curves)"), (_AREA, ""))
     ),
     Reference(
         f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),
