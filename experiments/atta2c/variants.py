@@ -31,6 +31,8 @@ class Config(AgentConfig):
     variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
     released: tuple[str, ...] = ("ICM single", "ICM double", "RCM")
     """those that are also run as they were wired"""
+    without: bool = False
+    """also run without any curiosity: what the others have of it comes by the common clipping"""
     encoder: Literal["conv_block", "small", "flat"] = "small"
     """frames of 10 x 10 do not fit the published convolutions"""
 
@@ -47,8 +49,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _FAST,
     "medium": dataclasses.replace(
-        _FAST, num_seeds=16, num_steps=5000, log_every=250, evaluate_every=2500, checkpoint_every=1250,
-        released=Config().released, frames=12,
+        _FAST, num_seeds=16, num_steps=4800, log_every=240, evaluate_every=2400, checkpoint_every=1200,
+        released=Config().released, without=True, frames=12,
     ),
     "paper": Config(num_seeds=16, frames=12, evaluation_steps=1000),
 }  # fmt: skip

@@ -38,7 +38,9 @@ def test_arms_are_the_variants():
         "AttA2C",
         "RCM",
         *(f"{one}, released" for one in curious),
+        "no curiosity",
     ]
+    assert [name for name, config in found.items() if config.icm == "none"] == ["no curiosity"]
     assert [name for name, config in found.items() if config.attention] == ["AttA2C"]
     assert {config.bonus_weight for config in found.values()} == {0.0}
     for one in curious:
