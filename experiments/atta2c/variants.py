@@ -49,7 +49,7 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _FAST,
     "medium": dataclasses.replace(
-        _FAST, num_seeds=16, num_steps=4800, log_every=240, evaluate_every=2400, checkpoint_every=1200,
+        _FAST, num_seeds=16, num_steps=4000, log_every=200, evaluate_every=2000, checkpoint_every=1000,
         released=Config().released, without=True, frames=12,
     ),
     "paper": Config(num_seeds=16, frames=12, evaluation_steps=1000),
