@@ -13,7 +13,7 @@ from identax.experiment import Arm, Reference
 from identax.paired import paired_interval
 from identax.run import Results
 
-BASELINE = "baseline"
+BASELINE, WITHOUT = "baseline", "no curiosity"
 VARIANTS: dict[str, dict[str, Any]] = {
     BASELINE: {},
     "ICM single": {"icm": "single"},
@@ -30,19 +30,23 @@ _LEVEL = 0.99
 """of intervals within which curious variants are to equal the baseline: three of them are judged"""
 
 
+RELEASED = ", released"
+
+
 def released(name: str) -> str:
     """The arm of a variant as it was wired."""
-    return f"{name}, released"
+    return f"{name}{RELEASED}"
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """The variants as described, then those as released, all on the same seeds."""
+    """The variants as described, then those as released, at last none of them, all on the same seeds."""
     checked(config)
     for name in (*config.variants, *config.released):
         check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
     found = [Arm(name, dataclasses.replace(config, **VARIANTS[name])) for name in config.variants]
     wired = {name: VARIANTS[name] | {"wiring": "released"} for name in config.released}
-    return found + [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
+    found += [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
+    return [*found, Arm(WITHOUT, dataclasses.replace(config, icm="none"))] if config.without else found
 
 
 _JUDGED = ("quick", "medium")
@@ -76,14 +80,20 @@ REFERENCES = (
         )
         for name in _CURIOUS
     ),
-    Reference(
-        f"AttA2C: {_AREA} - baseline, 95 % high", "below 0: slower (all Pong and Seaquest curves)", _bands(None, 0.0),
+    *(
+        Reference(f"AttA2C: {what} - baseline, 95 % high", f"below 0: slower{where}", _bands(None, 0.0))
+        for what, where in ((_EARLY, " early (all Pong and Seaquest curves)"), (_AREA, ""))
     ),
     Reference(
         f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),
     ),
+    Reference(
+        f"{WITHOUT}: {_AREA} - baseline, half-widths of its 99 % interval",
+        "not in the paper; 0 if the common clipping does nothing",
+    ),
     *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
-    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in VARIANTS if name != BASELINE),
+    Reference(f"{WITHOUT}: {_AREA}", "not in the paper"),
+    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in (*VARIANTS, WITHOUT) if name != BASELINE),
     *(Reference(f"{name}: relative score", f"{score} (mean of six Atari cells, n = 1)") for name, score in {
         BASELINE: ".923", "ICM single": ".949", "ICM double": ".922", "AttA2C": ".880", "RCM": ".953",
     }.items()),
@@ -130,7 +140,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: relative score"] = found[f"{name}: {_SCORE}"] / best
         if name == BASELINE:
             continue
-        if name.endswith(", released"):
+        if name.endswith(RELEASED):
             found[f"{name}: largest difference from baseline"] = _apart(result, base)
         for what in (_AREA, _EARLY, _SPREAD, _LATE):
             better = found[f"{name}: {what}"] - found[f"{BASELINE}: {what}"]

@@ -38,7 +38,9 @@ def test_arms_are_the_variants():
         "AttA2C",
         "RCM",
         *(f"{one}, released" for one in curious),
+        "no curiosity",
     ]
+    assert [name for name, config in found.items() if config.icm == "none"] == ["no curiosity"]
     assert [name for name, config in found.items() if config.attention] == ["AttA2C"]
     assert {config.bonus_weight for config in found.values()} == {0.0}
     for one in curious:
@@ -90,11 +92,12 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
 
 
 def test_figures_of_variants_are_drawn():
-    results = {"baseline": _drawn(QUICK, 2.0, 0.3), "AttA2C": _drawn(QUICK, 1.0, 0.5, same=2)}
+    results = {name: _drawn(QUICK, 2.0, 0.3) for name in ("baseline", "RCM", "RCM, released")}
     frames = np.random.default_rng(0).random((8, 3, 10, 10, 4)) < 0.2
     kept = dataclasses.replace(results["baseline"], arrays={"frames": {QUICK.num_steps: frames}})
     assert len(variants.figures(QUICK, results)) == 3
-    assert len(variants.figures(QUICK, results | {"baseline": kept})) == 4
+    drawn = variants.figures(QUICK, results | {"baseline": kept})
+    assert len(drawn) == 4 and "paddle orange" in drawn[3].caption
 
 
 def test_intervals_are_student_s():
