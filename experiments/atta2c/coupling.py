@@ -60,6 +60,10 @@ class Config(RunConfig):
     bonus_weight: float = 0.0
     """of the intrinsic reward; the arms set that of their agent"""
     entropy_weight: float = 0.01
+    entropy: str = "mean"
+    """over the steps of a rollout, or "summed" over them, as published: then N times as strong in DeepSea"""
+    actor_gain: float = 1.0
+    """of the actor's orthogonal start; with .01 all actions begin alike"""
     discount: float = 0.99
     threshold: float = 0.5
     """raw return of an episode above which it is a success"""
@@ -69,12 +73,21 @@ class Config(RunConfig):
     """of DeepSea, for plain and count alone"""
     mixed_sizes: tuple[int, ...] = ()
     """the same with mixed actions"""
+    summed_sizes: tuple[int, ...] = ()
+    """the same with summed entropy and an actor that starts with gain .01"""
     television: tuple[str, ...] = ()
     """agents that have one beside their DeepSea"""
     breakout: tuple[str, ...] = ()
     """agents that play Breakout, with its reward at once and delayed"""
     doorkeys: tuple[str, ...] = ()
     """worlds of MiniGrid, drawn anew for each episode, where only episodic bonuses know what is new"""
+    walkers: tuple[str, ...] = ()
+    """agents in those worlds"""
+    breakout_steps: int = 600
+    doorkey_steps: int = 4000
+    doorkey_environments: int = 64
+    fewer_seeds: int = 16
+    """at most as many in Breakout and DoorKey, which cost most"""
     num_steps: int = 1500
     log_every: int = 100
     evaluate_every: int = 500
@@ -113,8 +126,9 @@ def build(config: Config) -> Study:
     check_choice("atta2c/coupling", "agent", config.agent, tuple(AGENTS))
     kind, world, encoder = AGENTS[config.agent], world_of(config), encoder_of(config)
     network = policy_network(
-        world.num_actions, encoder, memory="none", attention=kind.attention, num_values=kind.critics
-    )
+        world.num_actions, encoder, memory="none", attention=kind.attention, num_values=kind.critics,
+        actor_gain=config.actor_gain,
+    )  # fmt: skip
     choices = choices_of(config, kind.critics)
     study = agent_study(
         world,

@@ -33,33 +33,37 @@ _FAILS, _SOLVES = (None, 0.1), (0.8, None)
 def place(config: Any) -> str:
     """How the world of an arm is called."""
     if config.world == DEEP_SEA:
-        more = (", mixed actions" if config.mixed_actions else "") + (", television" if config.channels else "")
-        return f"N = {config.size}{more}"
+        more = {
+            ", summed entropy": config.entropy == "summed", ", mixed actions": config.mixed_actions,
+            ", television": config.channels > 0,
+        }  # fmt: skip
+        return f"N = {config.size}" + "".join(name for name, there in more.items() if there)
     return config.world + (", delayed" if config.delayed else "")
 
 
 def arms(config: Any) -> Sequence[Arm]:
     """Every agent in its worlds, each with the weight of its bonus; all on the same seeds."""
-    found = [_arm(config, agent) for agent in config.agents]
-    for size in config.other_sizes:
-        other = dataclasses.replace(config, size=size)
-        found += [_arm(other, agent) for agent in ("plain", "count")]
-    for size in config.mixed_sizes:
-        mixed = dataclasses.replace(config, size=size, mixed_actions=True)
-        found += [_arm(mixed, agent) for agent in ("plain", "count")]
-    found += [_arm(dataclasses.replace(config, channels=CHANNELS), agent) for agent in config.television]
-    for delayed in (False, True):
-        played = dataclasses.replace(
-            config, world=BREAKOUT, delayed=delayed, num_environments=64, rollout_length=5, num_steps=600,
-            evaluate_every=300, checkpoint_every=600,
-        )  # fmt: skip
-        found += [_arm(played, agent) for agent in config.breakout]
+    both, fewer = ("plain", "count"), min(config.num_seeds, config.fewer_seeds)
+    worlds = [(config, config.agents), (dataclasses.replace(config, channels=CHANNELS), config.television)]
     for world in config.doorkeys:
         walked = dataclasses.replace(
-            config, world=world, num_environments=64, rollout_length=20, num_steps=4000, threshold=0.0,
+            config, world=world, num_environments=config.doorkey_environments, rollout_length=20, threshold=0.0,
+            num_steps=config.doorkey_steps, num_seeds=fewer, checkpoint_every=500,
         )  # fmt: skip
-        found += [_arm(walked, agent) for agent in config.agents]
-    return found
+        worlds.append((walked, config.walkers))
+    for delayed in (False, True):
+        played = dataclasses.replace(
+            config, world=BREAKOUT, delayed=delayed, num_environments=64, rollout_length=5, num_seeds=fewer,
+            num_steps=config.breakout_steps, evaluate_every=300, checkpoint_every=600,
+        )  # fmt: skip
+        worlds.append((played, config.breakout))
+    for size in config.summed_sizes:
+        worlds.append((dataclasses.replace(config, size=size, entropy="summed", actor_gain=0.01), both))
+    for size in config.other_sizes:
+        worlds.append((dataclasses.replace(config, size=size), both))
+    for size in config.mixed_sizes:
+        worlds.append((dataclasses.replace(config, size=size, mixed_actions=True), both))
+    return [_arm(world, agent) for world, agents in worlds for agent in agents]
 
 
 def _arm(config: Any, agent: str) -> Arm:
