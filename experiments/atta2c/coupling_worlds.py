@@ -35,7 +35,7 @@ def choices_of(config: Any, critics: int) -> Choices:
     return Choices(
         rollout_length=config.rollout_length or config.size,
         truncation="ends" if config.world == DEEP_SEA else "bootstraps",
-        entropy=config.entropy,
+        entropy="mean",
         double_step=False,
         critics=critics,
     )

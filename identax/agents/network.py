@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_choice, check_count, check_positive
+from identax.checks import check_choice, check_count
 from identax.models import Model
 from identax.models.agent_encoders import linear, linear_start
 from identax.models.mlp import uniform_fan_in
@@ -46,14 +46,13 @@ def policy_network(
     units: int = 288,
     attention: bool = False,
     num_values: int = 1,
-    actor_gain: float | int = 1.0,
 ) -> PolicyNetwork:
     """Encoder, PyTorch's LSTM cell, an actor and a critic.
 
         h, c = LSTM(encoder(s), h, c),    logits = W_a g_a(h) + b_a,    V = W_c g_c(h) + b_c
 
     g is the identity, or with `attention` a `softmax_gate` for each head (AttA2C): the memory itself is not gated.
-    Heads start orthogonal with gain 1 (the actor's with `actor_gain`) and biases 0, the cell as PyTorch's, U(-1/sqrt(units), 1/sqrt(units)).
+    Heads start orthogonal with gain 1 and biases 0, the cell as PyTorch's, U(-1/sqrt(units), 1/sqrt(units)).
 
     Args:
         num_actions: A.
@@ -62,14 +61,12 @@ def policy_network(
         units: n of the LSTM; without memory n = m.
         attention: whether actor and critic have a gate each.
         num_values: V, one critic for each stream of rewards.
-        actor_gain: of the actor's start; .01, as is usual, begins with all actions alike.
-    Raises `ValueError` for counts < 1, an unknown memory and a gain that is not positive. Source: Reizinger & Szemenyei 2020, code.
+    Raises `ValueError` for counts < 1 and an unknown memory. Source: Reizinger & Szemenyei 2020, code.
     """
     check_count("policy_network", "num_actions", num_actions)
     check_count("policy_network", "units", units)
     check_count("policy_network", "num_values", num_values)
     check_choice("policy_network", "memory", memory, MEMORIES)
-    check_positive("policy_network", "actor_gain", actor_gain, ())
     recurrent = memory == "lstm"
 
     def init(key, observations):
@@ -80,7 +77,7 @@ def policy_network(
         if recurrent:
             params["lstm"] = _lstm_start(stream(key, "lstm"), size, units, dtype)
             size = units
-        params["actor"] = linear_start(stream(key, "actor"), size, num_actions, float(actor_gain), dtype)
+        params["actor"] = linear_start(stream(key, "actor"), size, num_actions, 1.0, dtype)
         params["critic"] = linear_start(stream(key, "critic"), size, num_values, 1.0, dtype)
         if attention:
             params["actor_gate"] = gate_start(stream(key, "actor_gate"), size, dtype)

@@ -82,15 +82,6 @@ def test_without_memory_features_are_the_encoder_s():
     assert network.heads(params, features)[1].shape == (E, 2)
 
 
-def test_the_actor_alone_starts_with_its_gain():
-    usual, small = (
-        jax.jit(policy_network(A, ENCODER, memory="none", actor_gain=gain).init)(jax.random.key(0), SEEN[0])
-        for gain in (1, 0.01)
-    )
-    np.testing.assert_allclose(small["actor"]["kernel"], 0.01 * usual["actor"]["kernel"], rtol=1e-12)
-    np.testing.assert_array_equal(small["critic"]["kernel"], usual["critic"]["kernel"])
-
-
 def test_no_gradient_crosses_the_end_of_an_episode():
     network = policy_network(A, ENCODER, units=UNITS)
     params = jax.jit(network.init)(jax.random.key(0), SEEN[0])
@@ -155,7 +146,6 @@ def test_as_released_no_attention_is_switched_on(options):
         (lambda: policy_network(A, ENCODER, memory="gru"), "memory"),
         (lambda: policy_network(A, ENCODER, num_values=0), "num_values=0"),
         (lambda: policy_network(A, ENCODER, units=0), "units=0"),
-        (lambda: policy_network(A, ENCODER, actor_gain=0), "actor_gain"),
         (lambda: curiosity_module(A, ENCODER, attention="singel"), "did you mean 'single'"),
         (lambda: curiosity_module(A, ENCODER, wiring="as released"), "wiring"),
         (lambda: curiosity_module(A, ENCODER, slope=2), "slope"),
