@@ -89,7 +89,13 @@ def test_solved_is_success_in_half_of_the_last_episodes():
 def test_summed_losses_are_clipped_and_small_weights_in_doorkey_are_arms():
     """A sum over transitions has the mean's gradient times their number."""
     config = dataclasses.replace(
-        coupling.PRESETS["medium"], size=5, num_environments=3, widths=(4,), num_seeds=2, fewer_seeds=1, summed_sizes=(5,)
+        coupling.PRESETS["medium"],
+        size=5,
+        num_environments=3,
+        widths=(4,),
+        num_seeds=2,
+        fewer_seeds=1,
+        summed_sizes=(5,),
     )
     arms = {arm.name: arm.config for arm in coupling.arms(config)}
     assert arms["E3B, MiniGrid-DoorKey-5x5"].bonus_weight == pytest.approx(0.1 * arms["E3B, N = 5"].bonus_weight)
