@@ -60,6 +60,8 @@ class Config(RunConfig):
     bonus_weight: float = 0.0
     """of the intrinsic reward; the arms set that of their agent"""
     entropy_weight: float = 0.01
+    loss: str = "mean"
+    """of the transitions of an update, or "sum", whose gradient is clipped at the same norm nearly always"""
     discount: float = 0.99
     threshold: float = 0.5
     """raw return of an episode above which it is a success"""
@@ -69,12 +71,21 @@ class Config(RunConfig):
     """of DeepSea, for plain and count alone"""
     mixed_sizes: tuple[int, ...] = ()
     """the same with mixed actions"""
+    summed_sizes: tuple[int, ...] = ()
+    """the same with summed losses"""
     television: tuple[str, ...] = ()
     """agents that have one beside their DeepSea"""
     breakout: tuple[str, ...] = ()
     """agents that play Breakout, with its reward at once and delayed"""
     doorkeys: tuple[str, ...] = ()
     """worlds of MiniGrid, drawn anew for each episode, where only episodic bonuses know what is new"""
+    walkers: tuple[str, ...] = ()
+    """agents in those worlds"""
+    breakout_steps: int = 600
+    doorkey_steps: int = 4000
+    doorkey_environments: int = 64
+    fewer_seeds: int = 16
+    """at most as many in Breakout and DoorKey, which cost most"""
     num_steps: int = 1500
     log_every: int = 100
     evaluate_every: int = 500
@@ -83,6 +94,7 @@ class Config(RunConfig):
 
 
 _SEARCHING = ("count", "ICM", "RND")
+_DOORKEYS = ("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8")
 PRESETS: dict[str, Config] = {
     "smoke": Config(
         world="square84", size=4, num_environments=2, widths=(4,), num_steps=4, log_every=2, evaluate_every=4,
@@ -90,13 +102,14 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), other_sizes=(10, 14), mixed_sizes=(14, 20), television=("plain", *_SEARCHING),
-        breakout=("plain", "ICM, uncoupled", "ICM"),
+        agents=tuple(AGENTS), television=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
+        walkers=("plain", "episodic count", "E3B"), doorkey_steps=400, breakout=("plain", "ICM, uncoupled", "ICM"),
+        fewer_seeds=8, summed_sizes=(12, 14), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20), television=tuple(AGENTS),
+        agents=tuple(AGENTS), television=tuple(AGENTS), doorkeys=_DOORKEYS, walkers=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
-        doorkeys=("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8"),
+        summed_sizes=(10, 12, 14, 16), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
 }  # fmt: skip
 
@@ -115,14 +128,16 @@ def build(config: Config) -> Study:
     network = policy_network(
         world.num_actions, encoder, memory="none", attention=kind.attention, num_values=kind.critics
     )
+    check_choice("atta2c/coupling", "loss", config.loss, ("mean", "sum"))
     choices = choices_of(config, kind.critics)
+    scale = 1.0 if config.loss == "mean" else float(choices.rollout_length * config.num_environments)
     study = agent_study(
         world,
         network,
         num_environments=config.num_environments,
         bonus=_bonus(kind, world, encoder),
         choices=choices,
-        settings={"value_weight": 0.5, "curiosity_weight": 1.0, "max_norm": 0.5},
+        settings={"value_weight": 0.5, "policy_weight": scale, "curiosity_weight": scale, "max_norm": 0.5},
         kept_episodes=config.num_environments,
     )
 

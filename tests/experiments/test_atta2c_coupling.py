@@ -52,9 +52,12 @@ def test_the_arms_of_the_presets():
         arms = coupling.arms(coupling.PRESETS[preset])
         names = [arm.name for arm in arms]
         assert len(set(names)) == len(names)
-        assert {"plain, N = 14", "count, N = 14", "RND, N = 20, television", "ICM, Breakout-MinAtar, delayed"} <= set(
-            names
-        )
+        assert {
+            "plain, N = 14", "count, N = 14", "count, N = 14, summed losses", "RND, N = 20, television",
+            "ICM, Breakout-MinAtar, delayed", "episodic count, MiniGrid-DoorKey-8x8",
+        } <= set(names)  # fmt: skip
+        named = {row.quantity.rpartition(": ")[0] for row in coupling.REFERENCES}
+        assert set(names) <= named
         # Only the weight reaches the policy: what is uncoupled has none.
         assert {arm.config.agent for arm in arms if not arm.config.bonus_weight} == {
             "plain",
@@ -79,6 +82,30 @@ def test_solved_is_success_in_half_of_the_last_episodes():
     np.testing.assert_array_equal(found["plain, N = 20: solved"], [0, 0, 1, 0])
     np.testing.assert_array_equal(found["plain, N = 20: goal seen"], [1, 0, 1, 1])
     np.testing.assert_array_equal(found["plain, N = 20: late success"], [0, 0, 0.6, 0.4])
+
+
+@gymnax
+@pytest.mark.slow
+def test_summed_losses_are_clipped_and_small_weights_in_doorkey_are_arms():
+    """A sum over transitions has the mean's gradient times their number."""
+    config = dataclasses.replace(
+        coupling.PRESETS["medium"],
+        size=5,
+        num_environments=3,
+        widths=(4,),
+        num_seeds=2,
+        fewer_seeds=1,
+        summed_sizes=(5,),
+    )
+    arms = {arm.name: arm.config for arm in coupling.arms(config)}
+    assert arms["E3B, MiniGrid-DoorKey-5x5"].bonus_weight == pytest.approx(0.1 * arms["E3B, N = 5"].bonus_weight)
+    assert arms["ICM, Breakout-MinAtar"].num_seeds == 1 and arms["ICM, N = 5"].num_seeds == 2
+    found = {}
+    for name in ("plain, N = 5", "plain, N = 5, summed losses"):
+        study = coupling.build(arms[name])
+        state = study.init(jax.random.key(0), {key: getattr(arms[name], key) for key in coupling.TRACED})
+        found[name] = jax.jit(study.step)(state, None)[1]["policy gradient norm"]
+    np.testing.assert_allclose(found["plain, N = 5, summed losses"], 15 * found["plain, N = 5"], rtol=1e-4)
 
 
 def test_a_failed_seed_has_solved_nothing_known():
