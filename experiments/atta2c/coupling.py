@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from experiments.atta2c import coupling_claims as claims
+from experiments.atta2c import coupling_figures as drawing
 from experiments.atta2c.coupling_agents import AGENTS, Kind
 from experiments.atta2c.coupling_worlds import choices_of, encoder_of, world_of
 from identax.agents import (
@@ -118,7 +119,7 @@ arms = claims.arms
 REFERENCES = claims.REFERENCES
 premises = claims.premises
 measure = claims.measure
-figures = claims.figures
+figures = drawing.figures
 
 
 def build(config: Config) -> Study:

@@ -11,16 +11,13 @@ from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
 from identax.assumptions import Prediction, Premise, Report
 from identax.experiment import Arm, Reference
 from identax.points import cells
-from identax.report import Figure, figure_png
-from identax.report.figures import learning_curves
-from identax.report.grids import over_parameter
 from identax.run import Results
 
 CHANNELS = 64
 TELEVISION = "N = 20, television"
 _IN_DOORKEY = 0.1
 """of the weights in DeepSea: its episodes are some ten times as long, and its goal pays no more. Not tuned."""
-_LATE = 0.5
+LATE = 0.5
 """of the episodes of the last chunk that succeed: then a seed has solved its world"""
 _KNOWN = {
     6: ("16 of 16", "16 of 16"), 8: ("16 of 16", "16 of 16"), 10: ("16 of 16", "16 of 16"),
@@ -173,33 +170,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             found[f"{name}: return"] = result.train["recent return"][mask, -1]
             continue
         success = result.train["success"][mask]
-        found[f"{name}: solved"] = np.where(np.isnan(success[:, -1]), np.nan, success[:, -1] > _LATE)
+        found[f"{name}: solved"] = np.where(np.isnan(success[:, -1]), np.nan, success[:, -1] > LATE)
         found[f"{name}: late success"] = success[:, -1]
         found[f"{name}: goal seen"] = (np.nan_to_num(success) > 0).any(axis=1).astype(float)
         found[f"{name}: states visited"] = result.final("states visited")[mask]
     return found
-
-
-def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Learning curves of every world, and what is solved over the size of DeepSea."""
-    curves: dict[str, dict[str, np.ndarray]] = {}
-    steps, solved = {}, {"plain": {}, "count": {}}
-    for at, result, mask in cells(arms(config), results):
-        where = at["arm"].removeprefix(f"{at['agent']}, ")
-        shown = "recent return" if at["world"] == BREAKOUT else "success"
-        curves.setdefault(where, {})[at["agent"]] = result.train[shown][mask]
-        steps[where] = result.train_steps, shown
-        if at["world"] == DEEP_SEA and at["agent"] in solved and not (at["channels"] or at["mixed_actions"]):
-            late = result.train["success"][mask][:, -1]
-            solved[at["agent"]][float(at["size"])] = (late > _LATE).astype(float)
-    captions = {"success": "share of episodes that reach the goal", "recent return": "raw return of the last games"}
-    drawn = []
-    for where, values in curves.items():
-        at, name = steps[where]
-        drawn.append(Figure(f"{where}: {captions[name]}.", figure_png(learning_curves(at, values, name))))
-    if len(solved["plain"]) > 1:
-        picture = over_parameter(solved, "N", "seeds that solve it", log_x=False, ylim=(-0.02, 1.02), band=0.95)
-        drawn.append(
-            Figure("Share of seeds that solve DeepSea of size N, with bootstrap intervals.", figure_png(picture))
-        )
-    return drawn

@@ -114,6 +114,19 @@ def test_a_failed_seed_has_solved_nothing_known():
     np.testing.assert_array_equal(found["plain, N = 20: solved"], [np.nan, 1])
 
 
+def test_worlds_of_two_agents_share_a_picture():
+    config = dataclasses.replace(
+        coupling.PRESETS["quick"], agents=("plain", "count", "ICM"), other_sizes=(10,), summed_sizes=(14,)
+    )
+    results = {arm.name: _results([[0.0, 0.9], [0.0, np.nan]]) for arm in coupling.arms(config)}
+    found = [figure.caption.partition(":")[0] for figure in coupling.figures(config, results)]
+    assert found == [
+        "N = 20", "DeepSea, summed losses", "DeepSea of growing size, plain", "DeepSea of growing size, count",
+        "Share of seeds that solve DeepSea (N = 20), with bootstrap intervals.",
+        "Share of seeds that solve DeepSea of size N, with bootstrap intervals.",
+    ]  # fmt: skip
+
+
 def test_bands_are_those_of_the_claim():
     bands = {row.quantity: row.bands.get("quick") for row in coupling.REFERENCES}
     assert bands["plain, N = 20: solved"] == (None, 0.1) and bands["count, N = 20: solved"] == (0.8, None)
