@@ -26,11 +26,12 @@ class AgentConfig(RunConfig):
     """One variant of the agent. The defaults are the published setting, read as described."""
 
     icm: Literal["none", "plain", "single", "double", "rational"] = "plain"
-    """none: no curiosity at all; else attention in front of its two models, or on the forward error (RCM)"""
+    """set by `arms`; none: no curiosity at all; else attention in front of its two models, or on the forward error
+    (RCM)"""
     attention: bool = False
-    """in front of actor and critic (AttA2C)"""
+    """set by `arms`: in front of actor and critic (AttA2C)"""
     wiring: Literal["intended", "released"] = "intended"
-    """of curiosity: as described, or as released, where its attention is never switched on"""
+    """set by `arms`, of curiosity: as described, or as released, where its attention is never switched on"""
     encoder: Literal["conv_block", "small", "flat"] = "conv_block"
     memory: Literal["lstm", "none"] = "lstm"
     units: int = 288

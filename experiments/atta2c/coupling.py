@@ -41,7 +41,7 @@ class Config(RunConfig):
     """One agent in one world. The defaults are DeepSea of size 20 with 24,000 episodes."""
 
     agent: str = "plain"
-    """of one arm: a name of `AGENTS`"""
+    """set by `arms`: a name of `AGENTS`"""
     world: str = "DeepSea-bsuite"
     """"square84" stands in where gymnax is not installed"""
     size: int = 20
@@ -59,7 +59,7 @@ class Config(RunConfig):
     """of the layers of every encoder of flat observations, tanh behind each"""
     learning_rate: float = 1e-3
     bonus_weight: float = 0.0
-    """of the intrinsic reward; the arms set that of their agent"""
+    """set by `arms`: of the intrinsic reward of an agent"""
     entropy_weight: float = 0.01
     loss: str = "mean"
     """of the transitions of an update, or "sum", whose gradient is clipped at the same norm nearly always"""
@@ -126,11 +126,9 @@ def build(config: Config) -> Study:
     """The learning of one agent. Raises `ValueError` without the package that has the world, and for unknown agents."""
     check_choice("atta2c/coupling", "agent", config.agent, tuple(AGENTS))
     kind, world, encoder = AGENTS[config.agent], world_of(config), encoder_of(config)
-    network = policy_network(
-        world.num_actions, encoder, memory="none", attention=kind.attention, num_values=kind.critics
-    )
+    network = policy_network(world.num_actions, encoder, memory="none", attention=kind.attention)
     check_choice("atta2c/coupling", "loss", config.loss, ("mean", "sum"))
-    choices = choices_of(config, kind.critics)
+    choices = choices_of(config)
     scale = 1.0 if config.loss == "mean" else float(choices.rollout_length * config.num_environments)
     study = agent_study(
         world,
@@ -138,7 +136,7 @@ def build(config: Config) -> Study:
         num_environments=config.num_environments,
         bonus=_bonus(kind, world, encoder),
         choices=choices,
-        settings={"value_weight": 0.5, "policy_weight": scale, "curiosity_weight": scale, "max_norm": 0.5},
+        settings={"policy_weight": scale, "curiosity_weight": scale},
         kept_episodes=config.num_environments,
     )
 

@@ -141,7 +141,7 @@ def _report(config: Any) -> Report:
     hits = episodes / 2**config.size
     reached = Premise(
         "a bonus reaches the policy", config.bonus_weight > 0, f"weight {config.bonus_weight:g}",
-        "a loss of its own with an encoder of its own changes nothing that acts",
+        "a loss of its own with an encoder of its own changes what acts by the common clipping alone",
     )  # fmt: skip
     found = [reached]
     if kind.curiosity != "none":

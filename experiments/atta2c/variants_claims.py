@@ -14,14 +14,20 @@ from identax.paired import paired_interval
 from identax.run import Results
 
 BASELINE, WITHOUT = "baseline", "no curiosity"
+
+
+def _as_described(icm: str, attention: bool = False) -> dict[str, Any]:
+    return {"icm": icm, "attention": attention, "wiring": "intended"}
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
-    BASELINE: {},
-    "ICM single": {"icm": "single"},
-    "ICM double": {"icm": "double"},
-    "AttA2C": {"attention": True},
-    "RCM": {"icm": "rational"},
+    BASELINE: _as_described("plain"),
+    "ICM single": _as_described("single"),
+    "ICM double": _as_described("double"),
+    "AttA2C": _as_described("plain", attention=True),
+    "RCM": _as_described("rational"),
 }
-"""what each changes of the baseline, which has a curiosity module without attention"""
+"""all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
 RETURN = "game return"
 _CURIOUS = ("ICM single", "ICM double", "RCM")
 _RANDOM = 0.41
@@ -46,7 +52,7 @@ def arms(config: Any) -> Sequence[Arm]:
     found = [Arm(name, dataclasses.replace(config, **VARIANTS[name])) for name in config.variants]
     wired = {name: VARIANTS[name] | {"wiring": "released"} for name in config.released}
     found += [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
-    return [*found, Arm(WITHOUT, dataclasses.replace(config, icm="none"))] if config.without else found
+    return [*found, Arm(WITHOUT, dataclasses.replace(config, **_as_described("none")))] if config.without else found
 
 
 _JUDGED = ("quick", "medium")
@@ -201,9 +207,12 @@ def _half_widths(differences: np.ndarray) -> float:
 
 
 def _apart(result: Results, base: Results) -> np.ndarray:
-    """Largest difference of any training metric that both have, per seed; what both lack is no difference."""
+    """Largest difference of any training metric, per seed; a metric that one lacks is infinitely far, as all are."""
+    names = result.train.keys() | base.train.keys()
+    if not names or names - (result.train.keys() & base.train.keys()):
+        return np.full(len(result.trials), np.inf)
     worst = np.zeros(len(result.trials))
-    for name in result.train.keys() & base.train.keys():
+    for name in names:
         ours, theirs = result.train[name], base.train[name]
         both = np.isnan(ours) & np.isnan(theirs)
         gap = np.where(both, 0.0, np.abs(ours - theirs))
