@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Shaped
 
 from identax.agents.curiosity_module import CuriosityModule
 from identax.checks import check_choice, check_count, check_positive
@@ -38,12 +39,12 @@ class Seen(NamedTuple):
     numbers of the states that followed, or None.
     """
 
-    observations: Any
-    final: Any
-    actions: Any
-    terminated: Any
-    ended: Any
-    cells: Any
+    observations: Shaped[Array, "T+1 E ..."]
+    final: Shaped[Array, "T E ..."] | None
+    actions: Int[Array, "T E"]
+    terminated: Bool[Array, "T E"]
+    ended: Bool[Array, "T E"]
+    cells: Int[Array, "T E"] | None
 
 
 class Bonus(NamedTuple):

@@ -35,7 +35,8 @@ _CHOICES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What is no number of an update. The defaults are the published program's but for its returns.
+    """What is no number of an update. The defaults are the published program's but for four, which there are
+    returns="released", truncation="ends", pairs="straddling" and reward="sign".
 
     Raises `ValueError` for unknown choices, counts < 1, and what does not go together.
     """

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from identax.agents.choices import SETTINGS, check_settings
 from identax.agents.descent import Agent, Batch, descend, encoded, seen_of
@@ -23,7 +24,9 @@ class Learned(NamedTuple):
     memory: Any
 
 
-def update(agent: Agent, learned: Learned, key: Any, settings: Mapping[str, Any]) -> tuple[Learned, dict[str, Any]]:
+def update(
+    agent: Agent, learned: Learned, key: Key[Array, ""], settings: Mapping[str, Any]
+) -> tuple[Learned, dict[str, Array]]:
     """One rollout and what is learned from it; `settings` overrides `SETTINGS`, its values may be traced.
 
         L = policy_weight (L_pi + value_weight L_V - entropy_weight H) + curiosity_weight L_curiosity
@@ -31,7 +34,8 @@ def update(agent: Agent, learned: Learned, key: Any, settings: Mapping[str, Any]
     With one critic, rewards are extrinsic_weight r + bonus_weight r_i; with two, these are the weights of the two
     advantages. The intrinsic rewards carry no gradient. Metrics: losses, entropy, gradient norms, and of the
     bootstrap observation's features the standard deviation over environments and features.
-    Raises `ValueError` for settings that `check_settings` refuses.
+    Raises `ValueError` for settings that `check_settings` refuses, and as `roll` and `proximal`.
+    Source: Mnih et al. 2016; Pathak et al. 2017; Reizinger & Szemenyei 2020, code.
     """
     check_settings(**settings)
     given = SETTINGS | dict(settings)

@@ -5,14 +5,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from identax.agents.descent import Agent, Batch, descend
 from identax.rng import step_key
 
 
 def proximal(
-    agent: Agent, params: Any, opt_state: Any, memory: Any, batch: Batch, key: Any, given: Mapping[str, Any]
-) -> tuple[Any, Any, dict[str, Any]]:
+    agent: Agent,
+    params: Any,
+    opt_state: Any,
+    memory: Any,
+    batch: Batch,
+    key: Key[Array, ""],
+    given: Mapping[str, Any],
+) -> tuple[Any, Any, dict[str, Array]]:
     """Epochs over minibatches in random order, each a step of `descend`; metrics are the means over all of them.
 
     Minibatches are of environments, so that memories stay whole, or of transitions where there is no memory. Raises

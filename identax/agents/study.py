@@ -67,9 +67,9 @@ def agent_study(
         evaluation: how many fresh worlds, an even number, or another world that is many by itself; 0: none.
         evaluation_steps: after which their games are cut.
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
-    Raises `ValueError` for counts < 1, settings that `check_settings` refuses, an evaluation without steps, a world of
-    another number of environments, a bonus made for other actions or fewer states, and, at the first trace, for a
-    network of other actions or critics and hyper-parameters that are none of `SETTINGS`.
+    Raises `ValueError` for counts < 1, settings that `check_settings` refuses, an evaluation without steps or of an odd
+    number of worlds, a world of another number of environments, a bonus made for other actions or fewer states, and, at
+    the first trace, for a network of other actions or critics and hyper-parameters that are none of `SETTINGS`.
     """
     check_count("agent_study", "num_environments", num_environments)
     check_count("agent_study", "kept_episodes", kept_episodes)
@@ -80,10 +80,7 @@ def agent_study(
     fixed = dict(settings or {})
     check_settings(**fixed)
     _check_bonus(agent)
-    fresh = evaluation
-    if not isinstance(evaluation, Environment):
-        check_count("agent_study", "evaluation", evaluation, 0)
-        fresh = _many(environment, evaluation) if evaluation else None
+    fresh = _evaluated(environment, evaluation)
     if fresh is not None and evaluation_steps == 0:
         raise ValueError("agent_study: found evaluation environments and evaluation_steps=0, wanted 1 step at least")
 
@@ -148,6 +145,18 @@ def _many(environment, num):
             "as many that reset themselves"
         )
     return environment
+
+
+def _evaluated(environment, evaluation) -> Environment | None:
+    """The worlds of an evaluation: an even number, half of them being played greedily."""
+    if isinstance(evaluation, Environment):
+        num, found = evaluation.batch, evaluation
+    else:
+        check_count("agent_study", "evaluation", evaluation, 0)
+        num, found = evaluation, _many(environment, evaluation) if evaluation else None
+    if num is not None and num % 2:
+        raise ValueError(f"agent_study: found evaluation of {num} worlds, wanted an even number: half play greedily")
+    return found
 
 
 def _check_bonus(agent):

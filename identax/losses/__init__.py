@@ -1,6 +1,14 @@
 """Per-example losses: arrays in, one value per example out, the caller reduces."""
 
-from identax.losses.actor_critic import ActorCritic, a2c, discounted_returns, generalized_advantages, ppo
+from identax.losses.actor_critic import (
+    ActorCritic,
+    a2c,
+    clipped_policy_gradient,
+    discounted_returns,
+    generalized_advantages,
+    policy_gradient,
+    ppo,
+)
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
 from identax.losses.autoregressive import (
     autoregressive_kl,
@@ -77,6 +85,7 @@ __all__ = [
     "beta_prior",
     "c_ima_penalty",
     "class_gaussian_nll",
+    "clipped_policy_gradient",
     "completion_nll",
     "count_bonus",
     "cross_entropy_to_laplace",
@@ -109,6 +118,7 @@ __all__ = [
     "normal_entropy",
     "orojar",
     "orojar_estimate",
+    "policy_gradient",
     "ppo",
     "prediction_reward",
     "project_rows",

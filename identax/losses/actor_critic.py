@@ -165,9 +165,30 @@ def a2c(logits: Embeddings, values: Embeddings, actions: Labels, returns: Embedd
 
 @partial(jax.jit, inline=True)
 def _a2c(logits, values, actions, returns):
-    chosen, entropy = _policy(logits, actions)
     advantage = jax.lax.stop_gradient(returns) - values
-    return ActorCritic(-chosen * jax.lax.stop_gradient(advantage), advantage**2, entropy)
+    policy, entropy = _policy_gradient(logits, actions, advantage)
+    return ActorCritic(policy, advantage**2, entropy)
+
+
+def policy_gradient(
+    logits: Embeddings, actions: Labels, advantages: Embeddings
+) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+    """The policy's terms of `a2c` for advantages from anywhere: what is minimised, and the entropy in nats.
+
+        -log pi(a) A,    -sum_a pi(a) log pi(a)
+
+    Nothing flows into the advantages. Args: `logits` [..., A], `actions` and `advantages` A [...].
+    Raises `ValueError` as `a2c`. Source: Williams 1992; Mnih et al. 2016.
+    """
+    logits, advantages = as_floats("policy_gradient", logits=logits, advantages=advantages)
+    actions = as_actions("policy_gradient", logits, actions, advantages=advantages)
+    return _policy_gradient(logits, actions, advantages)
+
+
+@partial(jax.jit, inline=True)
+def _policy_gradient(logits, actions, advantages):
+    chosen, entropy = _policy(logits, actions)
+    return -chosen * jax.lax.stop_gradient(advantages), entropy
 
 
 def ppo(
@@ -199,11 +220,34 @@ def ppo(
 
 @partial(jax.jit, inline=True)
 def _ppo(logits, values, actions, returns, advantages, old_log_probs, clip):
-    returns, advantages, old = jax.lax.stop_gradient((returns, advantages, old_log_probs))
+    policy, entropy = _clipped_policy_gradient(logits, actions, advantages, old_log_probs, clip)
+    return ActorCritic(policy, (jax.lax.stop_gradient(returns) - values) ** 2, entropy)
+
+
+def clipped_policy_gradient(
+    logits: Embeddings, actions: Labels, advantages: Embeddings, old_log_probs: Embeddings, *, clip: Scalar = 0.2
+) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+    """The policy's terms of `ppo`: what is minimised, and the entropy in nats.
+
+        -min(q A, min(max(q, 1 - clip), 1 + clip) A),    q = pi(a) / pi_old(a),    -sum_a pi(a) log pi(a)
+
+    Nothing flows into `advantages` and `old_log_probs`. Args: `logits` [..., A], the others [...]; `clip` >= 0 may be
+    traced. Raises `ValueError` as `ppo`. Source: Schulman et al. 2017, eq. 7.
+    """
+    where = "clipped_policy_gradient"
+    check_between(where, "clip", clip, 0, float("inf"), shape=())
+    names = {"advantages": advantages, "old_log_probs": old_log_probs}
+    logits, *others = as_floats(where, logits=logits, **names)
+    actions = as_actions(where, logits, actions, **dict(zip(names, others, strict=True)))
+    return _clipped_policy_gradient(logits, actions, *others, as_number(where, "clip", clip))
+
+
+@partial(jax.jit, inline=True)
+def _clipped_policy_gradient(logits, actions, advantages, old_log_probs, clip):
+    advantages, old = jax.lax.stop_gradient((advantages, old_log_probs))
     chosen, entropy = _policy(logits, actions)
     ratio = jnp.exp(chosen - old)
-    policy = -jnp.minimum(ratio * advantages, jnp.clip(ratio, 1 - clip, 1 + clip) * advantages)
-    return ActorCritic(policy, (returns - values) ** 2, entropy)
+    return -jnp.minimum(ratio * advantages, jnp.clip(ratio, 1 - clip, 1 + clip) * advantages), entropy
 
 
 def _policy(logits, actions):

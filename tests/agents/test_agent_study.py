@@ -143,6 +143,8 @@ def _traced(one, hparams=None):
         (lambda: study(side_by_side(corridor(), 2)), "of 2 environments"),
         (lambda: study(evaluation=2), "evaluation_steps=0, wanted 1 step"),
         (lambda: study(evaluation=-1, evaluation_steps=3), "evaluation=-1, wanted at least 0"),
+        (lambda: study(evaluation=3, evaluation_steps=3), "evaluation of 3 worlds, wanted an even number"),
+        (lambda: study(evaluation=side_by_side(corridor(), 1), evaluation_steps=3), "evaluation of 1 worlds"),
         (lambda: study(settings={"discount": 1.5}), "discount=1.5"),
         (lambda: study(settings={"learning_rat": 1.0}), "did you mean 'learning_rate'"),
         (lambda: study(settings={"max_norm": np.ones(3)}), r"max_norm of shape \(3,\), wanted a scalar"),

@@ -236,7 +236,7 @@ def _rollout(**given):
     shapes = {"rewards": (T, E), "values": (T, E, 2), "last_values": (E, 2)}
     arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     ends = {name: np.zeros((T, E), bool) for name in ("terminated", "truncated", "masked")}
-    return Rollout(**(dict.fromkeys(Rollout._fields) | arrays | ends | given))
+    return Rollout(**(dict.fromkeys(Rollout._fields) | jax.tree.map(jnp.asarray, arrays | ends | given)))
 
 
 GIVEN = {
@@ -248,7 +248,7 @@ GIVEN = {
 def test_the_intrinsic_stream_knows_no_ends_and_has_its_own_last_value():
     terminated = np.zeros((T, E), bool)
     terminated[2, 0] = terminated[T - 1, 1] = True
-    rollout, paid = _rollout(terminated=terminated), np.random.default_rng(1).normal(size=(T, E))
+    rollout, paid = _rollout(terminated=terminated), jnp.asarray(np.random.default_rng(1).normal(size=(T, E)))
     found = targets(rollout, rollout.rewards, paid, None, **GIVEN)
     streams = ((rollout.rewards, terminated, 0.9), (paid, 0 * terminated, 0.8))
     advantages = 0
@@ -268,7 +268,7 @@ def test_values_count_behind_a_truncation_and_not_behind_an_end():
     truncated, terminated = np.zeros((2, T, E), bool)
     truncated[1, 0], terminated[1, 1] = True, True
     rollout = _rollout(truncated=truncated, terminated=terminated)
-    after = np.full((T, E, 2), 7.0)
+    after = jnp.full((T, E, 2), 7.0)
     found = targets(rollout, rollout.rewards, rollout.rewards, after, **GIVEN).returns[1, :, 0]
     np.testing.assert_allclose(found[0], rollout.rewards[1, 0] + 0.9 * 7)
     np.testing.assert_allclose(found[1], rollout.rewards[1, 1])
