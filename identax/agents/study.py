@@ -80,10 +80,7 @@ def agent_study(
     fixed = dict(settings or {})
     check_settings(**fixed)
     _check_bonus(agent)
-    fresh = evaluation
-    if not isinstance(evaluation, Environment):
-        check_count("agent_study", "evaluation", evaluation, 0)
-        fresh = _many(environment, evaluation) if evaluation else None
+    fresh = _fresh(environment, evaluation)
     if fresh is not None and evaluation_steps == 0:
         raise ValueError("agent_study: found evaluation environments and evaluation_steps=0, wanted 1 step at least")
 
@@ -148,6 +145,14 @@ def _many(environment, num):
             "as many that reset themselves"
         )
     return environment
+
+
+def _fresh(environment, evaluation) -> Environment | None:
+    """The worlds of an evaluation, if there is one."""
+    if isinstance(evaluation, Environment):
+        return evaluation
+    check_count("agent_study", "evaluation", evaluation, 0)
+    return _many(environment, evaluation) if evaluation else None
 
 
 def _check_bonus(agent):
