@@ -138,13 +138,14 @@ class Other:
     def close(self) -> None:
         """Ends the process."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
     def _answer(self):
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"rejax: its process ended with code {self.process.wait()}")
+            self.process.communicate()
+            raise RuntimeError(f"rejax: its process ended with code {self.process.returncode}")
         return json.loads(line)
 
 

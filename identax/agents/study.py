@@ -80,7 +80,7 @@ def agent_study(
     fixed = dict(settings or {})
     check_settings(**fixed)
     _check_bonus(agent)
-    fresh = _evaluated(environment, evaluation)
+    fresh = _fresh(environment, evaluation)
     if fresh is not None and evaluation_steps == 0:
         raise ValueError("agent_study: found evaluation environments and evaluation_steps=0, wanted 1 step at least")
 
@@ -147,7 +147,7 @@ def _many(environment, num):
     return environment
 
 
-def _evaluated(environment, evaluation) -> Environment | None:
+def _fresh(environment, evaluation) -> Environment | None:
     """The worlds of an evaluation: an even number, half of them being played greedily."""
     if isinstance(evaluation, Environment):
         num, found = evaluation.batch, evaluation
