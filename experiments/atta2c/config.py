@@ -44,6 +44,8 @@ class AgentConfig(RunConfig):
     clipping: Literal["joint", "separate"] = "joint"
     truncation: Literal["bootstraps", "ends"] = "ends"
     """the published program knows one kind of end"""
+    pairs: Literal["straddling", "final"] = "straddling"
+    """what curiosity predicts where an episode ended: the next one's first observation, as published, or its last"""
     reward: Literal["raw", "sign"] = "sign"
     num_environments: int = 4
     rollout_length: int = 5
@@ -96,7 +98,7 @@ def agent_of(config: Any, world: Environment, evaluation: Environment | int) -> 
         bonus = icm_bonus(module, objective="published")
     choices = Choices(
         rollout_length=config.rollout_length, returns=config.returns, truncation=config.truncation,
-        double_step=config.double_step, clipping=config.clipping, pairs="straddling", reward=config.reward,
+        double_step=config.double_step, clipping=config.clipping, pairs=config.pairs, reward=config.reward,
     )  # fmt: skip
     return agent_study(
         world, network, num_environments=config.num_environments, bonus=bonus, choices=choices, evaluation=evaluation,

@@ -13,6 +13,7 @@ from identax.agents import (
     Choices,
     Learned,
     Rollout,
+    Targets,
     check_settings,
     curiosity_module,
     icm_bonus,
@@ -23,6 +24,7 @@ from identax.agents import (
     update,
 )
 from identax.agents.descent import Batch, adam_start, descend, seen_of
+from identax.agents.proximal import proximal
 from identax.agents.rollout import begin, no_episodes, record
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
@@ -316,11 +318,24 @@ def test_one_epoch_of_one_minibatch_is_an_update_of_a2c(memory):
 
 @pytest.mark.slow
 def test_epochs_over_minibatches_see_every_environment():
-    one = agent(algorithm="ppo", advantages="gae", epochs=2, minibatches=E)
-    found, metrics = updated(one, started(one), KEY, {})
-    assert np.isfinite(metrics["loss"]) and not _same(
-        jax.tree.leaves(found.params["policy"]), jax.tree.leaves(started(one).params["policy"])
-    )
+    """Advantages of one environment alone: the policy moves only if some minibatch holds it."""
+    one = agent(algorithm="ppo", epochs=2, minibatches=E, normalize_advantages=False)
+    start = started(one)
+    rolled = jax.jit(roll, static_argnums=(0, 1, 5))
+    _, rollout, _ = rolled(MANY, one.network, start.params["policy"], start.world, KEY, T)
+    given = SETTINGS | {"value_weight": 0.0, "entropy_weight": 0.0}
+
+    @jax.jit
+    def moved(advantages):
+        batch = Batch(rollout, Targets(rollout.values, advantages), seen_of(rollout, one.choices), start.world.carry)
+        before = start.params, start.opt_state, start.memory
+        params, opt_state, _ = proximal(one, *before, batch, KEY, given)
+        return params["policy"]["actor"]["bias"] - start.params["policy"]["actor"]["bias"], opt_state.count
+
+    assert not np.any(moved(jnp.zeros((T, E)))[0])
+    for number in range(E):
+        change, steps = moved(jnp.zeros((T, E)).at[:, number].set(1.0))
+        assert np.all(change) and steps == 2 * E
     with pytest.raises(ValueError, match="found 3 environments, wanted a multiple of minibatches=2"):
         odd = one._replace(choices=Choices(algorithm="ppo", minibatches=2))
         update(odd, started(one), KEY, {})
