@@ -1,14 +1,6 @@
 """Per-example losses: arrays in, one value per example out, the caller reduces."""
 
-from identax.losses.actor_critic import (
-    ActorCritic,
-    a2c,
-    clipped_policy_gradient,
-    discounted_returns,
-    generalized_advantages,
-    policy_gradient,
-    ppo,
-)
+from identax.losses.actor_critic import ActorCritic, a2c, clipped_policy_gradient, policy_gradient, ppo
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
 from identax.losses.autoregressive import (
     autoregressive_kl,
@@ -60,6 +52,7 @@ from identax.losses.priors import (
     logistic_prior,
     uniform_prior,
 )
+from identax.losses.rollout_returns import discounted_returns, generalized_advantages
 from identax.losses.sharded import sharded
 from identax.losses.slow_vae import (
     cross_entropy_to_laplace,
