@@ -22,7 +22,7 @@ from identax.rng import stream
 
 INTERPRETER = "REJAX_PYTHON"
 """names the interpreter of an environment with `pip install "rejax==0.1.3" "gymnax<1" "jax==0.10.2"`"""
-_SETTINGS = {"learning_rate": 3e-4, "max_norm": 0.5, "entropy_weight": 0.01, "discount": 0.99, "trace": 0.95}
+_SETTINGS = {"learning_rate": 3e-4, "max_norm": 0.5, "entropy_weight": 0.01, "discount": 0.99, "gae_lambda": 0.95}
 
 
 def towers(num_actions: int, widths: tuple[int, ...]) -> PolicyNetwork:

@@ -25,7 +25,7 @@ def main(settings: dict) -> None:
         max_grad_norm=settings["max_norm"],
         ent_coef=settings["entropy_weight"],
         gamma=settings["discount"],
-        gae_lambda=settings["trace"],
+        gae_lambda=settings["gae_lambda"],
     )
 
     def updates(states):

@@ -8,7 +8,7 @@ from identax.checks import check_between, check_choice, check_count, check_nonne
 SETTINGS: dict[str, float] = {
     "learning_rate": 1e-4,
     "discount": 0.99,
-    "trace": 0.95,
+    "gae_lambda": 0.95,
     "policy_weight": 1.0,
     "value_weight": 0.5,
     "entropy_weight": 0.02,
@@ -45,7 +45,7 @@ class Choices:
     algorithm: str = "a2c"
     """a2c or ppo"""
     advantages: str = "n_step"
-    """n_step: returns to the end of the rollout; gae: generalised advantages, with `trace`"""
+    """n_step: returns to the end of the rollout; gae: generalised advantages, with `gae_lambda`"""
     returns: str = "intended"
     """intended or released: the reading of n_step's `discounted_returns`"""
     truncation: str = "bootstraps"
@@ -95,7 +95,7 @@ def check_settings(**given: Any) -> None:
     """
     for name, value in given.items():
         check_choice("agent", "setting", name, tuple(SETTINGS))
-        if name in ("discount", "trace", "intrinsic_discount", "icm_beta"):
+        if name in ("discount", "gae_lambda", "intrinsic_discount", "icm_beta"):
             check_between("agent", name, value, 0, 1, ())
         else:
             check_nonnegative("agent", name, value, ())

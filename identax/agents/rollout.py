@@ -61,7 +61,7 @@ class Episodes(NamedTuple):
         return jnp.arange(self.recent.shape[0]) < self.count
 
 
-class World(NamedTuple):
+class ActingState(NamedTuple):
     """Where acting goes on: states of the environments, what is seen of them, the policy's memory, the games."""
 
     states: Any
@@ -90,7 +90,7 @@ def record(episodes: Episodes, rewards: Float[Array, " E"], over: Bool[Array, " 
     return Episodes(jnp.where(over, 0.0, running), recent, episodes.count + order[-1].astype(jnp.int32), closed)
 
 
-def begin(environment: Environment, network: PolicyNetwork, params: Any, key: Key[Array, ""], kept: int) -> World:
+def begin(environment: Environment, network: PolicyNetwork, params: Any, key: Key[Array, ""], kept: int) -> ActingState:
     """The first states of `environment`, many side by side, and an empty memory.
 
     Raises `ValueError` for a single environment.
@@ -98,17 +98,17 @@ def begin(environment: Environment, network: PolicyNetwork, params: Any, key: Ke
     states, observations = environment.reset(key, environment.params)
     num = _batch(environment)
     visits = None if environment.num_states is None else jnp.zeros(environment.num_states, jnp.int32)
-    return World(states, observations, network.start(params, num), no_episodes(num, kept), visits)
+    return ActingState(states, observations, network.start(params, num), no_episodes(num, kept), visits)
 
 
 def act(
     environment: Environment,
     network: PolicyNetwork,
     params: Any,
-    world: World,
+    world: ActingState,
     key: Key[Array, ""],
     greedy: Bool[Array, " E"] | None = None,
-) -> tuple[World, Transition, dict[str, Any]]:
+) -> tuple[ActingState, Transition, dict[str, Any]]:
     """One step of all environments: the world after it, the environments' transition, and what the policy thought.
 
         h = step(params, carry, s),    a ~ softmax(logits(h)), or argmax logits(h) in environments that are `greedy` [E]
@@ -125,15 +125,20 @@ def act(
     ended = found.terminated | found.truncated
     episodes = record(world.episodes, found.info["raw_reward"], found.info["game_over"])
     visits = None if world.visits is None else world.visits.at[found.info["cell"]].add(1)
-    after = World(found.state, found.observation, reset_carry(carry, ended | masked), episodes, visits)
+    after = ActingState(found.state, found.observation, reset_carry(carry, ended | masked), episodes, visits)
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), actions[:, None], axis=-1)[:, 0]
     thought = {"actions": actions, "log_probs": log_probs, "values": values, "carries": carry, "masked": masked}
     return after, found, thought
 
 
 def roll(
-    environment: Environment, network: PolicyNetwork, params: Any, world: World, key: Key[Array, ""], num_steps: int
-) -> tuple[World, Rollout, Any]:
+    environment: Environment,
+    network: PolicyNetwork,
+    params: Any,
+    world: ActingState,
+    key: Key[Array, ""],
+    num_steps: int,
+) -> tuple[ActingState, Rollout, Any]:
     """T sampled steps: the world after them, the rollout, and the carry behind the last observation's own step.
 
     Nothing of it carries a gradient: the losses run the network again over what is stored, with the same numbers.

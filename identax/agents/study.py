@@ -12,7 +12,7 @@ from identax.agents.choices import Choices, check_settings
 from identax.agents.descent import Agent, adam_start
 from identax.agents.learner import Learned, update
 from identax.agents.network import PolicyNetwork
-from identax.agents.rollout import World, begin, play, random_steps
+from identax.agents.rollout import ActingState, begin, play, random_steps
 from identax.checks import check_count
 from identax.dgp.environments import Environment, side_by_side
 from identax.rng import step_key, stream
@@ -31,7 +31,7 @@ class AgentState:
     key: Any
     params: Any
     opt_state: Any
-    world: World
+    world: ActingState
     memory: Any
     hparams: Any
 

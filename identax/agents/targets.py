@@ -26,7 +26,7 @@ def targets(
     advantages: str,
     reading: str,
     discount: ArrayLike,
-    trace: ArrayLike,
+    gae_lambda: ArrayLike,
     intrinsic_discount: ArrayLike,
     weights: tuple[ArrayLike, ArrayLike],
 ) -> Targets:
@@ -53,7 +53,7 @@ def targets(
             given |= {"truncated": rollout.truncated, "final_values": after[..., 0]}
         values, last = rollout.values[..., number], rollout.last_values[..., number]
         if advantages == "gae":
-            better = generalized_advantages(paid, values, over, last, trace=trace, **given)
+            better = generalized_advantages(paid, values, over, last, gae_lambda=gae_lambda, **given)
             found.append((better + values, better))
         else:
             returns = discounted_returns(paid, over, last, reading=reading, **given)

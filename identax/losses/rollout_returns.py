@@ -99,37 +99,36 @@ def generalized_advantages(
     last_value: Embeddings,
     *,
     discount: Scalar,
-    trace: Scalar,
+    gae_lambda: Scalar,
     truncated: Embeddings | None = None,
     final_values: Embeddings | None = None,
 ) -> Float[Array, "T E"]:
-    """Generalised advantage estimates, which weigh n-step advantages of all n by trace^(n - 1).
+    """Generalised advantage estimates, which weigh n-step advantages of all n by gae_lambda^(n - 1).
 
         delta_t = r_t + g (1 - terminated_t) V(s_{t+1}) - V(s_t),
         A_t = delta_t + g l (1 - ended_t) A_{t+1},    ended = terminated or truncated,
         V(s_{t+1}) = V(final observation of step t) where truncated
 
-    trace 1: `discounted_returns` less the values; trace 0: one-step advantages.
-    Args: as `discounted_returns`; `values` V(s_t) [T, E], `trace` l in [0, 1], may be traced.
-    Raises `ValueError` as `discounted_returns`, and for a known trace outside [0, 1].
+    gae_lambda 1: `discounted_returns` less the values; gae_lambda 0: one-step advantages.
+    Args: as `discounted_returns`; `values` V(s_t) [T, E], `gae_lambda` l in [0, 1], may be traced.
+    Raises `ValueError` as `discounted_returns`, and for a known gae_lambda outside [0, 1].
     Source: Schulman et al. 2016, eq. 16.
     """
     check_between("generalized_advantages", "discount", discount, 0, 1, shape=())
-    check_between("generalized_advantages", "trace", trace, 0, 1, shape=())
+    check_between("generalized_advantages", "gae_lambda", gae_lambda, 0, 1, shape=())
     names = {"rewards": rewards, "terminated": terminated, "last_value": last_value, "values": values}
     rewards, terminated, last_value, values = _rollout("generalized_advantages", **names)
     cut, final_values = _truncation("generalized_advantages", rewards, terminated, truncated, final_values)
-    discount, trace = (
-        _weight("generalized_advantages", *given, rewards) for given in (("discount", discount), ("trace", trace))
-    )
-    return _advantages(rewards, values, terminated, last_value, discount, trace, cut, final_values)
+    weights = {"discount": discount, "gae_lambda": gae_lambda}
+    discount, gae_lambda = (_weight("generalized_advantages", *given, rewards) for given in weights.items())
+    return _advantages(rewards, values, terminated, last_value, discount, gae_lambda, cut, final_values)
 
 
 @partial(jax.jit, inline=True)
-def _advantages(rewards, values, terminated, last_value, discount, trace, cut, final_values):
+def _advantages(rewards, values, terminated, last_value, discount, gae_lambda, cut, final_values):
     following = jnp.where(cut, final_values, jnp.concatenate([values[1:], last_value[None]]))
     delta = rewards + discount * jnp.where(terminated, 0.0, following) - values
-    kept = discount * trace * jnp.where(cut | terminated, 0.0, 1.0)
+    kept = discount * gae_lambda * jnp.where(cut | terminated, 0.0, 1.0)
 
     def back(later, step):
         advantage = step[0] + step[1] * later

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from identax.agents import (
+    ActingState,
     AgentState,
     Choices,
-    World,
     agent_study,
     curiosity_module,
     icm_bonus,
@@ -28,7 +28,7 @@ from tests.agents.worlds import corridor
 
 ENCODER = flat_encoder((5,))
 NETWORK = policy_network(2, ENCODER, units=4)
-KEY, NOWHERE = jax.random.key(0), World(*[None] * 5)
+KEY, NOWHERE = jax.random.key(0), ActingState(*[None] * 5)
 
 
 def study(world=None, *, network=NETWORK, **options):

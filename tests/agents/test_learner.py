@@ -24,7 +24,7 @@ from identax.agents import (
     update,
 )
 from identax.agents.descent import Batch, adam_start, descend, seen_of
-from identax.agents.proximal import proximal
+from identax.agents.ppo import ppo_update
 from identax.agents.rollout import begin, no_episodes, record
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
@@ -242,7 +242,7 @@ def _rollout(**given):
 
 
 GIVEN = {
-    "advantages": "n_step", "reading": "intended", "discount": 0.9, "trace": 0.95, "intrinsic_discount": 0.8,
+    "advantages": "n_step", "reading": "intended", "discount": 0.9, "gae_lambda": 0.95, "intrinsic_discount": 0.8,
     "weights": (2.0, 0.5),
 }  # fmt: skip
 
@@ -261,7 +261,7 @@ def test_the_intrinsic_stream_knows_no_ends_and_has_its_own_last_value():
             np.testing.assert_allclose(found.returns[t, :, number], following, rtol=1e-10)
         advantages = advantages + GIVEN["weights"][number] * (found.returns[..., number] - rollout.values[..., number])
     np.testing.assert_allclose(found.advantages, advantages, rtol=1e-10)
-    by_gae = targets(rollout, rollout.rewards, paid, None, **GIVEN | {"advantages": "gae", "trace": 1.0})
+    by_gae = targets(rollout, rollout.rewards, paid, None, **GIVEN | {"advantages": "gae", "gae_lambda": 1.0})
     np.testing.assert_allclose(by_gae.returns, found.returns, rtol=1e-10)
     np.testing.assert_allclose(by_gae.advantages, found.advantages, rtol=1e-10)
 
@@ -329,7 +329,7 @@ def test_epochs_over_minibatches_see_every_environment():
     def moved(advantages):
         batch = Batch(rollout, Targets(rollout.values, advantages), seen_of(rollout, one.choices), start.world.carry)
         before = start.params, start.opt_state, start.memory
-        params, opt_state, _ = proximal(one, *before, batch, KEY, given)
+        params, opt_state, _ = ppo_update(one, *before, batch, KEY, given)
         return params["policy"]["actor"]["bias"] - start.params["policy"]["actor"]["bias"], opt_state.count
 
     assert not np.any(moved(jnp.zeros((T, E)))[0])

@@ -92,7 +92,7 @@ CALLS = {
     "gaussian_log_likelihood": (lambda *arrays: losses.gaussian_log_likelihood(*arrays, precision=2), FIT),
     "generalized_contrastive": (losses.generalized_contrastive, {"scores": (N,), "permuted_scores": (N,)}),
     "generalized_advantages": (
-        lambda r, v, last: losses.generalized_advantages(r, v, ENDED, last, discount=1, trace=1),
+        lambda r, v, last: losses.generalized_advantages(r, v, ENDED, last, discount=1, gae_lambda=1),
         {"rewards": (DIM, N), "values": (DIM, N), "last_value": (N,)},
     ),
     "half_squared_weights": (losses.half_squared_weights, {"params": (N, DIM)}),

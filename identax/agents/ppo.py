@@ -11,7 +11,7 @@ from identax.agents.descent import Agent, Batch, descend
 from identax.rng import step_key
 
 
-def proximal(
+def ppo_update(
     agent: Agent,
     params: Any,
     opt_state: Any,
