@@ -1,5 +1,6 @@
 """Agents: steps a second of A2C with policy, update and environment, against eager PyTorch on the network alone."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.timing import alternate, compiled, result, wait
+from benchmarks.timing import Measurement, compiled, in_turn, result, wait
 from identax.agents import Choices, agent_study, policy_network
 from identax.dgp.environments import Environment, Timestep, environment
 from identax.models import small_image_encoder
@@ -58,8 +59,8 @@ def steps(
     """Updates of A2C, `num_seeds` agents in one program; a unit is one step of one agent in one environment.
 
     PyTorch has no environment: its frames are there already, and it takes the same rollout, losses, clipping and Adam
-    step of one agent. Derived: steps a second of both, `speedup`, and `share in matrix products`, the time that the
-    products of one step would take at the rate of one large product, over that of a step.
+    step of one agent. All seconds are the processor's. Derived: steps a second of both, `speedup`, and `share in matrix
+    products`, the time that the products of one step would take at the rate of one large product, over that of a step.
     """
     world = drawn_frames() if game == DRAWN else environment(game)
     network = policy_network(world.num_actions, small_image_encoder(units), memory=memory, units=units)
@@ -77,10 +78,11 @@ def steps(
     per_call = num_updates * rollout_length * num_environments
     runs: dict[str, Callable[[], Any]] = {"identax": partial(_run, program, states)}
     units_of = {"identax": per_call * num_seeds}
-    side = 1024
+    side, times = 1024, 20
     square = jnp.ones((side, side))
     product = jax.jit(lambda x: x @ x)
-    runs["products"], units_of["products"] = partial(_run, product, square), side**3
+    runs["products"] = lambda: [_run(product, square) for _ in range(times)]
+    units_of["products"] = times * side**3
     if torch:
         from benchmarks.agents_torch import Learner
 
@@ -89,7 +91,8 @@ def steps(
             rollout_length=rollout_length,
         )  # fmt: skip
         runs["torch"], units_of["torch"] = partial(learner.updates, num_updates), per_call
-    timings = alternate(runs, rounds=rounds, units=units_of)
+    seconds_of = in_turn(runs, rounds=rounds, units=units_of, clock=time.process_time)
+    timings = {name: Measurement.of(values) for name, values in seconds_of.items()}
     derived = {f"{name}: steps/s": 1 / timings[name].median for name in runs if name != "products"}
     ideal = products_of(memory, units, world.num_actions, rollout_length) * timings["products"].median
     derived["share in matrix products"] = ideal / timings["identax"].median
@@ -99,7 +102,7 @@ def steps(
         "game": game, "memory": memory, "units": units, "environments": num_environments, "seeds": num_seeds,
         "rollout": rollout_length,
     }  # fmt: skip
-    return result(settings, "seconds per step", {"identax": seconds}, timings, derived)
+    return result(settings, "seconds of the processor per step", {"identax": seconds}, timings, derived)
 
 
 def products_of(memory: str, units: int, num_actions: int, rollout_length: int) -> float:

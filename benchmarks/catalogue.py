@@ -121,6 +121,23 @@ FULL: dict[str, Benchmark] = {
         cpu=True,
         function="steps",
     ),
+    "agents-proximal": Benchmark(
+        "agents_proximal",
+        {
+            "game": "Breakout-MinAtar",
+            "widths": (64, 64),
+            "num_environments": 64,
+            "num_seeds": 1,
+            "rollout_length": 64,
+            "epochs": 4,
+            "minibatches": 8,
+            "num_updates": 16,
+            "rounds": 7,
+        },
+        pinned=True,
+        cpu=True,
+        function="steps",
+    ),
     "input-pipeline": Benchmark("input_pipeline", _PIPELINE | {"rounds": 5, "num_steps": 200}, pinned=False),
     "linear-systems-training": Benchmark(
         "linear_systems",
@@ -169,6 +186,15 @@ QUICK: dict[str, Benchmark] = {
         name: _quick(FULL[name], units=8, num_environments=2, num_updates=2, rounds=1)
         for name in ("agents-memory", "agents-memory-seeds", "agents")
     },
+    "agents-proximal": _quick(
+        FULL["agents-proximal"],
+        game="drawn frames",
+        num_environments=4,
+        rollout_length=4,
+        minibatches=2,
+        num_updates=2,
+        rounds=1,
+    ),
     "sequence-models": _quick(FULL["sequence-models"], half=4, rounds=1),
     "sequence-training": _quick(FULL["sequence-training"], half=4, trials=2, num_steps=2, rounds=1),
     "sequence-decoding": _quick(FULL["sequence-decoding"], length=3, num_tokens=6, rounds=1),

@@ -182,3 +182,13 @@ def test_the_examples_of_own_data_run():
         return {**metrics, **study.evaluate(state, key)}
 
     assert jax.eval_shape(trained, jax.random.key(0), batch).keys() == {"loss", "spread"}
+
+
+@pytest.mark.slow
+def test_the_example_of_an_environment_and_an_agent_of_one_s_own_learns():
+    scope = {}
+    for number in range(2):
+        exec(compile(_example("docs/new_paper.md", number), "docs/new_paper.md", "exec"), scope)
+    results = scope["results"]
+    # At random the end is reached every 4 * 5 steps, at best every 4.
+    assert not results.failed_at.any() and (results.train["reward"][:, -1] > 2 / 20).all()

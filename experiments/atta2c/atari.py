@@ -26,8 +26,9 @@ class Config(AgentConfig):
     """One variant on one game. The defaults are the published setting."""
 
     game: str = "pong"
+    """set by `arms`"""
     version: str = "v4"
-    """v4: actions are played as they are; v0: the last one is repeated with probability 1/4"""
+    """set by `arms`; v4: actions are played as they are; v0: the last one is repeated with probability 1/4"""
     games: tuple[str, ...] = ("pong", "breakout", "seaquest")
     versions: tuple[str, ...] = ("v4", "v0")
     variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
@@ -65,5 +66,8 @@ def build(config: Config) -> Study:
 
 
 def _emulated(config: Config, count: int) -> Environment:
-    """An emulator of its own for as many games: those that are learned from and those of an evaluation do not mix."""
-    return atari(config.game, count, trials=config.num_seeds, sticky=claims.STICKY[config.version])
+    """An emulator of its own for as many games: those that are learned from and those of an evaluation do not mix.
+
+    Rewards are the game's own: where their signs are learned from, the learner takes them (`reward`).
+    """
+    return atari(config.game, count, trials=config.num_seeds, sticky=claims.STICKY[config.version], clip=False)

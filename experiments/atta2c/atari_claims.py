@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.signal import lfilter
 
 from experiments.atta2c.config import checked
 from experiments.atta2c.variants_claims import VARIANTS, mean_of
@@ -78,19 +79,16 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
 
 
 def largest_average(curves: np.ndarray, span: float = _SPAN) -> np.ndarray:
-    """Largest exponential average of every row, from its first finite entry on; NaN without any.
+    """Largest exponential average of the finite entries of every row; NaN without any, as before the first game ended.
 
-    `identax.metrics.best_average` in NumPy, for rows that begin before the first game has ended.
+    `identax.metrics.best_average`, which compiles: what is measured is drawn again without compiling anything.
     """
     weight, best = 2 / (span + 1), np.full(len(curves), np.nan)
     for row, curve in enumerate(curves):
         known = curve[np.isfinite(curve)]
         if len(known):
-            average = largest = known[0]
-            for value in known[1:]:
-                average = weight * value + (1 - weight) * average
-                largest = max(largest, average)
-            best[row] = largest
+            averages, _ = lfilter([weight], [1, weight - 1], known, zi=(1 - weight) * known[:1])
+            best[row] = averages.max()
     return best
 
 

@@ -26,11 +26,12 @@ class AgentConfig(RunConfig):
     """One variant of the agent. The defaults are the published setting, read as described."""
 
     icm: Literal["none", "plain", "single", "double", "rational"] = "plain"
-    """none: no curiosity at all; else attention in front of its two models, or on the forward error (RCM)"""
+    """set by `arms`; none: no curiosity at all; else attention in front of its two models, or on the forward error
+    (RCM)"""
     attention: bool = False
-    """in front of actor and critic (AttA2C)"""
+    """set by `arms`: in front of actor and critic (AttA2C)"""
     wiring: Literal["intended", "released"] = "intended"
-    """of curiosity: as described, or as released, where its attention is never switched on"""
+    """set by `arms`, of curiosity: as described, or as released, where its attention is never switched on"""
     encoder: Literal["conv_block", "small", "flat"] = "conv_block"
     memory: Literal["lstm", "none"] = "lstm"
     units: int = 288
@@ -43,6 +44,8 @@ class AgentConfig(RunConfig):
     clipping: Literal["joint", "separate"] = "joint"
     truncation: Literal["bootstraps", "ends"] = "ends"
     """the published program knows one kind of end"""
+    pairs: Literal["straddling", "final"] = "straddling"
+    """what curiosity predicts where an episode ended: the next one's first observation, as published, or its last"""
     reward: Literal["raw", "sign"] = "sign"
     num_environments: int = 4
     rollout_length: int = 5
@@ -95,7 +98,7 @@ def agent_of(config: Any, world: Environment, evaluation: Environment | int) -> 
         bonus = icm_bonus(module, objective="published")
     choices = Choices(
         rollout_length=config.rollout_length, returns=config.returns, truncation=config.truncation,
-        double_step=config.double_step, clipping=config.clipping, pairs="straddling", reward=config.reward,
+        double_step=config.double_step, clipping=config.clipping, pairs=config.pairs, reward=config.reward,
     )  # fmt: skip
     return agent_study(
         world, network, num_environments=config.num_environments, bonus=bonus, choices=choices, evaluation=evaluation,

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from experiments.atta2c import coupling_claims as claims
+from experiments.atta2c import coupling_figures as drawing
 from experiments.atta2c.coupling_agents import AGENTS, Kind
 from experiments.atta2c.coupling_worlds import choices_of, encoder_of, world_of
 from identax.agents import (
@@ -40,7 +41,7 @@ class Config(RunConfig):
     """One agent in one world. The defaults are DeepSea of size 20 with 24,000 episodes."""
 
     agent: str = "plain"
-    """of one arm: a name of `AGENTS`"""
+    """set by `arms`: a name of `AGENTS`"""
     world: str = "DeepSea-bsuite"
     """"square84" stands in where gymnax is not installed"""
     size: int = 20
@@ -58,8 +59,10 @@ class Config(RunConfig):
     """of the layers of every encoder of flat observations, tanh behind each"""
     learning_rate: float = 1e-3
     bonus_weight: float = 0.0
-    """of the intrinsic reward; the arms set that of their agent"""
+    """set by `arms`: of the intrinsic reward of an agent"""
     entropy_weight: float = 0.01
+    loss: str = "mean"
+    """of the transitions of an update, or "sum", whose gradient is clipped at the same norm nearly always"""
     discount: float = 0.99
     threshold: float = 0.5
     """raw return of an episode above which it is a success"""
@@ -69,12 +72,21 @@ class Config(RunConfig):
     """of DeepSea, for plain and count alone"""
     mixed_sizes: tuple[int, ...] = ()
     """the same with mixed actions"""
+    summed_sizes: tuple[int, ...] = ()
+    """the same with summed losses"""
     television: tuple[str, ...] = ()
     """agents that have one beside their DeepSea"""
     breakout: tuple[str, ...] = ()
     """agents that play Breakout, with its reward at once and delayed"""
     doorkeys: tuple[str, ...] = ()
     """worlds of MiniGrid, drawn anew for each episode, where only episodic bonuses know what is new"""
+    walkers: tuple[str, ...] = ()
+    """agents in those worlds"""
+    breakout_steps: int = 600
+    doorkey_steps: int = 4000
+    doorkey_environments: int = 64
+    fewer_seeds: int = 16
+    """at most as many in Breakout and DoorKey, which cost most"""
     num_steps: int = 1500
     log_every: int = 100
     evaluate_every: int = 500
@@ -83,6 +95,7 @@ class Config(RunConfig):
 
 
 _SEARCHING = ("count", "ICM", "RND")
+_DOORKEYS = ("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8")
 PRESETS: dict[str, Config] = {
     "smoke": Config(
         world="square84", size=4, num_environments=2, widths=(4,), num_steps=4, log_every=2, evaluate_every=4,
@@ -90,13 +103,14 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), other_sizes=(10, 14), mixed_sizes=(14, 20), television=("plain", *_SEARCHING),
-        breakout=("plain", "ICM, uncoupled", "ICM"),
+        agents=tuple(AGENTS), television=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
+        walkers=("plain", "episodic count", "E3B"), doorkey_steps=400, breakout=("plain", "ICM, uncoupled", "ICM"),
+        fewer_seeds=8, summed_sizes=(12, 14), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20), television=tuple(AGENTS),
+        agents=tuple(AGENTS), television=tuple(AGENTS), doorkeys=_DOORKEYS, walkers=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
-        doorkeys=("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8"),
+        summed_sizes=(10, 12, 14, 16), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
 }  # fmt: skip
 
@@ -105,24 +119,24 @@ arms = claims.arms
 REFERENCES = claims.REFERENCES
 premises = claims.premises
 measure = claims.measure
-figures = claims.figures
+figures = drawing.figures
 
 
 def build(config: Config) -> Study:
     """The learning of one agent. Raises `ValueError` without the package that has the world, and for unknown agents."""
     check_choice("atta2c/coupling", "agent", config.agent, tuple(AGENTS))
     kind, world, encoder = AGENTS[config.agent], world_of(config), encoder_of(config)
-    network = policy_network(
-        world.num_actions, encoder, memory="none", attention=kind.attention, num_values=kind.critics
-    )
-    choices = choices_of(config, kind.critics)
+    network = policy_network(world.num_actions, encoder, memory="none", attention=kind.attention)
+    check_choice("atta2c/coupling", "loss", config.loss, ("mean", "sum"))
+    choices = choices_of(config)
+    scale = 1.0 if config.loss == "mean" else float(choices.rollout_length * config.num_environments)
     study = agent_study(
         world,
         network,
         num_environments=config.num_environments,
         bonus=_bonus(kind, world, encoder),
         choices=choices,
-        settings={"value_weight": 0.5, "curiosity_weight": 1.0, "max_norm": 0.5},
+        settings={"policy_weight": scale, "curiosity_weight": scale},
         kept_episodes=config.num_environments,
     )
 

@@ -14,7 +14,6 @@ class Kind(NamedTuple):
     """attention of the curiosity module: "single" or "double" """
     rational: bool = False
     """attention on its forward error (RCM)"""
-    critics: int = 1
 
 
 AGENTS: dict[str, Kind] = {

@@ -30,12 +30,11 @@ def encoder_of(config: Any) -> Model:
     return small_image_encoder(_FEATURES) if config.world == BREAKOUT else flat_encoder(config.widths)
 
 
-def choices_of(config: Any, critics: int) -> Choices:
+def choices_of(config: Any) -> Choices:
     """n-step returns over a rollout; in DeepSea that is an episode, which always terminates."""
     return Choices(
         rollout_length=config.rollout_length or config.size,
         truncation="ends" if config.world == DEEP_SEA else "bootstraps",
         entropy="mean",
         double_step=False,
-        critics=critics,
     )

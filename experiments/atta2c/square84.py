@@ -41,7 +41,6 @@ PRESETS: dict[str, Config] = {
         evaluation_environments=2,
     ),
     "quick": Config(),
-    "medium": Config(num_seeds=16),
     "paper": Config(num_seeds=16),
 }  # fmt: skip
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from experiments.atta2c.config import checked
+from experiments.atta2c.variants_claims import BASELINE, VARIANTS
 from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png
 from identax.report.figures import learning_curves
 from identax.run import Results
 
-BASELINE, ATTENDED = "baseline", "AttA2C"
+ATTENDED = "AttA2C"
 CORRECT, SHARE, SPREAD = "correct actions, last 50 updates", "correct actions, fresh pictures", "feature sd"
 GREEDY = "likeliest actions that are correct, fresh pictures"
 _AS_SAID = "authors' program, one run"
@@ -22,11 +23,12 @@ _LAST = 50
 
 def arms(config: Any) -> Sequence[Arm]:
     """The published baseline and AttA2C."""
-    return [Arm(BASELINE, checked(config)), Arm(ATTENDED, dataclasses.replace(config, attention=True))]
+    checked(config)
+    return [Arm(name, dataclasses.replace(config, **VARIANTS[name])) for name in (BASELINE, ATTENDED)]
 
 
 def _both(low: float | None, high: float | None) -> dict[str, tuple[float | None, float | None]]:
-    return dict.fromkeys(("quick", "medium", "paper"), (low, high))
+    return dict.fromkeys(("quick", "paper"), (low, high))
 
 
 REFERENCES = (

@@ -31,13 +31,15 @@ class Config(AgentConfig):
     variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
     released: tuple[str, ...] = ("ICM single", "ICM double", "RCM")
     """those that are also run as they were wired"""
+    without: bool = False
+    """also run without any curiosity: what the others have of it comes by the common clipping"""
     encoder: Literal["conv_block", "small", "flat"] = "small"
     """frames of 10 x 10 do not fit the published convolutions"""
 
 
 _FAST = Config(
-    units=64, num_environments=64, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=300, log_every=30,
-    evaluate_every=300, checkpoint_every=300, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
+    units=64, num_environments=8, learning_rate=1e-3, entropy_weight=0.002, num_seeds=8, num_steps=1500, log_every=150,
+    evaluate_every=1500, checkpoint_every=1500, evaluation_environments=64, evaluation_steps=300, released=("RCM",),
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -47,8 +49,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _FAST,
     "medium": dataclasses.replace(
-        _FAST, num_seeds=16, num_steps=1200, log_every=60, evaluate_every=600, checkpoint_every=600,
-        released=Config().released, frames=12,
+        _FAST, num_seeds=16, num_steps=4000, log_every=200, evaluate_every=2000, checkpoint_every=1000,
+        released=Config().released, without=True, frames=12,
     ),
     "paper": Config(num_seeds=16, frames=12, evaluation_steps=1000),
 }  # fmt: skip

@@ -13,15 +13,21 @@ from identax.experiment import Arm, Reference
 from identax.paired import paired_interval
 from identax.run import Results
 
-BASELINE = "baseline"
+BASELINE, WITHOUT = "baseline", "no curiosity"
+
+
+def _as_described(icm: str, attention: bool = False) -> dict[str, Any]:
+    return {"icm": icm, "attention": attention, "wiring": "intended"}
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
-    BASELINE: {},
-    "ICM single": {"icm": "single"},
-    "ICM double": {"icm": "double"},
-    "AttA2C": {"attention": True},
-    "RCM": {"icm": "rational"},
+    BASELINE: _as_described("plain"),
+    "ICM single": _as_described("single"),
+    "ICM double": _as_described("double"),
+    "AttA2C": _as_described("plain", attention=True),
+    "RCM": _as_described("rational"),
 }
-"""what each changes of the baseline, which has a curiosity module without attention"""
+"""all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
 RETURN = "game return"
 _CURIOUS = ("ICM single", "ICM double", "RCM")
 _RANDOM = 0.41
@@ -30,19 +36,23 @@ _LEVEL = 0.99
 """of intervals within which curious variants are to equal the baseline: three of them are judged"""
 
 
+RELEASED = ", released"
+
+
 def released(name: str) -> str:
     """The arm of a variant as it was wired."""
-    return f"{name}, released"
+    return f"{name}{RELEASED}"
 
 
 def arms(config: Any) -> Sequence[Arm]:
-    """The variants as described, then those as released, all on the same seeds."""
+    """The variants as described, then those as released, at last none of them, all on the same seeds."""
     checked(config)
     for name in (*config.variants, *config.released):
         check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
     found = [Arm(name, dataclasses.replace(config, **VARIANTS[name])) for name in config.variants]
     wired = {name: VARIANTS[name] | {"wiring": "released"} for name in config.released}
-    return found + [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
+    found += [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
+    return [*found, Arm(WITHOUT, dataclasses.replace(config, **_as_described("none")))] if config.without else found
 
 
 _JUDGED = ("quick", "medium")
@@ -76,14 +86,20 @@ REFERENCES = (
         )
         for name in _CURIOUS
     ),
-    Reference(
-        f"AttA2C: {_AREA} - baseline, 95 % high", "below 0: slower (all Pong and Seaquest curves)", _bands(None, 0.0),
+    *(
+        Reference(f"AttA2C: {what} - baseline, 95 % high", f"below 0: slower{where}", _bands(None, 0.0))
+        for what, where in ((_EARLY, " early (all Pong and Seaquest curves)"), (_AREA, ""))
     ),
     Reference(
         f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),
     ),
+    Reference(
+        f"{WITHOUT}: {_AREA} - baseline, half-widths of its 99 % interval",
+        "not in the paper; 0 if the common clipping does nothing",
+    ),
     *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
-    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in VARIANTS if name != BASELINE),
+    Reference(f"{WITHOUT}: {_AREA}", "not in the paper"),
+    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in (*VARIANTS, WITHOUT) if name != BASELINE),
     *(Reference(f"{name}: relative score", f"{score} (mean of six Atari cells, n = 1)") for name, score in {
         BASELINE: ".923", "ICM single": ".949", "ICM double": ".922", "AttA2C": ".880", "RCM": ".953",
     }.items()),
@@ -130,7 +146,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         found[f"{name}: relative score"] = found[f"{name}: {_SCORE}"] / best
         if name == BASELINE:
             continue
-        if name.endswith(", released"):
+        if name.endswith(RELEASED):
             found[f"{name}: largest difference from baseline"] = _apart(result, base)
         for what in (_AREA, _EARLY, _SPREAD, _LATE):
             better = found[f"{name}: {what}"] - found[f"{BASELINE}: {what}"]
@@ -191,9 +207,12 @@ def _half_widths(differences: np.ndarray) -> float:
 
 
 def _apart(result: Results, base: Results) -> np.ndarray:
-    """Largest difference of any training metric that both have, per seed; what both lack is no difference."""
+    """Largest difference of any training metric, per seed; a metric that one lacks is infinitely far, as all are."""
+    names = result.train.keys() | base.train.keys()
+    if not names or names - (result.train.keys() & base.train.keys()):
+        return np.full(len(result.trials), np.inf)
     worst = np.zeros(len(result.trials))
-    for name in result.train.keys() & base.train.keys():
+    for name in names:
         ours, theirs = result.train[name], base.train[name]
         both = np.isnan(ours) & np.isnan(theirs)
         gap = np.where(both, 0.0, np.abs(ours - theirs))

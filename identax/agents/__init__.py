@@ -6,12 +6,13 @@ from identax.agents.curiosity_module import CuriosityModule, curiosity_module
 from identax.agents.descent import Agent
 from identax.agents.learner import Learned, update
 from identax.agents.network import PolicyNetwork, policy_network
-from identax.agents.rollout import Episodes, Rollout, World, play, roll
+from identax.agents.rollout import ActingState, Episodes, Rollout, play, roll
 from identax.agents.study import AgentState, agent_study
 from identax.agents.targets import Targets, targets
 
 __all__ = [
     "SETTINGS",
+    "ActingState",
     "Agent",
     "AgentState",
     "Bonus",
@@ -23,7 +24,6 @@ __all__ = [
     "Rollout",
     "Seen",
     "Targets",
-    "World",
     "agent_study",
     "check_settings",
     "curiosity_module",

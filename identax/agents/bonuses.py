@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Shaped
 
 from identax.agents.curiosity_module import CuriosityModule
 from identax.checks import check_choice, check_count, check_positive
@@ -38,12 +39,12 @@ class Seen(NamedTuple):
     numbers of the states that followed, or None.
     """
 
-    observations: Any
-    final: Any
-    actions: Any
-    terminated: Any
-    ended: Any
-    cells: Any
+    observations: Shaped[Array, "T+1 E ..."]
+    final: Shaped[Array, "T E ..."] | None
+    actions: Int[Array, "T E"]
+    terminated: Bool[Array, "T E"]
+    ended: Bool[Array, "T E"]
+    cells: Int[Array, "T E"] | None
 
 
 class Bonus(NamedTuple):
@@ -54,6 +55,7 @@ class Bonus(NamedTuple):
     * `loss(params, memory, seen, beta) -> (per transition [T, E], metrics)`
     * `observe(memory, observations [E, ...]) -> memory`, of a random agent before the first update; None: not needed
     * `trained`: whether there is a loss at all
+    * `num_actions`, `num_states`: of the worlds that it was made for, None for any
     """
 
     init: Callable[..., Any]
@@ -61,6 +63,8 @@ class Bonus(NamedTuple):
     loss: Callable[..., Any]
     observe: Callable[..., Any] | None = None
     trained: bool = True
+    num_actions: int | None = None
+    num_states: int | None = None
 
 
 def no_bonus() -> Bonus:
@@ -103,7 +107,7 @@ def icm_bonus(module: CuriosityModule, *, objective: str = "standard") -> Bonus:
             return ahead + which, found
         return beta * 0.5 * following.shape[-1] * ahead + (1 - beta) * which, found
 
-    return Bonus(init, reward, loss)
+    return Bonus(init, reward, loss, num_actions=module.num_actions)
 
 
 def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] = lambda x: x) -> Bonus:
@@ -187,7 +191,7 @@ def visit_bonus(num_states: int, *, span: str = "lifelong", pay_ends: bool = Tru
         found = count_bonus(jnp.maximum(counts, 1))
         return found if pay_ends else jnp.where(seen.terminated, 0.0, found), memory
 
-    return Bonus(init, reward, _no_loss, trained=False)
+    return Bonus(init, reward, _no_loss, trained=False, num_states=num_states)
 
 
 def e3b_bonus(module: CuriosityModule, *, ridge: float | int = 0.1) -> Bonus:
@@ -224,7 +228,7 @@ def e3b_bonus(module: CuriosityModule, *, ridge: float | int = 0.1) -> Bonus:
         found = inverse_error(module.infer(params, *_features(module, params, seen)), seen.actions)
         return found, {"inverse error": found.mean()}
 
-    return Bonus(init, reward, loss)
+    return Bonus(init, reward, loss, num_actions=module.num_actions)
 
 
 def _nothing(params, memory, seen, discount):

@@ -8,7 +8,7 @@ from identax.checks import check_between, check_choice, check_count, check_nonne
 SETTINGS: dict[str, float] = {
     "learning_rate": 1e-4,
     "discount": 0.99,
-    "trace": 0.95,
+    "gae_lambda": 0.95,
     "policy_weight": 1.0,
     "value_weight": 0.5,
     "entropy_weight": 0.02,
@@ -35,7 +35,8 @@ _CHOICES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What is no number of an update. The defaults are the published program's but for its returns.
+    """What is no number of an update. The defaults are the published program's but for four, which there are
+    returns="released", truncation="ends", pairs="straddling" and reward="sign".
 
     Raises `ValueError` for unknown choices, counts < 1, and what does not go together.
     """
@@ -44,7 +45,7 @@ class Choices:
     algorithm: str = "a2c"
     """a2c or ppo"""
     advantages: str = "n_step"
-    """n_step: returns to the end of the rollout; gae: generalised advantages, with `trace`"""
+    """n_step: returns to the end of the rollout; gae: generalised advantages, with `gae_lambda`"""
     returns: str = "intended"
     """intended or released: the reading of n_step's `discounted_returns`"""
     truncation: str = "bootstraps"
@@ -76,8 +77,11 @@ class Choices:
             check_choice("Choices", name, getattr(self, name), known)
         for name in ("rollout_length", "epochs", "minibatches"):
             check_count("Choices", name, getattr(self, name))
-        if self.critics not in (1, 2):
-            raise ValueError(f"Choices: found critics={self.critics}, wanted 1 or 2")
+        for name in ("double_step", "shared_encoder", "normalize_advantages"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"Choices: found {name}={getattr(self, name)!r}, wanted True or False")
+        if self.critics not in (1, 2) or isinstance(self.critics, bool):
+            raise ValueError(f"Choices: found critics={self.critics!r}, wanted 1 or 2")
         if self.returns == "released" and (self.truncation == "bootstraps" or self.advantages != "n_step"):
             raise ValueError(
                 "Choices: found returns='released', which knows n-step returns and terminated alone, wanted "
@@ -86,10 +90,12 @@ class Choices:
 
 
 def check_settings(**given: Any) -> None:
-    """Raises `ValueError` for unknown names of `SETTINGS`, shares outside [0, 1] and negative numbers where known."""
+    """Raises `ValueError` for unknown names of `SETTINGS`, what is no scalar, and, where they are known, shares outside
+    [0, 1] and numbers that are negative or not finite.
+    """
     for name, value in given.items():
         check_choice("agent", "setting", name, tuple(SETTINGS))
-        if name in ("discount", "trace", "intrinsic_discount", "icm_beta"):
-            check_between("agent", name, value, 0, 1)
+        if name in ("discount", "gae_lambda", "intrinsic_discount", "icm_beta"):
+            check_between("agent", name, value, 0, 1, ())
         else:
-            check_nonnegative("agent", name, value)
+            check_nonnegative("agent", name, value, ())

@@ -25,6 +25,7 @@ class CuriosityModule(NamedTuple):
     * `predict(params, phi, actions) -> [..., m]`, the features that follow
     * `infer(params, phi, phi_next) -> logits [..., A]` of the action between the two
     * `relevance(params, phi_next) -> [..., m]`, weights of the forward error, or None where all count alike
+    * `num_actions` A of the worlds that it was made for
     """
 
     init: Callable[..., Any]
@@ -32,6 +33,7 @@ class CuriosityModule(NamedTuple):
     predict: Callable[..., Any]
     infer: Callable[..., Any]
     relevance: Callable[..., Any]
+    num_actions: int | None = None
 
 
 def curiosity_module(
@@ -111,4 +113,4 @@ def curiosity_module(
     def relevance(params, phi_next):
         return gate_weights(params["relevance_gate"], phi_next) if rational else None
 
-    return CuriosityModule(init, encode, predict, infer, relevance)
+    return CuriosityModule(init, encode, predict, infer, relevance, num_actions)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from identax.agents.bonuses import Bonus, Seen
 from identax.agents.choices import Choices
@@ -13,7 +14,8 @@ from identax.agents.network import PolicyNetwork
 from identax.agents.rollout import Rollout
 from identax.agents.targets import Targets
 from identax.dgp.environments import Environment
-from identax.losses import ActorCritic, a2c, ppo
+from identax.losses import ActorCritic, clipped_policy_gradient, policy_gradient
+from identax.numerics import clipped
 
 
 class Agent(NamedTuple):
@@ -35,15 +37,22 @@ class Batch(NamedTuple):
 
 
 def seen_of(rollout: Rollout, choices: Choices) -> Seen:
-    """What a bonus sees of a rollout."""
+    """What a bonus sees of a rollout; where `pairs` straddle, the true next observations are kept from it."""
     final = None if choices.pairs == "straddling" else rollout.final
     return Seen(rollout.observations, final, rollout.actions, rollout.terminated, rollout.ended, rollout.cells)
 
 
 def descend(
     agent: Agent, params: Any, opt_state: Any, memory: Any, batch: Batch, given: Mapping[str, Any]
-) -> tuple[Any, Any, dict[str, Any]]:
-    """One clipped step of Adam (betas .9 and .999, eps 1e-8) on the loss of a batch."""
+) -> tuple[Any, Any, dict[str, Array]]:
+    """One clipped step of Adam (betas .9 and .999, eps 1e-8) on the loss of a batch.
+
+        g <- g min(1, max_norm / (||g|| + 1e-6)),    params <- params - learning_rate Adam(g)
+
+    One norm of policy and curiosity together, or one each (`clipping`). New parameters, the optimiser's new memory, and
+    metrics: the loss, its terms, and the norm of the policy's gradient before any clipping.
+    Raises `ValueError` as `policy_terms`. Source: Kingma & Ba 2015; Reizinger & Szemenyei 2020, code.
+    """
     (value, metrics), grads = jax.value_and_grad(_loss, argnums=1, has_aux=True)(agent, params, memory, batch, given)
     metrics |= {"policy gradient norm": optax.tree.norm(grads["policy"])}
     if agent.choices.clipping == "joint":
@@ -57,20 +66,29 @@ def descend(
 
 
 def policy_terms(agent: Agent, params: Any, batch: Batch, given: Mapping[str, Any]) -> ActorCritic:
-    """Terms [T, E] of the actor-critic loss of a batch; with two critics `value` is the sum of both."""
+    """Terms [T, E] of the actor-critic loss of a batch, by the network run again over its observations.
+
+        policy = -log pi(a) A, or that of `clipped_policy_gradient`,    value = sum_v (R_v - V_v)^2,    entropy of pi
+
+    A and R are the batch's targets, v its critics. With `normalize_advantages` PPO's A lose their mean and are divided
+    by their standard deviation + 1e-8 over the batch.
+    Raises `ValueError` as the losses, for shapes that do not match. Source: Mnih et al. 2016; Schulman et al. 2017.
+    """
     rollout, aims = batch.rollout, batch.aims
-    features = agent.network.unroll(params, batch.carry, rollout.observations[:-1], rollout.resets)
+    acted_on = rollout.observations[: len(rollout.actions)]
+    features = agent.network.unroll(params, batch.carry, acted_on, rollout.resets)
     logits, values = agent.network.heads(params, features)
     wrong = ((aims.returns - values) ** 2).sum(axis=-1)
-    frozen = jax.lax.stop_gradient(values[..., 0])
     if agent.choices.algorithm == "a2c":
-        found = a2c(logits, frozen, rollout.actions, aims.advantages + frozen)
+        policy, entropy = policy_gradient(logits, rollout.actions, aims.advantages)
     else:
         better = aims.advantages
         if agent.choices.normalize_advantages:
             better = (better - better.mean()) / (better.std() + 1e-8)
-        found = ppo(logits, frozen, rollout.actions, frozen, better, rollout.log_probs, clip=given["ppo_clip"])
-    return found._replace(value=wrong)
+        policy, entropy = clipped_policy_gradient(
+            logits, rollout.actions, better, rollout.log_probs, clip=given["ppo_clip"]
+        )
+    return ActorCritic(policy, wrong, entropy)
 
 
 def _loss(agent, params, memory, batch, given):
@@ -111,15 +129,3 @@ def encoded(agent: Agent, params: Any, seen: Seen) -> Seen:
 def adam_start(params: Any) -> Any:
     """The optimiser's memory before the first update."""
     return optax.scale_by_adam().init(params)
-
-
-def clipped(grads: Any, max_norm: Any) -> tuple[Any, Any]:
-    """Gradients scaled to a global norm of at most `max_norm` as PyTorch does it, and the norm before.
-
-        g min(1, max_norm / (|g| + 1e-6))
-
-    A gradient whose norm is no number stays as it is.
-    """
-    norm = optax.tree.norm(grads)
-    scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
-    return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), grads), norm

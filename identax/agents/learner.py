@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
-from identax.agents.choices import SETTINGS
+from identax.agents.choices import SETTINGS, check_settings
 from identax.agents.descent import Agent, Batch, descend, encoded, seen_of
-from identax.agents.proximal import proximal
-from identax.agents.rollout import World, final_values, roll
+from identax.agents.ppo import ppo_update
+from identax.agents.rollout import ActingState, final_values, roll
 from identax.agents.targets import targets
 from identax.rng import stream
 
@@ -19,11 +20,13 @@ class Learned(NamedTuple):
 
     params: Any
     opt_state: Any
-    world: World
+    world: ActingState
     memory: Any
 
 
-def update(agent: Agent, learned: Learned, key: Any, settings: Mapping[str, Any]) -> tuple[Learned, dict[str, Any]]:
+def update(
+    agent: Agent, learned: Learned, key: Key[Array, ""], settings: Mapping[str, Any]
+) -> tuple[Learned, dict[str, Array]]:
     """One rollout and what is learned from it; `settings` overrides `SETTINGS`, its values may be traced.
 
         L = policy_weight (L_pi + value_weight L_V - entropy_weight H) + curiosity_weight L_curiosity
@@ -31,7 +34,10 @@ def update(agent: Agent, learned: Learned, key: Any, settings: Mapping[str, Any]
     With one critic, rewards are extrinsic_weight r + bonus_weight r_i; with two, these are the weights of the two
     advantages. The intrinsic rewards carry no gradient. Metrics: losses, entropy, gradient norms, and of the
     bootstrap observation's features the standard deviation over environments and features.
+    Raises `ValueError` for settings that `check_settings` refuses, and as `roll` and `ppo_update`.
+    Source: Mnih et al. 2016; Pathak et al. 2017; Reizinger & Szemenyei 2020, code.
     """
+    check_settings(**settings)
     given = SETTINGS | dict(settings)
     choices, network = agent.choices, agent.network
     policy = learned.params["policy"]
@@ -51,7 +57,7 @@ def update(agent: Agent, learned: Learned, key: Any, settings: Mapping[str, Any]
     if choices.algorithm == "a2c":
         params, opt_state, metrics = descend(agent, *before, batch, given)
     else:
-        params, opt_state, metrics = proximal(agent, *before, batch, stream(key, "minibatches"), given)
+        params, opt_state, metrics = ppo_update(agent, *before, batch, stream(key, "minibatches"), given)
     metrics |= {
         "reward": rollout.rewards.mean(),
         "intrinsic reward": intrinsic.mean(),
@@ -74,7 +80,7 @@ def _targets(agent, policy, rollout, intrinsic, given):
         advantages=choices.advantages,
         reading=choices.returns,
         discount=given["discount"],
-        trace=given["trace"],
+        gae_lambda=given["gae_lambda"],
         intrinsic_discount=given["intrinsic_discount"],
         weights=(given["extrinsic_weight"], given["bonus_weight"]),
     )

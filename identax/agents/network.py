@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from identax.checks import check_choice, check_count
 from identax.models import Model
@@ -120,7 +121,7 @@ def policy_network(
     return PolicyNetwork(init, encode, start, step, unroll, heads)
 
 
-def reset_carry(carry: Any, resets: Any) -> Any:
+def reset_carry(carry: Any, resets: Bool[Array, " E"]) -> Any:
     """Zeros in the carry of the environments where `resets` [E]: a new episode knows nothing of the last."""
     return jax.tree.map(lambda leaf: jnp.where(resets[:, None], jnp.zeros_like(leaf), leaf), carry)
 

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from identax.agents.network import PolicyNetwork, reset_carry
-from identax.dgp.environments import Environment
+from identax.checks import check_count
+from identax.dgp.environments import Environment, Transition
 from identax.rng import step_key, stream
 
 
@@ -20,27 +21,27 @@ class Rollout(NamedTuple):
     any reset. Of the last observation: `last_values` [E, V] and `last_features` [E, n].
     """
 
-    observations: Any
-    final: Any
-    actions: Any
-    rewards: Any
-    terminated: Any
-    truncated: Any
-    masked: Any
-    cells: Any
-    log_probs: Any
-    values: Any
+    observations: Shaped[Array, "T+1 E ..."]
+    final: Shaped[Array, "T E ..."]
+    actions: Int[Array, "T E"]
+    rewards: Float[Array, "T E"]
+    terminated: Bool[Array, "T E"]
+    truncated: Bool[Array, "T E"]
+    masked: Bool[Array, "T E"]
+    cells: Int[Array, "T E"] | None
+    log_probs: Float[Array, "T E"]
+    values: Float[Array, "T E V"]
     carries: Any
-    last_values: Any
-    last_features: Any
+    last_values: Float[Array, "E V"]
+    last_features: Float[Array, "E n"]
 
     @property
-    def ended(self) -> Any:
+    def ended(self) -> Bool[Array, "T E"]:
         """Where an episode ended, for whichever reason."""
         return self.terminated | self.truncated
 
     @property
-    def resets(self) -> Any:
+    def resets(self) -> Bool[Array, "T E"]:
         """Behind which steps the memory of the policy is emptied."""
         return self.ended | self.masked
 
@@ -50,24 +51,24 @@ class Episodes(NamedTuple):
     that ended in the last rollout the sum.
     """
 
-    running: Any
-    recent: Any
-    count: Any
-    closed: Any
+    running: Float[Array, " E"]
+    recent: Float[Array, " k"]
+    count: Int[Array, ""]
+    closed: Float[Array, ""]
 
-    def filled(self) -> Any:
+    def filled(self) -> Bool[Array, " k"]:
         """Which entries of `recent` hold a game."""
         return jnp.arange(self.recent.shape[0]) < self.count
 
 
-class World(NamedTuple):
+class ActingState(NamedTuple):
     """Where acting goes on: states of the environments, what is seen of them, the policy's memory, the games."""
 
     states: Any
-    observations: Any
+    observations: Shaped[Array, "E ..."]
     carry: Any
     episodes: Episodes
-    visits: Any
+    visits: Int[Array, " S"] | None
     """of every numbered state, or None"""
 
 
@@ -76,7 +77,7 @@ def no_episodes(num_environments: int, kept: int) -> Episodes:
     return Episodes(jnp.zeros(num_environments), jnp.zeros(kept), jnp.zeros((), jnp.int32), jnp.zeros(()))
 
 
-def record(episodes: Episodes, rewards: Any, over: Any) -> Episodes:
+def record(episodes: Episodes, rewards: Float[Array, " E"], over: Bool[Array, " E"]) -> Episodes:
     """Adds raw rewards [E] to the games that run and keeps the returns of those that are `over` [E], in their order."""
     running = episodes.running + rewards
     size = episodes.recent.shape[0]
@@ -89,20 +90,31 @@ def record(episodes: Episodes, rewards: Any, over: Any) -> Episodes:
     return Episodes(jnp.where(over, 0.0, running), recent, episodes.count + order[-1].astype(jnp.int32), closed)
 
 
-def begin(environment: Environment, network: PolicyNetwork, params: Any, key: Key[Array, ""], kept: int) -> World:
-    """The first states of `environment`, many side by side, and an empty memory."""
+def begin(environment: Environment, network: PolicyNetwork, params: Any, key: Key[Array, ""], kept: int) -> ActingState:
+    """The first states of `environment`, many side by side, and an empty memory.
+
+    Raises `ValueError` for a single environment.
+    """
     states, observations = environment.reset(key, environment.params)
     num = _batch(environment)
     visits = None if environment.num_states is None else jnp.zeros(environment.num_states, jnp.int32)
-    return World(states, observations, network.start(params, num), no_episodes(num, kept), visits)
+    return ActingState(states, observations, network.start(params, num), no_episodes(num, kept), visits)
 
 
 def act(
-    environment: Environment, network: PolicyNetwork, params: Any, world: World, key: Any, greedy: Any = None
-) -> tuple[World, Any, dict[str, Any]]:
+    environment: Environment,
+    network: PolicyNetwork,
+    params: Any,
+    world: ActingState,
+    key: Key[Array, ""],
+    greedy: Bool[Array, " E"] | None = None,
+) -> tuple[ActingState, Transition, dict[str, Any]]:
     """One step of all environments: the world after it, the environments' transition, and what the policy thought.
 
-    Actions are drawn, but the likeliest are taken in the environments that are `greedy` [E].
+        h = step(params, carry, s),    a ~ softmax(logits(h)), or argmax logits(h) in environments that are `greedy` [E]
+
+    The carry is emptied behind an end and where the step was a reset alone; of several likeliest actions the first is
+    taken. Nothing is checked here: `roll` and `play` refuse what does not reset itself. Source: Mnih et al. 2016.
     """
     carry, features = network.step(params, world.carry, world.observations)
     logits, values = network.heads(params, features)
@@ -113,19 +125,28 @@ def act(
     ended = found.terminated | found.truncated
     episodes = record(world.episodes, found.info["raw_reward"], found.info["game_over"])
     visits = None if world.visits is None else world.visits.at[found.info["cell"]].add(1)
-    after = World(found.state, found.observation, reset_carry(carry, ended | masked), episodes, visits)
+    after = ActingState(found.state, found.observation, reset_carry(carry, ended | masked), episodes, visits)
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), actions[:, None], axis=-1)[:, 0]
     thought = {"actions": actions, "log_probs": log_probs, "values": values, "carries": carry, "masked": masked}
     return after, found, thought
 
 
 def roll(
-    environment: Environment, network: PolicyNetwork, params: Any, world: World, key: Any, num_steps: int
-) -> tuple[World, Rollout, Any]:
+    environment: Environment,
+    network: PolicyNetwork,
+    params: Any,
+    world: ActingState,
+    key: Key[Array, ""],
+    num_steps: int,
+) -> tuple[ActingState, Rollout, Any]:
     """T sampled steps: the world after them, the rollout, and the carry behind the last observation's own step.
 
     Nothing of it carries a gradient: the losses run the network again over what is stored, with the same numbers.
+    Raises `ValueError` for num_steps < 1 and a single environment.
+    Source: Mnih et al. 2016; the carry that is returned, Reizinger & Szemenyei 2020, code (`Choices.double_step`).
     """
+    check_count("roll", "num_steps", num_steps)
+    _batch(environment)
     params = jax.lax.stop_gradient(params)
     world = world._replace(episodes=world.episodes._replace(closed=jnp.zeros(())))
 
@@ -149,14 +170,14 @@ def roll(
     return after, Rollout(**kept, last_values=last_values, last_features=features), carry
 
 
-def final_values(network: PolicyNetwork, params: Any, rollout: Rollout) -> Any:
+def final_values(network: PolicyNetwork, params: Any, rollout: Rollout) -> Float[Array, "T E V"]:
     """Values [T, E, V] of the true next observations, with the memory that each step left."""
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (rollout.carries, rollout.final))
     _, features = network.step(params, *flat)
     return network.heads(params, features)[1].reshape(rollout.values.shape)
 
 
-def random_steps(environment: Environment, key: Any, num_steps: int) -> Any:
+def random_steps(environment: Environment, key: Key[Array, ""], num_steps: int) -> Shaped[Array, "steps E ..."]:
     """Observations [num_steps, E, ...] that a uniformly random agent meets."""
     states, _ = environment.reset(stream(key, "reset"), environment.params)
 
@@ -170,13 +191,23 @@ def random_steps(environment: Environment, key: Any, num_steps: int) -> Any:
 
 
 def play(
-    environment: Environment, network: PolicyNetwork, params: Any, key: Any, num_steps: int, *, watch: bool = False
-) -> dict[str, Any]:
-    """First whole games of fresh environments, cut after `num_steps`; every other one is played greedily.
+    environment: Environment,
+    network: PolicyNetwork,
+    params: Any,
+    key: Key[Array, ""],
+    num_steps: int,
+    *,
+    watch: bool = False,
+) -> dict[str, Array]:
+    """First whole games of fresh environments, cut after `num_steps`; every other one, the first too, greedily.
+
+        return = sum over the steps up to the game's end of raw_reward,    finished = share of games that ended
 
     Of both kinds, `sampled` and `greedy`, the mean raw `return`, `length` and share `finished`. With `watch` also
     `frames` [num_steps, ...], what the first greedy one showed, games that follow its first included.
+    Raises `ValueError` for num_steps < 1 and a single environment.
     """
+    check_count("play", "num_steps", num_steps)
     world = begin(environment, network, params, stream(key, "reset"), 1)._replace(visits=None)
     zeros = jnp.zeros(_batch(environment))
     greedy = jnp.arange(len(zeros)) % 2 == 0
@@ -191,7 +222,7 @@ def play(
 
     start = world, zeros, zeros, zeros > 0
     (_, *measured), frames = jax.lax.scan(one, start, jnp.arange(num_steps))
-    found = {"frames": frames} if watch else {}
+    found: dict[str, Any] = {"frames": frames} if watch else {}
     for name, values in zip(("return", "length", "finished"), measured, strict=True):
         found[f"greedy {name}"] = values[::2].astype(float).mean()
         if len(zeros) > 1:

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from identax.agents.bonuses import Bonus, no_bonus
-from identax.agents.choices import Choices
+from identax.agents.choices import Choices, check_settings
 from identax.agents.descent import Agent, adam_start
 from identax.agents.learner import Learned, update
 from identax.agents.network import PolicyNetwork
-from identax.agents.rollout import World, begin, play, random_steps
+from identax.agents.rollout import ActingState, begin, play, random_steps
 from identax.checks import check_count
 from identax.dgp.environments import Environment, side_by_side
 from identax.rng import step_key, stream
@@ -31,7 +31,7 @@ class AgentState:
     key: Any
     params: Any
     opt_state: Any
-    world: World
+    world: ActingState
     memory: Any
     hparams: Any
 
@@ -67,8 +67,9 @@ def agent_study(
         evaluation: how many fresh worlds, an even number, or another world that is many by itself; 0: none.
         evaluation_steps: after which their games are cut.
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
-    Raises `ValueError` for counts < 1, a world of another number of environments, and two critics that do not fit the
-    network, at the first trace.
+    Raises `ValueError` for counts < 1, settings that `check_settings` refuses, an evaluation without steps or of an odd
+    number of worlds, a world of another number of environments, a bonus made for other actions or fewer states, and, at
+    the first trace, for a network of other actions or critics and hyper-parameters that are none of `SETTINGS`.
     """
     check_count("agent_study", "num_environments", num_environments)
     check_count("agent_study", "kept_episodes", kept_episodes)
@@ -77,13 +78,17 @@ def agent_study(
     choices = Choices() if choices is None else choices
     agent = Agent(_many(environment, num_environments), network, no_bonus() if bonus is None else bonus, choices)
     fixed = dict(settings or {})
-    fresh = _many(environment, evaluation) if isinstance(evaluation, int) and evaluation else evaluation
+    check_settings(**fixed)
+    _check_bonus(agent)
+    fresh = _fresh(environment, evaluation)
+    if fresh is not None and evaluation_steps == 0:
+        raise ValueError("agent_study: found evaluation environments and evaluation_steps=0, wanted 1 step at least")
 
     def init(key, hparams):
         observations = jax.eval_shape(agent.environment.reset, key, agent.environment.params)[1]
         example = jnp.zeros(observations.shape, observations.dtype)
         policy = network.init(stream(key, "policy"), example)
-        _check_critics(network, policy, example, choices)
+        _check_heads(agent, policy, example)
         seen = network.encode(policy, example) if choices.shared_encoder else example
         curiosity, memory = agent.bonus.init(stream(key, "curiosity"), seen)
         if agent.bonus.observe is not None:
@@ -108,7 +113,7 @@ def agent_study(
         found = {"games": state.world.episodes.count.astype(float)}
         if state.world.visits is not None:
             found["states visited"] = (state.world.visits > 0).mean()
-        if not fresh:
+        if fresh is None:
             return found
         return found | play(fresh, network, state.params["policy"], key, evaluation_steps)
 
@@ -142,13 +147,41 @@ def _many(environment, num):
     return environment
 
 
-def _check_critics(network, policy, example, choices):
-    num = len(example)
+def _fresh(environment, evaluation) -> Environment | None:
+    """The worlds of an evaluation: an even number, half of them being played greedily."""
+    if isinstance(evaluation, Environment):
+        num, found = evaluation.batch, evaluation
+    else:
+        check_count("agent_study", "evaluation", evaluation, 0)
+        num, found = evaluation, _many(environment, evaluation) if evaluation else None
+    if num is not None and num % 2:
+        raise ValueError(f"agent_study: found evaluation of {num} worlds, wanted an even number: half play greedily")
+    return found
 
-    def values(policy):
+
+def _check_bonus(agent):
+    world, bonus = agent.environment, agent.bonus
+    if bonus.num_actions not in (None, world.num_actions):
+        raise ValueError(f"agent_study: found a bonus for {bonus.num_actions} actions, wanted {_actions_of(world)}")
+    if None not in (bonus.num_states, world.num_states) and bonus.num_states < world.num_states:
+        raise ValueError(
+            f"agent_study: found a bonus for {bonus.num_states} states, wanted the {world.num_states} of {world.name}"
+        )
+
+
+def _check_heads(agent, policy, example):
+    num, network, wanted = len(example), agent.network, agent.choices.critics
+
+    def outputs(policy):
         _, features = network.step(policy, network.start(policy, num), example)
-        return network.heads(policy, features)[1]
+        return network.heads(policy, features)
 
-    found = jax.eval_shape(values, policy).shape[-1]
-    if found != choices.critics:
-        raise ValueError(f"agent_study: found a network of {found} critics, wanted {choices.critics} as in `choices`")
+    actions, critics = (found.shape[-1] for found in jax.eval_shape(outputs, policy))
+    if actions != agent.environment.num_actions:
+        raise ValueError(f"agent_study: found a network of {actions} actions, wanted {_actions_of(agent.environment)}")
+    if critics != wanted:
+        raise ValueError(f"agent_study: found a network of {critics} critics, wanted {wanted} as in `choices`")
+
+
+def _actions_of(world):
+    return f"the {world.num_actions} of {world.name}"

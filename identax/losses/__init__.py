@@ -1,6 +1,6 @@
 """Per-example losses: arrays in, one value per example out, the caller reduces."""
 
-from identax.losses.actor_critic import ActorCritic, a2c, discounted_returns, generalized_advantages, ppo
+from identax.losses.actor_critic import ActorCritic, a2c, clipped_policy_gradient, policy_gradient, ppo
 from identax.losses.alignment import alignment, alignment_uniformity, uniformity
 from identax.losses.autoregressive import (
     autoregressive_kl,
@@ -52,6 +52,7 @@ from identax.losses.priors import (
     logistic_prior,
     uniform_prior,
 )
+from identax.losses.rollout_returns import discounted_returns, generalized_advantages
 from identax.losses.sharded import sharded
 from identax.losses.slow_vae import (
     cross_entropy_to_laplace,
@@ -77,6 +78,7 @@ __all__ = [
     "beta_prior",
     "c_ima_penalty",
     "class_gaussian_nll",
+    "clipped_policy_gradient",
     "completion_nll",
     "count_bonus",
     "cross_entropy_to_laplace",
@@ -109,6 +111,7 @@ __all__ = [
     "normal_entropy",
     "orojar",
     "orojar_estimate",
+    "policy_gradient",
     "ppo",
     "prediction_reward",
     "project_rows",

@@ -83,6 +83,7 @@ def count_bonus(counts: Embeddings, *, scale: Scalar = 1.0) -> Float[Array, "*ba
     """scale / sqrt(n), n >= 1 being how often a state was visited, this visit among them.
 
     Counts since the start of training make it a lifelong bonus, counts since the last reset an episodic one.
+    Args: `counts` n [...], one for each state that is rewarded; `scale`, a number >= 0 that may be traced.
     Raises `ValueError` for counts known to be below 1 and a known scale < 0. Source: Strehl & Littman 2008.
     """
     (counts,) = as_floats("count_bonus", counts=counts)

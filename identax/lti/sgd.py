@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from identax.inputs import float_type, numbers
+from identax.numerics import clipped
 from identax.rng import permutation
 
 
@@ -30,15 +31,6 @@ def orthonormal_rows(key: Key[Array, ""], rows: int, dim: int) -> Float[Array, "
 
     drawn = jax.random.normal(key, (rows, dim))
     return jax.lax.scan(add, jnp.zeros_like(drawn), (jnp.arange(rows), drawn))[0]
-
-
-def clipped(gradient: Float[Array | np.ndarray, "k p"], max_norm: ArrayLike) -> Float[Array, "k p"]:
-    """gradient * min(1, max_norm / (||gradient|| + 1e-6)), with the norm over all entries.
-
-    Source: Rajendran et al. 2024's code; optax.clip_by_global_norm has no 1e-6.
-    """
-    norm = jnp.sqrt(jnp.sum(gradient**2))
-    return jnp.asarray(gradient) * jnp.minimum(1, max_norm / (norm + 1e-6))
 
 
 def published_gradient(
@@ -86,7 +78,7 @@ def _epoch(batch_size, key, unmixing, z, means, variances, learning_rate, max_no
     def step(unmixing, batch):
         z, means, precisions = jnp.split(batch, (dim, dim + num_controls), axis=1)
         gradient = published_gradient(unmixing, z, means, precisions)
-        return unmixing - learning_rate * clipped(gradient, max_norm), None
+        return unmixing - learning_rate * clipped(gradient, max_norm)[0], None
 
     full = together[: num_full * batch_size].reshape(num_full, batch_size, -1)
     unmixing, _ = jax.lax.scan(step, jnp.asarray(unmixing), full)

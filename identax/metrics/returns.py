@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_between, check_count, concrete, shape_of
+from identax.checks import check_between, check_count, check_finite, check_real, concrete, shape_of
 from identax.inputs import kept, numbers
 from identax.metrics._samples import Samples
 
@@ -36,8 +36,11 @@ def optimality_gap(scores: Samples, *, target: float | int = 1.0) -> Float[Array
     """By how much the scores miss `target` on average: target - mean of min(score, target).
 
     Args: `scores` [runs, tasks] or [runs], normalised so that `target` is what is wanted of every task.
-    Raises `ValueError` for another number of axes and no entries. Source: Agarwal et al. 2021, section 4.3.
+    Raises `ValueError` for another number of axes, no entries, and a target that is no finite number.
+    Source: Agarwal et al. 2021, section 4.3.
     """
+    check_real("optimality_gap", "target", target)
+    check_finite("optimality_gap", "target", target, ())
     return _optimality_gap(_scores("optimality_gap", "scores", scores), target)
 
 
@@ -95,7 +98,8 @@ def stratified_bootstrap(
     if not scores:
         raise ValueError("stratified_bootstrap: found no scores, wanted one array [runs, tasks] at least")
     arrays = [_scores("stratified_bootstrap", f"scores {i}", array) for i, array in enumerate(scores)]
-    if not 0 < level < 1:
+    check_between("stratified_bootstrap", "level", level, 0, 1, ())
+    if level in (0, 1):
         raise ValueError(f"stratified_bootstrap: found level={level}, wanted a share in (0, 1)")
     check_count("stratified_bootstrap", "num_draws", num_draws)
     check_count("stratified_bootstrap", "draws_at_once", draws_at_once)
@@ -155,7 +159,7 @@ def _curves(where, values, span):
     values = numbers(where, "values", values)
     if values.ndim == 0 or 0 in values.shape:
         raise ValueError(f"{where}: found values of shape {shape_of(values)}, wanted [..., T] with T >= 1")
-    check_between(where, "span", span, 1, float("inf"))
+    check_between(where, "span", span, 1, float("inf"), ())
     return jnp.asarray(kept(where, "values", values))
 
 

@@ -14,6 +14,7 @@ def orthogonal(key: Any, fan_in: int, width: int, gain: float, dtype: Any) -> An
     Uniform among those: Gram-Schmidt on normal draws, every vector orthogonalised twice, which is a QR whose triangle
     has a positive diagonal. Many trials start many layers in one program; with `jnp.linalg.qr` such a program on two
     cores stopped for ever: its batched kernel waits in the thread pool for threads that wait as well.
+    `orthonormal_rows` of `identax.lti` is the same by rows; in one function the last digits of either would change.
     """
     few, many = sorted((fan_in, width))
     drawn = jax.random.normal(key, (many, few), dtype)

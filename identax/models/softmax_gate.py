@@ -48,5 +48,10 @@ def gate_weights(params: Any, source: Any) -> Any:
 
 
 def gated(params: Any, x: Any, source: Any = None) -> Any:
-    """x * softmax(W s + b), s = `source` or x."""
-    return x * gate_weights(params, x if source is None else source)
+    """x * softmax(W s + b), s = `source` or x; raises `ValueError` for another size of either than the parameters'."""
+    weights = gate_weights(params, x if source is None else source)
+    if x.shape[-1] != weights.shape[-1]:
+        raise ValueError(
+            f"softmax_gate: found {x.shape[-1]} entries to be weighed, wanted {weights.shape[-1]} as the gate has"
+        )
+    return x * weights

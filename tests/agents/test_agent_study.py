@@ -8,7 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identax.agents import AgentState, Choices, agent_study, play, policy_network, visit_bonus
+from identax.agents import (
+    ActingState,
+    AgentState,
+    Choices,
+    agent_study,
+    curiosity_module,
+    icm_bonus,
+    play,
+    policy_network,
+    roll,
+    visit_bonus,
+)
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
 from identax.run import Interrupted, make_mesh, run
@@ -17,6 +28,7 @@ from tests.agents.worlds import corridor
 
 ENCODER = flat_encoder((5,))
 NETWORK = policy_network(2, ENCODER, units=4)
+KEY, NOWHERE = jax.random.key(0), ActingState(*[None] * 5)
 
 
 def study(world=None, *, network=NETWORK, **options):
@@ -116,12 +128,36 @@ def test_fresh_games_are_played_greedily_and_by_drawn_actions():
     np.testing.assert_array_equal(found["frames"][:3].argmax(axis=1), [1, 2, 1])
 
 
+def _traced(one, hparams=None):
+    def first(key):
+        return one.step(one.init(key, hparams or {}), None)[1]
+
+    return jax.eval_shape(first, jax.random.key(0))
+
+
 @pytest.mark.parametrize(
     ("call", "part"),
     [
         (lambda: study(num_environments=0), "num_environments=0"),
         (lambda: study(kept_episodes=0), "kept_episodes=0"),
         (lambda: study(side_by_side(corridor(), 2)), "of 2 environments"),
+        (lambda: study(evaluation=2), "evaluation_steps=0, wanted 1 step"),
+        (lambda: study(evaluation=-1, evaluation_steps=3), "evaluation=-1, wanted at least 0"),
+        (lambda: study(evaluation=3, evaluation_steps=3), "evaluation of 3 worlds, wanted an even number"),
+        (lambda: study(evaluation=side_by_side(corridor(), 1), evaluation_steps=3), "evaluation of 1 worlds"),
+        (lambda: study(settings={"discount": 1.5}), "discount=1.5"),
+        (lambda: study(settings={"learning_rat": 1.0}), "did you mean 'learning_rate'"),
+        (lambda: study(settings={"max_norm": np.ones(3)}), r"max_norm of shape \(3,\), wanted a scalar"),
+        (lambda: study(bonus=visit_bonus(3)), "a bonus for 3 states, wanted the 4 of corridor"),
+        (lambda: study(bonus=icm_bonus(curiosity_module(3, ENCODER))), "a bonus for 3 actions, wanted the 2 of"),
+        (
+            lambda: _traced(study(network=policy_network(3, ENCODER))),
+            "a network of 3 actions, wanted the 2",
+        ),
+        (lambda: _traced(study(), {"learning_rat": 1.0}), "did you mean 'learning_rate'"),
+        (lambda: roll(side_by_side(corridor(), 2), NETWORK, None, NOWHERE, KEY, 0), "num_steps=0"),
+        (lambda: roll(corridor(), NETWORK, None, NOWHERE, KEY, 1), "corridor as a single environment"),
+        (lambda: play(side_by_side(corridor(), 2), NETWORK, None, KEY, 0), "num_steps=0"),
         (
             lambda: jax.eval_shape(study(choices=Choices(critics=2)).init, jax.random.key(0), {}),
             "a network of 1 critics, wanted 2",

@@ -13,6 +13,7 @@ from identax.agents import (
     Choices,
     Learned,
     Rollout,
+    Targets,
     check_settings,
     curiosity_module,
     icm_bonus,
@@ -22,7 +23,8 @@ from identax.agents import (
     targets,
     update,
 )
-from identax.agents.descent import Batch, adam_start, clipped, descend, seen_of
+from identax.agents.descent import Batch, adam_start, descend, seen_of
+from identax.agents.ppo import ppo_update
 from identax.agents.rollout import begin, no_episodes, record
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
@@ -164,14 +166,6 @@ def test_the_observation_between_rollouts_enters_the_memory_once_or_twice():
     assert not np.allclose(found[0].carry[1], found[1].carry[1])
 
 
-def test_gradients_are_clipped_as_pytorch_does():
-    grads = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[4.0]])}
-    small, norm = clipped(grads, 0.5)
-    assert norm == 5
-    np.testing.assert_allclose(small["b"], 4 * 0.5 / (5 + 1e-6), rtol=1e-14)
-    np.testing.assert_array_equal(clipped(grads, 6.0)[0]["a"], grads["a"])
-
-
 # ---- what curiosity does to the policy
 
 
@@ -244,11 +238,11 @@ def _rollout(**given):
     shapes = {"rewards": (T, E), "values": (T, E, 2), "last_values": (E, 2)}
     arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     ends = {name: np.zeros((T, E), bool) for name in ("terminated", "truncated", "masked")}
-    return Rollout(**(dict.fromkeys(Rollout._fields) | arrays | ends | given))
+    return Rollout(**(dict.fromkeys(Rollout._fields) | jax.tree.map(jnp.asarray, arrays | ends | given)))
 
 
 GIVEN = {
-    "advantages": "n_step", "reading": "intended", "discount": 0.9, "trace": 0.95, "intrinsic_discount": 0.8,
+    "advantages": "n_step", "reading": "intended", "discount": 0.9, "gae_lambda": 0.95, "intrinsic_discount": 0.8,
     "weights": (2.0, 0.5),
 }  # fmt: skip
 
@@ -256,7 +250,7 @@ GIVEN = {
 def test_the_intrinsic_stream_knows_no_ends_and_has_its_own_last_value():
     terminated = np.zeros((T, E), bool)
     terminated[2, 0] = terminated[T - 1, 1] = True
-    rollout, paid = _rollout(terminated=terminated), np.random.default_rng(1).normal(size=(T, E))
+    rollout, paid = _rollout(terminated=terminated), jnp.asarray(np.random.default_rng(1).normal(size=(T, E)))
     found = targets(rollout, rollout.rewards, paid, None, **GIVEN)
     streams = ((rollout.rewards, terminated, 0.9), (paid, 0 * terminated, 0.8))
     advantages = 0
@@ -267,7 +261,7 @@ def test_the_intrinsic_stream_knows_no_ends_and_has_its_own_last_value():
             np.testing.assert_allclose(found.returns[t, :, number], following, rtol=1e-10)
         advantages = advantages + GIVEN["weights"][number] * (found.returns[..., number] - rollout.values[..., number])
     np.testing.assert_allclose(found.advantages, advantages, rtol=1e-10)
-    by_gae = targets(rollout, rollout.rewards, paid, None, **GIVEN | {"advantages": "gae", "trace": 1.0})
+    by_gae = targets(rollout, rollout.rewards, paid, None, **GIVEN | {"advantages": "gae", "gae_lambda": 1.0})
     np.testing.assert_allclose(by_gae.returns, found.returns, rtol=1e-10)
     np.testing.assert_allclose(by_gae.advantages, found.advantages, rtol=1e-10)
 
@@ -276,7 +270,7 @@ def test_values_count_behind_a_truncation_and_not_behind_an_end():
     truncated, terminated = np.zeros((2, T, E), bool)
     truncated[1, 0], terminated[1, 1] = True, True
     rollout = _rollout(truncated=truncated, terminated=terminated)
-    after = np.full((T, E, 2), 7.0)
+    after = jnp.full((T, E, 2), 7.0)
     found = targets(rollout, rollout.rewards, rollout.rewards, after, **GIVEN).returns[1, :, 0]
     np.testing.assert_allclose(found[0], rollout.rewards[1, 0] + 0.9 * 7)
     np.testing.assert_allclose(found[1], rollout.rewards[1, 1])
@@ -324,11 +318,24 @@ def test_one_epoch_of_one_minibatch_is_an_update_of_a2c(memory):
 
 @pytest.mark.slow
 def test_epochs_over_minibatches_see_every_environment():
-    one = agent(algorithm="ppo", advantages="gae", epochs=2, minibatches=E)
-    found, metrics = updated(one, started(one), KEY, {})
-    assert np.isfinite(metrics["loss"]) and not _same(
-        jax.tree.leaves(found.params["policy"]), jax.tree.leaves(started(one).params["policy"])
-    )
+    """Advantages of one environment alone: the policy moves only if some minibatch holds it."""
+    one = agent(algorithm="ppo", epochs=2, minibatches=E, normalize_advantages=False)
+    start = started(one)
+    rolled = jax.jit(roll, static_argnums=(0, 1, 5))
+    _, rollout, _ = rolled(MANY, one.network, start.params["policy"], start.world, KEY, T)
+    given = SETTINGS | {"value_weight": 0.0, "entropy_weight": 0.0}
+
+    @jax.jit
+    def moved(advantages):
+        batch = Batch(rollout, Targets(rollout.values, advantages), seen_of(rollout, one.choices), start.world.carry)
+        before = start.params, start.opt_state, start.memory
+        params, opt_state, _ = ppo_update(one, *before, batch, KEY, given)
+        return params["policy"]["actor"]["bias"] - start.params["policy"]["actor"]["bias"], opt_state.count
+
+    assert not np.any(moved(jnp.zeros((T, E)))[0])
+    for number in range(E):
+        change, steps = moved(jnp.zeros((T, E)).at[:, number].set(1.0))
+        assert np.all(change) and steps == 2 * E
     with pytest.raises(ValueError, match="found 3 environments, wanted a multiple of minibatches=2"):
         odd = one._replace(choices=Choices(algorithm="ppo", minibatches=2))
         update(odd, started(one), KEY, {})
@@ -363,6 +370,7 @@ def test_returns_of_games_are_kept_in_the_order_in_which_they_end():
         (lambda: Choices(rollout_length=0), "rollout_length=0"),
         (lambda: Choices(algorithm="a3c"), "algorithm"),
         (lambda: Choices(critics=3), "critics=3"),
+        (lambda: Choices(critics=True), "critics=True"),
         (lambda: Choices(returns="released"), "truncation='ends'"),
         (lambda: check_settings(discount=1.5), "discount=1.5"),
         (lambda: check_settings(learning_rate=-1.0), "learning_rate"),

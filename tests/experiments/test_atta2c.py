@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.atta2c import atari, atari_claims, square84, square84_claims, variants, variants_claims
+from experiments.atta2c import atari, atari_claims, coupling, square84, square84_claims, variants, variants_claims
+from identax import plan
 from identax.conduct import Options, run_experiment
 from identax.dgp.environments import installed
 from identax.metrics import best_average
@@ -38,7 +39,9 @@ def test_arms_are_the_variants():
         "AttA2C",
         "RCM",
         *(f"{one}, released" for one in curious),
+        "no curiosity",
     ]
+    assert [name for name, config in found.items() if config.icm == "none"] == ["no curiosity"]
     assert [name for name, config in found.items() if config.attention] == ["AttA2C"]
     assert {config.bonus_weight for config in found.values()} == {0.0}
     for one in curious:
@@ -50,6 +53,34 @@ def test_arms_are_the_variants():
     }  # fmt: skip
     assert len(atari.arms(atari.PRESETS["paper"])) == 30
     assert {arm.config.version for arm in atari.arms(atari.PRESETS["paper"])} == {"v0", "v4"}
+
+
+@pytest.mark.parametrize(
+    ("module", "preset", "given"),
+    [
+        (square84, "quick", {"icm": "rational", "attention": True, "wiring": "released"}),
+        (variants, "quick", {"icm": "rational", "attention": True, "wiring": "released"}),
+        (atari, "paper", {"icm": "rational", "attention": True, "wiring": "released", "version": "v0"}),
+        (coupling, "quick", {"agent": "count", "bonus_weight": 0.5}),
+    ],
+)
+def test_what_the_arms_set_does_not_reach_them_and_is_refused(module, preset, given):
+    """A baseline with attention would be the variant that it is compared with, under another name."""
+    config = module.PRESETS[preset]
+    arms = module.arms(config)
+    for name, value in given.items():
+        assert getattr(config, name) != value
+        other = dataclasses.replace(config, **{name: value})
+        assert module.arms(other) == arms
+        with pytest.raises(ValueError, match=f"{name}=.* reaches no arm"):
+            plan.check_overrides(module, "atta2c", preset, other)
+
+
+def test_atari_s_rewards_are_signed_where_they_are_learned_from(monkeypatch):
+    found = []
+    monkeypatch.setattr(atari, "atari", lambda *args, **given: found.append(given) or args)
+    monkeypatch.setattr(atari, "agent_of", lambda config, *worlds: config.reward)
+    assert atari.build(atari.PRESETS["short"]) == "sign" and [given["clip"] for given in found] == [False, False]
 
 
 def _drawn(config, level, spread, seeds=8, same=None):
@@ -87,14 +118,18 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
     assert found["baseline: relative score"] > found["AttA2C: relative score"]
     flat = variants.measure(QUICK, results | {"RCM, released": _drawn(QUICK, 2.0, 0.3, same=5)})
     assert flat["RCM, released: largest difference from baseline"].all()
+    same = results["RCM, released"]
+    for lacking in ({}, {name: values for name, values in same.train.items() if name != "recent return"}):
+        assert np.isinf(variants_claims._apart(dataclasses.replace(same, train=lacking), results["baseline"])).all()
 
 
 def test_figures_of_variants_are_drawn():
-    results = {"baseline": _drawn(QUICK, 2.0, 0.3), "AttA2C": _drawn(QUICK, 1.0, 0.5, same=2)}
+    results = {name: _drawn(QUICK, 2.0, 0.3) for name in ("baseline", "RCM", "RCM, released")}
     frames = np.random.default_rng(0).random((8, 3, 10, 10, 4)) < 0.2
     kept = dataclasses.replace(results["baseline"], arrays={"frames": {QUICK.num_steps: frames}})
     assert len(variants.figures(QUICK, results)) == 3
-    assert len(variants.figures(QUICK, results | {"baseline": kept})) == 4
+    drawn = variants.figures(QUICK, results | {"baseline": kept})
+    assert len(drawn) == 4 and "paddle orange" in drawn[3].caption
 
 
 def test_intervals_are_student_s():

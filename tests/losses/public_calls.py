@@ -67,6 +67,10 @@ CALLS = {
     "bernoulli_nll": (losses.bernoulli_nll, ELBO),
     "c_ima_penalty": (losses.c_ima_penalty, JACOBIANS),
     "class_gaussian_nll": (lambda g, m, v: losses.class_gaussian_nll(g, m, v, LABELS), CLASSES),
+    "clipped_policy_gradient": (
+        lambda x, a, o: sum(losses.clipped_policy_gradient(x, LABELS, a, o, clip=1)),
+        {"logits": (N, 4), "advantages": (N,), "old_log_probs": (N,)},
+    ),
     "count_bonus": (losses.count_bonus, {"counts": (N,)}),
     "completion_nll": (lambda x: losses.completion_nll(x, NEXT, 1), SEQUENCES),
     "cross_entropy_to_laplace": (lambda m, v: losses.cross_entropy_to_laplace(m, v, 2), GAUSSIAN),
@@ -88,7 +92,7 @@ CALLS = {
     "gaussian_log_likelihood": (lambda *arrays: losses.gaussian_log_likelihood(*arrays, precision=2), FIT),
     "generalized_contrastive": (losses.generalized_contrastive, {"scores": (N,), "permuted_scores": (N,)}),
     "generalized_advantages": (
-        lambda r, v, last: losses.generalized_advantages(r, v, ENDED, last, discount=1, trace=1),
+        lambda r, v, last: losses.generalized_advantages(r, v, ENDED, last, discount=1, gae_lambda=1),
         {"rewards": (DIM, N), "values": (DIM, N), "last_value": (N,)},
     ),
     "half_squared_weights": (losses.half_squared_weights, {"params": (N, DIM)}),
@@ -111,6 +115,10 @@ CALLS = {
     "orojar_estimate": (
         lambda z: losses.orojar_estimate(_products, z, jax.random.key(0), num_draws=5),
         {"z": (N, DIM)},
+    ),
+    "policy_gradient": (
+        lambda x, a: sum(losses.policy_gradient(x, LABELS, a)),
+        {"logits": (N, 4), "advantages": (N,)},
     ),
     "ppo": (
         lambda x, v, r, a, o: _sum(losses.ppo(x, v, LABELS, r, a, o, clip=1)),

@@ -78,31 +78,32 @@ def test_what_follows_an_end_is_not_read():
     final = np.where(CUT & ~ENDED, FINAL, np.nan)
     given = {"discount": 0.9, "truncated": CUT, "final_values": final}
     assert np.isfinite(discounted_returns(REWARDS, ENDED, LAST, **given)).all()
-    assert np.isfinite(generalized_advantages(REWARDS, VALUES, ENDED, LAST, trace=0.9, **given)).all()
+    assert np.isfinite(generalized_advantages(REWARDS, VALUES, ENDED, LAST, gae_lambda=0.9, **given)).all()
 
 
 @pytest.mark.parametrize("truncation", [{}, {"truncated": CUT, "final_values": FINAL}])
 def test_advantages_run_from_one_step_to_the_whole_return(truncation):
     given = {"discount": 0.9} | truncation
-    full = generalized_advantages(REWARDS, VALUES, ENDED, LAST, trace=1, **given)
+    full = generalized_advantages(REWARDS, VALUES, ENDED, LAST, gae_lambda=1, **given)
     np.testing.assert_allclose(full, discounted_returns(REWARDS, ENDED, LAST, **given) - VALUES, rtol=1e-9)
     following = np.concatenate([VALUES[1:], LAST[None]])
     following = np.where(ENDED, 0, np.where(CUT, FINAL, following) if truncation else following)
-    one = generalized_advantages(REWARDS, VALUES, ENDED, LAST, trace=0, **given)
+    one = generalized_advantages(REWARDS, VALUES, ENDED, LAST, gae_lambda=0, **given)
     np.testing.assert_allclose(one, REWARDS + 0.9 * following - VALUES, rtol=1e-9)
 
 
 def test_advantages_weigh_those_of_n_steps():
     # (1 - l) sum_n l^(n-1) A^(n), the last of them with all that is left: no episode ends here.
-    none, trace, discount = np.zeros_like(ENDED), 0.7, 0.9
-    found = generalized_advantages(REWARDS, VALUES, none, LAST, discount=discount, trace=trace)
+    none, gae_lambda, discount = np.zeros_like(ENDED), 0.7, 0.9
+    found = generalized_advantages(REWARDS, VALUES, none, LAST, discount=discount, gae_lambda=gae_lambda)
     following = np.concatenate([VALUES[1:], LAST[None]])
     for t in range(STEPS):
         n_step = []
         for n in range(1, STEPS - t + 1):
             rewards = sum(discount**k * REWARDS[t + k] for k in range(n))
             n_step.append(rewards + discount**n * following[t + n - 1] - VALUES[t])
-        weights = [(1 - trace) * trace ** (n - 1) for n in range(1, len(n_step))] + [trace ** (len(n_step) - 1)]
+        last = len(n_step)
+        weights = [(1 - gae_lambda) * gae_lambda ** (n - 1) for n in range(1, last)] + [gae_lambda ** (last - 1)]
         np.testing.assert_allclose(found[t], sum(w * a for w, a in zip(weights, n_step, strict=True)), rtol=1e-9)
 
 
@@ -180,6 +181,10 @@ def test_masked_actions_cost_no_nan():
     assert np.isfinite(slope).all()
 
 
+def test_a_policy_that_is_no_number_has_no_entropy():
+    assert all(np.isnan(term).all() for term in a2c(np.full((1, 3), np.nan), [np.nan], [2], [1.0]))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -188,13 +193,21 @@ def test_masked_actions_cost_no_nan():
         (lambda: discounted_returns(REWARDS[:0], ENDED[:0], LAST, discount=1), "found an empty batch"),
         (lambda: discounted_returns(REWARDS, ENDED, LAST, discount=1, truncated=CUT), "wanted both or neither"),
         (
+            lambda: discounted_returns(REWARDS, ENDED * np.nan, LAST, discount=1),
+            "terminated with entries besides 0",
+        ),
+        (
+            lambda: discounted_returns(REWARDS, ENDED, LAST, discount=1, truncated=2 * CUT, final_values=FINAL),
+            "truncated with entries besides 0 and 1",
+        ),
+        (
             lambda: discounted_returns(
                 REWARDS, ENDED, LAST, discount=1, truncated=CUT, final_values=FINAL, reading="released"
             ),
             "knows terminated alone",
         ),
         (lambda: discounted_returns(REWARDS, ENDED, LAST, discount=1, reading="relased"), "did you mean 'released'"),
-        (lambda: generalized_advantages(REWARDS, VALUES, ENDED, LAST, discount=1, trace=-1), "trace=-1"),
+        (lambda: generalized_advantages(REWARDS, VALUES, ENDED, LAST, discount=1, gae_lambda=-1), "gae_lambda=-1"),
         (lambda: a2c(LOGITS, VALUES, TAKEN + 1, RETURNS), "wanted 0 to 2"),
         (lambda: a2c(LOGITS, VALUES[:2], TAKEN, RETURNS), r"wanted \[..., A\] and \[...\]"),
         (lambda: ppo(LOGITS, VALUES, TAKEN, RETURNS, RETURNS, RETURNS, clip=-0.1), "clip=-0.1"),

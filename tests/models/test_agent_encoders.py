@@ -139,6 +139,8 @@ def test_a_gate_is_a_softmax_over_the_features():
     np.testing.assert_allclose(started, wide / 288, rtol=0.2, atol=1e-5)
     with pytest.raises(ValueError, match="found an input of 5 entries, wanted 6"):
         jax.jit(gate.apply)(variables, x[:, :5])
+    with pytest.raises(ValueError, match="found 5 entries to be weighed, wanted 6"):
+        gate.apply(variables, x[:, :5], source)
 
 
 COUNTS = {

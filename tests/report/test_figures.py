@@ -82,6 +82,13 @@ def test_bars_show_means_trials_and_the_papers_values():
     assert figure_png(figure, dpi=50)
 
 
+def test_bars_survive_when_all_of_them_failed():
+    figure = bars({name: {"score": np.full(2, np.nan)} for name in "ABCD"}, "score")
+    assert figure_png(figure, dpi=50)
+    low, high = figure.axes[0].get_xlim()
+    assert all(low < text.get_position()[0] < high for text in figure.axes[0].texts)
+
+
 def test_scatter_puts_the_match_on_the_diagonal():
     latents = np.random.default_rng(0).standard_normal((400, 3))
     estimates = np.concatenate([latents[:, [2, 0, 1]] * [-2.0, 1.0, 3.0], np.zeros((400, 1))], axis=1)

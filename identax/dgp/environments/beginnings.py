@@ -29,8 +29,8 @@ def fire_resets(environment: Environment, presses: tuple[int, ...] | None = None
     """Presses buttons at the beginning of each episode, in games that wait for FIRE before the ball comes.
 
     `presses`: actions one after the other; None: the one called "fire", then action 2, as published. Rewards on the way
-    are lost. Raises `ValueError` for a game whose actions are not named or without "fire" among them, and for actions
-    that the game has not. Source: Mnih et al. 2016, code; Reizinger & Szemenyei 2020, code.
+    are lost. Raises `ValueError` for a game whose actions are not named or without "fire" among them, for no presses
+    at all and for actions that the game has not. Source: Mnih et al. 2016, code; Reizinger & Szemenyei 2020, code.
     """
     check_single("fire_resets", environment)
     if presses is None:
@@ -40,6 +40,8 @@ def fire_resets(environment: Environment, presses: tuple[int, ...] | None = None
                 "presses=(...) to say which actions begin a game"
             )
         presses = (environment.actions.index("fire"), 2)
+    if not len(presses):
+        raise ValueError("fire_resets: found presses=(), wanted one action at least, or None for FIRE and action 2")
     for action in presses:
         _check_action("fire_resets", environment, action)
     buttons = jnp.asarray(presses, jnp.int32)

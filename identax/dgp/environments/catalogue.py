@@ -1,6 +1,7 @@
 """All environments by name."""
 
 import functools
+from collections.abc import Hashable
 from typing import Any
 
 from identax.checks import check_choice
@@ -13,7 +14,6 @@ from identax.dgp.environments.square84 import square84
 ENVIRONMENTS = ("square84", *ACTIONS, *MINIGRIDS, *CHIP8_GAMES)
 
 
-@functools.cache
 def environment(name: str, **options: Any) -> Environment:
     """The environment of that name, the same object for the same options.
 
@@ -29,6 +29,14 @@ def environment(name: str, **options: Any) -> Environment:
     without the package that has the game, with the command that installs it.
     """
     check_choice("environment", "name", name, ENVIRONMENTS)
+    for option, value in options.items():
+        if not isinstance(value, Hashable):
+            raise ValueError(f"environment {name}: found {option}={value!r}, wanted a number or another constant")
+    return _made(name, **options)
+
+
+@functools.cache
+def _made(name: str, **options: Any) -> Environment:
     if name in ACTIONS:
         return gymnax_game(name, **options)
     if name in MINIGRIDS:

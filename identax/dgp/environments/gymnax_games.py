@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from identax.checks import check_count
 from identax.dgp.environments.optional import required
 from identax.dgp.environments.protocol import Environment, Timestep, as_timestep
 from identax.rng import stream
@@ -37,7 +38,8 @@ def gymnax_game(name: str, **options: Any) -> Environment:
 
     `options`: fields of the game's parameters (`max_steps_in_episode`, `resample_goal_pos`) or arguments of its
     constructor (DeepSea's `size`; its `action_mapping_key` as an integer).
-    Raises `ValueError` without gymnax and for options that the game has not. Source: Lange 2022, gymnax.
+    Raises `ValueError` without gymnax, for options that the game has not and for sizes and limits < 1.
+    Source: Lange 2022, gymnax.
     """
     gymnax = required(name, "gymnax")
     with jax.ensure_compile_time_eval():
@@ -92,6 +94,9 @@ def _made(gymnax: Any, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     unknown = sorted(set(options) - arguments - fields)
     if unknown:
         raise ValueError(f"environment {name}: found options {unknown}, wanted any of {sorted(arguments | fields)}")
+    for option in ("size", "max_steps_in_episode"):
+        if option in options:
+            check_count(f"environment {name}", option, options[option])
     given = {option: value for option, value in options.items() if option in arguments}
     if "action_mapping_key" in given:
         given["action_mapping_key"] = jax.random.key(given["action_mapping_key"])

@@ -48,6 +48,23 @@ def test_a_missing_package_comes_with_its_command(name, package, extra, monkeypa
 def test_options_that_no_game_has_are_refused():
     with pytest.raises(ValueError, match=r"options \['size'\], wanted any of \['block'\]"):
         environment("square84", size=3)
+    with pytest.raises(ValueError, match=r"found block=\[3\], wanted a number"):
+        environment("square84", block=[3])
+
+
+@gymnax
+@xminigrid
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("DeepSea-bsuite", "size", 0),
+        ("Pong-misc", "max_steps_in_episode", 0),
+        ("MiniGrid-Empty-5x5", "max_steps", -1),
+    ],
+)
+def test_sizes_and_limits_are_counts(name, option, value):
+    with pytest.raises(ValueError, match=f"{option}={value}, wanted"):
+        environment(name, **{option: value})
 
 
 @gymnax

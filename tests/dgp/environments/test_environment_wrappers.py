@@ -267,6 +267,7 @@ REFUSED = {
     "action 3": lambda: no_op_resets(counter(), action=3),
     "with 'fire'": lambda: fire_resets(counter()),
     "action 3 ": lambda: fire_resets(counter(), (1, 3)),
+    "found presses=": lambda: fire_resets(counter(), ()),
     "clip=0": lambda: normalise_observations(counter(), clip=0),
     "channels=0": lambda: noisy_tv(counter(), channels=0),
     "action=3": lambda: noisy_tv(counter(), action=3),

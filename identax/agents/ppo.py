@@ -5,14 +5,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from identax.agents.descent import Agent, Batch, descend
 from identax.rng import step_key
 
 
-def proximal(
-    agent: Agent, params: Any, opt_state: Any, memory: Any, batch: Batch, key: Any, given: Mapping[str, Any]
-) -> tuple[Any, Any, dict[str, Any]]:
+def ppo_update(
+    agent: Agent,
+    params: Any,
+    opt_state: Any,
+    memory: Any,
+    batch: Batch,
+    key: Key[Array, ""],
+    given: Mapping[str, Any],
+) -> tuple[Any, Any, dict[str, Array]]:
     """Epochs over minibatches in random order, each a step of `descend`; metrics are the means over all of them.
 
     Minibatches are of environments, so that memories stay whole, or of transitions where there is no memory. Raises
@@ -43,7 +50,10 @@ def proximal(
 
 
 def _flat(batch):
-    """All transitions as steps of environments of their own, [1, T E, ...]: without memory their order is nothing."""
+    """All transitions as steps of environments of their own, [1, T E, ...]: without memory their order is nothing.
+
+    Observations are those acted on alone: losses need no more, and minibatches gather what is there.
+    """
 
     def flat(leaf):
         return leaf.reshape(1, -1, *leaf.shape[2:])
@@ -53,9 +63,8 @@ def _flat(batch):
         return jnp.concatenate([flat(observations[:-1]), flat(following)])
 
     rollout, seen = batch.rollout, batch.seen
-    observations = pairs(rollout.observations, None)
-    others = rollout._replace(observations=None, last_values=None, last_features=None)
-    rollout = jax.tree.map(flat, others)._replace(observations=observations)
+    shown = rollout._replace(observations=rollout.observations[:-1], last_values=None, last_features=None)
+    rollout = jax.tree.map(flat, shown)
     # Two observations of each transition: the second is the one that curiosity predicts.
     seen = jax.tree.map(flat, seen._replace(observations=None, final=None))._replace(
         observations=pairs(batch.seen.observations, batch.seen.final), final=None

@@ -1,0 +1,108 @@
+"""Figures of `atta2c/coupling`: learning curves by world, seeds that solve DeepSea by agent and by size."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.atta2c.coupling_claims import LATE, arms, place
+from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
+from experiments.atta2c.variants_claims import interval, mean_of
+from identax.points import cells
+from identax.report import Figure, figure_png
+from identax.report.figures import learning_curves
+from identax.report.grids import bootstrap_interval, over_parameter
+from identax.report.style import canvas, legend, series_style
+from identax.run import Results
+
+_MOST_SINGLE = 5
+"""curves of one picture with a line for every seed; of more, means and intervals alone"""
+_CAPTIONS = {"success": "share of episodes that reach the goal", "recent return": "raw return of the last games"}
+
+
+def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
+    """Learning curves of every world, and which seeds solve DeepSea, by agent and by size."""
+    pictures: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    steps, solved = {}, {}
+    for at, result, mask in cells(arms(config), results):
+        where = at["arm"].removeprefix(f"{at['agent']}, ")
+        shown = "recent return" if at["world"] == BREAKOUT else "success"
+        title, label = _picture(config, at, where)
+        pictures.setdefault((title, shown), {})[label] = result.train[shown][mask]
+        steps[title, shown] = result.train_steps
+        if at["world"] == DEEP_SEA:
+            late = result.train["success"][mask][:, -1]
+            solved.setdefault(where, {})[at["agent"]] = np.where(np.isfinite(late), late > LATE, np.nan)
+    drawn = [
+        Figure(f"{title}: {_CAPTIONS[shown]}." + _how(values), _curves(steps[title, shown], values, shown))
+        for (title, shown), values in pictures.items()
+    ]
+    return drawn + _solved(config, solved)
+
+
+def _picture(config: Any, at: Mapping[str, Any], where: str) -> tuple[str, str]:
+    """The title of an arm's picture, and its label there: worlds in which two agents play share theirs."""
+    if at["world"] != DEEP_SEA or at["channels"] or where == place(config):
+        return where, at["agent"]
+    kind = where.removeprefix(f"N = {at['size']}")
+    if kind:
+        return f"DeepSea{kind}", f"{at['agent']}, N = {at['size']}"
+    return f"DeepSea of growing size, {at['agent']}", where
+
+
+def _how(values: Mapping[str, Any]) -> str:
+    return " Means over seeds with 95 % intervals." if len(values) > _MOST_SINGLE else ""
+
+
+def _curves(steps: np.ndarray, values: Mapping[str, np.ndarray], name: str) -> bytes:
+    ylim = (-0.02, 1.02) if name == "success" else None
+    if len(values) <= _MOST_SINGLE:
+        return figure_png(learning_curves(steps, values, name, ylim=ylim))
+    figure, axes = canvas((5.6, 3.8), "")
+    for number, (label, trials) in enumerate(values.items()):
+        color, dashes = series_style(number)
+        ends = np.clip([interval(column) for column in trials.T], *(ylim or (-np.inf, np.inf)))
+        axes.plot(steps, mean_of(trials.T), color=color, ls=dashes, lw=2, label=label)
+        axes.fill_between(steps, ends[:, 0], ends[:, 1], color=color, alpha=0.14, lw=0)
+    axes.set(xlabel="step", ylabel=name, ylim=ylim)
+    legend(figure, axes)
+    return figure_png(figure)
+
+
+def _solved(config: Any, solved: Mapping[str, Mapping[str, np.ndarray]]) -> list[Figure]:
+    """By agent, where there are more than two, and by size for both that play in all."""
+    many = {where: agents for where, agents in solved.items() if len(agents) > 2}
+    found = []
+    if many:
+        caption = f"Share of seeds that solve DeepSea ({', '.join(many)}), with bootstrap intervals."
+        found.append(Figure(caption, _by_agent(many)))
+    sizes = {
+        agent: {
+            float(where.removeprefix("N = ")): agents[agent]
+            for where, agents in solved.items() if agent in agents and "," not in where
+        }
+        for agent in ("plain", "count")
+    }  # fmt: skip
+    if len(sizes["plain"]) > 1:
+        picture = over_parameter(sizes, "N", "seeds that solve it", log_x=False, ylim=(-0.02, 1.02), band=0.95)
+        caption = "Share of seeds that solve DeepSea of size N, with bootstrap intervals."
+        found.append(Figure(caption, figure_png(picture)))
+    return found
+
+
+def _by_agent(solved: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
+    names = list(dict.fromkeys(agent for agents in solved.values() for agent in agents))
+    figure, axes = canvas((5.6, 1.2 + 0.3 * len(names)), "")
+    for number, (where, agents) in enumerate(solved.items()):
+        color, _ = series_style(number)
+        heights = np.array([names.index(agent) for agent in agents]) + 0.3 * number
+        good = [values[np.isfinite(values)] for values in agents.values()]
+        ends = np.array([bootstrap_interval(values) for values in good])
+        axes.hlines(heights, ends[:, 0], ends[:, 1], color=color, lw=1.2, alpha=0.7)
+        means = [values.mean() if len(values) else np.nan for values in good]
+        axes.plot(means, heights, "s", ms=5, color=color, label=where, clip_on=False, zorder=3)
+    axes.set(xlabel="share of seeds that solve it", xlim=(-0.02, 1.02))
+    axes.set_yticks(np.arange(len(names)) + 0.15 * (len(solved) - 1), names)
+    axes.invert_yaxis()
+    legend(figure, axes)
+    return figure_png(figure)
