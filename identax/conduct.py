@@ -56,8 +56,8 @@ def run_experiment(
     `config` (default: the preset's own) may differ from the preset; then no band applies. `sweep` crosses traced
     fields with every arm. Premises and predictions go to `say` before anything is trained. A signal anywhere in it
     ends it at the next boundary of a chunk, an arm or the whole, with `Interrupted` and a folder that resumes.
-    Raises `ValueError` for an unknown preset, arm or traced field, and what the module's `build` and `batches` raise;
-    then no run directory has been claimed.
+    Raises `ValueError` for an unknown preset, arm or traced field, a changed field of `config` that no arm reads, and
+    what the module's `build` and `batches` raise; then no run directory has been claimed.
     """
     if preset not in module.PRESETS:
         raise ValueError(f"{name}: found preset {preset!r}, wanted one of {sorted(module.PRESETS)}")
@@ -81,6 +81,7 @@ def _run_arms(
     say: Callable[[str], None],
     stop: StopRequest,
 ) -> Outcome:
+    plan.check_overrides(module, name, preset, config)
     arms = plan.chosen_arms(module, name, config, options.only, sweep)
     reports = plan.reports_of(module, config, [arm.name for arm in arms])
     settings = {

@@ -19,6 +19,24 @@ from identax.run.runner import abstract_states
 from identax.study import Study, Trials
 
 
+def check_overrides(module: ExperimentModule, name: str, preset: str, config: Any) -> None:
+    """Raises `ValueError` for a field that differs from the preset's and changes no arm, as every arm sets its own."""
+    given, arms = module.PRESETS[preset], repr(list(module.arms(config)))
+    for field in dataclasses.fields(config):
+        found, usual = getattr(config, field.name), getattr(given, field.name)
+        if repr(found) == repr(usual):
+            continue
+        try:
+            without = repr(list(module.arms(dataclasses.replace(config, **{field.name: usual}))))
+        except ValueError:  # the preset's value does not go with the other ones, so this one is read
+            continue
+        if without == arms:
+            raise ValueError(
+                f"{name}: found {field.name}={found!r}, which reaches no arm of preset {preset!r}: each sets its own; "
+                f"wanted {field.name}={usual!r}, or an `arms` that reads it"
+            )
+
+
 def chosen_arms(
     module: ExperimentModule, name: str, config: Any, only: Sequence[str], sweep: Mapping[str, Sequence[float]]
 ) -> list[Arm]:

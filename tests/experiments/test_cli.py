@@ -199,6 +199,21 @@ def test_every_option_that_the_parser_takes_is_known(line):
     check_options("run", ["--num_seeds=3", "--config.dim.x", "3", "-1", "--preset", "a"], [*known, "--preset"])
 
 
+@pytest.mark.parametrize(
+    ("experiment", "words", "field"),
+    [
+        ("aninfonce/dimensions", ["--config.embedding-dim", "7"], "embedding_dim"),
+        ("lti/table1", ["--config.dim", "4"], "dim"),
+        ("wmm/digits", ["--config.p", ".2", "--config.batch-size", "16"], "p"),
+    ],
+)
+def test_a_field_that_every_arm_sets_itself_is_refused(experiment, words, field, tmp_path, capsys):
+    assert main(["run", experiment, *words, "--workdir", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert f"found {field}=" in said and "reaches no arm" in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_debug_shows_the_traceback():
     with pytest.raises(ValueError, match="did you mean"):
         main(["run", "fakepaper/lime", "--debug"])
