@@ -47,7 +47,7 @@ class Config(RunConfig):
     """n0: from how many examples on q errs; None: in every world the least that keeps q within epsilon for the largest
     weight, but no more than the longest prompt has"""
     prompts: Literal["within", "held out"] = "within"
-    """of components that documents come from, or of others: an arm each, not read"""
+    """of components that documents come from, or of others; set by `arms`, an arm each"""
 
 
 _QUICK = Config(examples=(0, 1, 4, 16), num_prompts=250)

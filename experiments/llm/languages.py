@@ -35,9 +35,9 @@ class Config(RunConfig):
     languages: tuple[str, ...] = ("L1", "L2", "L3", "L4", "L5", "L6")
     architectures: tuple[str, ...] = ARCHITECTURES
     architecture: str = "transformer"
-    """of one arm, not read"""
+    """set by `arms`"""
     place: int = 0
-    """of one trial, not read: its language among those of its arm"""
+    """set by `arms`: swept, the language of a trial among those of its arm"""
     size: Literal["published", "small", "least"] = "published"
     """of the networks: `sequence_networks.py`"""
     linear_as_published: bool = False

@@ -55,7 +55,7 @@ def arms(config: Any) -> Sequence[Arm]:
     return [
         Arm(
             f"{architecture}, {' '.join(names)}",
-            dataclasses.replace(config, architecture=architecture, languages=tuple(names)),
+            dataclasses.replace(config, architecture=architecture, languages=tuple(names), place=0),
             {"place": tuple(range(len(names)))},
             fixed=("place",),
         )
