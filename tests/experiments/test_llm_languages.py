@@ -144,8 +144,8 @@ def test_every_architecture_has_every_size_and_published_ones_have_their_paramet
         model = sequence_network(architecture, size, AB, positions=10)
         shapes = jax.eval_shape(lambda model=model: model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32)))
         num[size] = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
-    known = {"LSTM": 152_951, "Mamba": 102_368, "xLSTM": 185_000}
-    assert num["published"] == known.get(architecture, num["published"])
+    known = {"transformer": 0, "LSTM": 152_951, "Mamba": 102_368, "xLSTM": 185_000, "linear": 0}
+    assert num["published"] == known[architecture]
     assert architecture == "linear" or num["least"] < num["small"] < num["published"]
     assert sequence_network("Mamba", "published", AB, positions=10).vocabulary == mamba(5).vocabulary
 
@@ -164,6 +164,7 @@ def test_every_architecture_has_every_size_and_published_ones_have_their_paramet
         ({"mass_length": 9}, "found strings of 9 symbols, wanted at most M=8"),
         ({"languages": ("equal counts",)}, "out of distribution, wanted at least one"),
         ({"max_length": 1, "languages": ("L3",)}, "found no string with M=1"),
+        ({"languages": (language("L3", 9),)}, "found L3 with M=9, wanted M=8"),
         ({"size": "huge"}, "wanted one of ['published', 'small', 'least']"),
     ],
 )

@@ -51,6 +51,10 @@ class NestedBrackets:
         """The lengths that words have."""
         return tuple(range(2, max_length + 1, 2))
 
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
+
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths. At a fixed length: the walk with n = length, given that it gets there."""
         width = self.longest(max_length)
@@ -139,6 +143,10 @@ class ShuffledBrackets:
     def lengths(self, max_length: int) -> tuple[int, ...]:
         """The lengths that words have."""
         return tuple(range(2, max_length + 1, 2))
+
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
 
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths; every n is reached, so a fixed length needs no conditioning."""

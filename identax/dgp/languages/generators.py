@@ -23,18 +23,36 @@ _KINDS = ("all", "even", "odd")
 
 @runtime_checkable
 class Generator(Protocol):
-    """A law of words of at most `longest(M)` symbols: equal generators are equal, so that programs are shared."""
+    """A law of words of at most `max_length` = M symbols. Equal generators are equal and hashable, as frozen
+    dataclasses are, so that programs are shared."""
 
     @property
-    def num_symbols(self) -> int: ...
+    def num_symbols(self) -> int:
+        """How many symbols an alphabet must have; a word holds places in it, 0 .. num_symbols - 1."""
+        ...
 
-    def longest(self, max_length: int) -> int: ...
+    def longest(self, max_length: int) -> int:
+        """W, the symbols of the longest word: columns of what `draw` gives."""
+        ...
 
-    def lengths(self, max_length: int) -> tuple[int, ...]: ...
+    def lengths(self, max_length: int) -> tuple[int, ...]:
+        """The lengths that can be asked for, ascending; none if M is too small for any word."""
+        ...
 
-    def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words: ...
+    def words(self, max_length: int) -> list[tuple[int, ...]] | None:
+        """All words, shortest first, each once: all are equally likely. None where they are too many to list."""
+        ...
 
-    def entropy(self, max_length: int) -> float: ...
+    def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
+        """Words [num, W], 0 behind their ends, and their lengths [num]; all of `length` symbols if it is given.
+
+        Runs under `jit` with all but the key static.
+        """
+        ...
+
+    def entropy(self, max_length: int) -> float:
+        """Entropy of the law of words, nats per word."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +120,10 @@ class EqualShuffle:
         """The lengths that words have."""
         return tuple(range(2, max_length + 1, 2))
 
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
+
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths."""
         n = _uniform(stream(key, "n"), num, 1, max_length // 2) if length is None else jnp.full(num, length // 2)
@@ -163,6 +185,10 @@ class EvenTail:
     def lengths(self, max_length: int) -> tuple[int, ...]:
         """The lengths that words have."""
         return tuple(range(1, max_length + 1))
+
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
 
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths."""

@@ -25,7 +25,8 @@ class Language:
     `generator`: the law of strings in training; `prompt_law`: the prompts; `membership`: what else a string must
     satisfy, if rules 1 and 2 leave it open (as nesting of the two kinds of brackets). `completion_from`: the first
     column of a completed row at which rule 2 is asked for again; by default the one behind the prompt.
-    Another language is another `Language(...)`; those of the papers are made by `language`.
+    Another language is another `Language(...)`; those of the papers are made by `language`, which knows a language of
+    one's own by a name too, as the experiments do, once `LANGUAGES` has it.
     Raises `ValueError` for an alphabet of another number of symbols, and M too small for any string.
     """
 
@@ -64,13 +65,11 @@ class Language:
 
         Raises `ValueError` for a law whose words are too many to list; `sample` draws from it.
         """
-        words = getattr(self.generator, "words", None)
+        words = self.generator.words(self.max_length)
         if words is None:
             raise ValueError(f"Language {self.name}: found a law whose strings are not listed, wanted sample(key, num)")
         letters = self.alphabet.letters
-        return self.alphabet.rows(
-            ["".join(letters[one] for one in word) for word in words(self.max_length)], self.columns
-        )
+        return self.alphabet.rows(["".join(letters[one] for one in word) for word in words], self.columns)
 
     def sample(self, key: Key[Array, ""], num: int, *, length: int | None = None) -> Int[Array, "num T"]:
         """Draws rows from the law of training, or from it given that a word has `length` symbols: no rejection.

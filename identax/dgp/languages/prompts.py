@@ -40,9 +40,20 @@ class Prompts(NamedTuple):
 
 @runtime_checkable
 class PromptLaw(Protocol):
-    """How the prompts of a language are made: `length` symbols, from a key where they are random."""
+    """How the prompts of a language are made. Equal laws are equal and hashable, as frozen dataclasses are."""
 
-    def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts: ...
+    @property
+    def num(self) -> int | None:
+        """Prompts that are drawn of either kind, a field that `dataclasses.replace` changes; None: no prompt is drawn."""
+        ...
+
+    def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts:
+        """Prompts [P, L + 1] of L = `length` symbols behind SOS, and which of them [P] are in distribution.
+
+        `split`: "published" or "completable", of which a law may know one; `key` is None where the caller has none.
+        Raises `ValueError` where a key is needed and missing, and for lengths that no prompt has.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +66,11 @@ class AllStrings:
 
     published: Rule
     completable: Rule
+
+    @property
+    def num(self) -> None:
+        """No prompt is drawn."""
+        return None
 
     def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts:
         """All prompts. Raises `ValueError` for more than about a million of them."""
