@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.dgp.languages import rules
 from identax.dgp.languages.alphabet import AB, AB_LAST, ABC, BRACKETS, Alphabet
 from identax.dgp.languages.brackets import NestedBrackets, ShuffledBrackets
@@ -17,7 +17,6 @@ LANGUAGES = ("a^n b^n", "a^n b^n a^n", "equal counts", "a^n b^m", "L1", "L2", "L
 _ALPHABETS = {"L4": BRACKETS, "L5": ABC, "L6": BRACKETS, "L1": AB, "L2": AB, "L3": AB}
 
 
-@functools.cache
 def language(
     name: str, max_length: int = 256, *, alphabet: Alphabet | None = None, generator: Generator | None = None
 ) -> Language:
@@ -38,6 +37,16 @@ def language(
     Raises `ValueError` for another name, an alphabet of another size, and M too small for any string.
     """
     check_choice("language", "name", name, LANGUAGES)
+    check_count(f"Language {name}", "max_length", max_length)
+    for kind, value, wanted in (("alphabet", alphabet, Alphabet), ("generator", generator, Generator)):
+        if value is not None and not isinstance(value, wanted):
+            raise ValueError(f"language {name}: found {kind}={value!r}, wanted one of type {wanted.__name__}")
+    return _made(name, int(max_length), alphabet, generator)
+
+
+@functools.cache
+def _made(name: str, max_length: int, alphabet: Alphabet | None, generator: Generator | None) -> Language:
+    """Equal ones are one object, and share its programs."""
     alphabet = _ALPHABETS.get(name, AB_LAST) if alphabet is None else alphabet
     wanted = len(_ALPHABETS.get(name, AB_LAST).symbols)
     if len(alphabet.symbols) != wanted:
