@@ -129,6 +129,7 @@ def check(config: Any) -> None:
         )
     check_positive("llm/in_context", "epsilon", config.epsilon, ())
     if config.first is not None:
+        check_count("llm/in_context", "first", config.first)
         check_between("llm/in_context", "first", config.first, 1, max(config.examples))
 
 

@@ -91,6 +91,7 @@ def in_context_report(
     Source: Reizinger et al. 2024, case study 2; the statement by the chain rule: own.
     """
     if first is not None:
+        check_count("in_context_report", "first", first)
         check_between("in_context_report", "first", first, 1, num_examples)
     mass = np.asarray(pattern_mass(mixture, num_examples, length), float)
     needed = examples_needed(mass, weight, epsilon)

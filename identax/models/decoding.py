@@ -60,6 +60,9 @@ def decode(
         raise ValueError("decode: found a prompt of length 0, wanted at least one token, such as the first of all")
     if temperature is not None:
         check_positive("decode", "temperature", temperature, ())
+        known = concrete(temperature)
+        if known is not None and known < (least := jnp.finfo(jnp.float32).tiny):
+            raise ValueError(f"decode: found temperature={known}, wanted at least {least:g}, or None for the likeliest")
         if key is None:
             raise ValueError("decode: found a temperature without a key, wanted one to draw with")
     # Outside, so that unknown tokens are refused before anything is decoded; the prefill itself is compiled.
@@ -90,7 +93,9 @@ def _continued(model, variables, prompts, lengths, logits, state, temperature, k
     def chosen(logits, number):
         if temperature is None:
             return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.random.categorical(step_key(key, number), logits / temperature).astype(jnp.int32)
+        # The largest at 0, so that none becomes infinite.
+        logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+        return jax.random.categorical(step_key(key, number), logits).astype(jnp.int32)
 
     def one(carry, number):
         logits, state, done = carry

@@ -208,9 +208,10 @@ def conditional_openings(length: int, kinds: int = 2, *, prime: bool = True) -> 
 
     The walk of `NestedBrackets`, conditioned by the probability W(t, h) of ending at n, computed backwards:
     P = q W(t + 1, h + 1) / (q W(t + 1, h + 1) + (1 - q) W(t + 1, h - 1)), q the walk's own; 0 where none leads there.
-    Raises `ValueError` for lengths that are odd or below 2.
+    Raises `ValueError` for lengths that are odd or below 2, and kinds < 1.
     """
     check_count("conditional_openings", "length", length, 2)
+    check_count("conditional_openings", "kinds", kinds)
     if length % 2:
         raise ValueError(f"conditional_openings: found length={length}, wanted an even number: brackets come in pairs")
     depth = np.arange(length // 2 + 2)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 from scipy.special import gammaln
 
-from identax.checks import check_choice
+from identax.checks import check_choice, is_integer
 from identax.rng import stream
 
 Words = tuple[Int[Array, "num W"], Int[Array, " num"]]
@@ -68,7 +68,10 @@ class Powers:
 
     def __post_init__(self):
         check_choice("Powers", "powers", self.powers, _KINDS)
-        if not self.pattern or min(self.pattern) < 0:
+        if isinstance(self.pattern, list):
+            object.__setattr__(self, "pattern", tuple(self.pattern))
+        whole = isinstance(self.pattern, tuple) and all(map(is_integer, self.pattern))
+        if not whole or not self.pattern or min(self.pattern) < 0:
             raise ValueError(f"Powers: found the pattern {self.pattern}, wanted places of symbols, at least one")
 
     @property

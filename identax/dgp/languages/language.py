@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from identax.checks import check_choice, check_count
+from identax.checks import check_choice, check_count, check_nonnegative
 from identax.dgp.languages.alphabet import Alphabet
 from identax.dgp.languages.generators import Generator
 from identax.dgp.languages.prompts import PromptLaw, Prompts, check_length, check_split
@@ -127,7 +127,10 @@ def counted(alphabet: Alphabet, tokens: Any, reading: Reading = "until EOS") -> 
     Reizinger et al. 2024). Raises `ValueError` for another reading and for unknown tokens.
     """
     check_choice("counted", "reading", reading, ("until EOS", "whole row"))
-    return _counted(alphabet, jnp.asarray(alphabet.tokens("counted", tokens)), reading)
+    rows = jnp.asarray(alphabet.tokens("counted", tokens))
+    if not rows.ndim:
+        raise ValueError("counted: found one token, wanted rows [N, T]")
+    return _counted(alphabet, rows, reading)
 
 
 def score(language: Language, tokens: Any, prompt_length: int, *, reading: Reading = "until EOS") -> Scores:
@@ -145,13 +148,19 @@ def score(language: Language, tokens: Any, prompt_length: int, *, reading: Readi
     return _score(language, rows, prompt_length, reading)
 
 
-@jax.jit
 def shares(scores: Scores, counts: Any = None) -> dict[str, Float[Array, ""]]:
     """Means of scores over all rows, and over the finished ones ("..., finished"); 0 where no row is finished.
 
     `counts` [N]: which rows count, by default all; 0 where none does. The published tables show the means over finished
-    rows alone, of which there may be few.
+    rows alone, of which there may be few. Raises `ValueError` for other than one finite weight >= 0 per row.
     """
+    if counts is not None:
+        check_nonnegative("shares", "counts", counts, np.shape(scores.finished))
+    return _shares(scores, counts)
+
+
+@jax.jit
+def _shares(scores, counts):
     finished = jnp.asarray(scores.finished, float)
     every = jnp.ones_like(finished) if counts is None else jnp.asarray(counts, float)
     ended = every * finished
@@ -176,7 +185,7 @@ def _rows(language, key, num, length):
 def _counted(alphabet, rows, reading):
     symbol = jnp.isin(rows, jnp.asarray(alphabet.symbols))
     ended = jnp.cumsum(rows == alphabet.eos, axis=-1) > 0
-    finished = ended[..., -1]
+    finished = ended.any(axis=-1)
     if reading == "whole row":
         return finished & ~(ended & symbol).any(axis=-1), symbol
     return finished, symbol & ~ended

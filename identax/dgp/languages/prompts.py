@@ -126,7 +126,8 @@ def oracle_rows(alphabet: Alphabet, prompts: Any) -> Int[np.ndarray, "P T"]:
     """Prompts completed so that all symbols come equally often: prompt, what is missing, EOS; padded to the longest.
 
     prompts [P, L + 1] with SOS. Of two symbols that differ by d: prompt m^d EOS, m the rarer one. Of more: what is
-    missing of each, in the alphabet's order. Raises `ValueError` for no prompts and unknown tokens.
+    missing of each, in the alphabet's order. Raises `ValueError` for no prompts, unknown tokens, and prompts that have
+    ended or are padded.
     Source: Reizinger et al. 2024 (published code, "extrapolation training").
     """
     return _completed("oracle_rows", alphabet, prompts, extra=0)
@@ -137,15 +138,21 @@ def adversarial_rows(alphabet: Alphabet, prompts: Any) -> Int[np.ndarray, "P T"]
     return _completed("adversarial_rows", alphabet, prompts, extra=1)
 
 
+def check_unended(where: str, alphabet: Alphabet, rows: np.ndarray) -> None:
+    """Raises `ValueError` for prompts with EOS or padding in them: what is put behind would not belong to them."""
+    if np.isin(rows, (alphabet.eos, alphabet.pad)).any():
+        raise ValueError(f"{where}: found prompts with EOS or PAD in them, wanted SOS and symbols alone")
+
+
 def check_length(where: str, generator: Generator, length: Any, max_length: int) -> None:
     """Raises `ValueError` unless the generator has words of that many symbols, at most `max_length`."""
     check_count(where, "length", length)
     lengths = generator.lengths(max_length)
     if length not in lengths:
         near = sorted(lengths, key=lambda one: abs(one - length))[:2]
+        wanted = f"one of its lengths, such as {sorted(near)}" if near else "a longer one"
         raise ValueError(
-            f"{where}: found length={length}, of which the language has no string with M={max_length}; wanted one of "
-            f"its lengths, such as {sorted(near)}"
+            f"{where}: found length={length}, of which the language has no string with M={max_length}; wanted {wanted}"
         )
 
 
@@ -158,6 +165,7 @@ def _completed(where, alphabet, prompts, extra):
     rows = np.asarray(alphabet.tokens(where, prompts))
     if rows.ndim != 2 or 0 in rows.shape:
         raise ValueError(f"{where}: found prompts {rows.shape}, wanted [P, L + 1] with P >= 1")
+    check_unended(where, alphabet, rows)
     counts = np.stack([(rows == symbol).sum(axis=1) for symbol in alphabet.symbols], axis=1)
     found = []
     for row, count in zip(rows.tolist(), counts, strict=True):
