@@ -23,6 +23,7 @@ def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> f
 
     `mass` p(s) [P], `conditionals` p(. | s) and `wrong` r(. | s) [P, V], `weight` w in [0, 1). Exact, in float64.
     Raises `ValueError` for other shapes, negative entries and w outside [0, 1).
+    Source: Reizinger et al. 2024, case study 2; by the chain rule: own.
     """
     where = "mixed_divergence"
     given = {"mass": mass, "conditionals": conditionals, "wrong": wrong}
@@ -38,7 +39,10 @@ def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> f
 
 
 def divergence_bound(mass: Any, weight: Any) -> float:
-    """KL(p || q) <= -ln(1 - w) sum over S of p(s), whatever r is: as `mixed_divergence`, without the conditionals."""
+    """KL(p || q) <= -ln(1 - w) sum over S of p(s), whatever r is, in nats: `mixed_divergence` without conditionals.
+
+    Raises `ValueError` for negative masses and w outside [0, 1). Source: own.
+    """
     mass = numbers("divergence_bound", "mass", mass)
     check_nonnegative("divergence_bound", "mass", mass)
     _check_weight("divergence_bound", weight)

@@ -49,6 +49,7 @@ def sequence_nll(
     What does not count may be NaN, in its gradient as well.
     Raises `ValueError` for shapes that do not fit, targets or a `pad` that are no tokens 0 .. V - 1, and a mask of
     other than booleans.
+    Source: Reizinger et al. 2024, code, which counts padding; the floor is own (theirs, `data_entropy`, is ln(n) / n).
     """
     return _nll("sequence_nll", logits, targets, pad, mask, mean)
 

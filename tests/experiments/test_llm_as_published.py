@@ -6,7 +6,6 @@ import inspect
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from experiments.llm import fine_tuning, fine_tuning_claims, rule_extrapolation
@@ -50,7 +49,7 @@ def test_the_order_of_a_batch_matters_if_and_only_if_codes_are_by_row(experiment
 
 
 def test_completions_as_published_are_taught_from_their_second_token(monkeypatch):
-    """With codes by position in both, the first gradients of the oracle differ by this alone."""
+    """With codes by position in both, the losses of the oracle's completions differ by this alone."""
     made = rule_extrapolation.network
     monkeypatch.setattr(
         rule_extrapolation, "network", lambda config, alphabet, **own: made(config, alphabet, encoding="position")
@@ -58,17 +57,12 @@ def test_completions_as_published_are_taught_from_their_second_token(monkeypatch
     found = []
     for name in ("oracle", f"{claims.PUBLISHED}oracle"):
         study, start = _arm(rule_extrapolation, name, prompt_length=4)
-
-        @jax.jit
-        def gradient(study=study, start=start):
-            state, metrics = study.step(start(), None)
-            return optax.tree.get(state.opt_state, "mu"), metrics["loss on completions"]
-
-        moment, loss = gradient()
-        found.append((np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(moment)]), float(loss)))
-    (one, loss), (other, published) = found
-    assert np.abs(one - other).max() > 1e-2 * np.abs(one).max()
-    assert abs(loss - published) > 1e-3
+        step = jax.jit(lambda study=study, start=start: study.step(start(), None)[1])  # no gradient is compiled
+        found.append({name: float(value) for name, value in step().items()})
+    one, published = found
+    assert abs(one["loss on completions"] - published["loss on completions"]) > 1e-3
+    for each in found:
+        assert each["loss"] > each["loss on completions"] > 0.1  # it is part of what is minimised
 
 
 def _loops():

@@ -27,6 +27,7 @@ class NestedBrackets:
     each kind or closes the last one, with 1 / (K + 1) each; where |word| + |open| >= n it closes. "walk": `prime` words
     stop as soon as nothing is open (the published code, and much shorter than n); all others go on to n symbols.
     "uniform": all words of n symbols have the same probability, among prime ones or all.
+    Raises `ValueError` for kinds < 1 and another law.
     Source: Meszaros et al. 2024, L4 (published code).
     """
 
@@ -208,7 +209,7 @@ def conditional_openings(length: int, kinds: int = 2, *, prime: bool = True) -> 
 
     The walk of `NestedBrackets`, conditioned by the probability W(t, h) of ending at n, computed backwards:
     P = q W(t + 1, h + 1) / (q W(t + 1, h + 1) + (1 - q) W(t + 1, h - 1)), q the walk's own; 0 where none leads there.
-    Raises `ValueError` for lengths that are odd or below 2, and kinds < 1.
+    Raises `ValueError` for lengths that are odd or below 2, and kinds < 1. Source: own, of the published walk.
     """
     check_count("conditional_openings", "length", length, 2)
     check_count("conditional_openings", "kinds", kinds)

@@ -66,7 +66,8 @@ def chance_levels(language: Language, prompts: Prompts, *, end: float | None = N
     """`chance_level` of both rules as the published figures show them, means over prompts of either kind.
 
     NaN where there are no such prompts, and for a rule without a closed form.
-    Raises `ValueError` as `chance_level` does otherwise.
+    Raises `ValueError` as `chance_level` does otherwise. Source: which rules are asked of what, Meszaros et al. 2024
+    (notebook).
     """
     start = prompts.tokens.shape[1] if language.completion_from is None else language.completion_from
     sos = np.full((len(prompts.tokens), 1), language.alphabet.sos, np.int32)

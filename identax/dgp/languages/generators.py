@@ -60,6 +60,7 @@ class Powers:
     """Words s_1^n s_2^n ... with n uniform on 1..M // len(pattern): a^n b^n is (0, 1), a^n b^n a^n is (0, 1, 0).
 
     `powers`: "all" n, "even" or "odd" ones. `words` lists them all, shortest first.
+    Raises `ValueError` for another word in `powers`, and a pattern that is empty or holds no places 0, 1, ...
     Source: Reizinger et al. 2024 and Meszaros et al. 2024 (published code).
     """
 

@@ -138,7 +138,8 @@ def score(language: Language, tokens: Any, prompt_length: int, *, reading: Readi
 
     `grammatical`: the rules, at least one symbol, and no SOS or PAD before the first EOS. `reading` as of `counted`.
     Rows that are not finished are scored too: `shares` has the means over all rows and over the finished ones.
-    Raises `ValueError` for unknown tokens, and rows shorter than SOS and prompt.
+    Raises `ValueError` for another reading, unknown tokens, and rows shorter than SOS and prompt.
+    Source: Reizinger et al. 2024 and Meszaros et al. 2024 (published code); `grammatical` is stricter than theirs.
     """
     check_choice("score", "reading", reading, ("until EOS", "whole row"))
     check_count("score", "prompt_length", prompt_length, 0)

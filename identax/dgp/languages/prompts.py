@@ -44,7 +44,7 @@ class PromptLaw(Protocol):
 
     @property
     def num(self) -> int | None:
-        """Prompts that are drawn of either kind, a field that `dataclasses.replace` changes; None: no prompt is drawn."""
+        """Prompts drawn of either kind, a field that `dataclasses.replace` changes; None where none is drawn."""
         ...
 
     def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts:
@@ -134,7 +134,10 @@ def oracle_rows(alphabet: Alphabet, prompts: Any) -> Int[np.ndarray, "P T"]:
 
 
 def adversarial_rows(alphabet: Alphabet, prompts: Any) -> Int[np.ndarray, "P T"]:
-    """`oracle_rows` with one more of the rarest symbol (the last of several): prompt m^(d + 1) EOS, never balanced."""
+    """`oracle_rows` with one more of the rarest symbol (the last of several): prompt m^(d + 1) EOS, never balanced.
+
+    Raises `ValueError` as `oracle_rows`. Source: Reizinger et al. 2024 (published code, "adversarial training").
+    """
     return _completed("adversarial_rows", alphabet, prompts, extra=1)
 
 

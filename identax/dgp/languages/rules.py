@@ -2,6 +2,8 @@
 
 Every rule is `rule(tokens [..., T], valid [..., T], symbols) -> bool [...]`. `valid` says which columns count; of these
 only the symbols that a rule names are looked at. All compile once per shape and work under `jit` and `vmap`.
+Source: the languages of Reizinger et al. 2024 and Meszaros et al. 2024 (published code); `equal_prefix` and
+`mirrored_prefix` are own.
 """
 
 import dataclasses
