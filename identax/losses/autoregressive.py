@@ -60,6 +60,7 @@ def completion_nll(
     prompt: Any,
     *,
     pad: int | None = None,
+    mask: Any = None,
     mean: bool = True,
     published: bool = False,
 ) -> Float[Array, " N"]:
@@ -67,7 +68,7 @@ def completion_nll(
 
     A row is one first token, L symbols of the prompt, then the completion, whose first token is target L. `published`
     begins at L + 1, so that the first token of a completion is never trained and a prompt that is complete never learns
-    its end. `prompt`: L, one number or one per row [N].
+    its end. `prompt`: L, one number or one per row [N]; `pad` and `mask` leave out more.
     Raises `ValueError` as `sequence_nll`, and for a prompt that leaves no target.
     Source: Reizinger et al. 2024, code, whose offset is the published one.
     """
@@ -84,7 +85,9 @@ def completion_nll(
             f"{columns - 1 - published}, below the {columns} columns"
         )
     first = jnp.asarray(array, jnp.int32) + published
-    mask = jnp.arange(columns)[None] >= jnp.broadcast_to(first, shape[:1])[:, None] if columns else None
+    if columns:
+        taught = jnp.arange(columns)[None] >= jnp.broadcast_to(first, shape[:1])[:, None]
+        mask = taught & _mask_of("completion_nll", mask, shape[:2])
     return _nll("completion_nll", logits, targets, pad, mask, mean)
 
 

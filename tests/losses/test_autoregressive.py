@@ -35,6 +35,11 @@ CASES = {
         True,
     ),
     "completions": (lambda: completion_nll(LOGITS, TARGETS, 2), lambda r, t: t >= 2, True),
+    "completions of fewer columns": (
+        lambda: completion_nll(LOGITS, TARGETS, 2, mask=np.arange(T)[None] < [[4]] * N),
+        lambda r, t: 2 <= t < 4,
+        True,
+    ),
     "published offset": (lambda: completion_nll(LOGITS, TARGETS, 2, published=True), lambda r, t: t >= 3, True),
     "prompts of unequal lengths": (
         lambda: completion_nll(LOGITS, TARGETS, [0, 1, 4], pad=PAD, mean=False),
