@@ -33,9 +33,9 @@ class Config(RunConfig):
     """One way to train. The defaults are the published setting, with positions where they belong."""
 
     completed: bool = False
-    """of one arm, not read: whether prompts with completions are trained on beside the strings"""
+    """set by `arms`: whether prompts with completions are trained on beside the strings"""
     overshoot: bool = False
-    """of one arm, not read: whether these break rule 1 by one symbol. A traced number, so that the two modes that have
+    """set by `arms`: whether these break rule 1 by one symbol. A traced number, so that the two modes that have
     them share their programs, which take longer to compile than the quick preset to run"""
     as_published: bool = False
     """also as the published program has it: codes of positions by row of the batch, completions from their second token
@@ -54,7 +54,7 @@ class Config(RunConfig):
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     published: bool = False
-    """of one arm, not read; see `as_published`"""
+    """set by `arms`; see `as_published`"""
     learning_rate: float = 2e-3
     warmup: int = 1000
     weight_decay: float = 0.01

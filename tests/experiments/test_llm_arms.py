@@ -14,7 +14,7 @@ OWNED = {
     },
     "in_context": {"prompts": "held out"},
     "languages": {"architecture": "LSTM", "place": 1},
-    "rule_extrapolation": {"published": True},
+    "rule_extrapolation": {"completed": True, "overshoot": True, "published": True},
     "scaling": {"optimizer": "SGD", "heads": 7, "layers": 3, "learning_rate": 7.0},
 }  # fmt: skip
 
