@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from identax.assumptions import Prediction, Premise, Report, rescaling_report
-from identax.checks import check_positive
+from identax.checks import check_count, check_nonnegative, check_positive
 from identax.dgp.languages import Language, language
 from identax.experiment import Arm, Reference
 from identax.points import cells
@@ -39,10 +39,16 @@ def languages(config: Any) -> tuple[Language, Language]:
 def arms(config: Any) -> Sequence[Arm]:
     """Pre-training, and from there every optimiser at every alpha; controls; the same with codes by row, if asked for.
 
-    Raises `ValueError` for scales that are not positive, fewer than two or equal ones.
+    Raises `ValueError` for scales that are not positive, fewer than two or equal ones, rates and decays that are
+    negative or not finite, and a pre-training of no steps.
     """
     for field in ("alphas", "activation_alphas"):
         _check_scales(field, getattr(config, field))
+    for field in ("sgd_rate", "adamw_rate", "random_rate", "pre_rate", "weight_decay"):
+        check_nonnegative("llm/fine_tuning", field, getattr(config, field), ())
+    for field in ("pre_steps", "pre_every", "warmup"):
+        check_count("llm/fine_tuning", field, getattr(config, field))
+    check_positive("llm/fine_tuning", "fine_epsilon", config.fine_epsilon, ())
     # What an arm owns is said by each: a default that another config has changed would be another arm's.
     plain = dataclasses.replace(
         config, phase="fine-tuning", optimizer="SGD", by_row=False, inside=False, alpha=1.0,

@@ -46,6 +46,9 @@ class Config(RunConfig):
     first: int | None = None
     """n0: from how many examples on q errs; None: in every world the least that keeps q within epsilon for the largest
     weight, but no more than the longest prompt has"""
+    horizon: int = 256
+    """up to how many examples q errs: with the longest prompts alone, the tail of a mass that falls slowly would be
+    left out of the divergence"""
     prompts: Literal["within", "held out"] = "within"
     """of components that documents come from, or of others; set by `arms`, an arm each"""
 
@@ -75,7 +78,7 @@ def build(config: Config):
     def trial(key, hparams):
         drawn = world(config, key)
         p = smoothed(drawn.within(), hparams["smoothing"])
-        mass = pattern_mass(p, max(config.examples), config.example_length)
+        mass = pattern_mass(p, config.horizon, config.example_length)
         first = first_of(config, mass)
         found = {claims.FIRST: first}
         for n in config.examples:
@@ -96,8 +99,8 @@ def first_of(config: Config, mass: Any) -> Any:
     if config.first is not None:
         return jnp.asarray(config.first)
     bounds = -jnp.log1p(-max(config.weights)) * jnp.cumsum(mass[::-1])[::-1]
-    small = bounds <= config.epsilon
-    return jnp.where(small.any(), jnp.argmax(small) + 1, len(mass))
+    small, longest = bounds <= config.epsilon, max(config.examples)
+    return jnp.where(small.any(), jnp.minimum(jnp.argmax(small) + 1, longest), longest)
 
 
 def world(config: Config, key: Any) -> Ginc:

@@ -128,6 +128,7 @@ def check(config: Any) -> None:
             f"llm/in_context: found weights={config.weights}, wanted all below 1: the KL is infinite there"
         )
     check_positive("llm/in_context", "epsilon", config.epsilon, ())
+    check_count("llm/in_context", "horizon", config.horizon, max(config.examples))
     if config.first is not None:
         check_count("llm/in_context", "first", config.first)
         check_between("llm/in_context", "first", config.first, 1, max(config.examples))
@@ -141,7 +142,7 @@ def premises(config: Any) -> dict[str, Report]:
     report = in_context_report(
         smoothed(drawn.within(), config.smoothing),
         length=config.example_length,
-        num_examples=max(config.examples),
+        num_examples=config.horizon,
         first=config.first,
         weight=max(config.weights),
         epsilon=config.epsilon,

@@ -102,7 +102,8 @@ def in_context_report(
     if first is None:
         first = num_examples if needed is None else needed
     bound = divergence_bound(mass[first - 1 :], weight)
-    ratio = (mass[-1] / mass[0]) ** (1 / (len(mass) - 1)) if len(mass) > 1 and mass[0] > 0 else 0.0
+    seen = mass[mass > 0]  # the rest is below the smallest number
+    ratio = (seen[-1] / seen[0]) ** (1 / (len(seen) - 1)) if len(seen) > 1 else 0.0
     premises = (
         Premise(
             "KL below epsilon",

@@ -11,6 +11,7 @@ from experiments.llm import languages as experiment
 from experiments.llm import languages_claims as claims
 from experiments.llm.alike import MASSES, Rows, alike, batch_of
 from experiments.llm.languages_published import ORDERS, PUBLISHED
+from experiments.llm.published_transformer import warmed_adamw
 from experiments.llm.sequence_networks import ARCHITECTURES, SIZES, sequence_network
 from identax.conduct import Options, run_experiment
 from identax.dgp.languages import AB, Rule, language, score
@@ -179,6 +180,9 @@ def test_every_architecture_has_every_size_and_published_ones_have_their_paramet
         ({"max_length": 1, "languages": ("L3",)}, "found no string with M=1"),
         ({"languages": (language("L3", 9),)}, "found L3 with M=9, wanted M=8"),
         ({"size": "huge"}, "wanted one of ['published', 'small', 'least']"),
+        ({"batch_size": 0}, "found batch_size=0"),
+        ({"num_train": -1}, "found num_train=-1"),
+        ({"num_tokens": 0}, "found num_tokens=0"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_compiled(change, part):
@@ -186,6 +190,12 @@ def test_bad_settings_are_refused_before_anything_is_compiled(change, part):
     with pytest.raises(ValueError) as refused:
         experiment.build(experiment.arms(config)[0].config)
     assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": -1.0}, {"weight_decay": float("nan")}, {"warmup": 0}])
+def test_an_optimiser_that_cannot_train_is_refused(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}="):
+        warmed_adamw(dataclasses.replace(SMOKE, **change), {"learning_rate": jnp.ones(())})
 
 
 def test_languages_of_two_alphabets_share_no_program():
