@@ -1,7 +1,14 @@
-"""Sequence models: tokens a second of each kind, one step of many trials against PyTorch, decoding with a state."""
+"""Sequence models: tokens a second of each kind, one step of many trials against PyTorch, decoding with a state.
 
+Seconds are those of the processor in a process of one thread: by the clock on an idle machine, and hardly longer on one
+that is shared.
+"""
+
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -48,9 +55,10 @@ def throughput(*, names: Sequence[str], half: int, rounds: int) -> dict[str, Any
         variables = model.init(jax.random.key(0), inputs)
         program, seconds[name] = compiled(jax.value_and_grad(partial(_loss, model, inputs, targets)), variables)
         runs[name] = partial(_run, program, variables)
-    timings = alternate(runs, rounds=rounds, units=inputs.size)
+    timings = alternate(runs, rounds=rounds, units=inputs.size, clock=time.process_time)
     derived = {f"{name}: tokens/s": 1 / timing.median for name, timing in timings.items()}
-    return result({"rows": half, "columns": inputs.shape[1]}, "seconds per token", seconds, timings, derived)
+    settings = {"rows": half, "columns": inputs.shape[1]}
+    return result(settings, "seconds of the processor per token", seconds, timings, derived)
 
 
 def training(*, half: int, trials: int, num_steps: int, rounds: int, torch: bool = True) -> dict[str, Any]:
@@ -83,19 +91,19 @@ def training(*, half: int, trials: int, num_steps: int, rounds: int, torch: bool
         one = jax.tree.map(lambda leaf: np.asarray(leaf[0]), variables["params"])
         trainer = Trainer(one, inputs, targets, heads=4, pad=PAD)
         runs["torch"], units["torch"] = partial(trainer.steps, num_steps), num_steps
-    timings = alternate(runs, rounds=rounds, units=units)
+    timings = alternate(runs, rounds=rounds, units=units, clock=time.process_time)
     derived = {f"{name}: ms per step and trial": 1e3 * timing.median for name, timing in timings.items()}
     if torch:
         derived["speedup"] = timings["torch"].median / timings["identax"].median
     settings = {"rows": half, "columns": inputs.shape[1], "trials": trials, "steps_per_block": num_steps}
-    return result(settings, "seconds per step and trial", {"identax": seconds}, timings, derived)
+    return result(settings, "seconds of the processor per step and trial", {"identax": seconds}, timings, derived)
 
 
-def decoding(*, length: int, num_tokens: int, rounds: int) -> dict[str, Any]:
+def decoding(*, length: int, num_tokens: int, rounds: int, torch: bool = True) -> dict[str, Any]:
     """All 2^`length` prompts completed by `num_tokens` tokens: with the state, and by a forward pass for each token.
 
-    The other side is the published loop in our model: the whole of what is there goes through it again for every token
-    (in a buffer of the final size, so that it is one program). Derived: `speedup`.
+    "published": that loop in eager PyTorch, as published, over rows that grow. "forward passes": the same in our model,
+    in a buffer of the final size, so that it is one program. Derived: `speedup` over either.
     """
     symbols = (np.arange(2**length)[:, None] >> np.arange(length)[::-1]) & 1
     prompts = np.concatenate([np.full((len(symbols), 1), SOS), symbols], axis=1).astype(np.int32)
@@ -118,27 +126,58 @@ def decoding(*, length: int, num_tokens: int, rounds: int) -> dict[str, Any]:
     for name, function in {"state": with_state, "forward passes": by_forward_passes}.items():
         program, seconds[name] = compiled(function, variables)
         runs[name] = partial(_run, program, variables)
-    same = np.mean(np.asarray(runs["state"]()) == np.asarray(runs["forward passes"]()))
-    timings = alternate(runs, rounds=rounds, units=num_tokens)
-    derived = {
-        "speedup": timings["forward passes"].median / timings["state"].median,
-        "share of equal tokens": float(same),
-    }
-    return result({"prompts": len(prompts), "columns": size}, "seconds per token", seconds, timings, derived)
+    if torch:
+        from benchmarks.sequence_models_torch import Completer
+
+        theirs = Completer(jax.tree.map(np.asarray, variables["params"]), prompts, heads=4, pad=PAD)
+        runs["published"] = partial(theirs.complete, num_tokens)
+    with_it, others = np.asarray(runs["state"]()), [name for name in runs if name != "state"]
+    derived = {f"{name}: share of equal tokens": np.mean(with_it == np.asarray(runs[name]())).item() for name in others}
+    timings = alternate(runs, rounds=rounds, units=num_tokens, clock=time.process_time)
+    derived |= {f"speedup over {name}": timings[name].median / timings["state"].median for name in others}
+    settings = {"prompts": len(prompts), "columns": size}
+    return result(settings, "seconds of the processor per token", seconds, timings, derived)
 
 
 def memory(*, half: int, chunk: int, hidden: int) -> dict[str, Any]:
-    """Bytes of temporaries of one loss and gradient, (10, 5, 5, `hidden`), all rows at once and `chunk` at a time."""
+    """Memory of one loss and gradient, (10, 5, 5, `hidden`), all rows at once and `chunk` at a time.
+
+    "MiB": temporaries, as compiled. "MiB, measured": by how much the most that is resident while it runs exceeds what
+    was there before; on Linux alone. Derived: shares of the dense form.
+    """
     inputs, targets = shifted(rows(half))
     derived, seconds = {}, {}
-    for name, size in {"dense": None, "chunked": chunk}.items():
+    for name, size in {"chunked": chunk, "dense": None}.items():
         model = transformer(VOCABULARY, hidden=hidden, pad=PAD, chunk=size)
-        shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
+        variables = model.init(jax.random.key(0), inputs)
         loss = jax.value_and_grad(partial(_loss, model, inputs, targets, key=jax.random.key(0)))
-        program, seconds[name] = compiled(loss, shapes)
+        program, seconds[name] = compiled(loss, variables)
         derived[f"{name}: MiB"] = program.memory_analysis().temp_size_in_bytes / 2**20
-    derived["chunked over dense"] = derived["chunked: MiB"] / derived["dense: MiB"]
+        derived[f"{name}: MiB, measured"] = most_resident(partial(_run, program, variables))
+    for kind in ("MiB", "MiB, measured"):
+        found = derived[f"chunked: {kind}"] / derived[f"dense: {kind}"]
+        derived[f"chunked over dense{kind[3:]}"] = found
     return result({"rows": half, "columns": inputs.shape[1], "chunk": chunk}, "none", seconds, {}, derived)
+
+
+def most_resident(run: Callable[[], Any]) -> float:
+    """MiB by which this process grows at most while `run` runs; NaN where Linux does not say."""
+    before = _status("VmRSS")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the most so far is what is there now
+    except OSError:
+        return math.nan
+    run()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> float:
+    """A line of /proc/self/status, in MiB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), math.nan)
 
 
 def _loss(model, inputs, targets, variables, key=None):

@@ -1,4 +1,4 @@
-"""The training step of the transformer in eager PyTorch: the other side of the comparison.
+"""The transformer in eager PyTorch, its training step and its completions: the other side of the comparison.
 
 PyTorch's own encoder layers, their fused attention where it is taken, AdamW over all parameters at once, no number read
 back inside the loop.
@@ -11,14 +11,15 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
 
-class Trainer:
-    """Model, optimiser and data of one trial, started from the arrays of an identax trial."""
+class Net(nn.Module):
+    """Post-norm encoder layers under a causal mask, started from the arrays of an identax trial; dropout .1."""
 
-    def __init__(self, params: Any, inputs: Any, targets: Any, *, heads: int, pad: int) -> None:
+    def __init__(self, params: Any, *, heads: int, pad: int) -> None:
+        super().__init__()
         ends, blocks = params["ends"], params["blocks_0"]
         table = _tensor(ends["embedding"]["embedding"])
         width, hidden = table.shape[1], blocks["linear1"]["kernel"].shape[2]
-        self.inputs, self.targets = (torch.from_numpy(np.array(one)).long() for one in (inputs, targets))
+        self.pad = pad
         self.embedding = nn.Embedding.from_pretrained(table, freeze=False)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(width, heads, hidden, 0.1, layer_norm_eps=6e-3, batch_first=True)
@@ -27,22 +28,32 @@ class Trainer:
         for number, layer in enumerate(self.layers):
             _fill(layer, blocks, number)
         self.head = nn.Linear(width, len(table))
+        self.head.load_state_dict({"weight": _tensor(ends["head"]["kernel"].T), "bias": _tensor(ends["head"]["bias"])})
         self.dropout = nn.Dropout(0.1)
-        length = self.inputs.shape[1]
+
+    def forward(self, tokens: Any) -> Any:
+        """Logits of all columns."""
+        length, width = tokens.shape[1], self.embedding.embedding_dim
         angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(0, width, 2) / width)
         codes = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)[:, :width]
-        self.codes = torch.tensor(codes, dtype=torch.float32)[None]
-        self.causal = torch.triu(torch.ones(length, length, dtype=torch.bool), 1)
-        self.padding = self.inputs == pad
-        modules = (self.embedding, self.layers, self.head)
-        self.optimizer = torch.optim.AdamW([one for module in modules for one in module.parameters()], 5e-3, fused=True)
+        causal = torch.triu(torch.ones(length, length, dtype=torch.bool), 1)
+        x = self.dropout(self.embedding(tokens) * width**0.5 + torch.tensor(codes, dtype=torch.float32)[None])
+        for layer in self.layers:
+            x = layer(x, src_mask=causal, src_key_padding_mask=tokens == self.pad)
+        return self.head(x)
+
+
+class Trainer:
+    """Model, optimiser and data of one trial."""
+
+    def __init__(self, params: Any, inputs: Any, targets: Any, *, heads: int, pad: int) -> None:
+        self.inputs, self.targets = (torch.from_numpy(np.array(one)).long() for one in (inputs, targets))
+        self.net = Net(params, heads=heads, pad=pad)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), 5e-3, fused=True)
 
     def step(self) -> Any:
         """One update; returns the loss before it."""
-        x = self.dropout(self.embedding(self.inputs) * self.embedding.embedding_dim**0.5 + self.codes)
-        for layer in self.layers:
-            x = layer(x, src_mask=self.causal, src_key_padding_mask=self.padding)
-        loss = nn.functional.cross_entropy(self.head(x).flatten(0, 1), self.targets.flatten())
+        loss = nn.functional.cross_entropy(self.net(self.inputs).flatten(0, 1), self.targets.flatten())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -53,6 +64,22 @@ class Trainer:
         for _ in range(num - 1):
             self.step()
         return self.step().item()
+
+
+class Completer:
+    """The published loop: all that is there goes through the model again for every token, without a cache."""
+
+    def __init__(self, params: Any, prompts: Any, *, heads: int, pad: int) -> None:
+        self.prompts = torch.from_numpy(np.array(prompts)).long()
+        self.net = Net(params, heads=heads, pad=pad).eval()
+
+    def complete(self, num_tokens: int) -> np.ndarray:
+        """Prompts and their likeliest completions."""
+        tokens = self.prompts
+        with torch.no_grad():
+            for _ in range(num_tokens):
+                tokens = torch.cat([tokens, self.net(tokens)[:, -1:].argmax(dim=-1)], dim=1)
+        return tokens.numpy()
 
 
 def _fill(layer: Any, blocks: Any, number: int) -> None:

@@ -29,10 +29,15 @@ class Measurement:
 
 
 def alternate(
-    runs: Mapping[str, Callable[[], Any]], *, rounds: int, units: Mapping[str, int] | int = 1
+    runs: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    units: Mapping[str, int] | int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Measurement]:
     """Times the callables in turn and summarises, see `in_turn`."""
-    return {name: Measurement.of(values) for name, values in in_turn(runs, rounds=rounds, units=units).items()}
+    found = in_turn(runs, rounds=rounds, units=units, clock=clock)
+    return {name: Measurement.of(values) for name, values in found.items()}
 
 
 def in_turn(

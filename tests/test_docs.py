@@ -15,6 +15,7 @@ import pytest
 
 from experiments import registry
 from experiments.cli import Machine, Reproduce, Run
+from identax.dgp.languages import LANGUAGES, language
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -168,6 +169,33 @@ def test_the_readme_s_optimiser_shuffles_kernels():
         params = jax.tree.map(np.add, params, updates)
     assert (params["kernel"] != before["kernel"]).any() and (params["bias"] == 1).all()
     np.testing.assert_allclose(np.sort(params["kernel"], axis=None), before["kernel"].ravel(), rtol=1e-6)
+
+
+def test_the_language_of_one_s_own_is_trained_by_name(monkeypatch):
+    monkeypatch.setitem(LANGUAGES, "a^n b^2n", None)  # so that it is forgotten again
+    scope = _run_example("docs/own_data.md", 2)
+    experiment, smoke = scope["experiment"], scope["experiment"].PRESETS["smoke"]
+    config = dataclasses.replace(
+        smoke, languages=scope["config"].languages, architectures=("linear",), sampled=False, max_length=9
+    )
+    (arm,) = experiment.arms(config)
+    study = experiment.build(arm.config)
+
+    @jax.jit
+    def trained(key):
+        start = study.init(key, {"learning_rate": 1e-2, "place": np.int32(1)})
+        # Two steps: the rate rises from 0.
+        state, metrics = jax.lax.scan(lambda state, _: study.step(state, None), start, None, length=2)
+        moved = [abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (state.params, start.params)), strict=True)]
+        return moved, metrics, study.evaluate(state, key), start.truth["train"]
+
+    moved, metrics, scores, (rows, count) = trained(jax.random.key(0))
+    words = [language("a^n b^2n", 9).alphabet.text(row) for row in np.asarray(rows)[:count]]
+    assert words == ["abb", "aabbbb", "aaabbbbbb"]
+    assert np.isfinite(metrics["loss"]).all() and min(moved) > 0
+    said = experiment.premises(config)[arm.name].prediction("a^n b^2n: OOD rule1 by chance").value
+    assert np.isnan(scores["OOD rule1 by chance"]) and said == "no closed form"
+    assert 0 < scores["OOD completion by chance"] < 1
 
 
 @pytest.mark.slow

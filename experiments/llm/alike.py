@@ -114,7 +114,7 @@ def batch_of(rows: Rows, key: Any, step: Any, size: int) -> tuple[Any, Any]:
 
 
 def alike(
-    names: Sequence[str],
+    names: Sequence[str | Language],
     max_length: int,
     prompt_length: int,
     *,
@@ -124,13 +124,14 @@ def alike(
 ) -> Alike:
     """These languages, their prompts and their short strings; random prompts are those of `seed`.
 
+    A language is a name or a `Language`; a rule of one's own, without a closed form, has a chance level of NaN.
     `mass_length`: l of two symbols, fewer of more symbols (no more strings); 0: none. `random_prompts` as of `known`.
-    Raises `ValueError` for unknown names, more than one alphabet, prompts or short strings longer than M, and a
+    Raises `ValueError` for unknown names, more than one alphabet or M, prompts or short strings longer than M, and a
     language without a prompt of either kind.
     """
     found = tuple(known(name, max_length, random_prompts) for name in names)
     if not found or len({one.alphabet for one in found}) > 1:
-        raise ValueError(f"alike: found the languages {list(names)}, wanted some with one alphabet")
+        raise ValueError(f"alike: found the languages {[one.name for one in found]}, wanted some with one alphabet")
     asked = [prompts_of(one, prompt_length, seed) for one in found]
     for prompts in asked:
         for chosen in (prompts.in_distribution, prompts.out_of_distribution):
@@ -149,15 +150,21 @@ def alike(
     return Alike(found, tokens, within, beyond, jnp.asarray(chance), short, holds)
 
 
-def known(name: str, max_length: int, random_prompts: int | None = None) -> Language:
-    """The language of that name; raises `ValueError` with the nearest name for another.
+def known(name: str | Language, max_length: int, random_prompts: int | None = None) -> Language:
+    """The language of that name, or the one that is given.
 
     `random_prompts`: of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6.
+    Raises `ValueError` with the nearest name for an unknown one, and for a given language of another M.
     """
-    check_choice("languages", "language", name, LANGUAGES)
-    found = language(name, max_length)
+    if isinstance(name, Language):
+        found = name
+        if found.max_length != max_length:
+            raise ValueError(f"languages: found {found.name} with M={found.max_length}, wanted M={max_length}")
+    else:
+        check_choice("languages", "language", name, list(LANGUAGES))
+        found = language(name, max_length)
     law: Any = found.prompt_law
-    if random_prompts is None or not hasattr(law, "num"):
+    if random_prompts is None or law.num is None:
         return found
     check_count("languages", "random_prompts", random_prompts)
     return dataclasses.replace(found, prompt_law=dataclasses.replace(law, num=random_prompts))
@@ -170,7 +177,7 @@ def prompts_of(one: Language, length: int, seed: int) -> Prompts:
 
 def _is_listed(one: Language) -> bool:
     """Whether all strings are known, so that none are drawn."""
-    return hasattr(one.generator, "words")
+    return one.generator.words(one.max_length) is not None
 
 
 def _short(one: Language, length: int) -> Any:

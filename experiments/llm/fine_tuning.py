@@ -35,11 +35,11 @@ class Config(RunConfig):
     """One phase with one optimiser; steps are those of fine-tuning. The defaults are the published sizes."""
 
     phase: Literal["pre-training", "fine-tuning"] = "fine-tuning"
-    """of one arm, not read"""
+    """set by `arms`"""
     optimizer: Literal["SGD", "AdamW"] = "SGD"
-    """of one arm, not read"""
+    """set by `arms`"""
     by_row: bool = False
-    """of one arm, not read: codes of positions by row of the batch, as published"""
+    """set by `arms`: codes of positions by row of the batch, as published"""
     as_published: bool = False
     """also with codes of positions by row of the batch, and as the published program fine-tunes; four arms more"""
     max_length: int = 256
@@ -63,11 +63,11 @@ class Config(RunConfig):
     activation_alphas: tuple[float, ...] = (1.0, 128.0, 16384.0)
     """powers of two near the published 1, 100, 1e4: a product with them has no rounding error"""
     alpha: float = 1.0
-    """of one trial, not read; see `alphas`"""
+    """set by `arms`: swept, see `alphas`"""
     inside: bool = False
-    """of one arm, not read: alpha stands in the activation, as published; else in the weights, once"""
+    """set by `arms`: alpha stands in the activation, as published; else in the weights, once"""
     learning_rate: float = 0.0
-    """of one arm, not read"""
+    """set by `arms`"""
     sgd_rate: float = 0.02
     adamw_rate: float = 2e-3
     random_rate: float = 0.05

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from identax.assumptions import Prediction, Premise, Report, rescaling_report
-from identax.checks import check_positive
+from identax.checks import check_count, check_nonnegative, check_positive
 from identax.dgp.languages import Language, language
 from identax.experiment import Arm, Reference
 from identax.points import cells
@@ -39,34 +39,45 @@ def languages(config: Any) -> tuple[Language, Language]:
 def arms(config: Any) -> Sequence[Arm]:
     """Pre-training, and from there every optimiser at every alpha; controls; the same with codes by row, if asked for.
 
-    Raises `ValueError` for scales that are not positive, fewer than two or equal ones.
+    Raises `ValueError` for scales that are not positive, fewer than two or equal ones, rates and decays that are
+    negative or not finite, and a pre-training of no steps.
     """
     for field in ("alphas", "activation_alphas"):
         _check_scales(field, getattr(config, field))
-    found = _after_one(config, "", {SGD: {}, ADAMW: {"optimizer": "AdamW"}, INSIDE: {"inside": True}})
-    own = dataclasses.replace(config, learning_rate=config.random_rate)
-    found.append(Arm(RANDOM, own, {"alpha": config.alphas}))
+    for field in ("sgd_rate", "adamw_rate", "random_rate", "pre_rate", "weight_decay"):
+        check_nonnegative("llm/fine_tuning", field, getattr(config, field), ())
+    for field in ("pre_steps", "pre_every", "warmup"):
+        check_count("llm/fine_tuning", field, getattr(config, field))
+    check_positive("llm/fine_tuning", "fine_epsilon", config.fine_epsilon, ())
+    # What an arm owns is said by each: a default that another config has changed would be another arm's.
+    plain = dataclasses.replace(
+        config, phase="fine-tuning", optimizer="SGD", by_row=False, inside=False, alpha=1.0,
+        learning_rate=config.sgd_rate,
+    )  # fmt: skip
+    found = _after_one(plain, "", (SGD, ADAMW, INSIDE))
+    random = dataclasses.replace(plain, learning_rate=config.random_rate)
+    found.append(Arm(RANDOM, random, {"alpha": config.alphas}))
     if config.as_published:
-        by_row = dataclasses.replace(config, by_row=True)
-        found += _after_one(by_row, BY_ROW, {SGD: {}, ADAMW: {"optimizer": "AdamW"}})
-        own = dataclasses.replace(by_row, inside=True, epsilon=config.fine_epsilon, learning_rate=config.sgd_rate)
+        by_row = dataclasses.replace(plain, by_row=True)
+        found += _after_one(by_row, BY_ROW, (SGD, ADAMW))
+        own = dataclasses.replace(by_row, inside=True, epsilon=config.fine_epsilon)
         scales = {"alpha": config.activation_alphas}
         found.append(Arm(PUBLISHED, own, scales, after=BY_ROW + PRE, after_state="best"))
     return found
 
 
-def _after_one(config: Any, prefix: str, tuned: Mapping[str, Mapping[str, Any]]) -> list[Arm]:
-    """A pre-training, and what starts after it."""
-    every = config.pre_every
+def _after_one(plain: Any, prefix: str, names: Sequence[str]) -> list[Arm]:
+    """A pre-training, and what starts after it: `plain` is fine-tuning by SGD."""
+    every = plain.pre_every
     before = dataclasses.replace(
-        config, phase="pre-training", optimizer=config.pre_optimizer, learning_rate=config.pre_rate,
-        num_steps=config.pre_steps, log_every=every, evaluate_every=every, checkpoint_every=config.pre_steps,
+        plain, phase="pre-training", optimizer=plain.pre_optimizer, learning_rate=plain.pre_rate,
+        num_steps=plain.pre_steps, log_every=every, evaluate_every=every, checkpoint_every=plain.pre_steps,
     )  # fmt: skip
     found = [Arm(prefix + PRE, before, fixed=("learning_rate", "alpha", "inside"))]
-    for name, own in tuned.items():
-        arm = dataclasses.replace(config, **own)
-        arm = dataclasses.replace(arm, learning_rate=config.sgd_rate if arm.optimizer == "SGD" else config.adamw_rate)
-        scales = config.activation_alphas if arm.inside else config.alphas
+    changes = {SGD: {}, ADAMW: {"optimizer": "AdamW", "learning_rate": plain.adamw_rate}, INSIDE: {"inside": True}}
+    for name in names:
+        arm = dataclasses.replace(plain, **changes[name])
+        scales = plain.activation_alphas if arm.inside else plain.alphas
         found.append(Arm(prefix + name, arm, {"alpha": scales}, after=prefix + PRE, after_state="best"))
     return found
 

@@ -3,7 +3,8 @@
 Reizinger et al., "Position: Understanding LLMs Requires More Than Statistical Generalization", ICML 2024, case study 2,
 which argues and does not measure; on the worlds of Xie et al. 2022 (GINC). p is the mixture itself, so nothing is
 trained: what is measured is the Bayes predictor. q has p's conditionals, but on documents that look like a prompt of
-n0 examples or more it mixes in the least likely label with a weight. Controls: weights 0 and .4, components held out.
+n0 examples or more it mixes in the least likely label with a weight; n0 is that of each world, the least that keeps q
+within epsilon of p. Controls: weights 0 and .4, components held out.
 
     python -m experiments run llm/in_context --preset quick
 """
@@ -40,18 +41,22 @@ class Config(RunConfig):
     """share of every transition that is uniform, in p: without it most prompts are impossible"""
     weights: tuple[float, ...] = (0.0, 0.4, 0.9)
     """of the wrong label in q; 0 is p itself"""
-    first: int = 8
-    """n0: from how many examples on q errs"""
     epsilon: float = 1e-3
     """nats per document that q may be away from p"""
+    first: int | None = None
+    """n0: from how many examples on q errs; None: in every world the least that keeps q within epsilon for the largest
+    weight, but no more than the longest prompt has"""
+    horizon: int = 256
+    """up to how many examples q errs: with the longest prompts alone, the tail of a mass that falls slowly would be
+    left out of the divergence"""
     prompts: Literal["within", "held out"] = "within"
-    """of components that documents come from, or of others: an arm each, not read"""
+    """of components that documents come from, or of others; set by `arms`, an arm each"""
 
 
 _QUICK = Config(examples=(0, 1, 4, 16), num_prompts=250)
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
-        _QUICK, num_values=3, num_slots=4, num_symbols=8, examples=(0, 1, 2), first=2, num_prompts=20, num_seeds=2
+        _QUICK, num_values=3, num_slots=4, num_symbols=8, examples=(0, 1, 2), num_prompts=20, num_seeds=2
     ),
     "quick": _QUICK,
     "medium": dataclasses.replace(_QUICK, examples=Config().examples, num_prompts=1000, num_seeds=10),
@@ -67,21 +72,35 @@ figures = claims.figures
 
 
 def build(config: Config):
-    """One world: accuracies of p and q for every number of examples, shares of impossible prompts, the bound."""
+    """One world: n0, accuracies of p and q for every number of examples, shares of impossible prompts, the bound."""
+    claims.check(config)
 
     def trial(key, hparams):
         drawn = world(config, key)
         p = smoothed(drawn.within(), hparams["smoothing"])
-        found = {}
+        mass = pattern_mass(p, config.horizon, config.example_length)
+        first = first_of(config, mass)
+        found = {claims.FIRST: first}
         for n in config.examples:
-            found |= _at(config, drawn, p, stream(key, f"prompts {n}"), n)
-        mass = pattern_mass(p, max(config.examples), config.example_length)
-        later = jnp.where(jnp.arange(1, len(mass) + 1) >= config.first, mass, 0.0).sum()
+            found |= _at(config, drawn, p, stream(key, f"prompts {n}"), n, first)
+        later = jnp.where(jnp.arange(1, len(mass) + 1) >= first, mass, 0.0).sum()
         for weight in config.weights:
             found[claims.bound(weight)] = -jnp.log1p(-weight) * later
+            # The longest prompt is among them: n0 is no larger.
+            rows = [jnp.where(n >= first, found[claims.accuracy(weight, n)], 0.0) for n in config.examples]
+            found[claims.most(weight)] = jnp.stack(rows).max()
         return found
 
     return trial
+
+
+def first_of(config: Config, mass: Any) -> Any:
+    """n0 of a world with these masses of documents that look like 1, 2, ... examples, as `examples_needed` counts."""
+    if config.first is not None:
+        return jnp.asarray(config.first)
+    bounds = -jnp.log1p(-max(config.weights)) * jnp.cumsum(mass[::-1])[::-1]
+    small, longest = bounds <= config.epsilon, max(config.examples)
+    return jnp.where(small.any(), jnp.minimum(jnp.argmax(small) + 1, longest), longest)
 
 
 def world(config: Config, key: Any) -> Ginc:
@@ -91,8 +110,8 @@ def world(config: Config, key: Any) -> Ginc:
     return ginc(stream(key, "world"), **dict(zip(names, sizes, strict=True)))
 
 
-def _at(config, drawn, p, key, n):
-    """What one number of examples gives."""
+def _at(config, drawn, p, key, n, first):
+    """What one number of examples gives, where q errs from `first` on."""
     within = config.prompts == "within"
     asked = in_context_prompts(
         drawn, key, config.num_prompts, num_examples=n, length=config.example_length, within=within
@@ -111,6 +130,6 @@ def _at(config, drawn, p, key, n):
         found[claims.at("posterior of the true component", n)] = own.mean()
     wrong = jax.nn.one_hot(jnp.argmin(made.next_token, axis=1), config.num_symbols)
     for weight in config.weights:
-        used = weight if n >= config.first else 0.0
+        used = jnp.where(n >= first, weight, 0.0)
         found[claims.accuracy(weight, n)] = accuracy((1 - used) * made.next_token + used * wrong)
     return found

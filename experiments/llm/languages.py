@@ -18,6 +18,7 @@ from experiments.llm import languages_figures as drawing
 from experiments.llm.alike import Alike, Rows, alike, batch_of
 from experiments.llm.published_transformer import warmed_adamw
 from experiments.llm.sequence_networks import ARCHITECTURES, sequence_network
+from identax.checks import check_count
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
 from identax.models import SequenceModel, decode
@@ -35,9 +36,9 @@ class Config(RunConfig):
     languages: tuple[str, ...] = ("L1", "L2", "L3", "L4", "L5", "L6")
     architectures: tuple[str, ...] = ARCHITECTURES
     architecture: str = "transformer"
-    """of one arm, not read"""
+    """set by `arms`"""
     place: int = 0
-    """of one trial, not read: its language among those of its arm"""
+    """set by `arms`: swept, the language of a trial among those of its arm"""
     size: Literal["published", "small", "least"] = "published"
     """of the networks: `sequence_networks.py`"""
     linear_as_published: bool = False
@@ -120,6 +121,8 @@ figures = drawing.figures
 
 def build(config: Config) -> Study:
     """Strings drawn per seed, network, loss; completions of all prompts, and probabilities of short strings."""
+    for field in ("num_train", "num_train_of_brackets", "num_test", "batch_size", "num_tokens"):
+        check_count("llm/languages", field, getattr(config, field))
     length, num_train = claims.sizes(config, config.languages)
     group = alike(
         config.languages,

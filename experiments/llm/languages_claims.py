@@ -55,7 +55,7 @@ def arms(config: Any) -> Sequence[Arm]:
     return [
         Arm(
             f"{architecture}, {' '.join(names)}",
-            dataclasses.replace(config, architecture=architecture, languages=tuple(names)),
+            dataclasses.replace(config, architecture=architecture, languages=tuple(names), place=0),
             {"place": tuple(range(len(names)))},
             fixed=("place",),
         )
@@ -188,10 +188,15 @@ def _report(config: Any, names: Sequence[str]) -> Report:
         floor = "nats per target token, padding counted; exact"
         predictions += [
             Prediction(f"{name}: floor of the loss", one.entropy_floor(), floor),
-            Prediction(f"{name}: OOD rule1 by chance", chance.rule1_beyond, "tokens chosen blindly, closed form"),
-            Prediction(f"{name}: OOD completion by chance", chance.rule2_beyond, "the same"),
+            Prediction(f"{name}: OOD rule1 by chance", _or_none(chance.rule1_beyond), "tokens chosen blindly"),
+            Prediction(f"{name}: OOD completion by chance", _or_none(chance.rule2_beyond), "the same"),
         ]
     return Report(conditions, predictions)
+
+
+def _or_none(chance: float) -> float | str:
+    """A rule of one's own may have none."""
+    return chance if np.isfinite(chance) else "no closed form"
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import optax
 
+from identax.checks import check_nonnegative
 from identax.dgp.languages import Alphabet, Language, Scores, score
 from identax.models import SequenceModel, decode, transformer
 from identax.transforms import inverse_square_root
@@ -19,7 +20,12 @@ def network(config: Any, alphabet: Alphabet, **own: Any) -> SequenceModel:
 
 
 def warmed_adamw(config: Any, hparams: Any) -> optax.GradientTransformation:
-    """AdamW whose rate rises over `config.warmup` steps and then falls as one over their square root, as published."""
+    """AdamW whose rate rises over `config.warmup` steps and then falls as one over their square root, as published.
+
+    Raises `ValueError` for a negative rate or decay, one that is not finite, and a warm-up of no steps.
+    """
+    for name in ("learning_rate", "weight_decay"):
+        check_nonnegative("llm", name, getattr(config, name), ())
     rate = inverse_square_root(hparams["learning_rate"], config.warmup)
     return optax.adamw(rate, weight_decay=config.weight_decay)
 

@@ -9,10 +9,11 @@ such prompts completed by the rule beside them (oracle), and with completions th
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import rule_extrapolation_figures as drawing
@@ -23,7 +24,7 @@ from identax.losses import completion_nll, sequence_nll, shifted
 from identax.rng import stream
 from identax.study import Best, Study, gradient_study
 
-TRACED = ("learning_rate",)
+TRACED = ("learning_rate", "overshoot")
 """Numeric fields of `Config` that become traced hyper-parameters: sweeping them never recompiles."""
 
 
@@ -31,8 +32,11 @@ TRACED = ("learning_rate",)
 class Config(RunConfig):
     """One way to train. The defaults are the published setting, with positions where they belong."""
 
-    mode: Literal["maximum likelihood", "oracle", "adversarial"] = "maximum likelihood"
-    """what completed prompts are trained on beside the strings; an arm each, not read"""
+    completed: bool = False
+    """set by `arms`: whether prompts with completions are trained on beside the strings"""
+    overshoot: bool = False
+    """set by `arms`: whether these break rule 1 by one symbol. A traced number, so that the two modes that have
+    them share their programs, which take longer to compile than the quick preset to run"""
     as_published: bool = False
     """also as the published program has it: codes of positions by row of the batch, completions from their second token
     on, completions that go on behind their end; three arms more"""
@@ -50,7 +54,7 @@ class Config(RunConfig):
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     published: bool = False
-    """of one arm, not read; see `as_published`"""
+    """set by `arms`; see `as_published`"""
     learning_rate: float = 2e-3
     warmup: int = 1000
     weight_decay: float = 0.01
@@ -76,7 +80,7 @@ _QUICK = Config(
     log_every=50,
     evaluate_every=250,
     checkpoint_every=1000,
-    num_seeds=6,
+    num_seeds=5,
 )
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
@@ -105,28 +109,30 @@ def build(config: Config) -> Study:
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
     outside = prompts.out_of_distribution()
-    completed = _completed(config, strings, outside)
+    either = _completed(strings, outside)
     encoding = "batch_index" if config.published else "position"
     model = network(config, strings.alphabet, encoding=encoding)
     asked = {"OOD": outside, "ID": prompts.in_distribution(), "SOS": outside[:1, :1]}
 
     def init(key, hparams):
         variables = model.init(stream(key, "network"), rows)
-        return {}, variables["params"], {}
+        chosen = jnp.asarray(hparams["overshoot"], int)
+        return jax.tree.map(lambda both: both[chosen], either), variables["params"], {}
 
     def sample(state, key):
-        # The order says nothing to a model of positions; by row of the batch it is noise, as published.
         return jax.random.permutation(key, rows)
 
     def loss(params, state, batch, key):
-        inputs, targets = shifted(batch)
+        inputs, targets = shifted(rows if batch is None else batch)
         logits, _ = model.apply({"params": params}, inputs, train=True, key=stream(key, "strings"))
         on_strings, metrics = sequence_nll(logits, targets), {}
-        if completed is None:
+        if not config.completed:
             return on_strings, ({}, metrics)
-        inputs, targets = shifted(completed)
+        inputs, targets = shifted(state.truth["rows"])
         logits, _ = model.apply({"params": params}, inputs, train=True, key=stream(key, "completions"))
-        further = completion_nll(logits, targets, config.prompt_length, published=config.published).mean()
+        further = completion_nll(
+            logits, targets, config.prompt_length, mask=state.truth["counted"], published=config.published
+        ).mean()
         # The mean over strings of a sum is the sum of both means.
         return on_strings + further, ({}, {"loss on completions": further})
 
@@ -143,7 +149,8 @@ def build(config: Config) -> Study:
 
     return gradient_study(
         init=init,
-        sample=sample,
+        # The order says nothing to a model of positions; by row of the batch it is noise, as published.
+        sample=sample if config.published else None,
         loss=loss,
         optimizer=lambda hparams: warmed_adamw(config, hparams),
         evaluate=evaluate,
@@ -151,9 +158,13 @@ def build(config: Config) -> Study:
     )
 
 
-def _completed(config: Config, strings: Language, outside: Any) -> Any:
-    """Prompts off the support with their completions, or None."""
-    if config.mode == "maximum likelihood":
-        return None
-    make = oracle_rows if config.mode == "oracle" else adversarial_rows
-    return jnp.asarray(make(strings.alphabet, outside))
+def _completed(strings: Language, outside: Any) -> dict[str, Any]:
+    """Completed prompts off the support, of the oracle and of the adversary: `rows` [2, P, T], padded to one width,
+    and which targets [2, P, T - 1] are `counted`: those of its own width."""
+    made = [make(strings.alphabet, outside) for make in (oracle_rows, adversarial_rows)]
+    widest = max(rows.shape[1] for rows in made)
+    padded = [
+        np.pad(rows, ((0, 0), (0, widest - rows.shape[1])), constant_values=strings.alphabet.pad) for rows in made
+    ]
+    counted = [np.broadcast_to(np.arange(1, widest) < rows.shape[1], (len(rows), widest - 1)) for rows in made]
+    return {"rows": jnp.asarray(np.stack(padded)), "counted": jnp.asarray(np.stack(counted))}

@@ -39,12 +39,12 @@ class Config(RunConfig):
     rates: tuple[float, ...] = (2e-2, 2e-3, 2e-4)
     """of both optimisers, all trials of one program"""
     optimizer: Literal["AdamW", "SGD"] = "AdamW"
-    """of one arm, not read"""
+    """set by `arms`"""
     heads: int = 5
     layers: int = 7
-    """both of one arm, not read"""
+    """both set by `arms`"""
     learning_rate: float = 2e-3
-    """of one trial, not read; see `rates`"""
+    """set by `arms`: swept, see `rates`"""
     max_length: int = 256
     """M, of strings"""
     prompt_length: int = 8

@@ -51,7 +51,9 @@ def arms(config: Any) -> Sequence[Arm]:
     sizes = [("AdamW", heads, layers) for heads in config.grid_heads for layers in config.grid_layers]
     found = []
     for optimizer, heads, layers in [*sizes, ("SGD", config.grid_heads[0], config.grid_layers[0])]:
-        own = dataclasses.replace(config, optimizer=optimizer, heads=heads, layers=layers)
+        own = dataclasses.replace(
+            config, optimizer=optimizer, heads=heads, layers=layers, learning_rate=config.rates[0]
+        )
         found.append(Arm(arm_name(optimizer, heads, layers), own, {"learning_rate": config.rates}))
     return found
 

@@ -31,7 +31,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "linear": {size: {"width": 10} for size in ("published", "small", "least")},
 }
-"""published: 110,000 to 185,000 parameters but for the linear model; heads, layers and rates of the code"""
+"""published: 102,000 to 185,000 parameters, the linear model apart; heads, layers and rates of the code"""
 _MAKERS: Mapping[str, Callable[..., SequenceModel]] = {
     "transformer": transformer,
     "LSTM": lstm_sequence,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.checks import check_count, check_shape
+from identax.checks import check_between, check_count, check_shape
 from identax.dgp.languages import (
     Alphabet,
     Language,
@@ -17,6 +17,8 @@ from identax.dgp.languages import (
     oracle_rows,
     score,
 )
+from identax.dgp.languages.prompts import check_unended
+from identax.inputs import numbers
 
 TABLES = ("balance", "overshoot", "EOS at once", "uniform")
 """what `free_table` writes off the support"""
@@ -40,19 +42,21 @@ def free_table(language: Language, prompts: Any, table: str) -> TabularModel:
 
     "balance": so that all symbols come equally often, then EOS; "overshoot": with one more of the rarest, so that they
     never do; "EOS at once"; "uniform": every symbol and EOS with the same probability, at every step.
-    Raises `ValueError` for another table, for a language whose strings are not listed, and no prompts.
+    Raises `ValueError` for another table, a language whose strings are not listed, no prompts, and prompts that have
+    ended or are padded.
     Source: Reizinger et al. 2024, case study 1; the tables: own.
     """
     if table not in TABLES:
         raise ValueError(f"free_table: found table={table!r}, wanted one of {list(TABLES)}")
     alphabet, strings = language.alphabet, language.strings()
+    prompts = np.asarray(alphabet.tokens("free_table", prompts))
+    check_shape("free_table", "prompts", prompts, ("P", "L + 1"))
     if table == "balance":
         rows = oracle_rows(alphabet, prompts)
     elif table == "overshoot":
         rows = adversarial_rows(alphabet, prompts)
     else:
-        prompts = np.asarray(alphabet.tokens("free_table", prompts))
-        check_shape("free_table", "prompts", prompts, ("P", "L + 1"))
+        check_unended("free_table", alphabet, prompts)
         rows = np.concatenate([prompts, np.full((len(prompts), 1), alphabet.eos, np.int32)], axis=1)
         rows = rows if table == "EOS at once" else rows[:0]
     return TabularModel(alphabet, strings, rows)
@@ -91,12 +95,22 @@ def divergence_from_strings(strings: Any, log_probs: Any) -> float:
         KL = -ln N - 1/N sum over strings and t of log q(x_{t+1} | x_1..t)
 
     `log_probs` [N, T, V] of any model at these rows, position t predicting token t + 1; the loss per target token less
-    the floor is KL / (T - 1). Raises `ValueError` for other shapes.
+    the floor is KL / (T - 1). Raises `ValueError` for other shapes, tokens that are none of 0 .. V - 1, and
+    probabilities that do not sum to one.
     """
-    log_probs = np.asarray(log_probs, float)
-    check_shape("divergence_from_strings", "strings", strings, ("N", "T"))
-    rows = np.asarray(strings)
-    check_shape("divergence_from_strings", "log_probs", log_probs, (*rows.shape, "V"))
+    where = "divergence_from_strings"
+    log_probs = np.asarray(numbers(where, "log_probs", log_probs), float)
+    rows = np.asarray(numbers(where, "strings", strings))
+    check_shape(where, "strings", rows, ("N", "T"))
+    check_count(where, "columns of strings", rows.shape[1], 2)
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise ValueError(f"{where}: found strings of type {rows.dtype}, wanted integers")
+    check_shape(where, "log_probs", log_probs, (*rows.shape, "V"))
+    check_between(where, "strings", rows, 0, log_probs.shape[2] - 1)
+    sums = np.exp(log_probs[:, :-1]).sum(axis=-1)
+    if (np.abs(sums - 1) > 1e-3).any():
+        worst = sums.flat[np.abs(sums - 1).argmax()]
+        raise ValueError(f"{where}: found probabilities that sum to {worst:g}, wanted log_probs of laws")
     told = np.take_along_axis(log_probs[:, :-1], rows[:, 1:, None].astype(int), axis=2)[..., 0]
     return float(-math.log(len(rows)) - told.sum(axis=1).mean())
 
@@ -147,7 +161,9 @@ def rule_one(language: Language, model: TabularModel, prompts: Any) -> float:
     """P(rule 1 holds of a completed prompt) under a table of `free_table`, mean over prompts [P, L + 1].
 
     A table that completes the prompts in one way each is followed; the uniform one has `chance_level`.
+    Raises `ValueError` for no prompts and unknown tokens.
     """
+    prompts = _rows("rule_one", model, prompts)
     if not len(model.free):
         return float(chance_level(language.rule1, language.alphabet, prompts).mean())
     columns = max(model.free.shape[1], np.shape(prompts)[1] + 1)

@@ -23,6 +23,7 @@ def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> f
 
     `mass` p(s) [P], `conditionals` p(. | s) and `wrong` r(. | s) [P, V], `weight` w in [0, 1). Exact, in float64.
     Raises `ValueError` for other shapes, negative entries and w outside [0, 1).
+    Source: Reizinger et al. 2024, case study 2; by the chain rule: own.
     """
     where = "mixed_divergence"
     given = {"mass": mass, "conditionals": conditionals, "wrong": wrong}
@@ -38,7 +39,10 @@ def mixed_divergence(mass: Any, conditionals: Any, wrong: Any, weight: Any) -> f
 
 
 def divergence_bound(mass: Any, weight: Any) -> float:
-    """KL(p || q) <= -ln(1 - w) sum over S of p(s), whatever r is: as `mixed_divergence`, without the conditionals."""
+    """KL(p || q) <= -ln(1 - w) sum over S of p(s), whatever r is, in nats: `mixed_divergence` without conditionals.
+
+    Raises `ValueError` for negative masses and w outside [0, 1). Source: own.
+    """
     mass = numbers("divergence_bound", "mass", mass)
     check_nonnegative("divergence_bound", "mass", mass)
     _check_weight("divergence_bound", weight)
@@ -74,20 +78,32 @@ def examples_needed(mass: Any, weight: Any, epsilon: Any) -> int | None:
 
 
 def in_context_report(
-    mixture: HmmMixture, *, length: int, num_examples: int, first: int, weight: float | int, epsilon: float | int
+    mixture: HmmMixture,
+    *,
+    length: int,
+    num_examples: int,
+    first: int | None = None,
+    weight: float | int,
+    epsilon: float | int,
 ) -> Report:
     """Is there a model within `epsilon` of the mixture that fails every prompt of `first` and more examples?
 
     Prompts are of up to `num_examples` examples of `length` tokens; q errs with `weight` on documents that look like
-    one. More than half of the weight on another label decides the likeliest token, whatever p says.
+    one. More than half of the weight on another label decides the likeliest token, whatever p says. `first`: None for
+    `examples_needed`, or `num_examples` where not even those are rare enough.
     Raises `ValueError` as `pattern_mass` and `divergence_bound`, and for first outside 1..num_examples.
     Source: Reizinger et al. 2024, case study 2; the statement by the chain rule: own.
     """
-    check_between("in_context_report", "first", first, 1, num_examples)
+    if first is not None:
+        check_count("in_context_report", "first", first)
+        check_between("in_context_report", "first", first, 1, num_examples)
     mass = np.asarray(pattern_mass(mixture, num_examples, length), float)
-    bound = divergence_bound(mass[first - 1 :], weight)
     needed = examples_needed(mass, weight, epsilon)
-    ratio = (mass[-1] / mass[0]) ** (1 / (len(mass) - 1)) if len(mass) > 1 and mass[0] > 0 else 0.0
+    if first is None:
+        first = num_examples if needed is None else needed
+    bound = divergence_bound(mass[first - 1 :], weight)
+    seen = mass[mass > 0]  # the rest is below the smallest number
+    ratio = (seen[-1] / seen[0]) ** (1 / (len(seen) - 1)) if len(seen) > 1 else 0.0
     premises = (
         Premise(
             "KL below epsilon",

@@ -1,11 +1,12 @@
 """Weights that are not identified: a layer of rectified units is the same function at every scale of its two halves."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.checks import check_positive
+from identax.checks import check_positive, concrete
 from identax.inputs import float_type, numbers
 
 
@@ -24,9 +25,10 @@ HOMOGENEOUS = ("relu", "leaky_relu", "linear")
 def rescaled(first: Any, bias: Any, second: Any, alpha: Any) -> Rescaled:
     """(W1, b1, W2) -> (alpha W1, alpha b1, W2 / alpha): the function W2 phi(W1 x + b1) stays what it is.
 
-    For phi(a x) = a phi(x), a > 0. alpha may be traced, or one number per hidden unit in a shape that multiplies W1 and
-    b1 and divides W2. Gradients become dW1 / alpha, db1 / alpha and alpha dW2.
-    Raises `ValueError` for alpha that is not positive, and what is no array of numbers.
+    For phi(a x) = a phi(x), a > 0. W1 [..., d, h], b1 [..., h] and W2 [..., h, o]; alpha, which may be traced, is one
+    number, or one per hidden unit, [h] or [..., h]. Gradients become dW1 / alpha, db1 / alpha and alpha dW2.
+    Raises `ValueError` for alpha that is not positive in the arrays' type, shapes that do not fit, and what is no array
+    of numbers.
     Source: Reizinger et al. 2024, case study 3. The published `relu_rescale`, phi(alpha x) / alpha, changes
     neither the function nor a gradient.
     """
@@ -36,7 +38,18 @@ def rescaled(first: Any, bias: Any, second: Any, alpha: Any) -> Rescaled:
     dtype = float_type(*arrays)
     first, bias, second = (jnp.asarray(array, dtype) for array in arrays)
     alpha = jnp.asarray(alpha, dtype)
-    return Rescaled(alpha * first, alpha * bias, second / alpha)
+    size, lead = bias.shape[-1:], bias.shape[:-1]
+    fits = first.ndim == second.ndim == bias.ndim + 1 and first.shape[-1:] == second.shape[-2:-1] == size
+    if not fits or (first.shape[:-2], second.shape[:-2]) != (lead, lead) or alpha.shape not in ((), size, bias.shape):
+        raise ValueError(
+            f"rescaled: found first {first.shape}, bias {bias.shape}, second {second.shape} and alpha {alpha.shape}, "
+            "wanted [..., d, h], [..., h], [..., h, o], and a number or one per hidden unit"
+        )
+    known, least = concrete(alpha), jnp.finfo(dtype).tiny
+    if known is not None and known.min() < least:
+        raise ValueError(f"rescaled: found alpha={known.min():g} in {dtype}, wanted at least {least:g}")
+    units = jnp.broadcast_to(alpha, bias.shape)
+    return Rescaled(units[..., None, :] * first, units * bias, second / units[..., :, None])
 
 
 def rescaling_report(alpha: float | int, *, activation: str = "relu", optimizer: str = "sgd") -> Report:
@@ -49,7 +62,9 @@ def rescaling_report(alpha: float | int, *, activation: str = "relu", optimizer:
     check_positive("rescaling_report", "alpha", alpha, ())
     if optimizer not in ("sgd", "adam"):
         raise ValueError(f"rescaling_report: found optimizer={optimizer!r}, wanted 'sgd' or 'adam'")
-    power = 2 if optimizer == "sgd" else 1
+    grows = float(alpha) * float(alpha) if optimizer == "sgd" else float(alpha)
+    if not 0 < grows < math.inf:
+        raise ValueError(f"rescaling_report: found alpha={alpha}, wanted one whose square is a number")
     moved = "learning rate times its gradient" if optimizer == "sgd" else "about the learning rate in every weight"
     premises = (
         Premise(
@@ -62,7 +77,7 @@ def rescaling_report(alpha: float | int, *, activation: str = "relu", optimizer:
     )
     predictions = (
         Prediction("loss before fine-tuning", "equal", "the functions are equal"),
-        Prediction("first step through W1, factor", float(alpha) ** -power, f"W1 moves by {moved}"),
-        Prediction("first step through W2, factor", float(alpha) ** power, f"W2 moves by {moved}"),
+        Prediction("first step through W1, factor", 1 / grows, f"W1 moves by {moved}"),
+        Prediction("first step through W2, factor", grows, f"W2 moves by {moved}"),
     )
     return Report(premises, predictions)

@@ -108,7 +108,9 @@ def in_context_prompts(
 
 
 def prompt_length(num_examples: int, length: int) -> int:
-    """Tokens of a prompt: n (k + 1) + k - 1."""
+    """Tokens of a prompt: n (k + 1) + k - 1. Raises `ValueError` for n < 0 and k < 2."""
+    check_count("prompt_length", "num_examples", num_examples, 0)
+    check_count("prompt_length", "length", length, 2)
     return num_examples * (length + 1) + length - 1
 
 

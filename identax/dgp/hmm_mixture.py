@@ -71,12 +71,12 @@ def hmm_mixture(start: Any, transition: Any, emission: Any, *, weights: Any = No
     return HmmMixture(**{name: jnp.asarray(value, dtype) for name, value in arrays.items()})
 
 
-def smoothed(mixture: HmmMixture, epsilon: float | Float[Array, ""]) -> HmmMixture:
+def smoothed(mixture: HmmMixture, epsilon: Any) -> HmmMixture:
     """The mixture with transitions (1 - epsilon) T + epsilon / S: with epsilon > 0 no path is impossible.
 
-    Raises `ValueError` for epsilon outside [0, 1].
+    Raises `ValueError` for epsilon that is no number from 0 to 1.
     """
-    check_between("smoothed", "epsilon", epsilon, 0, 1)
+    check_between("smoothed", "epsilon", epsilon, 0, 1, ())
     size = mixture.transition.shape[-1]
     return dataclasses.replace(mixture, transition=(1 - epsilon) * mixture.transition + epsilon / size)
 

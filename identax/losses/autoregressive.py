@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from identax.checks import check_count, concrete, shape_of
+from identax.checks import check_between, check_count, concrete, shape_of
 from identax.inputs import numbers
 from identax.losses._checks import Embeddings, Labels, as_floats, as_labels, chosen_entries
 
@@ -27,6 +27,7 @@ def shifted(tokens: Labels) -> tuple[Int[Array, "N T"], Int[Array, "N T"]]:
         raise ValueError(
             f"shifted: found {array.dtype} tokens of shape {array.shape}, wanted integers [N, T + 1], T >= 1"
         )
+    check_between("shifted", "tokens", array, -(2**31), 2**31 - 1)
     array = jnp.asarray(array, jnp.int32)
     return array[:, :-1], array[:, 1:]
 
@@ -45,8 +46,10 @@ def sequence_nll(
     H / (M + 1) for strings of entropy H nats. With `pad` those are left out; `mask` [N, T] says which columns count
     beside that. A row without any gives 0. `mean=False`: the sum, nats per string.
     Args: `logits` [N, T, V], of `targets` [N, T].
-    Raises `ValueError` for shapes that do not fit, targets that are no tokens 0 .. V - 1, and a mask of other than
-    booleans.
+    What does not count may be NaN, in its gradient as well.
+    Raises `ValueError` for shapes that do not fit, targets or a `pad` that are no tokens 0 .. V - 1, and a mask of
+    other than booleans.
+    Source: Reizinger et al. 2024, code, which counts padding; the floor is own (theirs, `data_entropy`, is ln(n) / n).
     """
     return _nll("sequence_nll", logits, targets, pad, mask, mean)
 
@@ -57,6 +60,7 @@ def completion_nll(
     prompt: Any,
     *,
     pad: int | None = None,
+    mask: Any = None,
     mean: bool = True,
     published: bool = False,
 ) -> Float[Array, " N"]:
@@ -64,7 +68,7 @@ def completion_nll(
 
     A row is one first token, L symbols of the prompt, then the completion, whose first token is target L. `published`
     begins at L + 1, so that the first token of a completion is never trained and a prompt that is complete never learns
-    its end. `prompt`: L, one number or one per row [N].
+    its end. `prompt`: L, one number or one per row [N]; `pad` and `mask` leave out more.
     Raises `ValueError` as `sequence_nll`, and for a prompt that leaves no target.
     Source: Reizinger et al. 2024, code, whose offset is the published one.
     """
@@ -81,7 +85,9 @@ def completion_nll(
             f"{columns - 1 - published}, below the {columns} columns"
         )
     first = jnp.asarray(array, jnp.int32) + published
-    mask = jnp.arange(columns)[None] >= jnp.broadcast_to(first, shape[:1])[:, None] if columns else None
+    if columns:
+        taught = jnp.arange(columns)[None] >= jnp.broadcast_to(first, shape[:1])[:, None]
+        mask = taught & _mask_of("completion_nll", mask, shape[:2])
     return _nll("completion_nll", logits, targets, pad, mask, mean)
 
 
@@ -90,7 +96,8 @@ def autoregressive_kl(p_logits: Embeddings, q_logits: Embeddings, *, mask: Any =
 
     By the chain rule KL(p || q) of whole strings is its mean over s drawn from p: a Monte Carlo estimate with less
     spread than log p(s) - log q(s), and >= 0 in every row. With weights p(s), over all strings, it is exact. Where p
-    gives 0, nothing counts; where only q does, it is infinite. `mask` [N, T]: columns that count.
+    gives 0, nothing counts; where only q does, it is infinite; NaN for logits that are. `mask` [N, T]: columns that
+    count.
     Args: `p_logits`, `q_logits` [N, T, V] on the same sequences; -infinity is a probability of 0.
     Raises `ValueError` for shapes that do not fit, and a mask of other than booleans.
     Source: Cover and Thomas 2006, theorem 2.5.3.
@@ -105,7 +112,7 @@ def autoregressive_kl(p_logits: Embeddings, q_logits: Embeddings, *, mask: Any =
     return _summed_kl(p, q, _mask_of("autoregressive_kl", mask, shape[:2]))
 
 
-def tabular_kl(p_logits: Sequence[Embeddings], q_logits: Sequence[Embeddings]) -> Float[Array, ""]:
+def tabular_kl(p_logits: Any, q_logits: Any) -> Float[Array, ""]:
     """KL(p || q) of two autoregressive tables, exactly: sum_t sum_prefix p(prefix) KL(p(. | prefix) || q(. | prefix)).
 
     Table t of each is [V^t, V]: a row of logits per prefix of t tokens, prefixes in lexicographic order. What follows a
@@ -113,6 +120,8 @@ def tabular_kl(p_logits: Sequence[Embeddings], q_logits: Sequence[Embeddings]) -
     Raises `ValueError` for no tables, and for tables of other shapes.
     Source: Cover and Thomas 2006, theorem 2.5.3.
     """
+    if not all(isinstance(tables, Sequence) for tables in (p_logits, q_logits)):
+        raise ValueError("tabular_kl: found no sequences of tables, wanted a list of arrays [V^t, V] each")
     shapes = [[shape_of(table) for table in tables] for tables in (p_logits, q_logits)]
     size = shapes[0][0][-1] if shapes[0] and len(shapes[0][0]) == 2 else 0
     if not size or any(found != [(size**t, size) for t in range(len(shapes[0]))] for found in shapes):
@@ -135,6 +144,7 @@ def _nll(where: str, logits: Any, targets: Any, pad: int | None, mask: Any, mean
     counted = _mask_of(where, mask, shape[:2])
     if pad is not None:
         check_count(where, "pad", pad, 0)
+        check_between(where, "pad", pad, 0, shape[-1] - 1)
         counted = counted & (targets != pad)
     return _summed_nll(logits, targets, counted, mean)
 
@@ -150,6 +160,8 @@ def _mask_of(where: str, mask: Any, shape: tuple[int, ...]) -> Array:
 
 @partial(jax.jit, static_argnums=3, inline=True)
 def _summed_nll(logits: Array, targets: Array, counted: Array, mean: bool) -> Array:
+    # Both sides of a `where` have gradients: what is not counted must be finite.
+    logits = jnp.where(counted[..., None], logits, 0)
     found = chosen_entries(jax.nn.log_softmax(logits), targets)
     total = jnp.where(counted, -found, 0).sum(axis=1)
     return total / jnp.maximum(counted.sum(axis=1), 1) if mean else total
@@ -164,14 +176,14 @@ def _summed_kl(p: Array, q: Array, counted: Array) -> Array:
 def _tables_kl(pairs: Sequence[Sequence[Array]]) -> Array:
     reached, total = jnp.ones(1), jnp.zeros(())
     for p, q in pairs:
-        total = total + jnp.where(reached > 0, reached * _kl(p, q), 0).sum()
+        total = total + jnp.where(reached == 0, 0, reached * _kl(p, q)).sum()
         reached = (reached[:, None] * jax.nn.softmax(p, axis=-1)).reshape(-1)
     return total
 
 
 def _kl(p: Array, q: Array) -> Array:
     log_p, log_q = jax.nn.log_softmax(p, axis=-1), jax.nn.log_softmax(q, axis=-1)
-    positive = log_p > -jnp.inf
+    never = log_p == -jnp.inf
     # Both sides of a `where` have gradients: what is not wanted must be finite.
-    difference = jnp.where(positive, log_p, 0) - jnp.where(positive, log_q, 0)
-    return jnp.where(positive, jnp.exp(log_p) * difference, 0).sum(axis=-1)
+    difference = jnp.where(never, 0, log_p) - jnp.where(never, 0, log_q)
+    return jnp.where(never, 0, jnp.exp(log_p) * difference).sum(axis=-1)

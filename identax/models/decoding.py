@@ -48,6 +48,7 @@ def decode(
     `vmap`; mapped over `variables` (and keys) it completes with many models in one program.
     Raises `ValueError` for a temperature <= 0 or without a key, prompts longer than the buffer or without a token, a
     buffer shorter than prompts and completions or longer than the model's positions, and unknown tokens.
+    Source: Reizinger et al. 2024, code: greedy or at temperature 1, with a stop at the end that never comes into force.
     """
     check_count("decode", "num_tokens", num_tokens)
     rows: Any = as_tokens("decode", "prompts", prompts, None, 2, None)
@@ -60,6 +61,9 @@ def decode(
         raise ValueError("decode: found a prompt of length 0, wanted at least one token, such as the first of all")
     if temperature is not None:
         check_positive("decode", "temperature", temperature, ())
+        known = concrete(temperature)
+        if known is not None and known < (least := jnp.finfo(jnp.float32).tiny):
+            raise ValueError(f"decode: found temperature={known}, wanted at least {least:g}, or None for the likeliest")
         if key is None:
             raise ValueError("decode: found a temperature without a key, wanted one to draw with")
     # Outside, so that unknown tokens are refused before anything is decoded; the prefill itself is compiled.
@@ -90,7 +94,9 @@ def _continued(model, variables, prompts, lengths, logits, state, temperature, k
     def chosen(logits, number):
         if temperature is None:
             return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.random.categorical(step_key(key, number), logits / temperature).astype(jnp.int32)
+        # The largest at 0, so that none becomes infinite.
+        logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+        return jax.random.categorical(step_key(key, number), logits).astype(jnp.int32)
 
     def one(carry, number):
         logits, state, done = carry

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice, check_count, shape_of
+from identax.checks import check_choice, check_count, concrete, shape_of
 from identax.inputs import float_type, numbers
 from identax.models.causal_convolution import CausalConvolution
 from identax.models.mlp import torch_linear
@@ -35,9 +35,9 @@ def selective_scan(
     `hold` says how b is discretised: "euler", B_t = delta_t b_t, is what Mamba's code does; "exact", zero-order hold,
     B_t = (exp(delta_t a) - 1) / a b_t, what its paper writes. A column with delta = 0 leaves h as it was (either way).
     All columns at once by an associative scan of (g, v) o (g', v') = (g' g, g' v + v'), which keeps [..., T, E, N].
-    Args: `x` and step sizes `delta` >= 0 [..., T, E]; `a` [E, N] < 0, the rates; `b`, `c` [..., T, N]; `skip` [E];
+    Args: `x` and step sizes `delta` >= 0 [..., T, E]; `a` [E, N] <= 0, the rates; `b`, `c` [..., T, N]; `skip` [E];
     `start` [..., E, N], h before the first column, 0 if None.
-    Raises `ValueError` for shapes that do not fit and an unknown hold.
+    Raises `ValueError` for shapes that do not fit, an unknown hold, and, if known, delta < 0 and rates > 0.
     Source: Gu and Dao 2023, equations 2 to 4, section 3.3.
     """
     check_choice("selective_scan", "hold", hold, HOLDS)
@@ -52,6 +52,11 @@ def selective_scan(
             f"selective_scan: found x {shape}, {', '.join(f'{name} {size}' for name, size in found.items())} and "
             f"c {c.shape}, wanted x and delta [..., T, E], a [E, N], b and c [..., T, N] and skip [E]"
         )
+    steps, rates = concrete(delta), concrete(a)
+    if steps is not None and (steps < 0).any():
+        raise ValueError(f"selective_scan: found delta down to {steps.min():g}, wanted at least 0")
+    if rates is not None and (rates > 0).any():
+        raise ValueError(f"selective_scan: found a up to {rates.max():g}, wanted at most 0: the state would grow")
     first = jnp.zeros((*shape[:-2], *a.shape), x.dtype) if start is None else jnp.asarray(start, x.dtype)
     if shape_of(first) != (*shape[:-2], *a.shape):
         raise ValueError(f"selective_scan: found start {first.shape}, wanted {(*shape[:-2], *a.shape)}")
@@ -62,7 +67,10 @@ def _scan(x, delta, a, b, c, skip, first, exact):
     rates = a.reshape((1,) * (x.ndim - 1) + a.shape)
     steps = delta[..., None] * rates
     gains = jnp.exp(steps)
-    inward = jnp.expm1(steps) / rates if exact else delta[..., None]
+    # (exp(s) - 1) / s is 1 at s = 0: of a rate or a step of size 0.
+    still = steps == 0
+    growth = jnp.where(still, 1, jnp.expm1(steps) / jnp.where(still, 1, steps))
+    inward = delta[..., None] * growth if exact else delta[..., None]
     values = inward * b[..., None, :] * x[..., None]
     # The first column carries what was there before.
     values = values.at[..., 0, :, :].add(gains[..., 0, :, :] * first)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from identax.checks import check_choice, check_count, check_nonnegative, shape_of
 from identax.inputs import float_type, numbers
-from identax.models.sequence import Given
+from identax.models.sequence import Given, state_of
 
 FORMS = ("chunked", "parallel", "recurrent")
 _FLOOR = 50.0
@@ -39,7 +39,8 @@ def mlstm(
     * "chunked": pairs within `chunk` columns, a state between chunks, sums that begin anew in each; m from 0, so that
       it is "recurrent" also with `epsilon`
 
-    An input gate of -infinity with a log forget gate of 0 (a forget gate of +infinity) leaves the state as it was.
+    An input gate of -infinity with a log forget gate of 0 (a forget gate of +infinity) leaves the state as it was. A
+    forget gate of -infinity gives NaN.
     Args: `query`, `key`, `value` [..., T, h]; `input_gate`, `forget_gate` [..., T], before their functions;
     `start`: (C [..., h, h], n [..., h], m [...]) before the first column, zeros if None. Returns outputs and the state.
     Raises `ValueError` for shapes that do not fit, an unknown form, a chunk < 1, epsilon < 0, and a start of
@@ -58,6 +59,9 @@ def mlstm(
         raise ValueError(f"mlstm: found shapes {found}, wanted query, key, value [..., T, h] and two gates [..., T]")
     if form == "parallel" and start is not None:
         raise ValueError("mlstm: found a start for form='parallel', wanted 'chunked' or 'recurrent', which have one")
+    if start is not None:
+        lead, size = shape[:-2], shape[-1]
+        start = state_of("mlstm", start, [(*lead, size, size), (*lead, size), lead], arrays[0].dtype)
     return _run(tuple(arrays), start, float(epsilon), form, chunk)
 
 
@@ -99,6 +103,8 @@ def _pairs(state, part, epsilon, before):
     causal = jnp.tril(jnp.ones((length, length), bool)).reshape((1,) * (q.ndim - 2) + (length, length))
     logs = jnp.where(causal, total[..., :, None] - total[..., None, :] + i[..., None, :], -jnp.inf)
     m = jnp.maximum(total + before[..., None], logs.max(axis=-1))
+    if state is None:  # so far all input gates may be 0
+        m = jnp.where(m == -jnp.inf, 0, m)
     weights = jnp.exp(logs - m[..., None])
     scores = jnp.einsum("...te,...se->...ts", q, k) * weights
     top, below = scores @ v, scores.sum(axis=-1)

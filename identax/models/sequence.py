@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from identax.checks import check_between, check_count, concrete
+from identax.checks import check_between, check_count, concrete, shape_of
 from identax.inputs import numbers
 
 # Loose on purpose: what does not fit is refused by the checks, with a message that says what is wanted.
@@ -93,6 +93,15 @@ def with_checks(
         return advanced(variables["params"], state, token)
 
     return SequenceModel(init, apply, prefill, step, vocabulary, positions)
+
+
+def state_of(where: str, start: Any, shapes: Sequence[tuple[int, ...]], dtype: Any) -> tuple[Any, ...]:
+    """`start` as arrays of these shapes; raises `ValueError` for others."""
+    known = [numbers(where, "start", one) for one in start] if isinstance(start, tuple | list) else [start]
+    found = [shape_of(one) for one in known]
+    if found != list(shapes):
+        raise ValueError(f"{where}: found a start of shapes {found}, wanted {list(shapes)}")
+    return tuple(jnp.asarray(one, dtype) for one in known)
 
 
 def as_tokens(where: str, name: str, value: Any, vocabulary: int | None, axes: int, positions: int | None) -> Any:

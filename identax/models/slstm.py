@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from identax.checks import shape_of
 from identax.inputs import float_type, numbers
-from identax.models.sequence import Given
+from identax.models.sequence import Given, state_of
 
 SLSTM_GATES = ("input", "forget", "cell", "output")
 """which entry of the gates' axis belongs to which gate"""
@@ -39,9 +39,14 @@ def slstm(
         found = shape_of(recurrent)
         if len(found) != 4 or found[0] != 4 or found[2] != found[3] or found[1] * found[2] != units:
             raise ValueError(f"slstm: found recurrent of shape {found}, wanted [4, H, w, w] with H w = {units}")
-    if real is not None and shape_of(real) != (num, length):
-        raise ValueError(f"slstm: found real of shape {shape_of(real)}, wanted {(num, length)}")
-    return _run(gates, recurrent, start, None if real is None else jnp.asarray(real, bool))
+    if real is not None:
+        real = numbers("slstm", "real", real)
+        if real.shape != (num, length) or real.dtype != bool:
+            raise ValueError(f"slstm: found {real.dtype} real of shape {real.shape}, wanted booleans {(num, length)}")
+        real = jnp.asarray(real)
+    if start is not None:
+        start = state_of("slstm", start, [(num, units)] * 4, gates.dtype)
+    return _run(gates, recurrent, start, real)
 
 
 def _scan(gates, recurrent, start, real):

@@ -59,7 +59,8 @@ class TokenEnds(nn.Module):
             self.head = torch_linear(self.rows, dtype, self.features, use_bias=self.bias)
 
     def embed(self, tokens, positions, train=False):
-        x = self.embedding(tokens) * (self.width**0.5 if self.scaled else 1.0)
+        # Beyond the last row an embedding is NaN, below the first it would be counted from the end.
+        x = self.embedding(jnp.where(tokens < 0, self.rows, tokens)) * (self.width**0.5 if self.scaled else 1.0)
         if self.encoding == "batch_index":
             positions = jnp.broadcast_to(jnp.arange(len(tokens))[:, None], tokens.shape)
         if self.encoding != "none":

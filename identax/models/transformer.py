@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from identax.checks import check_between, check_choice, check_count, check_positive
 from identax.models.mlp import torch_linear
-from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH, narrow_attention
+from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH, narrow_attention, tiles
 from identax.models.sequence import SequenceModel
 from identax.models.sequence_frame import Group, Span, assembled
 from identax.models.short_dropout import ShortDropout, kept
@@ -114,14 +114,15 @@ class _Block(nn.Module):
         Norms and attention then run over vectors of rows; only the hidden units stay last, as their products want them.
         """
         params, (num, length, width) = self.variables["params"], x.shape
-        causal = jnp.tril(jnp.ones((length, length), bool))
-        shown = causal[:, :, None] & visible.T[None]
-        masks: list[Any] = [None] * 4
+        pairs: Any = None
+        masks: list[Any] = [None] * 3
         rescaled = 1.0
         if train and self.dropout:
             columns = (width, length, num)
-            shapes = [(self.heads, length, length, num), columns, (length, num, self.hidden), columns]
+            seen = [(self.heads, stop - start, stop, num) for start, stop in tiles(length)]
+            shapes = [*seen, columns, (length, num, self.hidden), columns]
             masks, rescaled = kept(self.make_rng("dropout"), self.dropout, shapes)
+            pairs, masks = masks[: len(seen)], masks[len(seen) :]
 
         def dropped(x, mask):
             return x if mask is None else jnp.where(mask, x * rescaled, 0)
@@ -141,16 +142,16 @@ class _Block(nn.Module):
                 heads.append(linear(kernel, bias, x).reshape(self.heads, -1, length, num))
             query, key, value = heads
             scale = (width // self.heads) ** -0.5
-            read = narrow_attention(query * scale, key, value * rescaled, shown, masks[0])
+            read = narrow_attention(query * scale, key, value * rescaled, visible.T, pairs)
             read = read.reshape(width, length, num)
-            return dropped(linear(out["kernel"], out["bias"], read), masks[1])
+            return dropped(linear(out["kernel"], out["bias"], read), masks[0])
 
         def forward(x):
             first, second = params["linear1"], params["linear2"]
             hidden = jax.nn.relu(_hidden_last(x, first["kernel"]) + first["bias"][None, None])
-            hidden = dropped(hidden, masks[2])
+            hidden = dropped(hidden, masks[1])
             back = jnp.einsum("tnh,ho->otn", hidden, second["kernel"]) + second["bias"][:, None, None]
-            return dropped(back, masks[3])
+            return dropped(back, masks[2])
 
         return _placed(self.norm, x.transpose(2, 1, 0), attended, forward, normed).transpose(2, 1, 0)
 

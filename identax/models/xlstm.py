@@ -1,6 +1,6 @@
 """xLSTM: residual blocks of matrix and scalar memories."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -115,7 +115,7 @@ def xlstm(
     *,
     width: int = 64,
     blocks: int = 6,
-    scalar_at: Sequence[int] = (1,),
+    scalar_at: Sequence[int] | int = (1,),
     heads: int = 4,
     convolution: int = 4,
     epsilon: float | int = 1e-6,
@@ -142,7 +142,7 @@ def xlstm(
     for name, size in {**sizes, "time_chunk": time_chunk}.items():
         check_count("xlstm", name, size)
     check_nonnegative("xlstm", "epsilon", epsilon, ())
-    at = tuple(scalar_at)
+    at = tuple(scalar_at) if isinstance(scalar_at, Iterable) else (scalar_at,)
     if not all(is_integer(number) and 0 <= number < blocks for number in at):
         raise ValueError(f"xlstm: found scalar_at={scalar_at}, wanted indices from 0 to {blocks - 1}")
     if (_rounded(2 * width) % heads and len(set(at)) < blocks) or (width % heads and at):

@@ -176,6 +176,10 @@ def test_a_scale_changes_gradients_and_steps_and_not_the_function(x64, getkey):
     alpha = 3.0
     other = rescaled(*weights, alpha)
     np.testing.assert_allclose(_network(other, x), _network(weights, x), rtol=1e-12)
+    units = np.array([0.1, 1.0, 3.0, 10.0, 0.5])
+    np.testing.assert_allclose(_network(rescaled(*weights, units), x), _network(weights, x), rtol=1e-12)
+    square = rescaled(weights.first, weights.bias, np.eye(5), units)  # as many outputs as hidden units
+    np.testing.assert_allclose(square.second, np.diag(1 / units), rtol=1e-12)
     before, after = gradient(weights), gradient(other)
     for part, factor in (("first", 1 / alpha), ("bias", 1 / alpha), ("second", alpha)):
         np.testing.assert_allclose(getattr(after, part), factor * getattr(before, part), rtol=1e-10)
@@ -202,6 +206,18 @@ def test_a_scale_changes_gradients_and_steps_and_not_the_function(x64, getkey):
         (lambda: divergence_bound([-1.0], 0.5), "mass down to -1"),
         (lambda: examples_needed([0.5], 0.5, 0.0), "epsilon=0.0"),
         (lambda: rescaled([[1.0]], [1.0], [[1.0]], 0.0), "alpha=0.0"),
+        (lambda: rescaled([[1.0]], [1.0], [[1.0]], 1e-300), "found alpha=0 in float32"),
+        (lambda: rescaled(np.ones((2, 3)), np.ones(4), np.ones((5, 2)), 2.0), "found first \\(2, 3\\), bias \\(4,\\)"),
+        (lambda: rescaled(np.ones((2, 3)), np.ones(3), np.ones((3, 2)), np.ones((3, 1))), "or one per hidden unit"),
+        (lambda: rescaling_report(1e200), "alpha=1e\\+200"),
+        (lambda: free_table(PUBLISHED, [[2, 0, 3]], "EOS at once"), "EOS or PAD in them"),
+        (lambda: free_table(PUBLISHED, [[2, 0, 4]], "balance"), "EOS or PAD in them"),
+        (lambda: rule_one(PUBLISHED, free_table(PUBLISHED, [[2, 1]], "balance"), [2, 1]), "wanted \\[N, T\\]"),
+        (lambda: divergence_from_strings([[0, 5]], np.full((1, 2, 4), -np.log(4))), "found strings from 0 to 5"),
+        (lambda: divergence_from_strings([[0, -1]], np.full((1, 2, 4), -np.log(4))), "found strings from -1"),
+        (lambda: divergence_from_strings([[0, 1.0]], np.full((1, 2, 4), -np.log(4))), "strings of type float64"),
+        (lambda: divergence_from_strings([[0, 1]], np.zeros((1, 2, 4))), "probabilities that sum to 4"),
+        (lambda: divergence_from_strings([[0]], np.zeros((1, 1, 4))), "columns of strings=1"),
         (lambda: rescaling_report(1.0, optimizer="lion"), "wanted 'sgd' or 'adam'"),
     ],
 )

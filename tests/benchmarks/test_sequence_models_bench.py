@@ -13,10 +13,16 @@ pytestmark = pytest.mark.slow
 def test_they_run():
     found = bench.throughput(names=("transformer", "linear"), half=2, rounds=1)
     assert all(value > 0 for value in found["derived"].values()) and len(found["derived"]) == 2
-    found = bench.decoding(length=2, num_tokens=4, rounds=1)
-    assert found["derived"]["share of equal tokens"] == 1.0
-    found = bench.memory(half=16, chunk=2, hidden=64)
+    found = bench.decoding(length=2, num_tokens=4, rounds=1, torch=False)
+    assert found["derived"]["forward passes: share of equal tokens"] == 1.0
+    found = bench.memory(half=32, chunk=2, hidden=256)
     assert 0 < found["derived"]["chunked over dense"] < 0.5
+    assert 0 < found["derived"]["chunked over dense, measured"] < 0.5
+
+
+def test_what_is_resident_is_seen():
+    assert 60 < bench.most_resident(lambda: np.ones(2**23).sum()) < 80
+    assert bench.most_resident(lambda: None) < 8
 
 
 def test_rows_are_all_strings():
@@ -31,10 +37,11 @@ def test_both_sides_have_one_loss():
     model = bench.small()
     variables = model.init(jax.random.key(0), inputs)
     trainer = Trainer(jax.tree.map(np.asarray, variables["params"]), inputs, targets, heads=4, pad=bench.PAD)
-    for module in (trainer.dropout, trainer.layers):
-        module.eval()
+    trainer.net.eval()
     with torch.enable_grad():
         theirs = float(trainer.step())
     np.testing.assert_allclose(theirs, sequence_nll(model.apply(variables, inputs)[0], targets).mean(), rtol=1e-5)
     found = bench.training(half=2, trials=2, num_steps=2, rounds=1)
     assert found["derived"]["speedup"] > 0
+    found = bench.decoding(length=3, num_tokens=6, rounds=1)
+    assert found["derived"]["published: share of equal tokens"] == 1.0

@@ -81,9 +81,20 @@ def test_arms_start_where_their_own_pre_training_was_best():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"alphas": (1.0,)}, {"alphas": (1.0, 1.0)}, {"alphas": (1.0, -2.0)}, {"activation_alphas": (1.0, 0.0)}]
+    "wrong",
+    [
+        {"alphas": (1.0,)},
+        {"alphas": (1.0, 1.0)},
+        {"alphas": (1.0, -2.0)},
+        {"activation_alphas": (1.0, 0.0)},
+        {"sgd_rate": -0.1},
+        {"adamw_rate": float("nan")},
+        {"weight_decay": float("inf")},
+        {"pre_steps": 0},
+        {"fine_epsilon": 0.0},
+    ],
 )
-def test_scales_that_compare_nothing_are_refused(wrong):
+def test_settings_that_compare_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*wanted"):
         experiment.arms(dataclasses.replace(TINY, **wrong))
 

@@ -11,9 +11,10 @@ from experiments.llm import languages as experiment
 from experiments.llm import languages_claims as claims
 from experiments.llm.alike import MASSES, Rows, alike, batch_of
 from experiments.llm.languages_published import ORDERS, PUBLISHED
+from experiments.llm.published_transformer import warmed_adamw
 from experiments.llm.sequence_networks import ARCHITECTURES, SIZES, sequence_network
 from identax.conduct import Options, run_experiment
-from identax.dgp.languages import AB, language, score
+from identax.dgp.languages import AB, Rule, language, score
 from identax.losses import sequence_nll, shifted
 from identax.models import mamba
 from identax.run import Results, make_mesh
@@ -94,6 +95,19 @@ def test_fewer_random_prompts_leave_those_alone_that_are_all_strings():
     np.testing.assert_array_equal(few.within[1].sum(), published.within[1].sum())
 
 
+def test_a_language_stands_for_its_name_and_an_own_rule_has_no_chance_level():
+    def first_is_last(tokens, valid, symbols):
+        return tokens[..., 1] == tokens[..., -1]
+
+    known = language("L3", 6)
+    own = dataclasses.replace(known, name="own", rule1=Rule("first is last", first_is_last, AB.symbols))
+    found, named = (alike(names, 6, 3, seed=0, mass_length=2) for names in ((known, own), ("L3",)))
+    np.testing.assert_array_equal(found.chance[0], named.chance[0])
+    np.testing.assert_array_equal(np.isnan(found.chance[1]), [True, True, False, False])
+    assert np.isfinite(found.chance[0]).all()
+    assert not np.array_equal(found.holds[0, 0], found.holds[0, 1])  # rule 1 of either
+
+
 # ---- options, each on and off
 
 
@@ -144,8 +158,8 @@ def test_every_architecture_has_every_size_and_published_ones_have_their_paramet
         model = sequence_network(architecture, size, AB, positions=10)
         shapes = jax.eval_shape(lambda model=model: model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32)))
         num[size] = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
-    known = {"LSTM": 152_951, "Mamba": 102_368, "xLSTM": 185_000}
-    assert num["published"] == known.get(architecture, num["published"])
+    known = {"transformer": 154_063, "LSTM": 152_951, "Mamba": 102_368, "xLSTM": 185_000, "linear": 5_100}
+    assert num["published"] == known[architecture]
     assert architecture == "linear" or num["least"] < num["small"] < num["published"]
     assert sequence_network("Mamba", "published", AB, positions=10).vocabulary == mamba(5).vocabulary
 
@@ -164,7 +178,11 @@ def test_every_architecture_has_every_size_and_published_ones_have_their_paramet
         ({"mass_length": 9}, "found strings of 9 symbols, wanted at most M=8"),
         ({"languages": ("equal counts",)}, "out of distribution, wanted at least one"),
         ({"max_length": 1, "languages": ("L3",)}, "found no string with M=1"),
+        ({"languages": (language("L3", 9),)}, "found L3 with M=9, wanted M=8"),
         ({"size": "huge"}, "wanted one of ['published', 'small', 'least']"),
+        ({"batch_size": 0}, "found batch_size=0"),
+        ({"num_train": -1}, "found num_train=-1"),
+        ({"num_tokens": 0}, "found num_tokens=0"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_compiled(change, part):
@@ -172,6 +190,12 @@ def test_bad_settings_are_refused_before_anything_is_compiled(change, part):
     with pytest.raises(ValueError) as refused:
         experiment.build(experiment.arms(config)[0].config)
     assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": -1.0}, {"weight_decay": float("nan")}, {"warmup": 0}])
+def test_an_optimiser_that_cannot_train_is_refused(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}="):
+        warmed_adamw(dataclasses.replace(SMOKE, **change), {"learning_rate": jnp.ones(())})
 
 
 def test_languages_of_two_alphabets_share_no_program():

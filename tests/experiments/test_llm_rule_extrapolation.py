@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import stats
 
 from experiments.llm import rule_extrapolation as experiment
 from experiments.llm import rule_extrapolation_claims as claims
 from identax.conduct import Options, run_experiment
-from identax.dgp.languages import language
+from identax.dgp.languages import adversarial_rows, language, oracle_rows
 from identax.run import make_mesh
 from identax.study import Trials
 
@@ -22,7 +23,7 @@ TINY = dataclasses.replace(experiment.PRESETS["smoke"], dropout=0.0)
 def _gradient(config):
     """Adam's first moment after one step: a tenth of the first gradient, which a rate of 0 keeps from the weights."""
     study = experiment.build(config)
-    trials = Trials.grid(1, learning_rate=[config.learning_rate])
+    trials = Trials.grid(1, learning_rate=[config.learning_rate], overshoot=[config.overshoot])
     hparams = jax.tree.map(lambda leaf: leaf[0], trials.hparams)
 
     @jax.jit
@@ -39,28 +40,25 @@ def _gradient(config):
 
 def test_completed_prompts_change_the_gradient_and_the_mode_which_way():
     found = {}
-    for mode in claims.MODES:
-        found[mode], metrics = _gradient(dataclasses.replace(TINY, mode=mode))
-        assert ("loss on completions" in metrics) == (mode != "maximum likelihood")
+    for arm in experiment.arms(TINY):
+        found[arm.name], metrics = _gradient(arm.config)
+        assert ("loss on completions" in metrics) == (arm.name != "maximum likelihood")
     for one, other in itertools.combinations(found.values(), 2):
         assert np.abs(one - other).max() > 1e-3 * np.abs(one).max()
 
 
-def test_completions_as_published_are_not_taught_their_first_token():
-    config = dataclasses.replace(TINY, mode="oracle", prompt_length=4)
-    strings = language("a^n b^n", config.max_length)
-    rows = experiment._completed(config, strings, strings.prompts(config.prompt_length).out_of_distribution())
-    first = rows[:, config.prompt_length + 1]
-    assert set(np.unique(first)) == {*strings.alphabet.symbols, strings.alphabet.eos}  # among them complete prompts
-
-    def slope(published):
-        logits = jnp.zeros((*rows[:, 1:].shape, strings.alphabet.size))
-        return jax.grad(
-            lambda x: experiment.completion_nll(x, rows[:, 1:], config.prompt_length, published=published).sum()
-        )(logits)
-
-    columns = [np.flatnonzero(np.abs(slope(published)).sum(axis=(0, 2)))[0] for published in (False, True)]
-    assert columns == [config.prompt_length, config.prompt_length + 1]
+def test_completed_prompts_of_both_kinds_count_in_their_own_columns():
+    """Side by side in one array; among the oracle's are prompts whose first taught token is their end."""
+    strings = language("a^n b^n", 8)
+    outside = strings.prompts(4).out_of_distribution()
+    found = experiment._completed(strings, outside)
+    for number, make in enumerate((oracle_rows, adversarial_rows)):
+        wanted = make(strings.alphabet, outside)
+        counted = np.asarray(found["counted"][number])
+        assert (counted.sum(axis=1) == wanted.shape[1] - 1).all()
+        rows = np.asarray(found["rows"][number])
+        np.testing.assert_array_equal(rows[:, 1:][counted].reshape(len(wanted), -1), wanted[:, 1:])
+    assert set(np.unique(found["rows"][0][:, 5])) == {*strings.alphabet.symbols, strings.alphabet.eos}
 
 
 def test_floors_of_the_bands_are_those_of_the_languages():
@@ -75,6 +73,15 @@ def test_rank_correlation_counts_the_orders():
     correlation, p = claims.rank_correlation([1, 2, 3, 4], [2, 1, 4, 3])
     assert correlation == pytest.approx(0.6) and p > 0.3
     assert np.isnan(claims.rank_correlation([1, 1, 1], [1, 2, 3])).all()
+
+
+def test_standard_errors_apart_are_those_of_welch():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.normal(1, 1, 7), rng.normal(0, 2, 4)
+    found = claims.standard_errors_apart(ours, theirs.mean(), theirs.std(ddof=1), 4)
+    np.testing.assert_allclose(found, stats.ttest_ind(ours, theirs, equal_var=False).statistic)
+    assert claims.standard_errors_apart([0.75] * 3, 0.75, 0.0, 4) == [0.0]
+    assert claims.standard_errors_apart([0.5] * 3, 0.75, 0.0, 4) == [-np.inf]
 
 
 def test_rows_that_are_judged_are_measured():
@@ -100,7 +107,7 @@ def test_as_published_runs_too():
     config = dataclasses.replace(TINY, as_published=True)
     arm = {arm.name: arm for arm in experiment.arms(config)}[f"{claims.PUBLISHED}oracle"]
     study = experiment.build(arm.config)
-    trials = Trials.grid(1, learning_rate=[config.learning_rate])
+    trials = Trials.grid(1, learning_rate=[config.learning_rate], overshoot=[config.overshoot])
     state = study.init(trials.keys[0], jax.tree.map(lambda leaf: leaf[0], trials.hparams))
     found = study.evaluate(study.step(state, None)[0], jax.random.key(0))
     assert all(np.isfinite(value) for value in found.values())

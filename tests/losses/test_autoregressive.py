@@ -35,6 +35,11 @@ CASES = {
         True,
     ),
     "completions": (lambda: completion_nll(LOGITS, TARGETS, 2), lambda r, t: t >= 2, True),
+    "completions of fewer columns": (
+        lambda: completion_nll(LOGITS, TARGETS, 2, mask=np.arange(T)[None] < [[4]] * N),
+        lambda r, t: 2 <= t < 4,
+        True,
+    ),
     "published offset": (lambda: completion_nll(LOGITS, TARGETS, 2, published=True), lambda r, t: t >= 3, True),
     "prompts of unequal lengths": (
         lambda: completion_nll(LOGITS, TARGETS, [0, 1, 4], pad=PAD, mean=False),
@@ -139,6 +144,25 @@ def test_a_kl_has_finite_gradients_at_zeros():
     assert autoregressive_kl(p, flat, mask=mask) == 0 != autoregressive_kl(p, flat)
 
 
+def test_what_is_not_a_number_is_not_taken_for_no_divergence():
+    """A network that has diverged is not close to anything."""
+    p = np.array([[[0.0, 1.0]]])
+    for first, second in ((p * np.nan, p), (p, p * np.nan), (np.full_like(p, -np.inf), p)):
+        assert np.isnan(autoregressive_kl(first, second)).all()
+        assert np.isnan(tabular_kl([first[0]], [second[0]]))
+    deep = [np.array([[np.nan, 0.0]]), np.zeros((2, 2))]
+    assert np.isnan(tabular_kl(deep, [np.zeros((1, 2)), np.zeros((2, 2))]))
+
+
+def test_columns_that_do_not_count_may_be_nan():
+    mask = np.arange(T)[None] < np.array([T, 2, 0])[:, None]
+    logits = jnp.where(mask[..., None], LOGITS, jnp.nan)
+    wanted, slopes = jax.value_and_grad(lambda x: sequence_nll(x, TARGETS, mask=mask).sum())(jnp.asarray(LOGITS))
+    found, others = jax.value_and_grad(lambda x: sequence_nll(x, TARGETS, mask=mask).sum())(logits)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(others, slopes)
+
+
 BAD = [
     (
         lambda: sequence_nll(LOGITS, TARGETS[:, 1:]),
@@ -150,6 +174,9 @@ BAD = [
     (lambda: sequence_nll(LOGITS, TARGETS, mask=np.ones((N, T))), "found float64 mask"),
     (lambda: sequence_nll(LOGITS, TARGETS, mask=np.ones(T, bool)), r"mask of shape \(5,\), wanted booleans \(3, 5\)"),
     (lambda: sequence_nll(LOGITS, TARGETS, pad=-1), "found pad=-1"),
+    (lambda: sequence_nll(LOGITS, TARGETS, pad=4), "found pad=4, wanted a number from 0 to 3"),
+    (lambda: tabular_kl(5, 5), "tabular_kl: found no sequences of tables"),
+    (lambda: shifted([[2**40, 1]]), "found tokens from 1 to 1099511627776"),
     (lambda: completion_nll(LOGITS, TARGETS, 5), "found prompts from 5 to 5 symbols, wanted 0 to 4"),
     (lambda: completion_nll(LOGITS, TARGETS, 4, published=True), "wanted 0 to 3"),
     (lambda: completion_nll(LOGITS, TARGETS, 1.5), "found float64 prompt"),

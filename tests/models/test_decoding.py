@@ -100,6 +100,15 @@ def test_sampled_tokens_have_the_models_law():
     assert (np.abs(share - law) < 6 * np.sqrt(law * (1 - law) / num)).all() and law.min() > 1e-3
 
 
+def test_the_smallest_temperature_takes_the_likeliest():
+    """Logits over it would be infinite, several of them."""
+    model, variables, prompts = started("lstm")
+    variables = jax.tree.map(lambda leaf: 3 * leaf, variables)
+    options = {"num_tokens": 3, "pad": PAD}
+    cold = decode(model, variables, prompts, temperature=2e-38, key=jax.random.key(0), **options)
+    np.testing.assert_array_equal(cold.tokens, decode(model, variables, prompts, **options).tokens)
+
+
 @pytest.mark.slow
 def test_a_second_decoding_compiles_nothing():
     model, variables, prompts = started("lstm")
@@ -121,6 +130,7 @@ BAD = [
     (lambda: _decode(temperature=0, key=jax.random.key(0)), "found temperature=0"),
     (lambda: _decode(temperature=-1.0, key=jax.random.key(0)), "found temperature=-1.0"),
     (lambda: _decode(temperature=1.0), "found a temperature without a key"),
+    (lambda: _decode(temperature=1e-45, key=jax.random.key(0)), "found temperature=1e-45, wanted at least 1.17549e-38"),
     (lambda: _decode(num_tokens=0), "found num_tokens=0"),
     (lambda: _decode([[2, 9]]), "found the unknown token 9 in tokens"),
     (lambda: _decode(pad=5), "found the unknown token 5 in pad"),

@@ -140,6 +140,19 @@ def test_selective_scan_has_the_fixed_values(x64):
     np.testing.assert_allclose(selective_scan(x, still, a, b, c, skip)[1], half, rtol=0, atol=1e-12)
 
 
+def test_memories_at_their_edges(x64):
+    """Rates of size 0 are sums whatever the hold; columns without input at the start of the parallel form are 0."""
+    x, delta, a, b, c, skip = scan_draws()
+    exact, _ = selective_scan(x, delta, 0 * a, b, c, skip, hold="exact")
+    np.testing.assert_allclose(exact, selective_scan(x, delta, 0 * a, b, c, skip)[0], rtol=0, atol=1e-12)
+    q, k, v, i, f = mlstm_draws()
+    held = np.arange(7) < 3
+    i, f = np.where(held, -np.inf, i), np.where(held, np.inf, f)
+    found, _ = mlstm(q, k, v, i, f, form="parallel", epsilon=0)
+    assert (found[:3] == 0).all()
+    np.testing.assert_allclose(found[3:], plain_mlstm(*(one[3:] for one in (q, k, v, i, f))), rtol=0, atol=1e-12)
+
+
 BAD = [
     (lambda: mlstm(*mlstm_draws(), form="parallell"), "did you mean 'parallel'"),
     (lambda: mlstm(*mlstm_draws(), chunk=0), "found chunk=0"),
@@ -148,10 +161,16 @@ BAD = [
     (lambda: mlstm(*mlstm_draws(), form="parallel", start=()), "found a start for form='parallel'"),
     (lambda: slstm(np.ones((1, 2, 3, 4))), r"found gates of shape \(1, 2, 3, 4\)"),
     (lambda: slstm(np.ones((1, 2, 4, 4)), np.ones((4, 2, 3, 3))), "with H w = 4"),
-    (lambda: slstm(np.ones((1, 2, 4, 4)), real=np.ones((1, 3), bool)), r"found real of shape \(1, 3\)"),
+    (lambda: slstm(np.ones((1, 2, 4, 4)), real=np.ones((1, 3), bool)), r"found bool real of shape \(1, 3\)"),
     (lambda: selective_scan(*scan_draws(), hold="zero"), "found hold='zero'"),
     (lambda: selective_scan(*scan_draws()[:5], np.ones(2)), r"selective_scan: found x \(9, 3\), .* skip \(2,\)"),
     (lambda: selective_scan(*scan_draws(), start=np.ones((3, 3))), r"found start \(3, 3\), wanted \(3, 4\)"),
+    (lambda: mlstm(*mlstm_draws(), start=0), "found a start of shapes"),
+    (lambda: mlstm(*mlstm_draws(), start=(np.ones((4, 3)), np.ones(4), 0.0)), r"shapes \[\(4, 3\), \(4,\), \(\)\]"),
+    (lambda: slstm(np.ones((1, 2, 4, 4)), start=[np.ones((1, 4))] * 3), "slstm: found a start of shapes"),
+    (lambda: slstm(np.ones((1, 2, 4, 4)), real=np.full((1, 2), np.nan)), "found float64 real"),
+    (lambda: selective_scan(scan_draws()[0], -scan_draws()[1], *scan_draws()[2:]), "found delta down to -"),
+    (lambda: selective_scan(*scan_draws()[:2], -scan_draws()[2], *scan_draws()[3:]), "found a up to 4"),
     (lambda: selective_scan(1j, *scan_draws()[1:]), "found x of type complex128"),
 ]
 

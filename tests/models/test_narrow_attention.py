@@ -25,23 +25,27 @@ def plain(query, key, value, visible, kept):
 def test_products_written_out_are_the_plain_ones(x64):
     """Value and all gradients, with weights dropped; a query that sees nothing reads zeros."""
     rng = np.random.default_rng(0)
-    query, key, value = 2 * rng.standard_normal((3, 2, 3, 5, 4))
-    visible = rng.random((5, 5, 4)) < 0.6
-    visible[2, :, 1] = False
-    mask = rng.random((2, 5, 5, 4)) < 0.7
+    columns = narrow._TILE + 3
+    query, key, value = 2 * rng.standard_normal((3, 2, 3, columns, 4))
+    shown = rng.random((columns, 4)) < 0.6
+    shown[:3, 1], shown[0, 0] = False, True
+    visible = np.tril(np.ones((columns, columns), bool))[:, :, None] & shown[None]
+    mask = rng.random((2, columns, columns, 4)) < 0.7
+    parts = [mask[:, start:stop, :stop] for start, stop in narrow.tiles(columns)]
+    assert len(parts) == 2
     slope = rng.standard_normal(query.shape)
 
-    def both(attention):
+    def both(attention, *given):
         return jax.jit(
             lambda *parts: jax.value_and_grad(
-                lambda *parts: (attention(*parts, visible, mask) * slope).sum(), argnums=(0, 1, 2)
+                lambda *parts: (attention(*parts, *given) * slope).sum(), argnums=(0, 1, 2)
             )(*parts)
         )(query, key, value)
 
-    wanted, found = both(plain), both(narrow.narrow_attention)
+    wanted, found = both(plain, visible, mask), both(narrow.narrow_attention, shown, parts)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
-    read = jax.jit(lambda *parts: narrow.narrow_attention(*parts, visible, None))(query, key, value)
+    read = jax.jit(lambda *parts: narrow.narrow_attention(*parts, shown, None))(query, key, value)
     assert (np.asarray(read)[:, :, 2, 1] == 0).all() and (np.asarray(read)[:, :, 2, 0] != 0).all()
 
 

@@ -224,6 +224,17 @@ def test_a_second_call_compiles_nothing_and_a_full_state_is_refused(name):
         assert np.isnan(jax.jit(model.step)(variables, state, tokens[:, 0])[0]).all()
 
 
+@pytest.mark.parametrize("name", by_default("lstm", "linear"))
+def test_a_token_that_does_not_exist_is_nan_while_tracing(name):
+    """Beyond the last one and below 0: those would be counted from the end."""
+    model, variables, tokens = started(name)
+    for wrong in (-1, -VOCABULARY, VOCABULARY, 2**31 - 1):
+        other = tokens.copy()
+        other[0, 3] = wrong
+        found = jax.jit(lambda tokens: model.apply(variables, tokens)[0])(other)
+        assert np.isnan(found[0, 3]).all() and np.isfinite(found[1:]).all()
+
+
 def _model():
     return transformer(5, width=4, heads=2, layers=1, hidden=4)
 
@@ -246,6 +257,7 @@ BAD = [
     (lambda: mamba(5, states=0), "found states=0"),
     (lambda: mamba(5, hold="zoh"), "found hold='zoh'"),
     (lambda: xlstm(5, scalar_at=(6,)), r"found scalar_at=\(6,\), wanted indices from 0 to 5"),
+    (lambda: xlstm(5, scalar_at=6), "found scalar_at=6, wanted indices from 0 to 5"),
     (lambda: xlstm(5, width=10, heads=4), "found heads=4 and width=10"),
     (lambda: _model().init(jax.random.key(0), [[0, 5]]), "found the unknown token 5 in tokens, wanted 0 to 4"),
     (lambda: _model().apply({}, [[0, -1]]), "found the unknown token -1"),

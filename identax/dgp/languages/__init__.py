@@ -2,7 +2,7 @@
 
 from identax.dgp.languages.alphabet import AB, AB_LAST, ABC, BRACKETS, Alphabet
 from identax.dgp.languages.brackets import NestedBrackets, ShuffledBrackets, conditional_openings
-from identax.dgp.languages.catalogue import LANGUAGES, language
+from identax.dgp.languages.catalogue import LANGUAGES, Recipe, language
 from identax.dgp.languages.chance import Chance, chance_level, chance_levels
 from identax.dgp.languages.generators import EqualShuffle, EvenTail, Generator, Powers, TwoBlocks
 from identax.dgp.languages.language import Language, Scores, counted, score, shares
@@ -36,6 +36,7 @@ __all__ = [
     "Powers",
     "PromptLaw",
     "Prompts",
+    "Recipe",
     "Rule",
     "Scores",
     "ShuffledBrackets",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from identax.checks import concrete, is_integer
+from identax.checks import check_between, check_count, concrete, is_integer
 from identax.inputs import numbers
 
 
@@ -28,6 +28,9 @@ class Alphabet:
     letters: str = ""
 
     def __post_init__(self):
+        # A list or an array of symbols as well: what is made static must be hashable.
+        if not isinstance(self.symbols, tuple):
+            object.__setattr__(self, "symbols", tuple(np.asarray(self.symbols).reshape(-1).tolist()))
         ids = (self.sos, self.eos, self.pad, *self.symbols)
         if not self.symbols or len(set(ids)) < len(ids) or not all(is_integer(one) and one >= 0 for one in ids):
             raise ValueError(f"Alphabet: found tokens {ids}, wanted different integers >= 0 and at least one symbol")
@@ -66,6 +69,8 @@ class Alphabet:
             raise ValueError(f"Alphabet.row: found the unknown letter {unknown[0]!r}, wanted those of {self.letters!r}")
         found = [self.sos, *(self.symbols[self.letters.index(letter)] for letter in word)]
         found += [self.eos] if end else []
+        if columns is not None and not is_integer(columns):
+            raise ValueError(f"Alphabet.row: found columns={columns!r}, wanted an integer")
         if columns is not None and len(found) > columns:
             raise ValueError(f"Alphabet.row: found {word!r} of {len(found)} tokens, wanted at most {columns}")
         return np.array(found + [self.pad] * ((columns or len(found)) - len(found)), np.int32)
@@ -78,8 +83,11 @@ class Alphabet:
         return np.stack([self.row(word, columns) for word in words])
 
     def text(self, row: Any) -> str:
-        """The symbols of one row up to its first EOS, as letters."""
-        row = np.asarray(self.tokens("Alphabet.text", row)).ravel().tolist()
+        """The symbols of one row [T] up to its first EOS, as letters. Raises `ValueError` for several rows."""
+        row = np.asarray(self.tokens("Alphabet.text", row))
+        if row.ndim != 1:
+            raise ValueError(f"Alphabet.text: found tokens {row.shape}, wanted one row [T]")
+        row = row.tolist()
         until = row.index(self.eos) if self.eos in row else len(row)
         return "".join(self.letters[self.symbols.index(one)] for one in row[:until] if one in self.symbols)
 
@@ -88,9 +96,14 @@ class Alphabet:
     ) -> Int[Array, "N T"]:
         """Rows of words given as places in `symbols`, of which the first `lengths` count: SOS, word, EOS, PAD.
 
-        T is `columns`, by default W + 2.
+        T is `columns`, by default W + 2 and never less.
+        Raises `ValueError` for fewer columns, and for places and lengths that words of W symbols cannot have.
         """
         columns = words.shape[1] + 2 if columns is None else columns
+        check_count("Alphabet.framed", "columns", columns, words.shape[1] + 2)
+        check_between("Alphabet.framed", "words", words, 0, len(self.symbols) - 1)
+        check_between("Alphabet.framed", "lengths", lengths, 0, words.shape[1])
+        words, lengths = jnp.asarray(words), jnp.asarray(lengths)
         place = jnp.arange(columns)[None, :]
         symbols = jnp.asarray(self.symbols, jnp.int32)[words]
         shifted = jnp.pad(symbols, ((0, 0), (1, max(columns - 1 - words.shape[1], 0))))[:, :columns]

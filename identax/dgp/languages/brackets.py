@@ -27,6 +27,7 @@ class NestedBrackets:
     each kind or closes the last one, with 1 / (K + 1) each; where |word| + |open| >= n it closes. "walk": `prime` words
     stop as soon as nothing is open (the published code, and much shorter than n); all others go on to n symbols.
     "uniform": all words of n symbols have the same probability, among prime ones or all.
+    Raises `ValueError` for kinds < 1 and another law.
     Source: Meszaros et al. 2024, L4 (published code).
     """
 
@@ -50,6 +51,10 @@ class NestedBrackets:
     def lengths(self, max_length: int) -> tuple[int, ...]:
         """The lengths that words have."""
         return tuple(range(2, max_length + 1, 2))
+
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
 
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths. At a fixed length: the walk with n = length, given that it gets there."""
@@ -140,6 +145,10 @@ class ShuffledBrackets:
         """The lengths that words have."""
         return tuple(range(2, max_length + 1, 2))
 
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
+
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths; every n is reached, so a fixed length needs no conditioning."""
         width = self.longest(max_length)
@@ -200,9 +209,10 @@ def conditional_openings(length: int, kinds: int = 2, *, prime: bool = True) -> 
 
     The walk of `NestedBrackets`, conditioned by the probability W(t, h) of ending at n, computed backwards:
     P = q W(t + 1, h + 1) / (q W(t + 1, h + 1) + (1 - q) W(t + 1, h - 1)), q the walk's own; 0 where none leads there.
-    Raises `ValueError` for lengths that are odd or below 2.
+    Raises `ValueError` for lengths that are odd or below 2, and kinds < 1. Source: own, of the published walk.
     """
     check_count("conditional_openings", "length", length, 2)
+    check_count("conditional_openings", "kinds", kinds)
     if length % 2:
         raise ValueError(f"conditional_openings: found length={length}, wanted an even number: brackets come in pairs")
     depth = np.arange(length // 2 + 2)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
-from identax.checks import check_choice
+from identax.checks import check_choice, check_count
 from identax.dgp.languages import rules
 from identax.dgp.languages.alphabet import AB, AB_LAST, ABC, BRACKETS, Alphabet
 from identax.dgp.languages.brackets import NestedBrackets, ShuffledBrackets
@@ -12,16 +14,20 @@ from identax.dgp.languages.language import Language
 from identax.dgp.languages.prompts import AllStrings, BlockPrompts, BracketPrompts
 from identax.dgp.languages.rules import Rule
 
-LANGUAGES = ("a^n b^n", "a^n b^n a^n", "equal counts", "a^n b^m", "L1", "L2", "L3", "L4", "L5", "L6")
-"""the first four of Reizinger et al. 2024, L1 to L6 of Meszaros et al. 2024; L3 is a^n b^n with the other alphabet"""
-_ALPHABETS = {"L4": BRACKETS, "L5": ABC, "L6": BRACKETS, "L1": AB, "L2": AB, "L3": AB}
+
+class Recipe(NamedTuple):
+    """How a language of that name is made: `make(name, alphabet, M) -> Language`, and the alphabet if none is given."""
+
+    make: Callable[[str, Alphabet, int], Language]
+    alphabet: Alphabet
 
 
-@functools.cache
 def language(
     name: str, max_length: int = 256, *, alphabet: Alphabet | None = None, generator: Generator | None = None
 ) -> Language:
-    """A language of the papers: strings of up to `max_length` symbols over `alphabet`, drawn by `generator`.
+    """A language of `LANGUAGES`: strings of up to `max_length` = M symbols over `alphabet`, drawn by `generator`.
+
+    Those of the papers, Reizinger et al. 2024 and from L1 on Meszaros et al. 2024:
 
     | name | strings | R1 | R2 |
     |---|---|---|---|
@@ -37,12 +43,24 @@ def language(
 
     Raises `ValueError` for another name, an alphabet of another size, and M too small for any string.
     """
-    check_choice("language", "name", name, LANGUAGES)
-    alphabet = _ALPHABETS.get(name, AB_LAST) if alphabet is None else alphabet
-    wanted = len(_ALPHABETS.get(name, AB_LAST).symbols)
+    check_choice("language", "name", name, list(LANGUAGES))
+    check_count(f"Language {name}", "max_length", max_length)
+    for kind, value, wanted in (("alphabet", alphabet, Alphabet), ("generator", generator, Generator)):
+        if value is not None and not isinstance(value, wanted):
+            raise ValueError(f"language {name}: found {kind}={value!r}, wanted one of type {wanted.__name__}")
+    return _made(name, LANGUAGES[name], int(max_length), alphabet, generator)
+
+
+@functools.cache
+def _made(
+    name: str, recipe: Recipe, max_length: int, alphabet: Alphabet | None, generator: Generator | None
+) -> Language:
+    """Equal ones are one object, and share its programs."""
+    alphabet = recipe.alphabet if alphabet is None else alphabet
+    wanted = len(recipe.alphabet.symbols)
     if len(alphabet.symbols) != wanted:
         raise ValueError(f"language {name}: found an alphabet of {len(alphabet.symbols)} symbols, wanted {wanted}")
-    made = _MAKERS[name](name, alphabet, max_length)
+    made = recipe.make(name, alphabet, max_length)
     return made if generator is None else dataclasses.replace(made, generator=generator)
 
 
@@ -146,15 +164,17 @@ def _brackets(name: str, alphabet: Alphabet, max_length: int) -> Language:
     )
 
 
-_MAKERS = {
-    "a^n b^n": _powers,
-    "a^n b^n a^n": _mirrored,
-    "equal counts": _equal,
-    "a^n b^m": _blocks,
-    "L1": _begins_with_b,
-    "L2": _b_then_even,
-    "L3": _powers,
-    "L4": _brackets,
-    "L5": _powers,
-    "L6": _brackets,
+LANGUAGES: dict[str, Recipe] = {
+    "a^n b^n": Recipe(_powers, AB_LAST),
+    "a^n b^n a^n": Recipe(_mirrored, AB_LAST),
+    "equal counts": Recipe(_equal, AB_LAST),
+    "a^n b^m": Recipe(_blocks, AB_LAST),
+    "L1": Recipe(_begins_with_b, AB),
+    "L2": Recipe(_b_then_even, AB),
+    "L3": Recipe(_powers, AB),
+    "L4": Recipe(_brackets, BRACKETS),
+    "L5": Recipe(_powers, ABC),
+    "L6": Recipe(_brackets, BRACKETS),
 }
+"""the first four of Reizinger et al. 2024, L1 to L6 of Meszaros et al. 2024; L3 is a^n b^n with the other alphabet.
+Another entry is known by its name wherever a name is asked for, by experiments and their command line too"""

@@ -65,14 +65,18 @@ def chance_level(rule: Rule, alphabet: Alphabet, prompts: Any, *, end: float | N
 def chance_levels(language: Language, prompts: Prompts, *, end: float | None = None) -> Chance:
     """`chance_level` of both rules as the published figures show them, means over prompts of either kind.
 
-    NaN where there are no such prompts.
+    NaN where there are no such prompts, and for a rule without a closed form.
+    Raises `ValueError` as `chance_level` does otherwise. Source: which rules are asked of what, Meszaros et al. 2024
+    (notebook).
     """
     start = prompts.tokens.shape[1] if language.completion_from is None else language.completion_from
     sos = np.full((len(prompts.tokens), 1), language.alphabet.sos, np.int32)
     completions = np.concatenate([sos, prompts.tokens[:, start:]], axis=1)
 
     def mean(rule, rows):
-        return float(chance_level(rule, language.alphabet, rows, end=end).mean()) if len(rows) else math.nan
+        if not len(rows) or rule.check not in _CLOSED_FORMS:
+            return math.nan
+        return float(chance_level(rule, language.alphabet, rows, end=end).mean())
 
     within, beyond = prompts.tokens[prompts.within], prompts.tokens[~prompts.within]
     return Chance(

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 from scipy.special import gammaln
 
-from identax.checks import check_choice
+from identax.checks import check_choice, is_integer
 from identax.rng import stream
 
 Words = tuple[Int[Array, "num W"], Int[Array, " num"]]
@@ -23,18 +23,36 @@ _KINDS = ("all", "even", "odd")
 
 @runtime_checkable
 class Generator(Protocol):
-    """A law of words of at most `longest(M)` symbols: equal generators are equal, so that programs are shared."""
+    """A law of words of at most `max_length` = M symbols. Equal generators are equal and hashable, as frozen
+    dataclasses are, so that programs are shared."""
 
     @property
-    def num_symbols(self) -> int: ...
+    def num_symbols(self) -> int:
+        """How many symbols an alphabet must have; a word holds places in it, 0 .. num_symbols - 1."""
+        ...
 
-    def longest(self, max_length: int) -> int: ...
+    def longest(self, max_length: int) -> int:
+        """W, the symbols of the longest word: columns of what `draw` gives."""
+        ...
 
-    def lengths(self, max_length: int) -> tuple[int, ...]: ...
+    def lengths(self, max_length: int) -> tuple[int, ...]:
+        """The lengths that can be asked for, ascending; none if M is too small for any word."""
+        ...
 
-    def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words: ...
+    def words(self, max_length: int) -> list[tuple[int, ...]] | None:
+        """All words, shortest first, each once: all are equally likely. None where they are too many to list."""
+        ...
 
-    def entropy(self, max_length: int) -> float: ...
+    def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
+        """Words [num, W], 0 behind their ends, and their lengths [num]; all of `length` symbols if it is given.
+
+        Runs under `jit` with all but the key static.
+        """
+        ...
+
+    def entropy(self, max_length: int) -> float:
+        """Entropy of the law of words, nats per word."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +60,7 @@ class Powers:
     """Words s_1^n s_2^n ... with n uniform on 1..M // len(pattern): a^n b^n is (0, 1), a^n b^n a^n is (0, 1, 0).
 
     `powers`: "all" n, "even" or "odd" ones. `words` lists them all, shortest first.
+    Raises `ValueError` for another word in `powers`, and a pattern that is empty or holds no places 0, 1, ...
     Source: Reizinger et al. 2024 and Meszaros et al. 2024 (published code).
     """
 
@@ -50,7 +69,10 @@ class Powers:
 
     def __post_init__(self):
         check_choice("Powers", "powers", self.powers, _KINDS)
-        if not self.pattern or min(self.pattern) < 0:
+        if isinstance(self.pattern, list):
+            object.__setattr__(self, "pattern", tuple(self.pattern))
+        whole = isinstance(self.pattern, tuple) and all(map(is_integer, self.pattern))
+        if not whole or not self.pattern or min(self.pattern) < 0:
             raise ValueError(f"Powers: found the pattern {self.pattern}, wanted places of symbols, at least one")
 
     @property
@@ -101,6 +123,10 @@ class EqualShuffle:
     def lengths(self, max_length: int) -> tuple[int, ...]:
         """The lengths that words have."""
         return tuple(range(2, max_length + 1, 2))
+
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
 
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths."""
@@ -163,6 +189,10 @@ class EvenTail:
     def lengths(self, max_length: int) -> tuple[int, ...]:
         """The lengths that words have."""
         return tuple(range(1, max_length + 1))
+
+    def words(self, max_length: int) -> None:
+        """Too many to list."""
+        return None
 
     def draw(self, key: Key[Array, ""], num: int, max_length: int, length: int | None) -> Words:
         """Words and their lengths."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from identax.checks import check_choice, check_count
+from identax.checks import check_choice, check_count, check_nonnegative
 from identax.dgp.languages.alphabet import Alphabet
 from identax.dgp.languages.generators import Generator
 from identax.dgp.languages.prompts import PromptLaw, Prompts, check_length, check_split
@@ -25,7 +25,8 @@ class Language:
     `generator`: the law of strings in training; `prompt_law`: the prompts; `membership`: what else a string must
     satisfy, if rules 1 and 2 leave it open (as nesting of the two kinds of brackets). `completion_from`: the first
     column of a completed row at which rule 2 is asked for again; by default the one behind the prompt.
-    Another language is another `Language(...)`; those of the papers are made by `language`.
+    Another language is another `Language(...)`; those of the papers are made by `language`, which knows a language of
+    one's own by a name too, as the experiments do, once `LANGUAGES` has it.
     Raises `ValueError` for an alphabet of another number of symbols, and M too small for any string.
     """
 
@@ -64,13 +65,11 @@ class Language:
 
         Raises `ValueError` for a law whose words are too many to list; `sample` draws from it.
         """
-        words = getattr(self.generator, "words", None)
+        words = self.generator.words(self.max_length)
         if words is None:
             raise ValueError(f"Language {self.name}: found a law whose strings are not listed, wanted sample(key, num)")
         letters = self.alphabet.letters
-        return self.alphabet.rows(
-            ["".join(letters[one] for one in word) for word in words(self.max_length)], self.columns
-        )
+        return self.alphabet.rows(["".join(letters[one] for one in word) for word in words], self.columns)
 
     def sample(self, key: Key[Array, ""], num: int, *, length: int | None = None) -> Int[Array, "num T"]:
         """Draws rows from the law of training, or from it given that a word has `length` symbols: no rejection.
@@ -128,7 +127,10 @@ def counted(alphabet: Alphabet, tokens: Any, reading: Reading = "until EOS") -> 
     Reizinger et al. 2024). Raises `ValueError` for another reading and for unknown tokens.
     """
     check_choice("counted", "reading", reading, ("until EOS", "whole row"))
-    return _counted(alphabet, jnp.asarray(alphabet.tokens("counted", tokens)), reading)
+    rows = jnp.asarray(alphabet.tokens("counted", tokens))
+    if not rows.ndim:
+        raise ValueError("counted: found one token, wanted rows [N, T]")
+    return _counted(alphabet, rows, reading)
 
 
 def score(language: Language, tokens: Any, prompt_length: int, *, reading: Reading = "until EOS") -> Scores:
@@ -136,7 +138,8 @@ def score(language: Language, tokens: Any, prompt_length: int, *, reading: Readi
 
     `grammatical`: the rules, at least one symbol, and no SOS or PAD before the first EOS. `reading` as of `counted`.
     Rows that are not finished are scored too: `shares` has the means over all rows and over the finished ones.
-    Raises `ValueError` for unknown tokens, and rows shorter than SOS and prompt.
+    Raises `ValueError` for another reading, unknown tokens, and rows shorter than SOS and prompt.
+    Source: Reizinger et al. 2024 and Meszaros et al. 2024 (published code); `grammatical` is stricter than theirs.
     """
     check_choice("score", "reading", reading, ("until EOS", "whole row"))
     check_count("score", "prompt_length", prompt_length, 0)
@@ -146,13 +149,19 @@ def score(language: Language, tokens: Any, prompt_length: int, *, reading: Readi
     return _score(language, rows, prompt_length, reading)
 
 
-@jax.jit
 def shares(scores: Scores, counts: Any = None) -> dict[str, Float[Array, ""]]:
     """Means of scores over all rows, and over the finished ones ("..., finished"); 0 where no row is finished.
 
     `counts` [N]: which rows count, by default all; 0 where none does. The published tables show the means over finished
-    rows alone, of which there may be few.
+    rows alone, of which there may be few. Raises `ValueError` for other than one finite weight >= 0 per row.
     """
+    if counts is not None:
+        check_nonnegative("shares", "counts", counts, np.shape(scores.finished))
+    return _shares(scores, counts)
+
+
+@jax.jit
+def _shares(scores, counts):
     finished = jnp.asarray(scores.finished, float)
     every = jnp.ones_like(finished) if counts is None else jnp.asarray(counts, float)
     ended = every * finished
@@ -177,7 +186,7 @@ def _rows(language, key, num, length):
 def _counted(alphabet, rows, reading):
     symbol = jnp.isin(rows, jnp.asarray(alphabet.symbols))
     ended = jnp.cumsum(rows == alphabet.eos, axis=-1) > 0
-    finished = ended[..., -1]
+    finished = ended.any(axis=-1)
     if reading == "whole row":
         return finished & ~(ended & symbol).any(axis=-1), symbol
     return finished, symbol & ~ended

@@ -40,9 +40,20 @@ class Prompts(NamedTuple):
 
 @runtime_checkable
 class PromptLaw(Protocol):
-    """How the prompts of a language are made: `length` symbols, from a key where they are random."""
+    """How the prompts of a language are made. Equal laws are equal and hashable, as frozen dataclasses are."""
 
-    def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts: ...
+    @property
+    def num(self) -> int | None:
+        """Prompts drawn of either kind, a field that `dataclasses.replace` changes; None where none is drawn."""
+        ...
+
+    def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts:
+        """Prompts [P, L + 1] of L = `length` symbols behind SOS, and which of them [P] are in distribution.
+
+        `split`: "published" or "completable", of which a law may know one; `key` is None where the caller has none.
+        Raises `ValueError` where a key is needed and missing, and for lengths that no prompt has.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +66,11 @@ class AllStrings:
 
     published: Rule
     completable: Rule
+
+    @property
+    def num(self) -> None:
+        """No prompt is drawn."""
+        return None
 
     def make(self, alphabet: Alphabet, length: int, key: Key[Array, ""] | None, split: str) -> Prompts:
         """All prompts. Raises `ValueError` for more than about a million of them."""
@@ -110,15 +126,25 @@ def oracle_rows(alphabet: Alphabet, prompts: Any) -> Int[np.ndarray, "P T"]:
     """Prompts completed so that all symbols come equally often: prompt, what is missing, EOS; padded to the longest.
 
     prompts [P, L + 1] with SOS. Of two symbols that differ by d: prompt m^d EOS, m the rarer one. Of more: what is
-    missing of each, in the alphabet's order. Raises `ValueError` for no prompts and unknown tokens.
+    missing of each, in the alphabet's order. Raises `ValueError` for no prompts, unknown tokens, and prompts that have
+    ended or are padded.
     Source: Reizinger et al. 2024 (published code, "extrapolation training").
     """
     return _completed("oracle_rows", alphabet, prompts, extra=0)
 
 
 def adversarial_rows(alphabet: Alphabet, prompts: Any) -> Int[np.ndarray, "P T"]:
-    """`oracle_rows` with one more of the rarest symbol (the last of several): prompt m^(d + 1) EOS, never balanced."""
+    """`oracle_rows` with one more of the rarest symbol (the last of several): prompt m^(d + 1) EOS, never balanced.
+
+    Raises `ValueError` as `oracle_rows`. Source: Reizinger et al. 2024 (published code, "adversarial training").
+    """
     return _completed("adversarial_rows", alphabet, prompts, extra=1)
+
+
+def check_unended(where: str, alphabet: Alphabet, rows: np.ndarray) -> None:
+    """Raises `ValueError` for prompts with EOS or padding in them: what is put behind would not belong to them."""
+    if np.isin(rows, (alphabet.eos, alphabet.pad)).any():
+        raise ValueError(f"{where}: found prompts with EOS or PAD in them, wanted SOS and symbols alone")
 
 
 def check_length(where: str, generator: Generator, length: Any, max_length: int) -> None:
@@ -127,9 +153,9 @@ def check_length(where: str, generator: Generator, length: Any, max_length: int)
     lengths = generator.lengths(max_length)
     if length not in lengths:
         near = sorted(lengths, key=lambda one: abs(one - length))[:2]
+        wanted = f"one of its lengths, such as {sorted(near)}" if near else "a longer one"
         raise ValueError(
-            f"{where}: found length={length}, of which the language has no string with M={max_length}; wanted one of "
-            f"its lengths, such as {sorted(near)}"
+            f"{where}: found length={length}, of which the language has no string with M={max_length}; wanted {wanted}"
         )
 
 
@@ -142,6 +168,7 @@ def _completed(where, alphabet, prompts, extra):
     rows = np.asarray(alphabet.tokens(where, prompts))
     if rows.ndim != 2 or 0 in rows.shape:
         raise ValueError(f"{where}: found prompts {rows.shape}, wanted [P, L + 1] with P >= 1")
+    check_unended(where, alphabet, rows)
     counts = np.stack([(rows == symbol).sum(axis=1) for symbol in alphabet.symbols], axis=1)
     found = []
     for row, count in zip(rows.tolist(), counts, strict=True):

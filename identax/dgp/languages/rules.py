@@ -2,6 +2,8 @@
 
 Every rule is `rule(tokens [..., T], valid [..., T], symbols) -> bool [...]`. `valid` says which columns count; of these
 only the symbols that a rule names are looked at. All compile once per shape and work under `jit` and `vmap`.
+Source: the languages of Reizinger et al. 2024 and Meszaros et al. 2024 (published code); `equal_prefix` and
+`mirrored_prefix` are own.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from identax.checks import check_between
 from identax.inputs import numbers
 
 Symbols = tuple[Any, ...]
@@ -34,7 +37,7 @@ class Rule:
     def __call__(self, tokens: Any, valid: Any = None) -> Bool[Array, "..."]:
         """One truth value per row of tokens [..., T]. `valid` [..., T]: columns that count, by default all.
 
-        Raises `ValueError` for what is no array of integers and for `valid` of another shape.
+        Raises `ValueError` for what is no array of integers, and for `valid` of another shape or type.
         """
         tokens = numbers("Rule", "tokens", tokens)
         if tokens.ndim < 1 or not (jnp.issubdtype(tokens.dtype, jnp.integer) or tokens.size == 0):
@@ -42,11 +45,17 @@ class Rule:
         valid = np.ones(tokens.shape, bool) if valid is None else numbers("Rule", "valid", valid)
         if valid.shape != tokens.shape:
             raise ValueError(f"Rule: found valid {valid.shape} for tokens {tokens.shape}, wanted the same")
+        if valid.dtype != bool and valid.size:
+            raise ValueError(f"Rule: found valid of type {valid.dtype}, wanted booleans")
+        # In 32 bits 2^32 + 3 would be token 3.
+        check_between("Rule", "tokens", tokens, -(2**31), 2**31 - 1)
         return self.check(jnp.asarray(tokens, jnp.int32), jnp.asarray(valid, bool), self.symbols)
 
 
 def all_of(*rules: Rule) -> Rule:
-    """The rule that all of these hold."""
+    """The rule that all of these hold. Raises `ValueError` for none."""
+    if not rules:
+        raise ValueError("all_of: found no rule, wanted at least one")
     return Rule(" and ".join(rule.text for rule in rules), _all, rules)
 
 
@@ -143,6 +152,8 @@ def nested(tokens: Int[Array, "*s T"], valid: Bool[Array, "*s T"], symbols: Symb
     A scan over columns with a stack of T entries.
     """
     shape, size = tokens.shape[:-1], tokens.shape[-1]
+    if not size:
+        return jnp.ones(shape, bool)
     places = jnp.arange(size).reshape((1,) * len(shape) + (size,))
 
     def step(carry, column):

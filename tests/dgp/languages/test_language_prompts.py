@@ -162,6 +162,8 @@ def test_the_levels_of_the_papers_and_the_published_slips(getkey):
         (lambda: language("L4").prompts(5, key=jax.random.key(0)), "no string"),
         (lambda: oracle_rows(AB, np.zeros((0, 3), int)), "wanted \\[P, L \\+ 1\\]"),
         (lambda: oracle_rows(AB, [[0, 8]]), "unknown token 8"),
+        (lambda: oracle_rows(AB, [[0, 3, 1]]), "with EOS or PAD in them"),
+        (lambda: oracle_rows(AB, [[0, 3, 3], [0, 4, 2]]), "with EOS or PAD in them"),
         (lambda: chance_level(_rule(AB, rules.double_count, "ab"), AB, [[0]]), "wanted one with a closed form"),
         (lambda: chance_level(_rule(AB, rules.even_count, "a"), AB, [[0]], end=0.0), "found end=0.0"),
     ],

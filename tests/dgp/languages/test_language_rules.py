@@ -5,11 +5,26 @@ import re
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
-from identax.dgp.languages import AB, AB_LAST, ABC, BRACKETS, Alphabet, Rule, all_of, counted, language, rules, score
-from identax.dgp.languages.language import shares
+from identax.dgp.languages import (
+    AB,
+    AB_LAST,
+    ABC,
+    BRACKETS,
+    Alphabet,
+    Powers,
+    Rule,
+    all_of,
+    conditional_openings,
+    counted,
+    language,
+    rules,
+    score,
+    shares,
+)
 from tests.eager import compiled_by_second_call
 
 A, B = AB.symbols
@@ -148,6 +163,17 @@ def test_rule_two_of_the_completion_begins_behind_the_prompt_or_behind_the_misma
         (lambda: score(language("L3", 8), [[0.5, 3]], 0), "type float64, wanted integers"),
         (lambda: Rule("r", rules.in_order, (3, 4))([[0.0]]), "wanted integers"),
         (lambda: Rule("r", rules.in_order, (3, 4))([[3]], [True]), "wanted the same"),
+        (lambda: Rule("r", rules.in_order, (3, 4))([[3]], [[np.nan]]), "valid of type float64, wanted booleans"),
+        (lambda: Rule("r", rules.in_order, (3, 4))([[2**32 + 3]]), "found tokens from 4294967299"),
+        (lambda: all_of(), "found no rule"),
+        (lambda: counted(AB, 3), "found one token, wanted rows"),
+        (lambda: shares(score(language("L3", 8), [[0, 3, 4, 1]], 0), [True, False]), r"counts of shape \(2,\)"),
+        (lambda: shares(score(language("L3", 8), [[0, 3, 4, 1]], 0), [np.nan]), "1 non-finite entries in counts"),
+        (lambda: AB.text([[0, 3], [0, 4]]), "wanted one row"),
+        (lambda: AB.framed(jnp.array([[0, 1]]), jnp.array([2]), 3), "found columns=3, wanted at least 4"),
+        (lambda: AB.framed(jnp.array([[0, 2]]), jnp.array([2])), "found words from 0 to 2, wanted 0 to 1"),
+        (lambda: AB.framed(jnp.array([[0, 1]]), jnp.array([3])), "found lengths from 3 to 3, wanted 0 to 2"),
+        (lambda: conditional_openings(4, 0), "kinds=0"),
         (lambda: AB.row("abc"), "unknown letter 'c'"),
         (lambda: AB.row("abab", 5), "wanted at most 5"),
         (lambda: AB.rows([]), "found no string"),
@@ -162,3 +188,39 @@ def test_rule_two_of_the_completion_begins_behind_the_prompt_or_behind_the_misma
 def test_bad_input_is_refused(call, part):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+@pytest.fixture
+def untyped():
+    """Annotations are checked in tests alone: users meet what comes behind them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (lambda: AB.row("ab", 5.0), "columns=5.0"),
+        (lambda: language("L3", 8.0), "max_length=8.0, wanted an integer"),
+        (lambda: language(["L3"], 8), "did you mean"),
+        (lambda: language("L3", 8, generator=5), "found generator=5"),
+        (lambda: language("L3", 8, alphabet="ab"), "found alphabet='ab'"),
+        (lambda: Powers((0.5, 1)), "wanted places of symbols"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(call, part, untyped):
+    assert language("L3", 8) is language("L3", np.int64(8))  # nor is 8.0, which equals it, let through by a cache
+    with pytest.raises(ValueError, match=part):
+        call()
+
+
+def test_rows_without_columns_and_other_sequences_of_symbols(untyped):
+    """A stack of no entries, no column to look for an end in; lists where tuples are wanted."""
+    empty = np.zeros((2, 0), int)
+    for name in ("L1", "L3", "L4"):
+        assert language(name, 8).grammar(empty).shape == (2,)
+    assert language("L4", 8).rule1(empty).all() and not counted(AB, empty)[0].any()
+    listed = Alphabet(0, 1, 2, [3, 4])
+    assert listed == AB and hash(listed) == hash(AB) == hash(Alphabet(0, 1, 2, np.array([3, 4])))
+    np.testing.assert_array_equal(language("L3", 8, generator=Powers([0, 1])).strings(), language("L3", 8).strings())
