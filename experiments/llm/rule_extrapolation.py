@@ -68,7 +68,7 @@ class Config(RunConfig):
 _QUICK = Config(
     max_length=32,
     prompt_length=6,
-    num_tokens=64,
+    num_tokens=38,
     width=8,
     heads=4,
     layers=3,
