@@ -145,7 +145,8 @@ def _along(calls: tuple[int, ...], call: Callable[[Any, Any], Any], w: Any, look
     """
 
     def stretch(w, ends):
-        w = jax.lax.fori_loop(*ends, call, w)
+        begin, end = ends
+        w = jax.lax.fori_loop(begin, end, call, w)
         return w, looked(w)
 
     ends = jnp.array(calls)

@@ -45,7 +45,7 @@ def _forwards(query, key, value, shown, kept):
     found = []
     for number, (start, stop) in enumerate(tiles(query.shape[2])):
 
-        def read(query, key, value, shown, kept, start=start, stop=stop):
+        def attend(query, key, value, shown, kept, start=start, stop=stop):
             scores = _scores(query, key, shown, start)
             # A query that sees nothing has weights exp(hidden - least) = 0.
             most = reduce(jnp.maximum, (scores[:, :, s] for s in range(stop)), jnp.asarray(_LEAST, scores.dtype))
@@ -57,7 +57,7 @@ def _forwards(query, key, value, shown, kept):
             return found / total[:, None], most + jnp.log(total)
 
         seen = (key[:, :, :stop], value[:, :, :stop], shown[:stop])
-        found.append(_kept_apart(read, query[:, :, start:stop], *seen, kept and kept[number]))
+        found.append(_kept_apart(attend, query[:, :, start:stop], *seen, kept and kept[number]))
     read, level = (jnp.concatenate(parts, axis=-2) for parts in zip(*found, strict=True))
     return read, (query, key, value, shown, kept, read, level)
 
