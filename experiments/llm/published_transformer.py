@@ -22,10 +22,9 @@ def network(config: Any, alphabet: Alphabet, **own: Any) -> SequenceModel:
 def warmed_adamw(config: Any, hparams: Any) -> optax.GradientTransformation:
     """AdamW whose rate rises over `config.warmup` steps and then falls as one over their square root, as published.
 
-    Raises `ValueError` for a negative rate or decay, one that is not finite, and a warm-up of no steps.
+    Raises `ValueError` for a decay that is negative or not finite, and a warm-up of no steps.
     """
-    for name in ("learning_rate", "weight_decay"):
-        check_nonnegative("llm", name, getattr(config, name), ())
+    check_nonnegative("llm", "weight_decay", config.weight_decay, ())
     rate = inverse_square_root(hparams["learning_rate"], config.warmup)
     return optax.adamw(rate, weight_decay=config.weight_decay)
 

@@ -178,10 +178,12 @@ def test_bad_settings_are_refused_before_anything_is_compiled(change, part):
     assert part in str(refused.value)
 
 
-@pytest.mark.parametrize("change", [{"learning_rate": -1.0}, {"weight_decay": float("nan")}, {"warmup": 0}])
+@pytest.mark.parametrize("change", [{"weight_decay": -1.0}, {"weight_decay": float("nan")}, {"warmup": 0}])
 def test_an_optimiser_that_cannot_train_is_refused(change):
     with pytest.raises(ValueError, match=f"{next(iter(change))}="):
         warmed_adamw(dataclasses.replace(SMOKE, **change), {"learning_rate": jnp.ones(())})
+    # Where a study is built, fields that are traced are NaN.
+    warmed_adamw(dataclasses.replace(SMOKE, learning_rate=float("nan")), {"learning_rate": jnp.ones(())})
 
 
 def test_languages_of_two_alphabets_share_no_program():
