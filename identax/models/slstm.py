@@ -40,10 +40,10 @@ def slstm(
         if len(found) != 4 or found[0] != 4 or found[2] != found[3] or found[1] * found[2] != units:
             raise ValueError(f"slstm: found recurrent of shape {found}, wanted [4, H, w, w] with H w = {units}")
     if real is not None:
-        real = numbers("slstm", "real", real)
-        if real.shape != (num, length) or real.dtype != bool:
-            raise ValueError(f"slstm: found {real.dtype} real of shape {real.shape}, wanted booleans {(num, length)}")
-        real = jnp.asarray(real)
+        which: Any = numbers("slstm", "real", real)
+        if which.shape != (num, length) or which.dtype != bool:
+            raise ValueError(f"slstm: found {which.dtype} real of shape {which.shape}, wanted booleans {(num, length)}")
+        real = jnp.asarray(which)
     if start is not None:
         start = state_of("slstm", start, [(num, units)] * 4, gates.dtype)
     return _run(gates, recurrent, start, real)
