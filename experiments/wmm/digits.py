@@ -57,8 +57,8 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _QUICK,
     "medium": Config(
-        source=PACKAGED, patience=0, batch_size=64, num_steps=320, log_every=40, evaluate_every=160,
-        checkpoint_every=320,
+        source=PACKAGED, patience=0, batch_size=64, num_steps=1000, log_every=100, evaluate_every=500,
+        checkpoint_every=1000,
     ),
     "paper": Config(),
 }  # fmt: skip
