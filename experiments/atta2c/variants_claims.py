@@ -10,7 +10,7 @@ from experiments.atta2c.config import checked
 from identax.assumptions import Premise, Report
 from identax.checks import check_choice
 from identax.experiment import Arm, Reference
-from identax.paired import paired_interval
+from identax.paired import interval_rows, paired_interval
 from identax.run import Results
 
 BASELINE, WITHOUT = "baseline", "no curiosity"
@@ -150,10 +150,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             found[f"{name}: largest difference from baseline"] = _apart(result, base)
         for what in (_AREA, _EARLY, _SPREAD, _LATE):
             better = found[f"{name}: {what}"] - found[f"{BASELINE}: {what}"]
-            low, high = interval(better)
-            found[f"{name}: {what} - baseline"] = better
-            found[f"{name}: {what} - baseline, 95 % low"] = np.array([low])
-            found[f"{name}: {what} - baseline, 95 % high"] = np.array([high])
+            found |= interval_rows(f"{name}: {what} - baseline", better)
             found[f"{name}: {what} - baseline, half-widths of its 99 % interval"] = np.array([_half_widths(better)])
     return found
 

@@ -149,5 +149,4 @@ def _along(calls: tuple[int, ...], call: Callable[[Any, Any], Any], w: Any, look
         w = jax.lax.fori_loop(begin, end, call, w)
         return w, looked(w)
 
-    ends = jnp.array(calls)
-    return jax.lax.scan(stretch, w, (ends.at[1:].set(ends[:-1]).at[0].set(0), ends))
+    return jax.lax.scan(stretch, w, (jnp.array((0, *calls[:-1])), jnp.array(calls)))

@@ -24,6 +24,7 @@ from experiments.wmm.sine import (
     sine_task,
 )
 from experiments.wmm.training import Task, plain, training_study
+from identax.data.sine_series import sine_times
 from identax.study import HostTrial, Study
 
 TRACED = settings.TRACED
@@ -99,7 +100,6 @@ def half_a_period_ago(config: SineConfig) -> tuple[np.ndarray, np.ndarray]:
     known amount: between neighbours the chirp turns by up to 138 rad.
     """
     total = config.num_train + config.num_test + 2 * PUBLISHED_WINDOW
-    end = total * np.pi / 100
-    t = np.linspace(-end, end, total)[-config.num_test - PUBLISHED_WINDOW :]
+    t = sine_times(total)[-config.num_test - PUBLISHED_WINDOW :]
     chirp, ago = np.sin(t * np.cos(t))[PUBLISHED_WINDOW:], t[: config.num_test]
     return chirp, -np.sin(ago * np.cos(ago)) * np.cos(np.pi * np.cos(ago))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.wmm.config import TRACED, TrainingConfig
+from experiments.wmm.config import NO_OPERATOR, TRACED, TrainingConfig
 from experiments.wmm.examples import Examples
 from experiments.wmm.weight_operator import weight_operator
 from identax.checks import check_choice, check_count
@@ -73,8 +73,8 @@ def plain(config: TrainingConfig) -> Any:
 
     Tasks and studies are kept by it, so that the arms share the programs of their starts and evaluations.
     """
-    neutral = {"role": "training", "operator": "none", "reading": "intended", "layer": "", "gate": "", "max_c": 1.0}
-    return dataclasses.replace(config, **neutral, **dict.fromkeys(TRACED, 0.0))
+    neutral = NO_OPERATOR | {"role": "training", "max_c": 1.0} | dict.fromkeys(TRACED, 0.0)
+    return dataclasses.replace(config, **neutral)
 
 
 @functools.lru_cache(maxsize=8)

@@ -28,8 +28,7 @@ def sine_series(num: Any) -> Float[np.ndarray, "num 3"]:
     num = whole("sine_series", "num", num, 2, 2**31 - 1)
     if num % 2:
         raise ValueError(f"sine_series: found num={num}, wanted an even number: log|t| is infinite at the middle point")
-    end = num * np.pi / 100
-    t = np.linspace(-end, end, num)
+    t = sine_times(num)
     with np.errstate(over="ignore"):
         growing = np.exp(np.floor(t / 10) - 5)
     return np.stack(
@@ -40,6 +39,12 @@ def sine_series(num: Any) -> Float[np.ndarray, "num 3"]:
         ],
         axis=1,
     )
+
+
+def sine_times(num: int) -> Float[np.ndarray, "num"]:
+    """The points t of `sine_series`, float64."""
+    end = num * np.pi / 100
+    return np.linspace(-end, end, num)
 
 
 def sine_mixings(seed: Any = 1) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"]]:
