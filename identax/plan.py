@@ -11,12 +11,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from identax.assumptions import Report
+from identax.checks import check_nonnegative
 from identax.experiment import Arm, ExperimentModule
 from identax.run import guard
 from identax.run.loader import data_shard
 from identax.run.mesh import make_mesh
 from identax.run.runner import abstract_states
 from identax.study import Study, Trials
+
+_RATE = "learning_rate"
 
 
 def check_overrides(module: ExperimentModule, name: str, preset: str, config: Any) -> None:
@@ -130,10 +133,17 @@ def _check_numbers(value: Any, what: str) -> None:
 
 
 def trials_of(module: ExperimentModule, arm: Arm) -> Trials:
-    """Seeds crossed with the arm's values of every traced field; raises `ValueError` for values of another kind."""
+    """Seeds crossed with the arm's values of every traced field.
+
+    Raises `ValueError` for values of another kind, and for a field called a learning rate that is negative or infinite:
+    the loss would rise, or be NaN, for all that the run takes.
+    """
     kinds = typing.get_type_hints(type(arm.config))
     given = {field: arm.sweep.get(field, getattr(arm.config, field)) for field in module.TRACED}
     values = {field: _of_kind(field, kinds.get(field), value) for field, value in given.items()}
+    for field in values:
+        if field.endswith(_RATE):  # here, as a sweep passes by an experiment's own checks
+            check_nonnegative(f"arm {arm.name!r}", field, values[field])
     return Trials.grid(arm.config.num_seeds, seed=arm.config.seed, **values)
 
 
