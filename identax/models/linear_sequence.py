@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from identax.checks import check_choice, check_count
-from identax.models.sequence import SequenceModel, with_checks
+from identax.models.sequence import SequenceModel, none_from_the_end, with_checks
 
 MASKS = ("past", "future")
 
@@ -54,6 +54,9 @@ def linear_sequence(vocabulary: int, *, positions: int, width: int = 10, mask: s
         allowed = allowed if mask == "past" else allowed.T
         return table, kernel * allowed[:, None, :, None], bias
 
+    def embedded(table, tokens):
+        return jnp.take(table, none_from_the_end(tokens, vocabulary), axis=0)
+
     @jax.jit
     def make(key):
         return {"params": module.init(key)["params"], "state": {}}
@@ -65,7 +68,7 @@ def linear_sequence(vocabulary: int, *, positions: int, width: int = 10, mask: s
     def forward(params, tokens):
         table, kernel, bias = parts(params)
         length = tokens.shape[1]
-        x = jnp.take(table, _known(tokens), axis=0)
+        x = embedded(table, tokens)
         return jnp.einsum("nsd,sdtv->ntv", x, kernel[:length, :, :length]) + bias[None, :length]
 
     def filled(params, tokens, lengths, size):
@@ -77,7 +80,7 @@ def linear_sequence(vocabulary: int, *, positions: int, width: int = 10, mask: s
         table, kernel, bias = parts(params)
         length = tokens.shape[1]
         real = jnp.arange(length)[None] < lengths[:, None]
-        x = jnp.take(table, _known(jnp.where(real, tokens, 0)), axis=0) * real[:, :, None]
+        x = embedded(table, jnp.where(real, tokens, 0)) * real[:, :, None]
         sums = jnp.einsum("nsd,sdtv->ntv", x, kernel[:length])
         last = jnp.maximum(lengths - 1, 0)
         logits = (_row(sums, last) + jnp.take(bias, last, axis=0)) * (lengths > 0)[:, None]
@@ -87,18 +90,13 @@ def linear_sequence(vocabulary: int, *, positions: int, width: int = 10, mask: s
     def advanced(params, state, token):
         table, kernel, bias = parts(params)
         place = state["lengths"]
-        x, rows = jnp.take(table, _known(token), axis=0), jnp.take(kernel, place, axis=0)  # NaN beyond the last column
+        x, rows = embedded(table, token), jnp.take(kernel, place, axis=0)  # NaN beyond the last column
         sums = state["sums"] + jnp.einsum("nd,ndtv->ntv", x, rows)
         logits = _row(sums, jnp.minimum(place, positions - 1)) + jnp.take(bias, place, axis=0)
         logits = jnp.where(state["slot"] < state["room"], logits, jnp.nan)
         return logits, state | {"sums": sums, "lengths": place + 1, "slot": state["slot"] + 1}
 
     return with_checks("linear_sequence", make, whole, filled, advanced, vocabulary=vocabulary, positions=positions)
-
-
-def _known(tokens):
-    """Tokens below 0 would be counted from the end; beyond it there are only NaN."""
-    return jnp.where(tokens < 0, jnp.iinfo(jnp.int32).max, tokens)
 
 
 def _row(sums, place):

@@ -119,6 +119,14 @@ def as_tokens(where: str, name: str, value: Any, vocabulary: int | None, axes: i
     return jnp.asarray(array if known is None else known.astype(np.int32), jnp.int32)
 
 
+def none_from_the_end(tokens: Any, vocabulary: int) -> Any:
+    """Tokens to look up in a table of that many rows: those below 0, which it would count from its end, lie beyond it.
+
+    What lies beyond is NaN there, as `with_checks` promises of unknown tokens while tracing.
+    """
+    return jnp.where(tokens < 0, vocabulary, tokens)
+
+
 def as_lengths(where: str, lengths: Any, tokens: Any) -> Any:
     """Lengths of rows as int32 [N]; raises `ValueError` unless they are whole numbers from 0 to the columns."""
     array = numbers(where, "lengths", lengths)

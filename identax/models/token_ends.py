@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from identax.models.mlp import torch_linear
 from identax.models.residual_norm import ResidualNorm
+from identax.models.sequence import none_from_the_end
 
 ENCODINGS = ("position", "batch_index", "none")
 
@@ -59,8 +60,7 @@ class TokenEnds(nn.Module):
             self.head = torch_linear(self.rows, dtype, self.features, use_bias=self.bias)
 
     def embed(self, tokens, positions, train=False):
-        # Beyond the last row an embedding is NaN, below the first it would be counted from the end.
-        x = self.embedding(jnp.where(tokens < 0, self.rows, tokens)) * (self.width**0.5 if self.scaled else 1.0)
+        x = self.embedding(none_from_the_end(tokens, self.rows)) * (self.width**0.5 if self.scaled else 1.0)
         if self.encoding == "batch_index":
             positions = jnp.broadcast_to(jnp.arange(len(tokens))[:, None], tokens.shape)
         if self.encoding != "none":
