@@ -79,7 +79,8 @@ def completion_nll(
             f"completion_nll: found {array.dtype} prompt of shape {array.shape}, wanted a whole number, or one per row"
         )
     known, columns = concrete(array), shape[1] if len(shape) == 3 else 0
-    if known is not None and columns and not ((known >= 0) & (known + published < columns)).all():
+    # Compared before anything is added: of 8 bits, 127 + 1 would be below 0.
+    if known is not None and columns and not ((known >= 0) & (known < columns - published)).all():
         raise ValueError(
             f"completion_nll: found prompts from {known.min()} to {known.max()} symbols, wanted 0 to "
             f"{columns - 1 - published}, below the {columns} columns"
@@ -97,7 +98,7 @@ def autoregressive_kl(p_logits: Embeddings, q_logits: Embeddings, *, mask: Any =
     By the chain rule KL(p || q) of whole strings is its mean over s drawn from p: a Monte Carlo estimate with less
     spread than log p(s) - log q(s), and >= 0 in every row. With weights p(s), over all strings, it is exact. Where p
     gives 0, nothing counts; where only q does, it is infinite; NaN for logits that are. `mask` [N, T]: columns that
-    count.
+    count; the others may be NaN, in their gradients as well.
     Args: `p_logits`, `q_logits` [N, T, V] on the same sequences; -infinity is a probability of 0.
     Raises `ValueError` for shapes that do not fit, and a mask of other than booleans.
     Source: Cover and Thomas 2006, theorem 2.5.3.
@@ -169,6 +170,8 @@ def _summed_nll(logits: Array, targets: Array, counted: Array, mean: bool) -> Ar
 
 @partial(jax.jit, inline=True)
 def _summed_kl(p: Array, q: Array, counted: Array) -> Array:
+    # As in `_summed_nll`.
+    p, q = (jnp.where(counted[..., None], logits, 0) for logits in (p, q))
     return jnp.where(counted, _kl(p, q), 0).sum(axis=1)
 
 

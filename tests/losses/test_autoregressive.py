@@ -163,6 +163,15 @@ def test_columns_that_do_not_count_may_be_nan():
     np.testing.assert_array_equal(others, slopes)
 
 
+def test_columns_of_a_kl_that_do_not_count_may_be_nan():
+    mask = np.arange(T)[None] < [[2], [0], [T]]
+    p, q = jnp.where(mask[..., None], LOGITS, jnp.nan), jnp.where(mask[..., None], -LOGITS, jnp.nan)
+    values, grads = jax.vjp(lambda p, q: autoregressive_kl(p, q, mask=mask), p, q)
+    np.testing.assert_array_equal(values, autoregressive_kl(LOGITS, -LOGITS, mask=mask))
+    for grad in grads(jnp.ones(N)):
+        assert np.isfinite(grad).all() and (grad[~mask] == 0).all() and (np.abs(grad[mask]).max(axis=1) > 0).all()
+
+
 BAD = [
     (
         lambda: sequence_nll(LOGITS, TARGETS[:, 1:]),
@@ -179,6 +188,7 @@ BAD = [
     (lambda: shifted([[2**40, 1]]), "found tokens from 1 to 1099511627776"),
     (lambda: completion_nll(LOGITS, TARGETS, 5), "found prompts from 5 to 5 symbols, wanted 0 to 4"),
     (lambda: completion_nll(LOGITS, TARGETS, 4, published=True), "wanted 0 to 3"),
+    (lambda: completion_nll(LOGITS, TARGETS, np.int8(127), published=True), "found prompts from 127 to 127"),
     (lambda: completion_nll(LOGITS, TARGETS, 1.5), "found float64 prompt"),
     (lambda: completion_nll(LOGITS, TARGETS, [1, 2]), r"prompt of shape \(2,\)"),
     (lambda: autoregressive_kl(LOGITS, LOGITS[:2]), "autoregressive_kl: found p_logits of shape"),
