@@ -18,7 +18,7 @@ import numpy as np
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import rule_extrapolation_figures as drawing
 from experiments.llm.published_transformer import completions, network, warmed_adamw
-from identax.dgp.languages import Language, adversarial_rows, language, oracle_rows, shares
+from identax.dgp.languages import Language, adversarial_rows, oracle_rows, shares
 from identax.experiment import RunConfig
 from identax.losses import completion_nll, sequence_nll, shifted
 from identax.rng import stream
@@ -40,6 +40,8 @@ class Config(RunConfig):
     as_published: bool = False
     """also as the published program has it: codes of positions by row of the batch, completions from their second token
     on, completions that go on behind their end; three arms more"""
+    language: str = "a^n b^n"
+    """what is learned: one of `LANGUAGES` whose strings are listed and whose rule 1 is equal counts"""
     max_length: int = 256
     """M, of strings"""
     prompt_length: int = 8
@@ -105,7 +107,7 @@ figures = drawing.figures
 
 def build(config: Config) -> Study:
     """Strings, completed prompts, network, both losses, and completions of all prompts."""
-    strings = language("a^n b^n", config.max_length)
+    strings = claims.strings(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
     outside = prompts.out_of_distribution()

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from identax.assumptions import Report, rule_extrapolation_report
-from identax.dgp.languages import language
+from identax.dgp.languages import Language, language
 from identax.experiment import Arm, Reference
 from identax.run import Results
 
@@ -33,6 +33,11 @@ APART = ", standard errors apart"
 """behind a score as published: of our mean and that of the authors' code"""
 FLOORS = {"quick": 0.0840180, "medium": 0.0533190}
 """of the loss, ln(#strings) / (M + 1), written out so that a test compares it"""
+
+
+def strings(config: Any) -> Language:
+    """What is learned."""
+    return language(config.language, config.max_length)
 
 
 def arms(config: Any) -> Sequence[Arm]:
@@ -147,14 +152,12 @@ REFERENCES = (
 )  # fmt: skip
 
 
-@functools.cache
-def _report(max_length: int, prompt_length: int) -> Report:
-    return rule_extrapolation_report(language("a^n b^n", max_length), prompt_length)
+_report = functools.cache(rule_extrapolation_report)
 
 
 def premises(config: Any) -> dict[str, Report]:
     """What the loss leaves open, exactly: tables with one loss whose rule 1 runs from 0 to 1."""
-    return {_ML: _report(config.max_length, config.prompt_length)}
+    return {_ML: _report(strings(config), config.prompt_length)}
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.llm.rule_extrapolation_claims import LOSS, arms
-from identax.dgp.languages import language
+from experiments.llm.rule_extrapolation_claims import LOSS, arms, strings
 from identax.report import Figure, figure_png
 from identax.report.style import INK, canvas, legend, series_style
 from identax.run import Results
@@ -19,7 +18,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     shown = [arm.name for arm in arms(config) if arm.name in results]
     if not shown:
         return []
-    floor = language("a^n b^n", config.max_length).entropy_floor()
+    floor = strings(config).entropy_floor()
     paths, axes = canvas((5.6, 4.0), "")
     for number, name in enumerate(shown):
         color, dashes = series_style(number)
@@ -45,7 +44,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
 def _label(figure, axes):
     axes.set_yscale("log")
     axes.set_xlim(-0.03, 1.03)
-    axes.set_xlabel("prompts off the support whose completion has as many a's as b's")
+    axes.set_xlabel("prompts off the support whose completion keeps rule 1")
     axes.set_ylabel("loss above its floor (nats per token)")
     axes.grid(color=INK, alpha=0.1)
     legend(figure, axes)

@@ -45,6 +45,8 @@ class Config(RunConfig):
     """both set by `arms`"""
     learning_rate: float = 2e-3
     """set by `arms`: swept, see `rates`"""
+    language: str = "L3"
+    """what is learned: one of `LANGUAGES` whose strings are listed and whose rule 1 is equal counts"""
     max_length: int = 256
     """M, of strings"""
     prompt_length: int = 8

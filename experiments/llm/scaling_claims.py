@@ -29,7 +29,7 @@ SEEDS = "rule 1, standard deviation over seeds within a size"
 
 def strings(config: Any) -> Language:
     """What is learned."""
-    return language("L3", config.max_length)
+    return language(config.language, config.max_length)
 
 
 def arm_name(optimizer: str, heads: int, layers: int) -> str:
@@ -58,14 +58,12 @@ def arms(config: Any) -> Sequence[Arm]:
     return found
 
 
-@functools.cache
-def _report(max_length: int, prompt_length: int) -> Report:
-    return rule_extrapolation_report(language("L3", max_length), prompt_length)
+_report = functools.cache(rule_extrapolation_report)
 
 
 def premises(config: Any) -> dict[str, Report]:
     """What the loss leaves open, exactly, whatever the size."""
-    return {arms(config)[0].name: _report(config.max_length, config.prompt_length)}
+    return {arms(config)[0].name: _report(strings(config), config.prompt_length)}
 
 
 def at(arm: str, rate: float, what: str) -> str:

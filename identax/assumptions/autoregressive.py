@@ -18,6 +18,7 @@ from identax.dgp.languages import (
     score,
 )
 from identax.dgp.languages.prompts import check_unended
+from identax.dgp.languages.rules import equal_counts
 from identax.inputs import numbers
 
 TABLES = ("balance", "overshoot", "EOS at once", "uniform")
@@ -118,10 +119,17 @@ def divergence_from_strings(strings: Any, log_probs: Any) -> float:
 def rule_extrapolation_report(language: Language, prompt_length: int) -> Report:
     """Does the loss decide how prompts off the support are completed? Four tables with the same loss, and their R1.
 
-    `language`: one whose strings are listed and whose rule 1 is equal counts; prompts: all of `prompt_length` symbols.
+    `language`: one whose strings are listed and whose rule 1 is equal counts of all symbols, which is what tables and
+    completed rows balance; prompts: all of `prompt_length` symbols.
     Raises `ValueError` for another language and where every prompt is in distribution.
     Source: Reizinger et al. 2024, case study 1; tables and values: own.
     """
+    rule = language.rule1
+    if rule.check is not equal_counts or set(rule.symbols) != set(language.alphabet.symbols):
+        raise ValueError(
+            f"rule_extrapolation_report: found the language {language.name!r} with rule 1 {rule.text!r}, wanted equal "
+            "counts of all symbols"
+        )
     prompts = language.prompts(prompt_length).out_of_distribution()
     strings = language.strings()
     begins = np.array([_begins(strings, row) for row in prompts])

@@ -12,6 +12,7 @@ from scipy import stats
 
 from experiments.llm import rule_extrapolation as experiment
 from experiments.llm import rule_extrapolation_claims as claims
+from experiments.llm import scaling
 from identax.conduct import Options, run_experiment
 from identax.dgp.languages import adversarial_rows, language, oracle_rows
 from identax.run import make_mesh
@@ -59,6 +60,28 @@ def test_completed_prompts_of_both_kinds_count_in_their_own_columns():
         rows = np.asarray(found["rows"][number])
         np.testing.assert_array_equal(rows[:, 1:][counted].reshape(len(wanted), -1), wanted[:, 1:])
     assert set(np.unique(found["rows"][0][:, 5])) == {*strings.alphabet.symbols, strings.alphabet.eos}
+
+
+@pytest.mark.parametrize("paper", [experiment, scaling])
+def test_another_language_is_learned_if_equal_counts_are_its_first_rule(paper):
+    """a^n b^n c^n: of 27 prompts of three symbols 24 are off the support; prompts and rows have its tokens."""
+    config = dataclasses.replace(paper.PRESETS["smoke"], language="L5", max_length=9)
+    report = next(iter(paper.premises(config).values()))
+    assert report.premise("prompts off the support").found.startswith("24 of 24")
+    study = paper.build(paper.arms(config)[1].config)
+    trials = Trials.grid(1, **{field: getattr(config, field) for field in paper.TRACED})
+    state = jax.eval_shape(study.init, trials.keys[0], jax.tree.map(lambda leaf: leaf[0], trials.hparams))
+    tokens = language("L5", 9).alphabet.size
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(state.params["ends"]["embedding"])} == {tokens}
+    state, metrics = jax.eval_shape(study.step, state, None)
+    assert metrics["loss"].shape == () and "OOD rule1" in jax.eval_shape(study.evaluate, state, trials.keys[0])
+    for wrong, message in {
+        "L1": "found the language 'L1' with rule 1",
+        "L6": "wanted equal counts",
+        "L7": "'L7'",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            paper.premises(dataclasses.replace(config, language=wrong))
 
 
 def test_floors_of_the_bands_are_those_of_the_languages():
