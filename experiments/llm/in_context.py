@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.llm import in_context_claims as claims
-from identax.assumptions import pattern_mass
+from identax.assumptions import pattern_mass, rare_examples
 from identax.dgp import Ginc, ginc, in_context_prompts, predict, smoothed
 from identax.experiment import RunConfig
 from identax.rng import stream
@@ -95,12 +95,10 @@ def build(config: Config):
 
 
 def first_of(config: Config, mass: Any) -> Any:
-    """n0 of a world with these masses of documents that look like 1, 2, ... examples, as `examples_needed` counts."""
+    """n0 of a world with these masses of documents that look like 1, 2, ... examples."""
     if config.first is not None:
         return jnp.asarray(config.first)
-    bounds = -jnp.log1p(-max(config.weights)) * jnp.cumsum(mass[::-1])[::-1]
-    small, longest = bounds <= config.epsilon, max(config.examples)
-    return jnp.where(small.any(), jnp.minimum(jnp.argmax(small) + 1, longest), longest)
+    return jnp.minimum(rare_examples(mass, max(config.weights), config.epsilon), max(config.examples))
 
 
 def world(config: Config, key: Any) -> Ginc:

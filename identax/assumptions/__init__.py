@@ -65,6 +65,7 @@ from identax.assumptions.in_context import (
     in_context_report,
     mixed_divergence,
     pattern_mass,
+    rare_examples,
 )
 from identax.assumptions.interventions import ScoreDifference, intervention_report, score_difference
 from identax.assumptions.lti import Excitation, excitation_report, lti_report, stability, system_premises
@@ -137,6 +138,7 @@ __all__ = [
     "parameter_rank",
     "pattern_mass",
     "predicted_relation",
+    "rare_examples",
     "rescaled",
     "rescaling_report",
     "rule_extrapolation_report",

@@ -1,15 +1,16 @@
 """A model as close as one likes to a mixture of hidden Markov models that has not its in-context learning."""
 
 import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from identax.assumptions.report import Prediction, Premise, Report
-from identax.checks import check_between, check_count, check_nonnegative, check_positive, check_shape
+from identax.checks import check_between, check_count, check_nonnegative, check_positive
 from identax.dgp.base import compiled
 from identax.dgp.ginc import DELIMITER
 from identax.dgp.hmm_mixture import HmmMixture
@@ -68,13 +69,20 @@ def pattern_mass(
 def examples_needed(mass: Any, weight: Any, epsilon: Any) -> int | None:
     """The least n0 with -ln(1 - w) sum over n >= n0 of mass_n <= epsilon, for masses [n] of 1, 2, ... examples.
 
-    None where not even the last one alone is so rare. Raises `ValueError` as `divergence_bound`, and epsilon <= 0.
+    None where not even the last one alone is so rare. In float64, on the host.
+    Raises `ValueError` for no masses, negative ones, w outside [0, 1) and epsilon <= 0.
     """
-    check_positive("examples_needed", "epsilon", epsilon, ())
     mass = np.asarray(numbers("examples_needed", "mass", mass), float)
-    check_shape("examples_needed", "mass", mass, ("n",))
-    bounds = [divergence_bound(mass[first:], weight) for first in range(len(mass))]
-    return next((number + 1 for number, bound in enumerate(bounds) if bound <= epsilon), None)
+    found = int(_num_rare("examples_needed", mass, weight, epsilon))
+    return found if found <= len(mass) else None
+
+
+def rare_examples(mass: Any, weight: Any, epsilon: Any) -> Int[Array, ""]:
+    """`examples_needed` of masses that may be traced: n + 1 where that is None.
+
+    Raises `ValueError` as `examples_needed`.
+    """
+    return jnp.asarray(_num_rare("rare_examples", numbers("rare_examples", "mass", mass), weight, epsilon))
 
 
 def in_context_report(
@@ -145,6 +153,15 @@ def _pattern_mass(mixture, num_examples, length, delimiter):
         return moved(state)[0], mixture.weights @ state.sum(axis=1)
 
     return jax.lax.scan(example, mixture.start, None, num_examples)[1]
+
+
+def _num_rare(where, mass, weight, epsilon):
+    check_positive(where, "epsilon", epsilon, ())
+    _check_weight(where, weight)
+    check_nonnegative(where, "mass", mass, ("n",))
+    xp = jnp if isinstance(mass, jax.Array) else np
+    bounds = -math.log1p(-float(weight)) * xp.cumsum(mass[::-1])[::-1]
+    return 1 + (~(bounds <= epsilon)).sum()  # bounds fall: what is not small comes first
 
 
 def _check_weight(where, weight):

@@ -17,6 +17,7 @@ from identax.assumptions import (
     in_context_report,
     mixed_divergence,
     pattern_mass,
+    rare_examples,
     rescaled,
     rescaling_report,
     rule_extrapolation_report,
@@ -121,6 +122,19 @@ def test_the_divergence_by_the_chain_rule_is_that_of_all_strings(weight, x64):
     np.testing.assert_allclose(mass.sum(), p[in_set].sum(), rtol=1e-12)
 
 
+def test_rare_examples_are_counted_by_their_sums(x64):
+    """Against the sum over each tail, and the same while tracing; NaN is never rare."""
+    rng = np.random.default_rng(0)
+    for slope, epsilon in itertools.product((0.01, 0.4, 0.95), (1e-1, 1e-3, 1e-9)):
+        mass = 0.3 * slope ** np.arange(9) * rng.uniform(0.9, 1.1, 9)
+        tails = [-math.log(0.1) * mass[first:].sum() for first in range(9)]
+        wanted = next((first + 1 for first, tail in enumerate(tails) if tail <= epsilon), 10)
+        assert examples_needed(mass, 0.9, epsilon) == (wanted if wanted < 10 else None)
+        assert jax.jit(lambda mass, e=epsilon: rare_examples(mass, 0.9, e))(jnp.asarray(mass)) == wanted
+    assert jax.jit(lambda mass: rare_examples(mass, 0.9, 0.1))(jnp.full(3, jnp.nan)) == 4
+    assert rare_examples([0.5, 1e-3], 0.0, 1e-30) == 1
+
+
 def test_impossible_labels_reach_the_bound_and_impossible_prompts_cost_nothing():
     mass, p, r = [0.25, 0.0], [[0.5, 0.5, 0.0]] * 2, [[0, 0, 1]] * 2
     np.testing.assert_allclose(mixed_divergence(mass, p, r, 0.9), divergence_bound(mass, 0.9), rtol=1e-12)
@@ -201,10 +215,15 @@ def test_a_scale_changes_gradients_and_steps_and_not_the_function(x64, getkey):
         (lambda: tabular_completions(free_table(PUBLISHED, [[2, 1]], "balance"), [[2, 1]], 1), "wanted at least 2"),
         (lambda: divergence_from_strings([[0, 1]], np.zeros((1, 3, 4))), "wanted \\[1, 2, V\\]"),
         (lambda: rule_extrapolation_report(language("equal counts", 8), 3), "out of distribution"),
+        (lambda: rule_extrapolation_report(language("a^n b^n a^n", 9), 3), "found the language 'a\\^n b\\^n a\\^n'"),
+        (lambda: rule_extrapolation_report(language("L6", 8), 2), "'brackets matched', wanted equal counts"),
         (lambda: mixed_divergence([1.0], [[0.5, 0.5]], [[0.0, 1.0]], 1.0), "wanted less than 1"),
         (lambda: mixed_divergence([1.0], [[0.5, 0.5]], [[1.0]], 0.5), "found wrong of shape"),
         (lambda: divergence_bound([-1.0], 0.5), "mass down to -1"),
         (lambda: examples_needed([0.5], 0.5, 0.0), "epsilon=0.0"),
+        (lambda: rare_examples([], 0.5, 0.1), "rare_examples: found mass of shape \\(0,\\)"),
+        (lambda: examples_needed([0.5, -0.5], 0.5, 0.1), "examples_needed: found mass down to -0.5"),
+        (lambda: rare_examples([0.5], 1.0, 0.1), "wanted less than 1"),
         (lambda: rescaled([[1.0]], [1.0], [[1.0]], 0.0), "alpha=0.0"),
         (lambda: rescaled([[1.0]], [1.0], [[1.0]], 1e-300), "found alpha=0 in float32"),
         (lambda: rescaled(np.ones((2, 3)), np.ones(4), np.ones((5, 2)), 2.0), "found first \\(2, 3\\), bias \\(4,\\)"),
