@@ -84,7 +84,7 @@ def ginc(
         check_count(where, name, count, least)
     check_between(where, "num_within", num_within, 1, num_components - 1)
     check_positive(where, "temperature", temperature, ())
-    check_between(where, "value_identity", value_identity, 0, 1)
+    check_between(where, "value_identity", value_identity, 0, 1, ())
     sizes = num_values, num_slots, num_symbols, num_components, num_permutations
     return Ginc(*_draw(key, sizes, temperature, value_identity), num_within)
 

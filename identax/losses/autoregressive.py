@@ -96,9 +96,9 @@ def autoregressive_kl(p_logits: Embeddings, q_logits: Embeddings, *, mask: Any =
     """sum_t KL(p(. | s_<t) || q(. | s_<t)) along given sequences, one value per sequence s.
 
     By the chain rule KL(p || q) of whole strings is its mean over s drawn from p: a Monte Carlo estimate with less
-    spread than log p(s) - log q(s), and >= 0 in every row. With weights p(s), over all strings, it is exact. Where p
-    gives 0, nothing counts; where only q does, it is infinite; NaN for logits that are. `mask` [N, T]: columns that
-    count; the others may be NaN, in their gradients as well.
+    spread than log p(s) - log q(s), and >= 0 in every row but for rounding. With weights p(s), over all strings, it is
+    exact. Where p gives 0, nothing counts; where only q does, it is infinite; NaN for logits that are. `mask` [N, T]:
+    columns that count; the others may be NaN, in their gradients as well.
     Args: `p_logits`, `q_logits` [N, T, V] on the same sequences; -infinity is a probability of 0.
     Raises `ValueError` for shapes that do not fit, and a mask of other than booleans.
     Source: Cover and Thomas 2006, theorem 2.5.3.

@@ -9,13 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from identax.checks import check_choice, check_count, check_nonnegative
+from identax.checks import check_between, check_choice, check_count, check_nonnegative
 from identax.dgp.languages.alphabet import Alphabet
 from identax.dgp.languages.generators import Generator
 from identax.dgp.languages.prompts import PromptLaw, Prompts, check_length, check_split
 from identax.dgp.languages.rules import Rule, all_of
 
 Reading = Literal["until EOS", "whole row"]
+LONGEST = 2**14
+"""M at most: as many lengths are listed, and tables grow with its square"""
+LISTED = 2**12
+"""M at most of which all strings are listed, up to M of them of M symbols each (published: 256)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Language:
     column of a completed row at which rule 2 is asked for again; by default the one behind the prompt.
     Another language is another `Language(...)`; those of the papers are made by `language`, which knows a language of
     one's own by a name too, as the experiments do, once `LANGUAGES` has it.
-    Raises `ValueError` for an alphabet of another number of symbols, and M too small for any string.
+    Raises `ValueError` for an alphabet of another number of symbols, and M too small for any string or above `LONGEST`.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Language:
 
     def __post_init__(self):
         check_count(f"Language {self.name}", "max_length", self.max_length)
+        check_between(f"Language {self.name}", "max_length", self.max_length, 1, LONGEST)
         if len(self.alphabet.symbols) != self.generator.num_symbols:
             raise ValueError(
                 f"Language {self.name}: found {len(self.alphabet.symbols)} symbols, wanted {self.generator.num_symbols}"
@@ -63,8 +68,10 @@ class Language:
     def strings(self) -> Int[np.ndarray, "N T"]:
         """All rows of the law, shortest first, each once: the training set where it is one.
 
-        Raises `ValueError` for a law whose words are too many to list; `sample` draws from it.
+        Raises `ValueError` for a law whose words are too many to list, and M above `LISTED`; `sample` draws from it.
         """
+        if self.max_length > LISTED:
+            raise ValueError(f"Language {self.name}: found M={self.max_length}, wanted at most {LISTED} to list all")
         words = self.generator.words(self.max_length)
         if words is None:
             raise ValueError(f"Language {self.name}: found a law whose strings are not listed, wanted sample(key, num)")
