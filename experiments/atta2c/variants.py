@@ -1,7 +1,7 @@
-"""Baseline, ICM with attention, AttA2C and RCM on one game, with many seeds, as described and as released.
+"""Baseline, ICM with attention, AttA2C and RCM on games of MinAtar, many seeds, as described and as released.
 
 Reizinger and Szemenyei, "Attention-based Curiosity-driven Exploration in Deep Reinforcement Learning", ICASSP 2020:
-one run of each on Atari games. Here they play a game of MinAtar, all variants on the same seeds. Curiosity is no reward
+one run of each on Atari games. Here they play games of MinAtar, all variants on the same seeds. Curiosity is no reward
 in any of them, as published: it reaches the policy through the common clipping of gradients alone, and as the released
 program is wired its attention is never switched on.
 
@@ -27,10 +27,12 @@ class Config(AgentConfig):
     """One variant on one game. The defaults are the published numbers but for the encoder."""
 
     game: str = "Breakout-MinAtar"
-    """a name of `environment`; "square84" needs no package and never ends"""
+    """set by `arms`"""
+    games: tuple[str, ...] = ("Breakout-MinAtar",)
+    """names of `environment`; "square84" needs no package and never ends"""
     variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
     released: tuple[str, ...] = ("ICM single", "ICM double", "RCM")
-    """those that are also run as they were wired"""
+    """those that are also run as they were wired, in the first game: there is nothing in them that knows of games"""
     without: bool = False
     """also run without any curiosity: what the others have of it comes by the common clipping"""
     encoder: Literal["conv_block", "small", "flat"] = "small"
@@ -43,16 +45,16 @@ _FAST = Config(
 )  # fmt: skip
 PRESETS: dict[str, Config] = {
     "smoke": dataclasses.replace(
-        _FAST, game="square84", encoder="conv_block", units=4, num_environments=2, num_steps=4, log_every=2,
+        _FAST, games=("square84",), encoder="conv_block", units=4, num_environments=2, num_steps=4, log_every=2,
         evaluate_every=4, checkpoint_every=4, evaluation_environments=2, evaluation_steps=2, num_seeds=2,
         variants=("baseline", "AttA2C", "RCM"),
     ),
     "quick": _FAST,
     "medium": dataclasses.replace(
-        _FAST, num_seeds=16, num_steps=4000, log_every=200, evaluate_every=2000, checkpoint_every=1000,
-        released=Config().released, without=True, frames=12,
+        _FAST, games=("Breakout-MinAtar", "Asterix-MinAtar"), num_seeds=16, num_steps=4000, log_every=200,
+        evaluate_every=2000, checkpoint_every=1000, released=Config().released, without=True, frames=12,
     ),
-    "paper": Config(num_seeds=16, frames=12, evaluation_steps=1000),
+    "paper": Config(games=tuple(claims.RANDOM), num_seeds=16, frames=12, evaluation_steps=1000),
 }  # fmt: skip
 
 arms = claims.arms

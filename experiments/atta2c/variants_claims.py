@@ -30,8 +30,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
 RETURN = "game return"
 _CURIOUS = ("ICM single", "ICM double", "RCM")
-_RANDOM = 0.41
-"""mean return of a random agent in MinAtar's Breakout"""
+RANDOM = {
+    "Breakout-MinAtar": 0.41,
+    "Asterix-MinAtar": 0.49,
+    "SpaceInvaders-MinAtar": 4.3,
+    "Freeway-MinAtar": 0.6,
+    "Seaquest-MinAtar": 0.09,
+}
+"""game -> mean return of a random agent: Breakout's over 512,000 steps, the others' over 128,000 and more"""
 _LEVEL = 0.99
 """of intervals within which curious variants are to equal the baseline: three of them are judged"""
 
@@ -40,72 +46,108 @@ RELEASED = ", released"
 
 
 def released(name: str) -> str:
-    """The arm of a variant as it was wired."""
+    """The arm of a variant as it was wired, without its game."""
     return f"{name}{RELEASED}"
 
 
+def of_game(game: str, what: str) -> str:
+    """The name of an arm, or of what is measured, in one game."""
+    return f"{game.removesuffix('-MinAtar')}, {what}"
+
+
+def own_arms(game: str, results: Mapping[str, Results]) -> dict[str, Results]:
+    """The arms of one game by the name of their variant."""
+    start = of_game(game, "")
+    return {name.removeprefix(start): result for name, result in results.items() if name.startswith(start)}
+
+
 def arms(config: Any) -> Sequence[Arm]:
-    """The variants as described, then those as released, at last none of them, all on the same seeds."""
+    """Game by game the variants as described, in the first one those as released too, at last none of them; all on the
+    same seeds. Raises `ValueError` for no game, one that is named twice, and an unknown variant.
+    """
     checked(config)
+    if not config.games or len(set(config.games)) < len(config.games):
+        raise ValueError(f"atta2c/variants: found games={config.games}, wanted one or more, each named once")
     for name in (*config.variants, *config.released):
         check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
-    found = [Arm(name, dataclasses.replace(config, **VARIANTS[name])) for name in config.variants]
-    wired = {name: VARIANTS[name] | {"wiring": "released"} for name in config.released}
-    found += [Arm(released(name), dataclasses.replace(config, **own)) for name, own in wired.items()]
-    return [*found, Arm(WITHOUT, dataclasses.replace(config, **_as_described("none")))] if config.without else found
+    wired = {released(name): VARIANTS[name] | {"wiring": "released"} for name in config.released}
+    found = []
+    for number, game in enumerate(config.games):
+        own = {name: VARIANTS[name] for name in config.variants} | (wired if number == 0 else {})
+        own |= {WITHOUT: _as_described("none")} if config.without else {}
+        found += [
+            Arm(of_game(game, name), dataclasses.replace(config, game=game, **kind)) for name, kind in own.items()
+        ]
+    return found
 
 
-_JUDGED = ("quick", "medium")
+_JUDGED = {"Breakout-MinAtar": ("quick", "medium"), "Asterix-MinAtar": ("medium",)}
+"""game -> presets that judge its rows"""
 _LATE, _MIDDLE, _AREA = "return, last tenth", "return, tenth in the middle", "return, mean over training"
 _EARLY, _SPREAD = "return, first half", "feature sd, first half"
+_RELATIVE, _ALL = "relative score", "all games"
+_PLAYED = ("greedy", "sampled")
+_PUBLISHED = {
+    name: f"{score} (mean of six Atari cells, n = 1)"
+    for name, score in zip(VARIANTS, (".923", ".949", ".922", ".880", ".953"), strict=True)
+}
+"""relative scores"""
 
 
-def _bands(low: float | None, high: float | None) -> dict[str, tuple[float | None, float | None]]:
-    return dict.fromkeys(_JUDGED, (low, high))
+def _references(game: str) -> list[Reference]:
+    """The rows of one game: the same claims for each, judged in the presets of `_JUDGED`."""
+
+    def bands(low: float | None, high: float | None) -> dict[str, tuple[float | None, float | None]]:
+        return dict.fromkeys(_JUDGED.get(game, ()), (low, high))
+
+    rows = [
+        Reference(
+            f"{BASELINE}: {_LATE}", f"{RANDOM[game]} for a random agent", bands(2 * RANDOM[game], None),
+            "Twice a random agent's return.",
+        ),
+        Reference(
+            f"{BASELINE}: rise from the middle, 95 % low", "still rising", bands(0.0, None),
+        ),
+        *(
+            Reference(
+                f"{released(name)}: largest difference from baseline", "0: nothing is switched on", bands(0.0, 0.0),
+                "Of returns, losses and features at every logged step.",
+            )
+            for name in _CURIOUS
+        ),
+        *(
+            Reference(
+                f"{name}: {_AREA} - baseline, half-widths of its 99 % interval",
+                "0: curiosity touches the policy through the common clipping alone", bands(-1.0, 1.0),
+            )
+            for name in _CURIOUS
+        ),
+        *(
+            Reference(f"AttA2C: {what} - baseline, 95 % high", f"below 0: slower{where}", bands(None, 0.0))
+            for what, where in ((_EARLY, " early (all Pong and Seaquest curves)"), (_AREA, ""))
+        ),
+        Reference(
+            f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", bands(0.0, None),
+        ),
+        Reference(
+            f"{WITHOUT}: {_AREA} - baseline, half-widths of its 99 % interval",
+            "not in the paper; 0 if the common clipping does nothing",
+        ),
+        *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
+        Reference(f"{WITHOUT}: {_AREA}", "not in the paper"),
+        *(Reference(f"{name}: {_LATE}", "not in the paper") for name in (*VARIANTS, WITHOUT) if name != BASELINE),
+        *(Reference(f"{name}: {_RELATIVE}", published) for name, published in _PUBLISHED.items()),
+        *(Reference(f"{name}: {_SPREAD}", "scores .26 to .41, AttA2C .53 to .93 (Atari, n = 1)") for name in VARIANTS),
+        *(Reference(f"{name}: {kind} return", "not in the paper") for kind in _PLAYED for name in VARIANTS),
+    ]  # fmt: skip
+    return [dataclasses.replace(row, quantity=of_game(game, row.quantity)) for row in rows]
 
 
 REFERENCES = (
-    Reference(
-        f"{BASELINE}: {_LATE}", f"{_RANDOM} for a random agent; 3.4 after 192,000 steps without memory (one seed)",
-        _bands(2 * _RANDOM, None), "Twice a random agent's return.",
-    ),
-    Reference(
-        f"{BASELINE}: rise from the middle, 95 % low", "still rising", _bands(0.0, None),
-    ),
-    *(
-        Reference(
-            f"{released(name)}: largest difference from baseline", "0: nothing is switched on", _bands(0.0, 0.0),
-            "Of returns, losses and features at every logged step.",
-        )
-        for name in _CURIOUS
-    ),
-    *(
-        Reference(
-            f"{name}: {_AREA} - baseline, half-widths of its 99 % interval",
-            "0: curiosity touches the policy through the common clipping alone", _bands(-1.0, 1.0),
-        )
-        for name in _CURIOUS
-    ),
-    *(
-        Reference(f"AttA2C: {what} - baseline, 95 % high", f"below 0: slower{where}", _bands(None, 0.0))
-        for what, where in ((_EARLY, " early (all Pong and Seaquest curves)"), (_AREA, ""))
-    ),
-    Reference(
-        f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", _bands(0.0, None),
-    ),
-    Reference(
-        f"{WITHOUT}: {_AREA} - baseline, half-widths of its 99 % interval",
-        "not in the paper; 0 if the common clipping does nothing",
-    ),
-    *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
-    Reference(f"{WITHOUT}: {_AREA}", "not in the paper"),
-    *(Reference(f"{name}: {_LATE}", "not in the paper") for name in (*VARIANTS, WITHOUT) if name != BASELINE),
-    *(Reference(f"{name}: relative score", f"{score} (mean of six Atari cells, n = 1)") for name, score in {
-        BASELINE: ".923", "ICM single": ".949", "ICM double": ".922", "AttA2C": ".880", "RCM": ".953",
-    }.items()),
-    *(Reference(f"{name}: {_SPREAD}", "scores .26 to .41, AttA2C .53 to .93 (Atari, n = 1)") for name in VARIANTS),
-    *(Reference(f"{name}: {kind} return", "not in the paper") for kind in ("greedy", "sampled") for name in VARIANTS),
-)  # fmt: skip
+    *(row for game in RANDOM for row in _references(game)),
+    *(Reference(of_game(_ALL, f"{name}: {_RELATIVE}"), published) for name, published in _PUBLISHED.items()),
+    Reference(of_game(_ALL, f"{WITHOUT}: {_RELATIVE}"), "not in the paper"),
+)
 
 
 def premises(config: Any) -> dict[str, Report]:
@@ -132,7 +174,21 @@ def premises(config: Any) -> dict[str, Report]:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Per seed what every arm reached, how it got there, and differences from the baseline of the same seed."""
+    """Per game and seed what every arm reached, how it got there, and differences from the baseline of the same seed;
+    with several games the relative score over all of them, the mean of theirs.
+    """
+    found, relative = {}, []
+    for game in config.games:
+        own = _in_game(config, own_arms(game, results))
+        found |= {of_game(game, what): values for what, values in own.items()}
+        relative.append({what: values for what, values in own.items() if what.endswith(f": {_RELATIVE}")})
+    for what in relative[0] if len(relative) > 1 else ():
+        if all(what in each for each in relative):
+            found[of_game(_ALL, what)] = np.mean([each[what] for each in relative], axis=0)
+    return found
+
+
+def _in_game(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name, result in results.items():
         found |= {f"{name}: {what}": values for what, values in _summary(config, result).items()}
@@ -143,7 +199,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
     found[f"{BASELINE}: rise from the middle, 95 % low"] = interval(rise)[:1]
     best = _best([found[f"{name}: {_SCORE}"] for name in results])
     for name, result in results.items():
-        found[f"{name}: relative score"] = found[f"{name}: {_SCORE}"] / best
+        found[f"{name}: {_RELATIVE}"] = found[f"{name}: {_SCORE}"] / best
         if name == BASELINE:
             continue
         if name.endswith(RELEASED):
@@ -173,7 +229,7 @@ def _summary(config: Any, result: Results) -> dict[str, np.ndarray]:
     known = np.where(np.isfinite(recent), recent, -np.inf).max(axis=1)
     found[_SCORE] = np.where(np.isfinite(known), known, np.nan)
     found[_SPREAD] = spread[:, (steps > 1) & (share <= 0.5)].mean(axis=1)
-    for kind in ("greedy", "sampled"):
+    for kind in _PLAYED:
         if f"{kind} return" in result.evaluation:
             found[f"{kind} return"] = result.final(f"{kind} return")
     return found

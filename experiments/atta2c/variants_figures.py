@@ -1,11 +1,21 @@
 """Figures of `atta2c/variants`: returns and spread of features over training with intervals, scores, a game."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from experiments.atta2c.variants_claims import BASELINE, RELEASED, RETURN, interval, mean_of, measure
+from experiments.atta2c.variants_claims import (
+    BASELINE,
+    RELEASED,
+    RETURN,
+    interval,
+    mean_of,
+    measure,
+    of_game,
+    own_arms,
+)
 from identax.report import Figure, figure_png
 from identax.report.figures import bars
 from identax.report.grids import tiles
@@ -14,38 +24,48 @@ from identax.run import Results
 
 COLOURS = {"orange": (0.9, 0.6, 0.0), "blue": (0.35, 0.7, 0.9), "green": (0.0, 0.6, 0.5), "pink": (0.8, 0.4, 0.7)}
 """of a frame's first four channels; further ones begin again"""
-OBJECTS = {"Breakout-MinAtar": ("paddle", "ball", "where the ball was", "bricks")}
+OBJECTS = {
+    "Breakout-MinAtar": ("paddle", "ball", "where the ball was", "bricks"),
+    "Asterix-MinAtar": ("player", "enemies", "where they were", "treasure"),
+}
 """what the channels of a game are"""
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
-    """Curves, scores relative to the best variant, and what a greedy agent sees."""
-    if not results:
-        return []
+    """Game by game: curves, scores relative to the best variant, and what a greedy agent sees."""
+    measured = measure(config, results)
+    return [
+        dataclasses.replace(figure, caption=of_game(game, figure.caption))
+        for game in config.games
+        if (own := own_arms(game, results))
+        for figure in _in_game(config, game, own, measured)
+    ]
+
+
+def _in_game(config: Any, game: str, results: Mapping[str, Results], measured: Mapping[str, Any]) -> list[Figure]:
     per_update = config.num_environments * config.rollout_length
     found = [
         Figure(
-            "Raw returns of the games that ended in a chunk of updates: means over seeds with their 95 % intervals.",
+            "raw returns of the games that ended in a chunk of updates: means over seeds with their 95 % intervals.",
             curves(results, RETURN, "return of a game", per_update),
         ),
         Figure(
-            "Spread of the recurrent features over environments and features, the published proxy of exploration.",
+            "spread of the recurrent features over environments and features, the published proxy of exploration.",
             curves(results, "feature sd", "standard deviation of the features", per_update),
         ),
     ]
-    measured = measure(config, results)
     scores: dict[str, dict[str, np.ndarray]] = {}
     for name in results if BASELINE in results else ():
         reading = "as released" if name.endswith(RELEASED) else "as described"
-        scores.setdefault(reading, {})[name.removesuffix(RELEASED)] = measured[f"{name}: relative score"]
+        scores.setdefault(reading, {})[name.removesuffix(RELEASED)] = measured[of_game(game, f"{name}: relative score")]
     if scores:
-        caption = "Largest mean return of the last ten games over that of the best variant, by seed."
+        caption = "largest mean return of the last ten games over that of the best variant, by seed."
         found.append(Figure(caption, figure_png(bars(scores, "relative score"))))
     seen = {name: result.kept("frames")[0] for name, result in results.items() if "frames" in result.arrays}
     if seen:
         pictures = np.stack([[coloured(frame) for frame in frames] for frames in seen.values()])
-        caption = "What the greedy agent of seed 0 sees, step by step from the start of a game."
-        parts = zip(COLOURS, OBJECTS.get(config.game, ()), strict=False)
+        caption = "what the greedy agent of seed 0 sees, step by step from the start of a game."
+        parts = zip(COLOURS, OBJECTS.get(game, ()), strict=False)
         what = ", ".join(f"{part} {colour}" for colour, part in parts)
         caption = f"{caption[:-1]}: {what}." if what else caption
         found.append(Figure(caption, figure_png(tiles(pictures, rows=tuple(seen)))))

@@ -26,30 +26,34 @@ def test_smoke_runs_to_a_report(name, tmp_path):
     assert outcome.report.exists() and not outcome.lost
     if name == "variants":
         # Nothing is switched on in what was released: the same numbers to the bit.
-        assert not outcome.measured["RCM, released: largest difference from baseline"].any()
+        assert not outcome.measured["square84, RCM, released: largest difference from baseline"].any()
 
 
 def test_arms_are_the_variants():
-    found = {arm.name: arm.config for arm in variants.arms(variants.PRESETS["medium"])}
+    config = variants.PRESETS["medium"]
+    found = {arm.name: arm.config for arm in variants.arms(config)}
     curious = ["ICM single", "ICM double", "RCM"]
+    described = ["baseline", "ICM single", "ICM double", "AttA2C", "RCM"]
     assert list(found) == [
-        "baseline",
-        "ICM single",
-        "ICM double",
-        "AttA2C",
-        "RCM",
-        *(f"{one}, released" for one in curious),
-        "no curiosity",
+        *(f"Breakout, {one}" for one in described),
+        *(f"Breakout, {one}, released" for one in curious),
+        "Breakout, no curiosity",
+        *(f"Asterix, {one}" for one in described),
+        "Asterix, no curiosity",
     ]
-    assert [name for name, config in found.items() if config.icm == "none"] == ["no curiosity"]
-    assert [name for name, config in found.items() if config.attention] == ["AttA2C"]
     assert {config.bonus_weight for config in found.values()} == {0.0}
-    for one in curious:
+    for game in ("Breakout", "Asterix"):
+        own = {name: config for name, config in found.items() if name.startswith(game)}
+        assert {config.game for config in own.values()} == {f"{game}-MinAtar"}
+        assert [name for name, config in own.items() if config.icm == "none"] == [f"{game}, no curiosity"]
+        assert [name for name, config in own.items() if config.attention] == [f"{game}, AttA2C"]
+    for one in (f"Breakout, {name}" for name in curious):
         wired = dataclasses.replace(found[one], wiring="released")
         assert found[f"{one}, released"] == wired and found[one].wiring == "intended"
     holds = {name: report.premises[0].holds for name, report in variants.premises(QUICK).items()}
     assert holds == {
-        "baseline": False, "ICM single": True, "ICM double": True, "AttA2C": True, "RCM": True, "RCM, released": False,
+        "Breakout, baseline": False, "Breakout, ICM single": True, "Breakout, ICM double": True,
+        "Breakout, AttA2C": True, "Breakout, RCM": True, "Breakout, RCM, released": False,
     }  # fmt: skip
     assert len(atari.arms(atari.PRESETS["paper"])) == 30
     assert {arm.config.version for arm in atari.arms(atari.PRESETS["paper"])} == {"v0", "v4"}
@@ -59,7 +63,7 @@ def test_arms_are_the_variants():
     ("module", "preset", "given"),
     [
         (square84, "quick", {"icm": "rational", "attention": True, "wiring": "released"}),
-        (variants, "quick", {"icm": "rational", "attention": True, "wiring": "released"}),
+        (variants, "quick", {"icm": "rational", "attention": True, "wiring": "released", "game": "Asterix-MinAtar"}),
         (atari, "paper", {"icm": "rational", "attention": True, "wiring": "released", "version": "v0"}),
         (coupling, "quick", {"agent": "count", "bonus_weight": 0.5}),
     ],
@@ -98,16 +102,17 @@ def _drawn(config, level, spread, seeds=8, same=None):
 
 def test_what_is_claimed_is_seen_in_curves_that_have_it():
     results = {
-        "baseline": _drawn(QUICK, 2.0, 0.3), "ICM single": _drawn(QUICK, 2.0, 0.3, same=1),
-        "AttA2C": _drawn(QUICK, 1.0, 0.5, same=2), "RCM": _drawn(QUICK, 1.5, 0.3, same=3),
-        "RCM, released": _drawn(QUICK, 2.0, 0.3),
+        "Breakout, baseline": _drawn(QUICK, 2.0, 0.3), "Breakout, ICM single": _drawn(QUICK, 2.0, 0.3, same=1),
+        "Breakout, AttA2C": _drawn(QUICK, 1.0, 0.5, same=2), "Breakout, RCM": _drawn(QUICK, 1.5, 0.3, same=3),
+        "Breakout, RCM, released": _drawn(QUICK, 2.0, 0.3),
     }  # fmt: skip
     found = {name: float(np.mean(values)) for name, values in variants.measure(QUICK, results).items()}
     bands = {row.quantity: row.bands["quick"] for row in variants.REFERENCES if "quick" in row.bands}
 
     def inside(quantity):
-        low, high = bands[quantity]
-        return (low is None or found[quantity] >= low) and (high is None or found[quantity] <= high)
+        low, high = bands[f"Breakout, {quantity}"]
+        value = found[f"Breakout, {quantity}"]
+        return (low is None or value >= low) and (high is None or value <= high)
 
     assert inside("baseline: return, last tenth") and inside("baseline: rise from the middle, 95 % low")
     assert inside("RCM, released: largest difference from baseline")
@@ -115,21 +120,45 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
     assert inside(f"ICM single{own}") and not inside(f"RCM{own}")
     assert inside("AttA2C: return, mean over training - baseline, 95 % high")
     assert inside("AttA2C: feature sd, first half - baseline, 95 % low")
-    assert found["baseline: relative score"] > found["AttA2C: relative score"]
-    flat = variants.measure(QUICK, results | {"RCM, released": _drawn(QUICK, 2.0, 0.3, same=5)})
-    assert flat["RCM, released: largest difference from baseline"].all()
-    same = results["RCM, released"]
+    assert found["Breakout, baseline: relative score"] > found["Breakout, AttA2C: relative score"]
+    assert not [name for name in found if name.startswith("all games")]
+    flat = variants.measure(QUICK, results | {"Breakout, RCM, released": _drawn(QUICK, 2.0, 0.3, same=5)})
+    assert flat["Breakout, RCM, released: largest difference from baseline"].all()
+    same, base = results["Breakout, RCM, released"], results["Breakout, baseline"]
     for lacking in ({}, {name: values for name, values in same.train.items() if name != "recent return"}):
-        assert np.isinf(variants_claims._apart(dataclasses.replace(same, train=lacking), results["baseline"])).all()
+        assert np.isinf(variants_claims._apart(dataclasses.replace(same, train=lacking), base)).all()
+
+
+def test_games_are_measured_apart_and_averaged_as_published():
+    both = dataclasses.replace(QUICK, games=("Breakout-MinAtar", "Asterix-MinAtar"))
+    results = {
+        "Breakout, baseline": _drawn(both, 2.0, 0.3), "Breakout, RCM": _drawn(both, 1.0, 0.3, same=1),
+        "Breakout, AttA2C": _drawn(both, 1.0, 0.3, same=4),
+        "Asterix, baseline": _drawn(both, 10.0, 0.3, same=2), "Asterix, RCM": _drawn(both, 20.0, 0.3, same=3),
+    }  # fmt: skip
+    found = variants.measure(both, results)
+    scores = {name: values for name, values in found.items() if name.endswith("relative score")}
+    best = {name: result.train["recent return"][:, 1:].max(axis=1) for name, result in results.items()}
+    expected = best["Asterix, baseline"] / best["Asterix, RCM"].mean()
+    np.testing.assert_allclose(scores["Asterix, baseline: relative score"], expected)
+    overall = (
+        best["Breakout, RCM"] / best["Breakout, baseline"].mean() + best["Asterix, RCM"] / best["Asterix, RCM"].mean()
+    ) / 2
+    np.testing.assert_allclose(scores["all games, RCM: relative score"], overall)
+    assert "all games, AttA2C: relative score" not in scores  # it is not in every game
+    quantities = {row.quantity for row in variants.REFERENCES}
+    assert {"all games, RCM: relative score", "Asterix, baseline: relative score"} <= quantities
 
 
 def test_figures_of_variants_are_drawn():
-    results = {name: _drawn(QUICK, 2.0, 0.3) for name in ("baseline", "RCM", "RCM, released")}
+    results = {f"Breakout, {name}": _drawn(QUICK, 2.0, 0.3) for name in ("baseline", "RCM", "RCM, released")}
     frames = np.random.default_rng(0).random((8, 3, 10, 10, 4)) < 0.2
-    kept = dataclasses.replace(results["baseline"], arrays={"frames": {QUICK.num_steps: frames}})
+    kept = dataclasses.replace(results["Breakout, baseline"], arrays={"frames": {QUICK.num_steps: frames}})
     assert len(variants.figures(QUICK, results)) == 3
-    drawn = variants.figures(QUICK, results | {"baseline": kept})
-    assert len(drawn) == 4 and "paddle orange" in drawn[3].caption
+    both = dataclasses.replace(QUICK, games=("Breakout-MinAtar", "Asterix-MinAtar"))
+    drawn = variants.figures(both, results | {"Breakout, baseline": kept, "Asterix, RCM": _drawn(QUICK, 2.0, 0.3)})
+    assert [figure.caption.split(",")[0] for figure in drawn] == ["Breakout"] * 4 + ["Asterix"] * 2
+    assert "paddle orange" in drawn[3].caption
 
 
 def test_intervals_are_student_s():
@@ -157,6 +186,8 @@ def test_shares_of_correct_actions_follow_from_rewards():
     [
         (lambda: variants.arms(dataclasses.replace(QUICK, variants=("ICM singel",))), "did you mean 'ICM single'"),
         (lambda: variants.arms(dataclasses.replace(QUICK, discount=1.5)), "discount=1.5"),
+        (lambda: variants.arms(dataclasses.replace(QUICK, games=())), "games=\\(\\), wanted one or more"),
+        (lambda: variants.arms(dataclasses.replace(QUICK, games=("square84", "square84"))), "each named once"),
         (lambda: variants.build(dataclasses.replace(QUICK, rollout_length=0)), "rollout_length=0|install"),
         (lambda: variants.build(dataclasses.replace(QUICK, game="Breakout")), "did you mean 'Breakout-MinAtar'"),
         (lambda: atari.arms(dataclasses.replace(atari.PRESETS["paper"], versions=("v1",))), "version"),
