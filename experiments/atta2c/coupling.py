@@ -49,7 +49,9 @@ class Config(RunConfig):
     mixed_actions: bool = False
     """whether left and right change places from cell to cell, as in bsuite; without, right is action 1 everywhere"""
     channels: int = 0
-    """of a television that is always on, with random pictures; 0: none"""
+    """of a television with random pictures; 0: none"""
+    remote: bool = False
+    """whether a move to the left changes its channel and nothing else does; without, every step changes it"""
     delayed: bool = False
     """whether rewards are paid at the end of an episode"""
     num_environments: int = 16
@@ -76,6 +78,8 @@ class Config(RunConfig):
     """the same with summed losses"""
     television: tuple[str, ...] = ()
     """agents that have one beside their DeepSea"""
+    remotes: tuple[str, ...] = ()
+    """agents that have one with a remote control"""
     breakout: tuple[str, ...] = ()
     """agents that play Breakout, with its reward at once and delayed"""
     doorkeys: tuple[str, ...] = ()
@@ -103,12 +107,13 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), television=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
+        agents=tuple(AGENTS), television=("plain", *_SEARCHING), remotes=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
         walkers=("plain", "episodic count", "E3B"), doorkey_steps=400, breakout=("plain", "ICM, uncoupled", "ICM"),
         fewer_seeds=8, summed_sizes=(12, 14), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), television=tuple(AGENTS), doorkeys=_DOORKEYS, walkers=tuple(AGENTS),
+        agents=tuple(AGENTS), television=tuple(AGENTS), remotes=tuple(AGENTS), doorkeys=_DOORKEYS,
+        walkers=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
         summed_sizes=(10, 12, 14, 16), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
