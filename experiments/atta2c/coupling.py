@@ -89,6 +89,8 @@ class Config(RunConfig):
     breakout_steps: int = 600
     doorkey_steps: int = 4000
     doorkey_environments: int = 64
+    frames: int = 0
+    """set by `arms`: of a greedy game that are kept for the report"""
     fewer_seeds: int = 16
     """at most as many in Breakout and DoorKey, which cost most"""
     num_steps: int = 1500
@@ -143,6 +145,7 @@ def build(config: Config) -> Study:
         choices=choices,
         settings={"policy_weight": scale, "curiosity_weight": scale},
         kept_episodes=config.num_environments,
+        keep_frames=config.frames,
     )
 
     def step(state, batch):

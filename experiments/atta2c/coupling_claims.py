@@ -44,8 +44,9 @@ def arms(config: Any) -> Sequence[Arm]:
     """Every agent in its worlds, each with the weight of its bonus; all on the same seeds."""
     both, fewer = ("plain", "count"), min(config.num_seeds, config.fewer_seeds)
     watched = dataclasses.replace(config, channels=CHANNELS)
+    drawn = config.size if config.world == DEEP_SEA else 0
     worlds = [
-        (config, config.agents), (watched, config.television),
+        (dataclasses.replace(config, frames=drawn), config.agents), (watched, config.television),
         (dataclasses.replace(watched, remote=True), config.remotes),
     ]  # fmt: skip
     for world in config.doorkeys:
@@ -58,7 +59,7 @@ def arms(config: Any) -> Sequence[Arm]:
     for delayed in (False, True):
         played = dataclasses.replace(
             config, world=BREAKOUT, delayed=delayed, num_environments=64, rollout_length=5, num_seeds=fewer,
-            num_steps=config.breakout_steps, evaluate_every=300, checkpoint_every=600,
+            num_steps=config.breakout_steps, evaluate_every=300, checkpoint_every=600, frames=12,
         )  # fmt: skip
         worlds.append((played, config.breakout))
     for size in config.summed_sizes:
