@@ -49,7 +49,9 @@ class Config(RunConfig):
     mixed_actions: bool = False
     """whether left and right change places from cell to cell, as in bsuite; without, right is action 1 everywhere"""
     channels: int = 0
-    """of a television that is always on, with random pictures; 0: none"""
+    """of a television with random pictures; 0: none"""
+    remote: bool = False
+    """whether a move to the left changes its channel and nothing else does; without, every step changes it"""
     delayed: bool = False
     """whether rewards are paid at the end of an episode"""
     num_environments: int = 16
@@ -76,6 +78,8 @@ class Config(RunConfig):
     """the same with summed losses"""
     television: tuple[str, ...] = ()
     """agents that have one beside their DeepSea"""
+    remotes: tuple[str, ...] = ()
+    """agents that have one with a remote control"""
     breakout: tuple[str, ...] = ()
     """agents that play Breakout, with its reward at once and delayed"""
     doorkeys: tuple[str, ...] = ()
@@ -85,6 +89,8 @@ class Config(RunConfig):
     breakout_steps: int = 600
     doorkey_steps: int = 4000
     doorkey_environments: int = 64
+    frames: int = 0
+    """set by `arms`: of a greedy game that are kept for the report"""
     fewer_seeds: int = 16
     """at most as many in Breakout and DoorKey, which cost most"""
     num_steps: int = 1500
@@ -103,12 +109,13 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), television=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
+        agents=tuple(AGENTS), television=("plain", *_SEARCHING), remotes=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
         walkers=("plain", "episodic count", "E3B"), doorkey_steps=400, breakout=("plain", "ICM, uncoupled", "ICM"),
         fewer_seeds=8, summed_sizes=(12, 14), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), television=tuple(AGENTS), doorkeys=_DOORKEYS, walkers=tuple(AGENTS),
+        agents=tuple(AGENTS), television=tuple(AGENTS), remotes=tuple(AGENTS), doorkeys=_DOORKEYS,
+        walkers=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
         summed_sizes=(10, 12, 14, 16), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
@@ -138,6 +145,7 @@ def build(config: Config) -> Study:
         choices=choices,
         settings={"policy_weight": scale, "curiosity_weight": scale},
         kept_episodes=config.num_environments,
+        keep_frames=config.frames,
     )
 
     def step(state, batch):

@@ -14,7 +14,7 @@ from identax.points import cells
 from identax.run import Results
 
 CHANNELS = 64
-TELEVISION = "N = 20, television"
+TELEVISION, REMOTE = "N = 20, television", "N = 20, television on demand"
 _IN_DOORKEY = 0.1
 """of the weights in DeepSea: its episodes are some ten times as long, and its goal pays no more. Not tuned."""
 LATE = 0.5
@@ -34,7 +34,7 @@ def place(config: Any) -> str:
     if config.world == DEEP_SEA:
         more = {
             ", summed losses": config.loss == "sum", ", mixed actions": config.mixed_actions,
-            ", television": config.channels > 0,
+            ", television": config.channels > 0, " on demand": config.channels > 0 and config.remote,
         }  # fmt: skip
         return f"N = {config.size}" + "".join(name for name, there in more.items() if there)
     return config.world + (", delayed" if config.delayed else "")
@@ -43,7 +43,12 @@ def place(config: Any) -> str:
 def arms(config: Any) -> Sequence[Arm]:
     """Every agent in its worlds, each with the weight of its bonus; all on the same seeds."""
     both, fewer = ("plain", "count"), min(config.num_seeds, config.fewer_seeds)
-    worlds = [(config, config.agents), (dataclasses.replace(config, channels=CHANNELS), config.television)]
+    watched = dataclasses.replace(config, channels=CHANNELS)
+    drawn = config.size if config.world == DEEP_SEA else 0
+    worlds = [
+        (dataclasses.replace(config, frames=drawn), config.agents), (watched, config.television),
+        (dataclasses.replace(watched, remote=True), config.remotes),
+    ]  # fmt: skip
     for world in config.doorkeys:
         walked = dataclasses.replace(
             config, world=world, num_environments=config.doorkey_environments, rollout_length=20, threshold=0.0,
@@ -54,7 +59,7 @@ def arms(config: Any) -> Sequence[Arm]:
     for delayed in (False, True):
         played = dataclasses.replace(
             config, world=BREAKOUT, delayed=delayed, num_environments=64, rollout_length=5, num_seeds=fewer,
-            num_steps=config.breakout_steps, evaluate_every=300, checkpoint_every=600,
+            num_steps=config.breakout_steps, evaluate_every=300, checkpoint_every=600, frames=12,
         )  # fmt: skip
         worlds.append((played, config.breakout))
     for size in config.summed_sizes:
@@ -117,7 +122,7 @@ REFERENCES = (
         Reference(_solved(agent, f"N = {size}, mixed actions"), "not in the paper")
         for size in (14, 20) for agent in ("plain", "count")
     ),
-    *(Reference(_solved(agent, TELEVISION), "not in the paper") for agent in AGENTS),
+    *(Reference(_solved(agent, where), "not in the paper") for where in (TELEVISION, REMOTE) for agent in AGENTS),
     *(
         Reference(f"{agent}, {world}: late success", "not in the paper")
         for world in (f"MiniGrid-DoorKey-{size}" for size in ("5x5", "6x6", "8x8")) for agent in AGENTS

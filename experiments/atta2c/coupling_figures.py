@@ -1,4 +1,4 @@
-"""Figures of `atta2c/coupling`: learning curves by world, seeds that solve DeepSea by agent and by size."""
+"""Figures of `atta2c/coupling`: learning curves by world, who solves DeepSea, and games of the agents that learned."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,36 +8,46 @@ import numpy as np
 from experiments.atta2c.coupling_claims import LATE, arms, place
 from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
 from experiments.atta2c.variants_claims import interval, mean_of
+from experiments.atta2c.variants_figures import COLOURS, OBJECTS, coloured
 from identax.points import cells
 from identax.report import Figure, figure_png
-from identax.report.figures import learning_curves
-from identax.report.grids import bootstrap_interval, over_parameter
+from identax.report.grids import bootstrap_interval, over_parameter, tiles
 from identax.report.style import canvas, legend, series_style
 from identax.run import Results
 
 _MOST_SINGLE = 5
-"""curves of one picture with a line for every seed; of more, means and intervals alone"""
-_CAPTIONS = {"success": "share of episodes that reach the goal", "recent return": "raw return of the last games"}
+"""curves of one picture with a thin line for every seed"""
+_MOST_PATHS = 8
+"""seeds whose game in DeepSea is drawn"""
+_CAPTIONS = {
+    "success": "share of episodes that reach the goal", "recent return": "raw return of the last games",
+    "feature sd": "spread of the policy's features, the published proxy of exploration",
+}  # fmt: skip
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Learning curves of every world, and which seeds solve DeepSea, by agent and by size."""
+    """Learning curves of every world, spread of features, which seeds solve DeepSea, and what learned agents play."""
     pictures: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    games: dict[str, dict[str, np.ndarray]] = {}
     steps, solved = {}, {}
     for at, result, mask in cells(arms(config), results):
         where = at["arm"].removeprefix(f"{at['agent']}, ")
-        shown = "recent return" if at["world"] == BREAKOUT else "success"
         title, label = _picture(config, at, where)
-        pictures.setdefault((title, shown), {})[label] = result.train[shown][mask]
-        steps[title, shown] = result.train_steps
+        kinds = ["recent return" if at["world"] == BREAKOUT else "success"]
+        kinds += ["feature sd"] if at["world"] == BREAKOUT or where == place(config) else []
+        for shown in kinds:
+            pictures.setdefault((title, shown), {})[label] = result.train[shown][mask]
+            steps[title, shown] = result.train_steps
         if at["world"] == DEEP_SEA:
             late = result.train["success"][mask][:, -1]
             solved.setdefault(where, {})[at["agent"]] = np.where(np.isfinite(late), late > LATE, np.nan)
-    drawn = [
-        Figure(f"{title}: {_CAPTIONS[shown]}." + _how(values), _curves(steps[title, shown], values, shown))
-        for (title, shown), values in pictures.items()
-    ]
-    return drawn + _solved(config, solved)
+        if "frames" in result.arrays:
+            games.setdefault(where, {})[at["agent"]] = result.kept("frames")[mask]
+    drawn = []
+    for (title, shown), values in pictures.items():
+        caption = f"{title}: {_CAPTIONS[shown]}. Means over seeds with 95 % intervals."
+        drawn.append(Figure(caption, _curves(steps[title, shown], values, shown)))
+    return drawn + _solved(config, solved) + [_game(where, agents) for where, agents in games.items()]
 
 
 def _picture(config: Any, at: Mapping[str, Any], where: str) -> tuple[str, str]:
@@ -50,21 +60,19 @@ def _picture(config: Any, at: Mapping[str, Any], where: str) -> tuple[str, str]:
     return f"DeepSea of growing size, {at['agent']}", where
 
 
-def _how(values: Mapping[str, Any]) -> str:
-    return " Means over seeds with 95 % intervals." if len(values) > _MOST_SINGLE else ""
-
-
 def _curves(steps: np.ndarray, values: Mapping[str, np.ndarray], name: str) -> bytes:
+    """Means over seeds with intervals; which of them are 0 all the time, and hide each other, the legend says."""
     ylim = (-0.02, 1.02) if name == "success" else None
-    if len(values) <= _MOST_SINGLE:
-        return figure_png(learning_curves(steps, values, name, ylim=ylim))
     figure, axes = canvas((5.6, 3.8), "")
     for number, (label, trials) in enumerate(values.items()):
         color, dashes = series_style(number)
         ends = np.clip([interval(column) for column in trials.T], *(ylim or (-np.inf, np.inf)))
+        label = label if np.nan_to_num(trials).any() else f"{label} (0 throughout)"
+        if len(values) <= _MOST_SINGLE:
+            axes.plot(steps, trials.T, color=color, lw=0.6, alpha=0.25)
         axes.plot(steps, mean_of(trials.T), color=color, ls=dashes, lw=2, label=label)
         axes.fill_between(steps, ends[:, 0], ends[:, 1], color=color, alpha=0.14, lw=0)
-    axes.set(xlabel="step", ylabel=name, ylim=ylim)
+    axes.set(xlabel="update", ylabel=name, ylim=ylim)
     legend(figure, axes)
     return figure_png(figure)
 
@@ -106,3 +114,18 @@ def _by_agent(solved: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
     axes.invert_yaxis()
     legend(figure, axes)
     return figure_png(figure)
+
+
+def _game(where: str, agents: Mapping[str, np.ndarray]) -> Figure:
+    """In Breakout the frames of seed 0; in DeepSea every seed's way, which has one cell in each row."""
+    if where.startswith(BREAKOUT):
+        pictures = np.stack([[coloured(frame) for frame in frames[0]] for frames in agents.values()])
+        what = ", ".join(f"{part} {colour}" for colour, part in zip(COLOURS, OBJECTS[BREAKOUT], strict=True))
+        caption = f"{where}: what the greedy agent of seed 0 sees, step by step from the start of a game: {what}."
+    else:
+        pictures = np.stack([frames[:_MOST_PATHS].sum(axis=1) for frames in agents.values()])
+        caption = (
+            f"{where}: the cells that the greedy agent passes in a game, a picture for every seed, the first "
+            f"{pictures.shape[1]} of them. It starts at the top left; the goal is at the bottom right."
+        )
+    return Figure(caption, figure_png(tiles(pictures, rows=tuple(agents))))

@@ -8,11 +8,21 @@ from identax.models import Model
 from identax.models.agent_encoders import flat_encoder, small_image_encoder
 
 DEEP_SEA, BREAKOUT, STAND_IN = "DeepSea-bsuite", "Breakout-MinAtar", "square84"
+_LEFT = 0
+"""without mixed actions"""
 _FEATURES = 128
 
 
 def world_of(config: Any) -> Environment:
-    """One world, with delayed reward and television where asked for. Raises `ValueError` as `environment`."""
+    """One world, with delayed reward and television where asked for.
+
+    Raises `ValueError` as `environment`, and for a remote control without a television or with mixed actions.
+    """
+    if config.remote and (config.mixed_actions or not config.channels):
+        raise ValueError(
+            f"atta2c/coupling: found remote=True with channels={config.channels} and "
+            f"mixed_actions={config.mixed_actions}, wanted a television and a left that is one action"
+        )
     if config.world == DEEP_SEA:
         made = environment(config.world, size=config.size, randomize_actions=config.mixed_actions)
     elif config.world == STAND_IN:
@@ -22,7 +32,8 @@ def world_of(config: Any) -> Environment:
     else:
         made = environment(config.world)
     made = delayed_reward(made) if config.delayed else made
-    return noisy_tv(made, channels=config.channels) if config.channels else made
+    action = _LEFT if config.remote else None
+    return noisy_tv(made, channels=config.channels, action=action) if config.channels else made
 
 
 def encoder_of(config: Any) -> Model:

@@ -12,6 +12,7 @@ from experiments.atta2c.coupling_agents import AGENTS
 from experiments.atta2c.coupling_worlds import world_of
 from identax.conduct import Options, run_experiment
 from identax.dgp.environments import installed
+from identax.report.grids import tiles
 from identax.run import Results, make_mesh, run
 from identax.study import Trials
 
@@ -27,7 +28,7 @@ def test_smoke_runs_to_a_report(tmp_path):
     outcome = run_experiment(coupling, "atta2c/coupling", "smoke", options=options)
     assert outcome.report.exists() and not outcome.lost
     assert outcome.measured["count, square84: solved"].shape == (2,)
-    assert len(list((tmp_path / "run" / "figures").iterdir())) == 1
+    assert len(list((tmp_path / "run" / "figures").iterdir())) == 2
 
 
 @pytest.mark.slow
@@ -54,6 +55,7 @@ def test_the_arms_of_the_presets():
         assert len(set(names)) == len(names)
         assert {
             "plain, N = 14", "count, N = 14", "count, N = 14, summed losses", "RND, N = 20, television",
+            "ICM, N = 20, television on demand",
             "ICM, Breakout-MinAtar, delayed", "episodic count, MiniGrid-DoorKey-8x8",
         } <= set(names)  # fmt: skip
         named = {row.quantity.rpartition(": ")[0] for row in coupling.REFERENCES}
@@ -71,7 +73,7 @@ def _results(success, visited=0.5):
     success = np.asarray(success, float)
     num, length = success.shape
     return Results(
-        Trials.grid(num), length, np.arange(length), {"success": success}, np.array([length]),
+        Trials.grid(num), length, np.arange(length), {"success": success, "feature sd": success}, np.array([length]),
         {"states visited": np.full((num, 1), visited)}, np.zeros(num), None, {},
     )  # fmt: skip
 
@@ -121,10 +123,36 @@ def test_worlds_of_two_agents_share_a_picture():
     results = {arm.name: _results([[0.0, 0.9], [0.0, np.nan]]) for arm in coupling.arms(config)}
     found = [figure.caption.partition(":")[0] for figure in coupling.figures(config, results)]
     assert found == [
-        "N = 20", "DeepSea, summed losses", "DeepSea of growing size, plain", "DeepSea of growing size, count",
+        "N = 20", "N = 20", "DeepSea, summed losses",
+        "DeepSea of growing size, plain", "DeepSea of growing size, count",
         "Share of seeds that solve DeepSea (N = 20), with bootstrap intervals.",
         "Share of seeds that solve DeepSea of size N, with bootstrap intervals.",
     ]  # fmt: skip
+
+
+def test_games_of_deep_sea_and_breakout_are_drawn(monkeypatch):
+    """Of DeepSea a seed's whole way in one picture, of Breakout one seed's frames."""
+    config = dataclasses.replace(coupling.PRESETS["quick"], size=5, breakout=("plain",))
+    results = {}
+    for arm in coupling.arms(config):
+        frames = np.zeros((2, 5, 5, 5)) if arm.config.world == "DeepSea-bsuite" else np.ones((2, 12, 10, 10, 4))
+        frames[:, range(5), range(5), range(5)] = 1
+        assert arm.config.frames == frames.shape[1]
+        result = _results([[0.0, 0.9], [0.0, 0.2]])
+        results[arm.name] = dataclasses.replace(result, arrays={"frames": {2: frames}})
+        results[arm.name].train["recent return"] = result.train["success"]
+    drawn = []
+
+    def noted(pictures, **options):
+        drawn.append((pictures, options["rows"]))
+        return tiles(pictures, **options)
+
+    monkeypatch.setattr("experiments.atta2c.coupling_figures.tiles", noted)
+    coupling.figures(config, results)
+    assert [(pictures.shape, rows) for pictures, rows in drawn] == [
+        ((2, 2, 5, 5), ("plain", "count")), ((1, 12, 10, 10, 3), ("plain",)), ((1, 12, 10, 10, 3), ("plain",)),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(drawn[0][0][1, 1], np.eye(5))
 
 
 @pytest.mark.parametrize(("plain", "count", "inside"), [(0.0, 0.9, True), (0.9, 0.9, False), (0.0, 0.0, False)])
@@ -160,6 +188,27 @@ def test_the_stand_in_has_episodes_and_an_unknown_agent_is_named():
     assert world.num_states == 12 and world.observation.shape == (7, 6, 4)
     with pytest.raises(ValueError, match="did you mean 'count'"):
         coupling.build(dataclasses.replace(SMOKE, agent="counts"))
+
+
+@pytest.mark.parametrize("changed", [{"channels": 0}, {"channels": 4, "mixed_actions": True}])
+def test_a_remote_control_needs_a_television_and_a_left(changed):
+    with pytest.raises(ValueError, match="wanted a television and a left that is one action"):
+        world_of(dataclasses.replace(SMOKE, remote=True, **changed))
+
+
+@gymnax
+def test_a_move_to_the_left_alone_changes_the_channel_of_a_remote_control():
+    config = dataclasses.replace(coupling.PRESETS["quick"], size=12, channels=10**6, remote=True)
+    world = world_of(config)
+    state, _ = world.reset(jax.random.key(0), world.params)
+    channels = [int(state.channel)]
+    for step, action in enumerate([1, 1, 0, 0, 1]):
+        state = world.step(jax.random.key(step), state, action, world.params).state
+        channels.append(int(state.channel))
+    changed = np.diff(channels) != 0
+    np.testing.assert_array_equal(changed, [False, False, True, True, False])
+    # Right is the way to the goal: five steps, of which three went there and two back.
+    assert int(state.inner.column) == 1
 
 
 def test_without_the_package_its_command_is_named(monkeypatch):
