@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from experiments.atta2c.config import checked
-from experiments.atta2c.variants_claims import VARIANTS, mean_of
+from experiments.atta2c.config import VARIANTS, checked
+from experiments.atta2c.variants_claims import mean_of
 from experiments.atta2c.variants_figures import curves
 from identax.assumptions import Report
 from identax.checks import check_choice

@@ -70,6 +70,24 @@ class AgentConfig(RunConfig):
     checkpoint_every: int = 10_000
 
 
+BASELINE = "baseline"
+
+
+def as_described(icm: str, attention: bool = False) -> dict[str, Any]:
+    """The fields of `AgentConfig` that make a variant, wired as the paper describes it."""
+    return {"icm": icm, "attention": attention, "wiring": "intended"}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    BASELINE: as_described("plain"),
+    "ICM single": as_described("single"),
+    "ICM double": as_described("double"),
+    "AttA2C": as_described("plain", attention=True),
+    "RCM": as_described("rational"),
+}
+"""all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
+
+
 def encoder_of(config: Any) -> Model:
     """The encoder of policy and curiosity, parameters apart."""
     if config.encoder == "small":

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.atta2c.config import checked
-from experiments.atta2c.variants_claims import BASELINE, VARIANTS
+from experiments.atta2c.config import BASELINE, VARIANTS, checked
 from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.report import Figure, figure_png

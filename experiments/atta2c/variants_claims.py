@@ -6,28 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.atta2c.config import checked
+from experiments.atta2c.config import BASELINE, VARIANTS, as_described, checked
 from identax.assumptions import Premise, Report
 from identax.checks import check_choice
 from identax.experiment import Arm, Reference
 from identax.paired import interval_rows, paired_interval
 from identax.run import Results
 
-BASELINE, WITHOUT = "baseline", "no curiosity"
-
-
-def _as_described(icm: str, attention: bool = False) -> dict[str, Any]:
-    return {"icm": icm, "attention": attention, "wiring": "intended"}
-
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    BASELINE: _as_described("plain"),
-    "ICM single": _as_described("single"),
-    "ICM double": _as_described("double"),
-    "AttA2C": _as_described("plain", attention=True),
-    "RCM": _as_described("rational"),
-}
-"""all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
+WITHOUT = "no curiosity"
 RETURN = "game return"
 _CURIOUS = ("ICM single", "ICM double", "RCM")
 RANDOM = {
@@ -45,7 +31,7 @@ _LEVEL = 0.99
 RELEASED = ", released"
 
 
-def released(name: str) -> str:
+def as_released(name: str) -> str:
     """The arm of a variant as it was wired, without its game."""
     return f"{name}{RELEASED}"
 
@@ -70,11 +56,11 @@ def arms(config: Any) -> Sequence[Arm]:
         raise ValueError(f"atta2c/variants: found games={config.games}, wanted one or more, each named once")
     for name in (*config.variants, *config.released):
         check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
-    wired = {released(name): VARIANTS[name] | {"wiring": "released"} for name in config.released}
+    wired = {as_released(name): VARIANTS[name] | {"wiring": "released"} for name in config.released}
     found = []
     for number, game in enumerate(config.games):
         own = {name: VARIANTS[name] for name in config.variants} | (wired if number == 0 else {})
-        own |= {WITHOUT: _as_described("none")} if config.without else {}
+        own |= {WITHOUT: as_described("none")} if config.without else {}
         found += [
             Arm(of_game(game, name), dataclasses.replace(config, game=game, **kind)) for name, kind in own.items()
         ]
@@ -110,7 +96,7 @@ def _references(game: str) -> list[Reference]:
         ),
         *(
             Reference(
-                f"{released(name)}: largest difference from baseline", "0: nothing is switched on", bands(0.0, 0.0),
+                f"{as_released(name)}: largest difference from baseline", "0: nothing is switched on", bands(0.0, 0.0),
                 "Of returns, losses and features at every logged step.",
             )
             for name in _CURIOUS

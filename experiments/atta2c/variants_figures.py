@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.atta2c.config import BASELINE
 from experiments.atta2c.variants_claims import (
-    BASELINE,
     RELEASED,
     RETURN,
     interval,

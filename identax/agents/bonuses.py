@@ -50,7 +50,8 @@ class Seen(NamedTuple):
 class Bonus(NamedTuple):
     """Pure functions; the learner reduces and weighs.
 
-    * `init(key, observations [E, ...]) -> (params, memory)`: what is trained, and what is only remembered
+    * `init(key, observations [E, ...]) -> (params, memory)`: what is trained, and what is only remembered; of the
+      observations shapes and types alone count, as nobody has met them
     * `reward(params, memory, seen, discount) -> (rewards [T, E], new memory)`
     * `loss(params, memory, seen, beta) -> (per transition [T, E], metrics)`
     * `observe(memory, observations [E, ...]) -> memory`, of a random agent before the first update; None: not needed
@@ -126,7 +127,7 @@ def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] 
         params, target = (_head_start(encoder, stream(key, name), x, features) for name in ("predictor", "target"))
         zeros = jnp.zeros(x.shape[1:], x.dtype)
         memory = {"target": target, "count": jnp.zeros((), x.dtype), "mean": zeros, "squares": zeros}
-        return params, _noticed(memory, x) | {"scale": reward_scale(len(x))}
+        return params, memory | {"scale": reward_scale(len(x))}
 
     def errors(params, memory, seen, compared):
         following = _floats(view(_following(seen)))
