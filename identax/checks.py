@@ -33,6 +33,12 @@ def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> N
         raise ValueError(f"{where}: found {name}={value!r}, wanted one of {list(choices)}; did you mean {near[0]!r}?")
 
 
+def check_type(where: str, name: str, value: Any, kind: type) -> None:
+    """Raises `ValueError` unless `value` is a `kind`: a name, say, in the place of what it names."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{where}: found {name} of type {type(value).__name__}, wanted one of type {kind.__name__}")
+
+
 def is_integer(value: Any) -> bool:
     """Whether this is one integer, of Python, NumPy or JAX; booleans and floats are none, nor what is traced."""
     if isinstance(value, bool | np.bool_):
@@ -54,7 +60,8 @@ def check_count(where: str, name: str, value: Any, least: int = 1) -> None:
 
 def sizes_of(where: str, name: str, sizes: Any) -> tuple[int, ...]:
     """`sizes` as integers; raises `ValueError` for none at all, and for other than integers of 1 and more."""
-    found = tuple(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes) else sizes
+    listed = isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes) and getattr(sizes, "ndim", 1)
+    found = tuple(sizes) if listed else sizes
     if not isinstance(found, tuple) or not found or not all(is_integer(size) and size >= 1 for size in found):
         raise ValueError(f"{where}: found {name}={found!r}, wanted one or more positive integers")
     return tuple(operator.index(size) for size in found)
@@ -144,5 +151,8 @@ def _check_entries(where, name, value, shape, good, wanted) -> None:
 def _numbers_of(where: str, name: str, known: np.ndarray) -> np.ndarray:
     """Objects that are numbers as floats; raises `ValueError` for text, dates and the like."""
     if known.dtype == object and all(isinstance(entry, Real | np.bool_) for entry in known.reshape(-1)):
-        return known.astype(float)
+        try:
+            return known.astype(float)
+        except OverflowError:
+            raise ValueError(f"{where}: found {name} with an integer beyond 1e308, wanted real numbers") from None
     raise ValueError(f"{where}: found {name} of type {known.dtype}, wanted real numbers")

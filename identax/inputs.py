@@ -33,7 +33,7 @@ def numbers(where: str, name: str, value: Any) -> Any:
         try:
             value = np.asarray(value)
             value = value.astype(float) if _holds_numbers(value) else value
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             message = str(error).splitlines()[0]
             raise ValueError(f"{where}: found {name} that is no array ({message}), wanted real numbers") from None
     if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # JAX knows no wider one

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from identax.checks import check_between
+from identax.inputs import numbers
+
 
 class Interval(NamedTuple):
     """Mean or median of `num` paired differences, and the ends of the interval that holds that of their law."""
@@ -21,12 +24,9 @@ def paired_interval(differences: Any, level: float = 0.95) -> Interval:
         mean +- t_{n - 1} s / sqrt(n)
 
     Where all are equal the interval is that value (an operator that never acts); with fewer than two it is NaN.
-    Raises `ValueError` for a level outside (0, 1) and anything but [n].
+    Raises `ValueError` for a level outside (0, 1) and anything but numbers [n].
     """
-    values = np.asarray(differences, float)
-    if values.ndim != 1 or not 0 < level < 1:
-        raise ValueError(f"paired_interval: found {values.shape} and level={level}, wanted [n] and a level in (0, 1)")
-    values = values[np.isfinite(values)]
+    values = _finite("paired_interval", differences, level)
     if len(values) < 2:
         return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan, len(values))
     mean = float(values.mean())
@@ -46,10 +46,7 @@ def median_interval(differences: Any, level: float = 0.95) -> Interval:
     there is none: NaN. `mean` is the median of the differences.
     Raises `ValueError` as `paired_interval`.
     """
-    values = np.asarray(differences, float)
-    if values.ndim != 1 or not 0 < level < 1:
-        raise ValueError(f"median_interval: found {values.shape} and level={level}, wanted [n] and a level in (0, 1)")
-    values = np.sort(values[np.isfinite(values)])
+    values = np.sort(_finite("median_interval", differences, level))
     num = len(values)
     middle = float(np.median(values)) if num else np.nan
     chances = stats.binom.cdf(np.arange(num), num, 0.5)
@@ -57,6 +54,14 @@ def median_interval(differences: Any, level: float = 0.95) -> Interval:
     if k == 0:
         return Interval(middle, np.nan, np.nan, num)
     return Interval(middle, float(values[k - 1]), float(values[num - k]), num)
+
+
+def _finite(where: str, differences: Any, level: Any) -> np.ndarray:
+    values = np.asarray(numbers(where, "differences", differences), float)
+    check_between(where, "level", level, 0, 1, ())
+    if values.ndim != 1 or not 0 < level < 1:
+        raise ValueError(f"{where}: found {values.shape} and level={level}, wanted [n] and a level in (0, 1)")
+    return values[np.isfinite(values)]
 
 
 def interval_rows(row: str, differences: Any) -> dict[str, np.ndarray]:

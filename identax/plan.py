@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import typing
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from identax.run.runner import abstract_states
 from identax.study import Study, Trials
 
 _RATE = "learning_rate"
+_SCALARS = (float, int, bool)
 
 
 def check_overrides(module: ExperimentModule, name: str, preset: str, config: Any) -> None:
@@ -45,16 +47,26 @@ def chosen_arms(
 ) -> list[Arm]:
     """The arms that are asked for by name (all if none is), and what they start after; `sweep` is crossed with each.
 
-    Raises `ValueError` for an unknown arm, a sweep over no traced field, and an arm that starts after a later one.
+    Raises `ValueError` for no arm at all, two of one name, an unknown arm, a sweep over no traced field, values of it
+    that `arms` refuses in a config, and an arm that starts after a later one.
     """
     arms = list(module.arms(config))
     names = [arm.name for arm in arms]
+    twice = [arm for arm, count in Counter(names).items() if count > 1]
+    if not names or twice:  # two would train into one folder, and one of them be lost from the table
+        found = f"the arm {twice[0]!r} {names.count(twice[0])} times" if twice else "no arm"
+        raise ValueError(f"{name}: found {found}, wanted one arm at least, each once: look at what the config lists")
     unknown = [arm for arm in only if arm not in names]
     if unknown:
         raise ValueError(f"{name}: found arm {unknown[0]!r}, wanted one of {names}")
     unknown = [field for field in sweep if field not in module.TRACED]
     if unknown:
         raise ValueError(f"{name}: found sweep over {unknown[0]!r}, wanted a traced field: {list(module.TRACED)}")
+    kinds = typing.get_type_hints(type(config))
+    for field, values in sweep.items():
+        kind = kinds.get(field)
+        for value in _of_kind(field, kind, values).tolist() if kind in _SCALARS else ():
+            module.arms(dataclasses.replace(config, **{field: value}))  # whose checks a sweep would pass by
     for number, arm in enumerate(arms):
         if arm.after is not None and arm.after not in names[:number]:
             raise ValueError(
@@ -152,7 +164,7 @@ def _of_kind(field: str, kind: Any, values: Any) -> Any:
 
     A sweep from the command line brings floats for any field.
     """
-    if kind not in (float, int, bool):
+    if kind not in _SCALARS:
         return values
     found = np.asarray(values)
     with np.errstate(invalid="ignore"):

@@ -26,6 +26,7 @@ for _flag in _FLAGS:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
 
 import jax
+import jaxtyping
 import pytest
 
 # The collector goes through a heap that earlier tests filled: left alone, it took a third of the command line's tests.
@@ -46,6 +47,14 @@ def getkey():
     """Returns a function that hands out a fresh key at every call."""
     count = iter(range(10**6))
     return lambda: jax.random.fold_in(jax.random.key(20240628), next(count))
+
+
+@pytest.fixture
+def untyped():
+    """Annotations are checked in tests alone: users meet what comes behind them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 FAST_PROGRAMS = ("lti", "run")

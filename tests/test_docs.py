@@ -220,3 +220,16 @@ def test_the_example_of_an_environment_and_an_agent_of_one_s_own_learns():
     results = scope["results"]
     # At random the end is reached every 4 * 5 steps, at best every 4.
     assert not results.failed_at.any() and (results.train["reward"][:, -1] > 2 / 20).all()
+
+
+def test_the_sequence_model_of_one_s_own_steps_as_it_reads_whole_rows():
+    scope = _run_example("docs/new_paper.md", 2)
+    model, variables = scope["model"], scope["variables"]
+    rows, lengths = np.array([[0, 3, 4, 4, 1], [0, 4, 3, 2, 2]]), np.array([3, 1])
+    whole, _ = model.apply(variables, rows)
+    logits, state = model.prefill(variables, rows[:, :4], lengths, size=6)
+    np.testing.assert_allclose(logits, whole[np.arange(2), lengths - 1], rtol=1e-5, atol=1e-6)
+    for more in range(2):
+        logits, state = model.step(variables, state, rows[np.arange(2), lengths + more])
+        np.testing.assert_allclose(logits, whole[np.arange(2), lengths + more], rtol=1e-5, atol=1e-6)
+    assert scope["logits"].shape == (1, 4, 5)

@@ -19,6 +19,7 @@ NONE = {
     "None": None,
     "complex": np.ones((4, 3)) * 1j,
     "ragged": RAGGED,
+    "too large": [[10**400] * 3] * 4,
     "dates": np.full((4, 3), np.datetime64("2020-01-01")),
     "text": [["a"] * 3] * 4,
 }

@@ -13,6 +13,7 @@ from identax.agents import (
     no_bonus,
     policy_network,
 )
+from identax.checks import check_count
 from identax.dgp.environments import Environment
 from identax.experiment import RunConfig
 from identax.models import Model, conv_block, flat_encoder, small_image_encoder
@@ -33,29 +34,42 @@ class AgentConfig(RunConfig):
     wiring: Literal["intended", "released"] = "intended"
     """set by `arms`, of curiosity: as described, or as released, where its attention is never switched on"""
     encoder: Literal["conv_block", "small", "flat"] = "conv_block"
+    """conv_block: the published four convolutions, for frames of 84 x 84; small: one, for frames of 10 x 10; flat: two
+    layers of 64 on flattened entries"""
     memory: Literal["lstm", "none"] = "lstm"
+    """of the policy, between encoder and heads"""
     units: int = 288
     """of the LSTM, and features of the small encoder"""
     filters: int = 16
     """of the small encoder's convolution"""
     returns: Literal["intended", "released"] = "intended"
+    """intended: an episode's end cuts its own returns; released: as the published program masks them
+    (`identax/losses/rollout_returns.py`)"""
     double_step: bool = True
     """the observation between two rollouts enters the LSTM twice, as published"""
     clipping: Literal["joint", "separate"] = "joint"
+    """joint: one norm of all gradients, as published; separate: one each of policy and curiosity"""
     truncation: Literal["bootstraps", "ends"] = "ends"
     """the published program knows one kind of end"""
     pairs: Literal["straddling", "final"] = "straddling"
     """what curiosity predicts where an episode ended: the next one's first observation, as published, or its last"""
     reward: Literal["raw", "sign"] = "sign"
+    """what is learned from; returns are recorded raw"""
     num_environments: int = 4
+    """played side by side by one agent"""
     rollout_length: int = 5
+    """steps of each environment in one update"""
     learning_rate: float = SETTINGS["learning_rate"]
+    """of Adam"""
     discount: float = SETTINGS["discount"]
     value_weight: float = SETTINGS["value_weight"]
+    """of the critic's squared error in the loss"""
     entropy_weight: float = SETTINGS["entropy_weight"]
+    """of the policy's entropy, which is summed over the steps of a rollout as published"""
     bonus_weight: float = SETTINGS["bonus_weight"]
     """of the intrinsic reward: 0 as published, where curiosity reaches the policy through the common clipping alone"""
     max_norm: float = SETTINGS["max_norm"]
+    """at which gradients are clipped"""
     evaluation_environments: int = 16
     """half of them played greedily, half by drawn actions"""
     evaluation_steps: int = 200
@@ -96,7 +110,8 @@ def encoder_of(config: Any) -> Model:
 
 
 def checked(config: Any) -> Any:
-    """`config` itself; raises `ValueError` for numbers of it that are out of range."""
+    """`config` itself; raises `ValueError` for numbers of it that are out of range, and for no step of training."""
+    check_count("atta2c", "num_steps", config.num_steps)  # what is reported is measured while training
     check_settings(**{name: getattr(config, name) for name in TRACED})
     return config
 

@@ -48,14 +48,17 @@ def premises(config: Any) -> dict[str, Report]:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Per seed: shares of correct actions late in training and on fresh pictures, and the features' spread."""
+    """Per seed: shares of correct actions late in training and on fresh pictures, and the features' spread.
+
+    Without evaluation environments there are no fresh pictures.
+    """
     found = {}
     for name, result in results.items():
         late = result.train_steps > config.num_steps - _LAST
         found[f"{name}: {CORRECT}"] = correct(result.train["reward"][:, late].mean(axis=1))
-        # Games never end: their return is that of all steps.
-        found[f"{name}: {SHARE}"] = correct(result.final("sampled return") / config.evaluation_steps)
-        found[f"{name}: {GREEDY}"] = correct(result.final("greedy return") / config.evaluation_steps)
+        for what, kind in ((SHARE, "sampled return"), (GREEDY, "greedy return")):
+            if kind in result.evaluation:  # games never end: their return is that of all steps
+                found[f"{name}: {what}"] = correct(result.final(kind) / config.evaluation_steps)
         found[f"{name}: {SPREAD}"] = result.train["feature sd"][:, late].mean(axis=1)
     return found
 

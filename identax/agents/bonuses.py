@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
 from identax.agents.curiosity_module import CuriosityModule
-from identax.checks import check_choice, check_count, check_positive
+from identax.checks import check_choice, check_count, check_positive, check_type
 from identax.losses import (
     count_bonus,
     distillation_reward,
@@ -79,8 +79,9 @@ def icm_bonus(module: CuriosityModule, *, objective: str = "standard") -> Bonus:
     "standard" minimises beta / 2 ||phi^ - phi'||^2 + (1 - beta) L_inverse (Pathak et al. 2017), "published" the mean of
     squares over features plus L_inverse, without beta (Reizinger & Szemenyei 2020, code). The gradient flows into both
     sides of the forward error, as in both programs. With a rational module its weights count in loss and reward.
-    Raises `ValueError` for an unknown objective.
+    Raises `ValueError` for an unknown objective and what is no `CuriosityModule`.
     """
+    check_type("icm_bonus", "module", module, CuriosityModule)
     check_choice("icm_bonus", "objective", objective, OBJECTIVES)
 
     def init(key, observations):
@@ -199,8 +200,10 @@ def e3b_bonus(module: CuriosityModule, *, ridge: float | int = 0.1) -> Bonus:
     """Episodic elliptical bonus on features of the inverse model, of the state that followed the action.
 
     `elliptical_bonus` for each environment, from C^-1 = I / ridge again behind every end of an episode; the module's
-    inverse model alone is trained. Raises `ValueError` for a ridge that is not positive. Source: Henaff et al. 2022.
+    inverse model alone is trained. Raises `ValueError` for a ridge that is not positive and what is no
+    `CuriosityModule`. Source: Henaff et al. 2022.
     """
+    check_type("e3b_bonus", "module", module, CuriosityModule)
     check_positive("e3b_bonus", "ridge", ridge, ())
 
     def fresh(num, phi):

@@ -13,7 +13,7 @@ from identax.agents.descent import Agent, adam_start
 from identax.agents.learner import Learned, update
 from identax.agents.network import PolicyNetwork
 from identax.agents.rollout import ActingState, begin, play, random_steps
-from identax.checks import check_count
+from identax.checks import check_count, check_type
 from identax.dgp.environments import Environment, side_by_side
 from identax.rng import step_key, stream
 from identax.study import Study
@@ -67,16 +67,21 @@ def agent_study(
         evaluation: how many fresh worlds, an even number, or another world that is many by itself; 0: none.
         evaluation_steps: after which their games are cut.
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
-    Raises `ValueError` for counts < 1, settings that `check_settings` refuses, an evaluation without steps or of an odd
-    number of worlds, a world of another number of environments, a bonus made for other actions or fewer states, and, at
-    the first trace, for a network of other actions or critics and hyper-parameters that are none of `SETTINGS`.
+    Raises `ValueError` for parts of other types, counts < 1, settings that `check_settings` refuses, an evaluation
+    without steps or of an odd number of worlds, a world of another number of environments, a bonus made for other
+    actions or fewer states, and, at the first trace, for a network of other actions or critics and hyper-parameters
+    that are none of `SETTINGS`.
     """
     check_count("agent_study", "num_environments", num_environments)
     check_count("agent_study", "kept_episodes", kept_episodes)
     check_count("agent_study", "evaluation_steps", evaluation_steps, 0)
     check_count("agent_study", "keep_frames", keep_frames, 0)
-    choices = Choices() if choices is None else choices
-    agent = Agent(_many(environment, num_environments), network, no_bonus() if bonus is None else bonus, choices)
+    bonus, choices = no_bonus() if bonus is None else bonus, Choices() if choices is None else choices
+    parts = {"environment": Environment, "network": PolicyNetwork, "bonus": Bonus, "choices": Choices}
+    for (name, kind), part in zip(parts.items(), (environment, network, bonus, choices), strict=True):
+        check_type("agent_study", name, part, kind)
+    agent = Agent(_many(environment, num_environments), network, bonus, choices)
+    check_type("agent_study", "settings", settings or {}, Mapping)
     fixed = dict(settings or {})
     check_settings(**fixed)
     _check_bonus(agent)

@@ -211,6 +211,8 @@ def _check_same_run(
             raise ValueError(f"found {found!r} as its config")
     differing = [*_differences(found, wanted), *differs()]
     if differing:
+        # Another experiment or preset differs in most fields: it is named before them.
+        differing.sort(key=lambda line: line.partition(":")[0].count("."))
         raise ValueError(f"run: workdir {workdir} holds a run with another config: " + "; ".join(differing))
     if not resume:
         raise ValueError(

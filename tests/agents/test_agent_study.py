@@ -167,3 +167,18 @@ def _traced(one, hparams=None):
 def test_studies_refuse(call, part):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"world": "square84"}, "found environment of type str, wanted one of type Environment"),
+        ({"network": ENCODER}, "found network of type Model, wanted one of type PolicyNetwork"),
+        ({"bonus": visit_bonus}, "found bonus of type function, wanted one of type Bonus"),
+        ({"choices": {"entropy": "mean"}}, "found choices of type dict, wanted one of type Choices"),
+        ({"settings": ["discount"]}, "found settings of type list, wanted one of type Mapping"),
+    ],
+)
+def test_parts_of_other_types_are_refused(given, part, untyped):
+    with pytest.raises(ValueError, match=part):
+        study(**given)

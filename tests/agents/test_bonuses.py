@@ -179,3 +179,9 @@ def test_nothing_is_paid_without_a_bonus():
 def test_bonuses_refuse(call, part):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+@pytest.mark.parametrize("bonus", [icm_bonus, e3b_bonus])
+def test_an_encoder_in_the_place_of_its_module_is_refused(bonus, untyped):
+    with pytest.raises(ValueError, match="found module of type Model, wanted one of type CuriosityModule"):
+        bonus(ENCODER)

@@ -28,8 +28,16 @@ def test_intervals_of_few_equal_and_failed_values():
     for wrong in (np.zeros((2, 2)), np.float64(1)):
         with pytest.raises(ValueError, match="paired_interval: found"):
             paired_interval(wrong)
-    with pytest.raises(ValueError, match="level"):
-        paired_interval([1.0, 2.0], 1.0)
+
+
+@pytest.mark.parametrize("interval", [paired_interval, median_interval])
+def test_levels_and_differences_that_are_none_are_refused(interval, untyped):
+    for level in (1.0, 0, -1, np.nan, None, "half", [0.9]):
+        with pytest.raises(ValueError, match="level"):
+            interval([1.0, 2.0], level)
+    for wrong in (["a", "b"], [None, 1.0], {"a": 1}, [[1.0], [1.0, 2.0]], [1j, 2j]):
+        with pytest.raises(ValueError, match="differences"):
+            interval(wrong)
 
 
 def test_the_medians_interval_holds_it_as_often_as_promised():

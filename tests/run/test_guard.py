@@ -168,6 +168,7 @@ def test_another_config_is_refused_and_the_fields_are_listed(claimed, resume):
     message = str(refusal.value)
     assert "config.dim: there 3, here 4" in message and "config.model.depth: there 'absent', here 2" in message
     assert "num_steps: there 20, here 25" in message
+    assert message.index("num_steps") < message.index("config.dim")  # the run itself before the fields of its config
     assert "hparams.learning_rate: 2 of 4 differ, the first: there 0.03, here 0.05" in message
     assert "width" not in message and "seeds" not in message
     assert (claimed / "config.json").read_text() == before

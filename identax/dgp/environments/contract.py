@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax.checks import check_count, concrete
+from identax.checks import check_count, check_type, concrete
 from identax.dgp.environments.protocol import Environment, Timestep, Transition, side_by_side
 from identax.rng import stream
 
@@ -29,6 +29,7 @@ def check_environment(environment: Environment, key: Any, *, num_steps: int = 64
     side, over `num_steps` random actions: rewards, observations and parameters are finite, no step is terminated and
     truncated, cells are in range, and the same keys give the same numbers. What ends later than that is not seen.
     """
+    check_type("check_environment", "environment", environment, Environment)
     check_count("check_environment", "num_steps", num_steps)
     check_count("check_environment", "count", count)
     if environment.batch is None:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_count
+from identax.checks import check_count, check_type
 from identax.rng import stream
 
 
@@ -122,8 +122,9 @@ def side_by_side(environment: Environment, count: int) -> Environment:
     """`count` independent environments that reset themselves, as one: `reset` and `step` take one key for all.
 
     States, observations, actions [count], rewards and ends have a leading axis; `params` are shared.
-    Raises `ValueError` for count < 1 and for an environment that is many already.
+    Raises `ValueError` for count < 1, what is no `Environment`, and one that is many already.
     """
+    check_type("side_by_side", "environment", environment, Environment)
     check_count("side_by_side", "count", count)
     if environment.batch is not None:
         raise ValueError(f"side_by_side: found {environment.name} of {environment.batch} environments, wanted one")
@@ -139,7 +140,11 @@ def side_by_side(environment: Environment, count: int) -> Environment:
 
 
 def check_single(where: str, environment: Environment) -> None:
-    """Raises `ValueError` for many environments side by side and for one that resets itself: wrap before, not after."""
+    """Raises `ValueError` for many environments side by side and for one that resets itself: wrap before, not after.
+
+    And for what is no `Environment`, such as the name of one.
+    """
+    check_type(where, "environment", environment, Environment)
     if environment.batch is not None:
         raise ValueError(f"{where}: found {environment.name} of {environment.batch} environments, wanted one")
     if environment.resets:

@@ -211,6 +211,21 @@ def test_bad_input_is_refused():
         square84(0)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        time_limit,
+        side_by_side,
+        auto_reset,
+        lambda world, num: check_environment(world, jax.random.key(0), num_steps=num),
+    ],
+)
+def test_a_name_in_the_place_of_an_environment_is_refused(call, untyped):
+    given = ("square84",) if call is auto_reset else ("square84", 2)
+    with pytest.raises(ValueError, match="found environment of type str, wanted one of type Environment"):
+        call(*given)
+
+
 def test_ends_are_apart_and_rewards_are_floats():
     step = as_timestep((), 0, 2, np.True_, 1, {})
     assert step.terminated and not step.truncated and step.reward.dtype == jnp.float32

@@ -5,7 +5,6 @@ import re
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -188,14 +187,6 @@ def test_rule_two_of_the_completion_begins_behind_the_prompt_or_behind_the_misma
 def test_bad_input_is_refused(call, part):
     with pytest.raises(ValueError, match=part):
         call()
-
-
-@pytest.fixture
-def untyped():
-    """Annotations are checked in tests alone: users meet what comes behind them."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize(
