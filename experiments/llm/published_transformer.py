@@ -1,7 +1,9 @@
 """The transformer of case studies 1 and 3 and of the scaling study, its optimiser, and completions of its prompts."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optax
 
 from identax.checks import check_nonnegative
@@ -30,11 +32,35 @@ def warmed_adamw(config: Any, hparams: Any) -> optax.GradientTransformation:
 
 
 def completions(
-    config: Any, strings: Language, model: SequenceModel, variables: Any, prompts: Any, *, published: bool = False
-) -> Scores:
-    """Scores of greedy completions of prompts [P, T]; as published they go on behind their end, and must not."""
+    config: Any, strings: Language, model: SequenceModel, variables: Any, asked: Mapping[str, Any], *, published=False
+) -> dict[str, Scores]:
+    """Scores of greedy completions of sets of prompts [P, T], by name; as published they go on behind their end, and
+    must not.
+
+    All sets are one batch, so that one program decodes them; as published, where a row may have the code of its place
+    in the batch, each is a batch of its own.
+    """
+    if published and len(asked) > 1:
+        return {
+            name: completions(config, strings, model, variables, {name: prompts}, published=True)[name]
+            for name, prompts in asked.items()
+        }
     alphabet = strings.alphabet
-    eos = None if published else alphabet.eos
-    found = decode(model, variables, prompts, num_tokens=config.num_tokens, pad=alphabet.pad, eos=eos)
+    width = max(prompts.shape[1] for prompts in asked.values())
+    rows = [
+        np.pad(prompts, ((0, 0), (0, width - prompts.shape[1])), constant_values=alphabet.pad)
+        for prompts in asked.values()
+    ]
+    lengths = np.repeat([prompts.shape[1] for prompts in asked.values()], [len(prompts) for prompts in asked.values()])
+    found = decode(
+        model, variables, np.concatenate(rows), lengths, num_tokens=config.num_tokens, pad=alphabet.pad,
+        eos=None if published else alphabet.eos,
+    ).tokens  # fmt: skip
     reading = "whole row" if published else "until EOS"
-    return score(strings, found.tokens, prompts.shape[1] - 1, reading=reading)
+    scores, first = {}, 0
+    for name, prompts in asked.items():
+        num, length = prompts.shape
+        own = found[first : first + num, : length + config.num_tokens]
+        scores[name] = score(strings, own, length - 1, reading=reading)
+        first += num
+    return scores

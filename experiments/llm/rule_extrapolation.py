@@ -144,9 +144,9 @@ def build(config: Config) -> Study:
         logits, _ = model.apply(variables, inputs)
         found = {"test loss": sequence_nll(logits, targets).mean()}
         found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
-        for name, tokens in asked.items():
-            values = shares(completions(config, strings, model, variables, tokens, published=config.published))
-            found |= {f"{name} {what}": value for what, value in values.items()}
+        scores = completions(config, strings, model, variables, asked, published=config.published)
+        for name, own in scores.items():
+            found |= {f"{name} {what}": value for what, value in shares(own).items()}
         return found
 
     return gradient_study(

@@ -12,13 +12,12 @@ import dataclasses
 from typing import Literal
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from experiments.llm import scaling_claims as claims
 from experiments.llm import scaling_figures as drawing
 from experiments.llm.published_transformer import completions, network, warmed_adamw
-from identax.dgp.languages import Scores, shares
+from identax.dgp.languages import shares
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
 from identax.rng import stream
@@ -109,8 +108,7 @@ def build(config: Config) -> Study:
     strings = claims.strings(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
-    outside, inside = prompts.out_of_distribution(), prompts.in_distribution()
-    asked = np.concatenate([outside, inside])
+    asked = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
     model = network(config, strings.alphabet)
 
     def init(key, hparams):
@@ -125,11 +123,9 @@ def build(config: Config) -> Study:
         return per_row(params, train=True, key=key), ({}, {})
 
     def evaluate(state, key):
-        scores = completions(config, strings, model, {"params": state.params}, asked)
         found = {claims.LOSS: per_row(state.params).mean()}
-        for name, part in (("OOD", slice(len(outside))), ("ID", slice(len(outside), None))):
-            values = shares(Scores(*(one[part] for one in scores)))
-            found |= {f"{name} {what}": value for what, value in values.items()}
+        for name, own in completions(config, strings, model, {"params": state.params}, asked).items():
+            found |= {f"{name} {what}": value for what, value in shares(own).items()}
         return found
 
     def optimizer(hparams):

@@ -14,6 +14,9 @@ from identax.models.row_chunks import over_rows
 from identax.models.sequence import SequenceModel, with_checks
 from identax.rng import stream
 
+MOST_BLOCKS = 2**12
+"""of a group: far more than any model has, so that a mistyped number is refused before it fills the memory"""
+
 
 class Span(NamedTuple):
     """What a block is told about the columns it sees.
@@ -60,8 +63,10 @@ def assembled(
     `attends`: there are caches of keys, from which `pad` is hidden. `identical`: all blocks of a group start alike.
     `chunk`: so many rows at a time go through a block, and are computed again backwards. `draws`:
     there is dropout, so that training needs a key.
-    Raises `ValueError` for a chunk < 1 and a `pad` that is no token.
+    Raises `ValueError` for a chunk < 1, a `pad` that is no token, and groups of more than `MOST_BLOCKS`.
     """
+    for group in groups:
+        check_between(where, "the number of equal blocks", group.count, 0, MOST_BLOCKS)
     if chunk is not None:
         check_count(where, "chunk", chunk)
     if pad is not None:

@@ -10,9 +10,9 @@ import pytest
 
 from experiments.llm import fine_tuning, fine_tuning_claims, rule_extrapolation
 from experiments.llm import rule_extrapolation_claims as claims
-from experiments.llm.published_transformer import completions
-from identax.dgp.languages import AB_LAST, language
-from identax.models import SequenceModel
+from experiments.llm.published_transformer import completions, network
+from identax.dgp.languages import AB_LAST, language, score
+from identax.models import SequenceModel, decode
 from identax.plan import trials_of
 
 
@@ -85,11 +85,46 @@ def test_completions_as_published_go_on_behind_their_end_and_must_not():
     config = rule_extrapolation.PRESETS["smoke"]
     strings = language("a^n b^n", config.max_length)
     prompts = strings.prompts(2).tokens
-    ended, goes_on = (completions(config, strings, _loops(), {}, prompts, published=how) for how in (False, True))
+    ended, goes_on = (
+        completions(config, strings, _loops(), {}, {"all": prompts}, published=how)["all"] for how in (False, True)
+    )
     assert np.all(ended.finished) and not np.any(goes_on.finished)
     balanced = [list(row).count(0) == list(row).count(1) for row in prompts[:, 1:]]
     np.testing.assert_array_equal(ended.rule1, balanced)
     assert not np.array_equal(goes_on.rule1, balanced)  # what is said behind the end counts
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_sets_of_prompts_are_completed_as_each_by_itself(published):
+    """Of several lengths, in one batch or, as published, where rows have codes by their place, in batches."""
+    config = rule_extrapolation.PRESETS["smoke"]
+    strings = language("a^n b^n", config.max_length)
+    tokens = strings.prompts(3).tokens
+    asked = {"long": tokens[:5], "short": tokens[4:6, :2], "start": tokens[:1, :1]}
+    model = network(config, strings.alphabet, encoding="batch_index" if published else "position")
+    variables = model.init(jax.random.key(0), tokens)
+    params = jax.tree.map(lambda leaf: 3 * leaf, variables["params"])  # so that it is no one token throughout
+
+    @jax.jit
+    def both(params):
+        variables = {"params": params}
+        together = completions(config, strings, model, variables, asked, published=published)
+        alone = {
+            name: decode(
+                model, variables, prompts, num_tokens=config.num_tokens, pad=strings.alphabet.pad,
+                eos=None if published else strings.alphabet.eos,
+            ).tokens
+            for name, prompts in asked.items()
+        }  # fmt: skip
+        return together, alone
+
+    together, alone = both(params)
+    reading = "whole row" if published else "until EOS"
+    for name, prompts in asked.items():
+        wanted = score(strings, alone[name], prompts.shape[1] - 1, reading=reading)
+        for one, other in zip(together[name], wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert len({tuple(row) for row in np.asarray(alone["long"][:, 4:])}) > 1
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -105,4 +140,4 @@ def test_prompts_are_completed_as_the_arm_says(monkeypatch, published):
     monkeypatch.setattr(rule_extrapolation, "completions", spy)
     study, start = _arm(rule_extrapolation, claims.PUBLISHED * published + claims.MODES[0])
     jax.eval_shape(lambda: study.evaluate(start(), jax.random.key(0)))
-    assert len(seen) == 3 and set(seen) == {published}
+    assert seen == [published]
