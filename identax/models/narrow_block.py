@@ -5,7 +5,6 @@ JAX would derive turns arrays of hidden units round and sums over few features i
 feed-forward layers give their own derivatives.
 """
 
-from collections.abc import Callable
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from identax.models.narrow_attention import narrow_attention, tiles
+from identax.models.norm_places import placed
 from identax.numerics import apart
 
 
@@ -24,15 +24,16 @@ def shapes_kept(heads: int, width: int, hidden: int, columns: int, rows: int) ->
     return [*weights, of_columns, (columns, rows, hidden), of_columns]
 
 
+@partial(jax.jit, static_argnames=("rescaled", "heads", "epsilon", "norm"))
 def narrow_block(
-    params: Any, x: Any, shown: Any, masks: Any, rescaled: float, *, heads: int, epsilon: float, placed: Callable
+    params: Any, x: Any, shown: Any, masks: Any, *, rescaled: float, heads: int, epsilon: float, norm: str
 ) -> Any:
-    """`x` [d, T, N] through attention and feed-forward layers, put together by `placed(x, attended, forward, normed)`.
+    """`x` [d, T, N] through attention and feed-forward layers with the norms where `norm` says, see `placed`.
 
     `shown` [T, N]: keys that may be attended to. `masks`: what is kept, arrays of `shapes_kept`, and the factor
-    `rescaled` on it; None for no dropout. `params`: those of the block in the other form.
+    `rescaled` on it; None for no dropout. `params`: those of the block in the other form. Equal layers are traced once.
     """
-    pairs, (after, mask, last) = (None, (None,) * 3) if masks is None else (masks[:-3], masks[-3:])
+    pairs, (after, mask, last) = (None, [None] * 3) if masks is None else (masks[:-3], masks[-3:])
     width, length, num = x.shape
 
     def dropped(x, mask):
@@ -51,10 +52,10 @@ def narrow_block(
     def forward(x):
         first, second = params["linear1"], params["linear2"]
         within = None if mask is None else mask.reshape(-1, mask.shape[-1])
-        found = _layers(rescaled, x.reshape(width, -1), first["kernel"], first["bias"], second["kernel"], within)
+        found: Any = _layers(rescaled, x.reshape(width, -1), first["kernel"], first["bias"], second["kernel"], within)
         return dropped(found.reshape(x.shape) + second["bias"][:, None, None], last)
 
-    return placed(x, attended, forward, normed)
+    return placed(norm, x, attended, forward, normed)
 
 
 def _linear(x: Any, layer: Any) -> Any:

@@ -1,7 +1,5 @@
 """The decoder-only transformer of the published experiments, and with the norms before its blocks."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,13 +10,12 @@ from identax.checks import check_between, check_choice, check_count, check_posit
 from identax.models.mlp import torch_linear
 from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH
 from identax.models.narrow_block import narrow_block, shapes_kept
+from identax.models.norm_places import PLACES, placed
 from identax.models.sequence import SequenceModel
 from identax.models.sequence_frame import Group, Span, assembled
 from identax.models.short_dropout import ShortDropout, kept
 from identax.models.token_ends import ENCODINGS, TokenEnds
 
-PLACES = ("post", "pre")
-"""where a block's norms stand: behind the sums, as published, or before attention and feed-forward"""
 _UNROLLED = 4
 """layers up to which whole rows go through them without a loop"""
 
@@ -103,7 +100,7 @@ class _Block(nn.Module):
         def forward(x):
             return dropped(second(dropped(jax.nn.relu(first(x)))))
 
-        return _placed(self.norm, x, attended, forward, normed), cache
+        return placed(self.norm, x, attended, forward, normed), cache
 
     def _is_narrow(self, x, span):
         columns, width = x.shape[1:]
@@ -122,21 +119,12 @@ class _Block(nn.Module):
             x.transpose(2, 1, 0),
             visible.T,
             masks,
-            rescaled,
+            rescaled=rescaled,
             heads=self.heads,
             epsilon=self.epsilon,
-            placed=partial(_placed, self.norm),
+            norm=self.norm,
         )
         return found.transpose(2, 1, 0)
-
-
-def _placed(norm: str, x: Any, attended: Callable, forward: Callable, normed: Callable) -> Any:
-    """A block of its parts, with the norms where they belong."""
-    if norm == "post":
-        x = normed(x + attended(x), "norm1")
-        return normed(x + forward(x), "norm2")
-    x = x + attended(normed(x, "norm1"))
-    return x + forward(normed(x, "norm2"))
 
 
 def transformer(

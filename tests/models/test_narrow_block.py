@@ -9,7 +9,7 @@ import pytest
 
 from identax.models import narrow_attention as narrow
 from identax.models.narrow_block import narrow_block, shapes_kept
-from identax.models.transformer import _placed
+from identax.models.norm_places import placed
 
 HEADS, WIDTH, HIDDEN, COLUMNS, ROWS, EPSILON, FACTOR = 2, 6, 5, narrow._TILE + 1, 3, 6e-3, 1.25
 
@@ -58,7 +58,7 @@ def plain(params, x, shown, masks, norm):
         hidden = jax.nn.relu(linear(x, params["linear1"])) * within
         return linear(hidden, params["linear2"]) * last.transpose(1, 2, 0)
 
-    return _placed(norm, x, attended, forward, normed)
+    return placed(norm, x, attended, forward, normed)
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -69,10 +69,9 @@ def test_values_and_gradients_are_the_plain_ones(norm, x64):
     shown[0] = True  # every query sees something
     masks = [rng.random(shape) < 0.8 for shape in shapes_kept(HEADS, WIDTH, HIDDEN, COLUMNS, ROWS)]
     slope = rng.standard_normal(x.shape)
-    placed = partial(_placed, norm)
 
     def narrowly(params, x):
-        found = narrow_block(params, x, shown, masks, FACTOR, heads=HEADS, epsilon=EPSILON, placed=placed)
+        found = narrow_block(params, x, shown, masks, rescaled=FACTOR, heads=HEADS, epsilon=EPSILON, norm=norm)
         return (found * slope).sum(), found
 
     def plainly(params, x):
@@ -93,10 +92,10 @@ def test_trials_are_those_of_one_after_the_other():
     x = rng.standard_normal((3, WIDTH, COLUMNS, ROWS)).astype(np.float32)
     x[1] = np.inf
     shown = rng.random((COLUMNS, ROWS)) < 0.7
-    block = partial(narrow_block, heads=HEADS, epsilon=EPSILON, placed=partial(_placed, "post"))
+    block = partial(narrow_block, rescaled=1.0, heads=HEADS, epsilon=EPSILON, norm="post")
 
     def loss(params, x):
-        return jnp.square(block(params, x, shown, None, 1.0)).sum()
+        return jnp.square(block(params, x, shown, None)).sum()
 
     together = jax.jit(jax.vmap(jax.grad(loss)))(jax.tree.map(lambda *one: np.stack(one), *trials), x)
     alone = jax.jit(jax.grad(loss))
