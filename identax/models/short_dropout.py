@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, UInt16
 
-from identax.numerics import threefry
+from identax.numerics import apart, threefry
 
 _STEPS = 2**16
 
@@ -22,8 +22,13 @@ def short_bits(key: Any, num: int) -> UInt16[Array, " num"]:
     seed = jax.random.bits(key, (2,), "uint32")
     blocks = -(-num // 4)
     counters = jnp.arange(blocks, dtype=jnp.uint32)
-    words = jnp.concatenate(threefry((seed[0], seed[1]), counters, jnp.zeros_like(counters)))
-    return jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:num]
+    words = threefry((seed[0], seed[1]), counters, jnp.zeros_like(counters))
+    # Not merged with what reads them, where a word would be drawn again for each of its halves.
+    return jnp.concatenate([apart(_halves, word) for word in words])[:num]
+
+
+def _halves(words: Any) -> Array:
+    return jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
 
 
 def kept(key: Any, rate: float, shapes: Sequence[tuple[int, ...]]) -> tuple[list[Bool[Array, "..."]], float]:

@@ -1,6 +1,5 @@
 """The decoder-only transformer of the published experiments, and with the norms before its blocks."""
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -9,14 +8,14 @@ import jax.numpy as jnp
 
 from identax.checks import check_between, check_choice, check_count, check_positive
 from identax.models.mlp import torch_linear
-from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH, narrow_attention, tiles
+from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH
+from identax.models.narrow_block import narrow_block, shapes_kept
+from identax.models.norm_places import PLACES, placed
 from identax.models.sequence import SequenceModel
 from identax.models.sequence_frame import Group, Span, assembled
 from identax.models.short_dropout import ShortDropout, kept
 from identax.models.token_ends import ENCODINGS, TokenEnds
 
-PLACES = ("post", "pre")
-"""where a block's norms stand: behind the sums, as published, or before attention and feed-forward"""
 _UNROLLED = 4
 """layers up to which whole rows go through them without a loop"""
 
@@ -101,7 +100,7 @@ class _Block(nn.Module):
         def forward(x):
             return dropped(second(dropped(jax.nn.relu(first(x)))))
 
-        return _placed(self.norm, x, attended, forward, normed), cache
+        return placed(self.norm, x, attended, forward, normed), cache
 
     def _is_narrow(self, x, span):
         columns, width = x.shape[1:]
@@ -109,74 +108,23 @@ class _Block(nn.Module):
         return small and span.size is None and jax.default_backend() == "cpu"
 
     def _narrow(self, x, visible, train):
-        """The same for whole rows with few columns and narrow heads on a CPU: features first, rows last.
-
-        Norms and attention then run over vectors of rows; only the hidden units stay last, as their products want them.
-        """
-        params, (num, length, width) = self.variables["params"], x.shape
-        pairs: Any = None
-        masks: list[Any] = [None] * 3
-        rescaled = 1.0
+        """The same for whole rows with few columns and narrow heads on a CPU, see `narrow_block`."""
+        masks, rescaled = None, 1.0
         if train and self.dropout:
-            columns = (width, length, num)
-            seen = [(self.heads, stop - start, stop, num) for start, stop in tiles(length)]
-            shapes = [*seen, columns, (length, num, self.hidden), columns]
+            num, length, width = x.shape
+            shapes = shapes_kept(self.heads, width, self.hidden, length, num)
             masks, rescaled = kept(self.make_rng("dropout"), self.dropout, shapes)
-            pairs, masks = masks[: len(seen)], masks[len(seen) :]
-
-        def dropped(x, mask):
-            return x if mask is None else jnp.where(mask, x * rescaled, 0)
-
-        def linear(kernel, bias, x):
-            return jnp.einsum("io,itn->otn", kernel, x) + bias[:, None, None]
-
-        def normed(x, name):
-            x = x - x.mean(axis=0, keepdims=True)
-            x = x * jax.lax.rsqrt(jnp.square(x).mean(axis=0, keepdims=True) + self.epsilon)
-            return x * params[name]["scale"][:, None, None] + params[name]["bias"][:, None, None]
-
-        def attended(x):
-            packed, out = params["attention"]["in_proj"], params["attention"]["out_proj"]
-            heads = []
-            for kernel, bias in zip(jnp.split(packed["kernel"], 3, axis=1), jnp.split(packed["bias"], 3), strict=True):
-                heads.append(linear(kernel, bias, x).reshape(self.heads, -1, length, num))
-            query, key, value = heads
-            scale = (width // self.heads) ** -0.5
-            read = narrow_attention(query * scale, key, value * rescaled, visible.T, pairs)
-            read = read.reshape(width, length, num)
-            return dropped(linear(out["kernel"], out["bias"], read), masks[0])
-
-        def forward(x):
-            first, second = params["linear1"], params["linear2"]
-            hidden = jax.nn.relu(_hidden_last(x, first["kernel"]) + first["bias"][None, None])
-            hidden = dropped(hidden, masks[1])
-            back = jnp.einsum("tnh,ho->otn", hidden, second["kernel"]) + second["bias"][:, None, None]
-            return dropped(back, masks[2])
-
-        return _placed(self.norm, x.transpose(2, 1, 0), attended, forward, normed).transpose(2, 1, 0)
-
-
-@jax.custom_vjp
-def _hidden_last(x: Any, kernel: Any) -> Any:
-    """[d, T, N] times [d, h] -> [T, N, h]; its derivative turns no array of hidden units round, as JAX's own would."""
-    return jnp.einsum("itn,ih->tnh", x, kernel)
-
-
-def _hidden_slopes(residuals, slope):
-    x, kernel = residuals
-    return jnp.einsum("tnh,ih->tni", slope, kernel).transpose(2, 0, 1), jnp.einsum("itn,tnh->ih", x, slope)
-
-
-_hidden_last.defvjp(lambda x, kernel: (_hidden_last(x, kernel), (x, kernel)), _hidden_slopes)
-
-
-def _placed(norm: str, x: Any, attended: Callable, forward: Callable, normed: Callable) -> Any:
-    """A block of its parts, with the norms where they belong."""
-    if norm == "post":
-        x = normed(x + attended(x), "norm1")
-        return normed(x + forward(x), "norm2")
-    x = x + attended(normed(x, "norm1"))
-    return x + forward(normed(x, "norm2"))
+        found = narrow_block(
+            self.variables["params"],
+            x.transpose(2, 1, 0),
+            visible.T,
+            masks,
+            rescaled=rescaled,
+            heads=self.heads,
+            epsilon=self.epsilon,
+            norm=self.norm,
+        )
+        return found.transpose(2, 1, 0)
 
 
 def transformer(

@@ -1,4 +1,4 @@
-"""Factorisations that are not left to `jnp.linalg`, each for a reason, and `clipped`, `product`, `ranks`, `threefry`.
+"""Factorisations that are not left to `jnp.linalg`, each for a reason, and arithmetic in the form that a CPU wants.
 
 * `column_space`, under every linear R2 and least-squares map. Notebooks call these without `identax.run`, often mapped
   over trials and several in one program. With jaxlib older than 0.11.2 that is what can stop for ever on a CPU: two
@@ -12,8 +12,10 @@
   every training step, where LAPACK's may wait for ever (above), and where columns depend the derivative of a QR is NaN.
 """
 
+from identax.numerics.apart import apart
 from identax.numerics.clipping import clipped
 from identax.numerics.column_shares import column_shares, unit_columns
+from identax.numerics.exponential import exponential
 from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh, right_singular
 from identax.numerics.product import product
@@ -22,9 +24,11 @@ from identax.numerics.threefry import threefry
 from identax.numerics.whitening import inverse_root, pca_whitening
 
 __all__ = [
+    "apart",
     "clipped",
     "column_shares",
     "column_space",
+    "exponential",
     "inverse_root",
     "pca_whitening",
     "product",
