@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from identax.checks import check_choice, check_count
+from identax.checks import check_between, check_choice, check_count
 from identax.dgp.languages import LANGUAGES, Chance, Language, Prompts, Scores, chance_levels, language, score, shares
+from identax.dgp.languages.prompts import MAX_PROMPTS
 from identax.rng import step_key, stream
 
 MASSES = ("both rules", "rule 1 alone", "rule 2 alone", "neither rule")
@@ -167,6 +168,7 @@ def known(name: str | Language, max_length: int, random_prompts: int | None = No
     if random_prompts is None or law.num is None:
         return found
     check_count("languages", "random_prompts", random_prompts)
+    check_between("languages", "random_prompts", random_prompts, 1, MAX_PROMPTS)
     return dataclasses.replace(found, prompt_law=dataclasses.replace(law, num=random_prompts))
 
 

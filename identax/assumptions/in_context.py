@@ -57,10 +57,11 @@ def pattern_mass(
 
     The mass of all documents that look like a prompt of so many examples; tokens between are free. A forward recursion,
     which may be traced; masses below the smallest number of the type are 0.
-    Raises `ValueError` for counts < 1 and a delimiter that is no token.
+    Raises `ValueError` for counts < 1, examples of more than 2^24 tokens together, and a delimiter that is no token.
     """
     check_count("pattern_mass", "num_examples", num_examples)
     check_count("pattern_mass", "length", length)
+    check_between("pattern_mass", "num_examples * length", num_examples * length, 1, 2**24)
     check_count("pattern_mass", "delimiter", delimiter, 0)
     check_between("pattern_mass", "delimiter", delimiter, 0, mixture.emission.shape[-1] - 1)
     return _pattern_mass(mixture, num_examples, length, delimiter)

@@ -14,6 +14,8 @@ from identax.rng import stream
 
 DELIMITER = 0
 """the token that every value emits in slot 0"""
+MOST_ENTRIES = 2**28
+"""of a table, 1 GiB of float32 (published: 10^5), so that a mistyped number is refused, not allocated"""
 
 
 @jax.tree_util.register_dataclass
@@ -68,8 +70,8 @@ def ginc(
     A random transition is sum_i w_i P_i with `num_permutations` uniform permutation matrices and w = softmax((u - 1/2)
     / temperature), u uniform on [0, 1]. Slots have one for each component; values share one, of which (1 -
     value_identity) is kept and the rest is the identity. T_j = A_v (x) A_j; start: softmax((u - 1/2) / 10) over states.
-    Raises `ValueError` for counts < 1, a single slot or symbol, num_within outside 1..num_components - 1, temperature
-    <= 0 and value_identity outside [0, 1].
+    Raises `ValueError` for counts < 1, a single slot or symbol, num_within outside 1..num_components - 1, more
+    than `MOST_ENTRIES` in a table, temperature <= 0 and value_identity outside [0, 1].
     Source: Xie et al. 2022 (published code).
     """
     where = "ginc"
@@ -83,9 +85,15 @@ def ginc(
     ):
         check_count(where, name, count, least)
     check_between(where, "num_within", num_within, 1, num_components - 1)
+    sizes = num_values, num_slots, num_symbols, num_components, num_permutations
+    entries = _most_entries(*map(int, sizes))
+    if entries > MOST_ENTRIES:
+        raise ValueError(
+            f"{where}: found sizes {sizes}, whose largest table has {entries:,} entries, "
+            f"wanted at most {MOST_ENTRIES:,}"
+        )
     check_positive(where, "temperature", temperature, ())
     check_between(where, "value_identity", value_identity, 0, 1, ())
-    sizes = num_values, num_slots, num_symbols, num_components, num_permutations
     return Ginc(*_draw(key, sizes, temperature, value_identity), num_within)
 
 
@@ -112,6 +120,12 @@ def prompt_length(num_examples: int, length: int) -> int:
     check_count("prompt_length", "num_examples", num_examples, 0)
     check_count("prompt_length", "length", length, 2)
     return num_examples * (length + 1) + length - 1
+
+
+def _most_entries(num_values, num_slots, num_symbols, num_components, num_permutations):
+    """Of transitions and emissions of states, and of the permutations that a transition is made of."""
+    size = num_values * num_slots
+    return max(num_components * size * max(size, num_symbols), num_permutations * max(num_values, num_slots) ** 2)
 
 
 def _draw_world(key, sizes, temperature, value_identity):

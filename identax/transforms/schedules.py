@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from identax.checks import check_count
+from identax.checks import check_between, check_count
 
 
 def cosine(rate: ArrayLike, num_steps: int, flat: float | int = 0.0) -> Callable[[Any], Any]:
@@ -34,9 +34,11 @@ def inverse_square_root(rate: ArrayLike, warmup: int) -> Callable[[Any], Any]:
         rate t / warmup    for t < warmup,    rate sqrt(warmup / t)    afterwards
 
     It is 0 at the first step, t = 0, which moves no weight.
-    Raises `ValueError` for warmup < 1. Source: Vaswani et al. 2017, as the code of Reizinger et al. 2024 has it.
+    Raises `ValueError` for warmup < 1, and beyond what counts steps, 2^31 - 1.
+    Source: Vaswani et al. 2017, as the code of Reizinger et al. 2024 has it.
     """
     check_count("inverse_square_root", "warmup", warmup)
+    check_between("inverse_square_root", "warmup", warmup, 1, 2**31 - 1)
 
     def at(count):
         # The root's branch is not taken at 0, but its slope would be NaN there.

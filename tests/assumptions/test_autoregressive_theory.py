@@ -221,6 +221,7 @@ def test_a_scale_changes_gradients_and_steps_and_not_the_function(x64, getkey):
         (lambda: mixed_divergence([1.0], [[0.5, 0.5]], [[1.0]], 0.5), "found wrong of shape"),
         (lambda: divergence_bound([-1.0], 0.5), "mass down to -1"),
         (lambda: examples_needed([0.5], 0.5, 0.0), "epsilon=0.0"),
+        (lambda: pattern_mass(_tiny(), 10**6, 100), "found num_examples \\* length=100000000, wanted"),
         (lambda: rare_examples([], 0.5, 0.1), "rare_examples: found mass of shape \\(0,\\)"),
         (lambda: examples_needed([0.5, -0.5], 0.5, 0.1), "examples_needed: found mass down to -0.5"),
         (lambda: rare_examples([0.5], 1.0, 0.1), "wanted less than 1"),

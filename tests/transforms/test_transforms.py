@@ -47,6 +47,7 @@ def test_inverse_square_root_warms_up_and_falls():
         (lambda: cosine(1.0, 0), "found num_steps=0"),
         (lambda: cosine(1.0, 10, 1.0), "found flat=1.0, wanted a share"),
         (lambda: inverse_square_root(1.0, 0), "found warmup=0"),
+        (lambda: inverse_square_root(1.0, 10**12), "found warmup=1000000000000"),
         (lambda: per_group({"a": optax.sgd(1.0)}).init({"b": jnp.ones(1)}), r"found parameters \['b'\], wanted"),
         (lambda: per_group({"a": optax.sgd(1.0)}).init(jnp.ones(1)), "wanted a dict of"),
     ],
