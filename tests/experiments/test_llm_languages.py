@@ -12,7 +12,7 @@ from experiments.llm import languages_claims as claims
 from experiments.llm.alike import MASSES, Rows, alike, batch_of
 from experiments.llm.languages_published import ORDERS, PUBLISHED
 from experiments.llm.published_transformer import warmed_adamw
-from experiments.llm.sequence_networks import ARCHITECTURES, SIZES, sequence_network
+from experiments.llm.sequence_networks import ARCHITECTURES, NETWORKS, sequence_network
 from identax.conduct import Options, run_experiment
 from identax.dgp.languages import AB, Rule, language, score
 from identax.losses import sequence_nll, shifted
@@ -152,9 +152,9 @@ def test_the_linear_model_as_published_sees_its_target_and_leaves_padding_out():
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_has_every_size_and_published_ones_have_their_parameters(architecture):
-    assert set(SIZES[architecture]) == {"published", "small", "least"}
+    assert set(NETWORKS[architecture].sizes) == {"published", "small", "least"}
     num = {}
-    for size in SIZES[architecture]:
+    for size in NETWORKS[architecture].sizes:
         model = sequence_network(architecture, size, AB, positions=10)
         shapes = jax.eval_shape(lambda model=model: model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32)))
         num[size] = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
