@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.llm.shared_claims import JUDGED
 from identax.assumptions import Prediction, Premise, Report, rescaling_report
 from identax.checks import check_count, check_nonnegative, check_positive
 from identax.dgp.languages import Language, language
@@ -207,7 +208,6 @@ alpha, steps"""
 START_LOSS = 0.6296
 _RANDOM = {0.1: 0.391, 1.0: 0.505, 10.0: 1.204}
 """of one draw of random weights after 60 steps, true positions"""
-_JUDGED = ("quick", "medium")
 _TENTH = 0.1
 _CHECKPOINT = "one checkpoint of the authors' code, codes by row (independent run)"
 
@@ -229,11 +229,11 @@ def _of_first_step(arm: str, power: int) -> Iterator[Reference]:
         for part, value in zip(PARTS, (alpha**-power, alpha**power), strict=True):
             yield Reference(
                 f"{arm}: {_factor(part, alpha)}", f"{value:g} (theory)",
-                {preset: (0.999 * value, 1.001 * value) for preset in _JUDGED}, "To first order; float32.",
+                {preset: (0.999 * value, 1.001 * value) for preset in JUDGED}, "To first order; float32.",
             )  # fmt: skip
 
 
-_EQUAL = {preset: (0.0, 1e-6) for preset in _JUDGED}
+_EQUAL = {preset: (0.0, 1e-6) for preset in JUDGED}
 REFERENCES = (
     *(
         Reference(f"{arm}: {START}", "0 (theory: one function)", _EQUAL, "Over alphas, per seed.")
@@ -250,7 +250,7 @@ REFERENCES = (
     *(row for prefix in ("", BY_ROW) for row in _of_first_step(prefix + ADAMW, 1)),
     Reference(
         f"{at(SGD, 0.1, after(10))} less that of 1", f"{0.2348 - 0.5794:.3f}: {_CHECKPOINT}",
-        {preset: (None, 0.0) for preset in _JUDGED}, "Sign alone: alpha decides how soon it is learned.",
+        {preset: (None, 0.0) for preset in JUDGED}, "Sign alone: alpha decides how soon it is learned.",
     ),
     Reference(
         f"{at(SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
@@ -262,7 +262,7 @@ REFERENCES = (
     ),
     Reference(
         f"{ADAMW}: {SPREAD} less that of {SGD}", f"{0.152 - 2.7572:.3f}: {_CHECKPOINT}",
-        {preset: (None, 0.0) for preset in _JUDGED}, "Sign alone: AdamW depends less on the scale.",
+        {preset: (None, 0.0) for preset in JUDGED}, "Sign alone: AdamW depends less on the scale.",
     ),
     *(Reference(f"{prefix}{PRE}: loss on {FIRST}", ".0840 is the floor at M = 32") for prefix in ("", BY_ROW)),
     Reference(f"{PRE}: {LOSS}", f"{START_LOSS}: {_CHECKPOINT}"),

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from experiments.llm import in_context_claims as claims
 from identax.assumptions import pattern_mass, rare_examples
-from identax.dgp import Ginc, ginc, in_context_prompts, predict, smoothed
+from identax.dgp import in_context_prompts, predict, smoothed
 from identax.experiment import RunConfig
 from identax.rng import stream
 
@@ -76,7 +76,7 @@ def build(config: Config):
     claims.check(config)
 
     def trial(key, hparams):
-        drawn = world(config, key)
+        drawn = claims.world(config, stream(key, "world"))
         p = smoothed(drawn.within(), hparams["smoothing"])
         mass = pattern_mass(p, config.horizon, config.example_length)
         first = first_of(config, mass)
@@ -99,13 +99,6 @@ def first_of(config: Config, mass: Any) -> Any:
     if config.first is not None:
         return jnp.asarray(config.first)
     return jnp.minimum(rare_examples(mass, max(config.weights), config.epsilon), max(config.examples))
-
-
-def world(config: Config, key: Any) -> Ginc:
-    """The world of one seed."""
-    sizes = (config.num_values, config.num_slots, config.num_symbols, config.num_components, config.num_within)
-    names = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
-    return ginc(stream(key, "world"), **dict(zip(names, sizes, strict=True)))
 
 
 def _at(config, drawn, p, key, n, first):

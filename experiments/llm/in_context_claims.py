@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.llm.shared_claims import JUDGED
 from identax.assumptions import Report, in_context_report
 from identax.checks import check_between, check_count, check_positive
-from identax.dgp import ginc, smoothed
+from identax.dgp import Ginc, ginc, smoothed
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
@@ -64,7 +65,7 @@ def _row(arm: str, name: str) -> str:
 
 def _presets(n: int, band: tuple[float | None, float | None]) -> dict[str, tuple[float | None, float | None]]:
     """The band of the presets that have n examples."""
-    return {preset: band for preset in ("quick", "medium") if n < 64 or preset == "medium"}
+    return {preset: band for preset in JUDGED if n < 64 or preset == "medium"}
 
 
 def _around(value: float, spread: float) -> tuple[float, float]:
@@ -84,26 +85,26 @@ REFERENCES = (
         for n, v in BAYES.items()
     ),
     Reference(
-        _row(_WITHIN, RISE), ".17 from n = 0 to n = 16 of that world", {p: (0.05, None) for p in ("quick", "medium")},
+        _row(_WITHIN, RISE), ".17 from n = 0 to n = 16 of that world", {p: (0.05, None) for p in JUDGED},
         note=f"In-context learning is there under p. {_OWN}",
     ),
     Reference(
         _row(_WITHIN, most(0.9)), "0 (theory: the wrong label decides)",
-        {p: (None, 0.02) for p in ("quick", "medium")},
+        {p: (None, 0.02) for p in JUDGED},
         note="And is absent under q: for all n from each world's n0 on, the longest prompt included.",
     ),
     Reference(
         _row(_WITHIN, bound(0.9)), f"below {EPSILON:g} nats per document (theory)",
-        {p: (0.0, EPSILON) for p in ("quick", "medium")},
+        {p: (0.0, EPSILON) for p in JUDGED},
         note="The divergence itself is smaller. n0 is chosen so; out of band if the longest prompt is not rare enough.",
     ),
     Reference(
         _row(_HELD_OUT, accuracy(0, 16)), ".09 to .10 of trained transformers (Xie et al. 2022, k = 3)",
-        {p: (0.04, 0.18) for p in ("quick", "medium")}, note=f"Control: components that p does not contain. {_OWN}",
+        {p: (0.04, 0.18) for p in JUDGED}, note=f"Control: components that p does not contain. {_OWN}",
     ),
     Reference(
         _row(_WITHIN, at("impossible prompts", 0)), "0 (theory: a component says it)",
-        {p: (0.0, 0.0) for p in ("quick", "medium")},
+        {p: (0.0, 0.0) for p in JUDGED},
     ),
     *(
         Reference(
@@ -134,11 +135,16 @@ def check(config: Any) -> None:
         check_between("llm/in_context", "first", config.first, 1, max(config.examples))
 
 
+def world(config: Any, key: Any) -> Ginc:
+    """The world that a key draws, of the sizes of `config`."""
+    names = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
+    return ginc(key, **{name: getattr(config, name) for name in names})
+
+
 def premises(config: Any) -> dict[str, Report]:
     """Of one world like those of the seeds, with the largest weight: is q within epsilon, and what follows?"""
     check(config)
-    sizes = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
-    drawn = ginc(jax.random.key(config.seed), **{name: getattr(config, name) for name in sizes})
+    drawn = world(config, jax.random.key(config.seed))
     report = in_context_report(
         smoothed(drawn.within(), config.smoothing),
         length=config.example_length,

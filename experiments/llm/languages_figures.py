@@ -15,7 +15,7 @@ from identax.run import Results
 
 _SHOWN = {
     claims.RULE: ("OOD rule1", "rule 1 of completed prompts"),
-    claims.COMPLETION: ("OOD completion", "rule 2 of the completion"),
+    claims.RULE2_OF_COMPLETION: ("OOD completion", "rule 2 of the completion"),
 }
 
 

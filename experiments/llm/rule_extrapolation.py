@@ -18,6 +18,7 @@ import numpy as np
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import rule_extrapolation_figures as drawing
 from experiments.llm.published_transformer import completions, network, warmed_adamw
+from experiments.llm.shared_claims import LOSS, learned_language
 from identax.dgp.languages import Language, adversarial_rows, oracle_rows, shares
 from identax.experiment import RunConfig
 from identax.losses import completion_nll, sequence_nll, shifted
@@ -107,7 +108,7 @@ figures = drawing.figures
 
 def build(config: Config) -> Study:
     """Strings, completed prompts, network, both losses, and completions of all prompts."""
-    strings = claims.strings(config)
+    strings = learned_language(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
     outside = prompts.out_of_distribution()
@@ -142,7 +143,7 @@ def build(config: Config) -> Study:
         variables = {"params": state.params}
         inputs, targets = shifted(rows)
         logits, _ = model.apply(variables, inputs)
-        found = {"test loss": sequence_nll(logits, targets).mean()}
+        found = {LOSS: sequence_nll(logits, targets).mean()}
         found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
         scores = completions(config, strings, model, variables, asked, published=config.published)
         for name, own in scores.items():
@@ -156,7 +157,7 @@ def build(config: Config) -> Study:
         loss=loss,
         optimizer=lambda hparams: warmed_adamw(config, hparams),
         evaluate=evaluate,
-        best=Best("test loss"),
+        best=Best(LOSS),
     )
 
 

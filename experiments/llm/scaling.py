@@ -17,6 +17,7 @@ import optax
 from experiments.llm import scaling_claims as claims
 from experiments.llm import scaling_figures as drawing
 from experiments.llm.published_transformer import completions, network, warmed_adamw
+from experiments.llm.shared_claims import LOSS, learned_language
 from identax.dgp.languages import shares
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
@@ -105,7 +106,7 @@ figures = drawing.figures
 
 def build(config: Config) -> Study:
     """Strings, a network of one size, its loss on them, and completions of all prompts off the support."""
-    strings = claims.strings(config)
+    strings = learned_language(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
     asked = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
@@ -123,7 +124,7 @@ def build(config: Config) -> Study:
         return per_row(params, train=True, key=key), ({}, {})
 
     def evaluate(state, key):
-        found = {claims.LOSS: per_row(state.params).mean()}
+        found = {LOSS: per_row(state.params).mean()}
         for name, own in completions(config, strings, model, {"params": state.params}, asked).items():
             found |= {f"{name} {what}": value for what, value in shares(own).items()}
         return found
@@ -133,4 +134,4 @@ def build(config: Config) -> Study:
             return optax.sgd(inverse_square_root(hparams["learning_rate"], config.warmup))
         return warmed_adamw(config, hparams)
 
-    return gradient_study(init=init, loss=loss, optimizer=optimizer, evaluate=evaluate, best=Best(claims.LOSS))
+    return gradient_study(init=init, loss=loss, optimizer=optimizer, evaluate=evaluate, best=Best(LOSS))

@@ -13,6 +13,7 @@ from scipy import stats
 from experiments.llm import rule_extrapolation as experiment
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import scaling
+from experiments.llm.shared_claims import LOSS
 from identax.conduct import Options, run_experiment
 from identax.dgp.languages import adversarial_rows, language, oracle_rows
 from identax.run import make_mesh
@@ -110,8 +111,8 @@ def test_standard_errors_apart_are_those_of_welch():
 def test_rows_that_are_judged_are_measured():
     """Names alone: judged rows are made from modes, scores and the correlation."""
     judged = {row.quantity for row in claims.REFERENCES if "quick" in row.bands}
-    scores = {f"{mode}: {name}" for mode in claims.MODES for name in (claims.LOSS, *claims.SCORES)}
-    scores |= {f"{mode}: {claims.LOSS} less that of {claims.MODES[0]}" for mode in claims.MODES[1:]}
+    scores = {f"{mode}: {name}" for mode in claims.MODES for name in (LOSS, *claims.SCORES)}
+    scores |= {f"{mode}: {LOSS} less that of {claims.MODES[0]}" for mode in claims.MODES[1:]}
     scores |= {"p-value of a rank correlation of loss and rule 1 over seeds"}
     assert judged <= scores and len(judged) >= 12
 
