@@ -82,7 +82,7 @@ def build(config: Config):
         first = first_of(config, mass)
         found = {claims.FIRST: first}
         for n in config.examples:
-            found |= _at(config, drawn, p, stream(key, f"prompts {n}"), n, first)
+            found |= _scores_of_prompts(config, drawn, p, stream(key, f"prompts {n}"), n, first)
         later = jnp.where(jnp.arange(1, len(mass) + 1) >= first, mass, 0.0).sum()
         for weight in config.weights:
             found[claims.bound(weight)] = -jnp.log1p(-weight) * later
@@ -101,7 +101,7 @@ def first_of(config: Config, mass: Any) -> Any:
     return jnp.minimum(rare_examples(mass, max(config.weights), config.epsilon), max(config.examples))
 
 
-def _at(config, drawn, p, key, n, first):
+def _scores_of_prompts(config, drawn, p, key, n, first):
     """What one number of examples gives, where q errs from `first` on."""
     within = config.prompts == "within"
     asked = in_context_prompts(
@@ -113,12 +113,12 @@ def _at(config, drawn, p, key, n, first):
         return jnp.mean(jnp.argmax(law, axis=1) == asked.labels)
 
     found = {
-        claims.at("impossible prompts", n): jnp.mean(~raw.possible),
-        claims.at("nats per token", n): -made.log_likelihood.mean() / asked.tokens.shape[1],
+        claims.with_examples("impossible prompts", n): jnp.mean(~raw.possible),
+        claims.with_examples("nats per token", n): -made.log_likelihood.mean() / asked.tokens.shape[1],
     }
     if within:
         own = jnp.take_along_axis(made.posterior, asked.components[:, None], axis=1)
-        found[claims.at("posterior of the true component", n)] = own.mean()
+        found[claims.with_examples("posterior of the true component", n)] = own.mean()
     wrong = jax.nn.one_hot(jnp.argmin(made.next_token, axis=1), config.num_symbols)
     for weight in config.weights:
         used = jnp.where(n >= first, weight, 0.0)

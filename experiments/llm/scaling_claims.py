@@ -54,28 +54,27 @@ def premises(config: Any) -> dict[str, Report]:
     return {arms(config)[0].name: left_open(config)}
 
 
-def at(arm: str, rate: float, what: str) -> str:
+def row_name(arm: str, rate: float, what: str) -> str:
     """How a quantity of one size and rate is called."""
     return f"{arm}, rate {rate:g}: {what}"
 
 
 def by_rate(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, float, dict[str, np.ndarray]]]:
     """Per size and rate [seeds] of every score at the least loss, and of rule 1 the most over all checks."""
-    for place, result, mask in cells(arms(config), results):
+    for point, result, mask in cells(arms(config), results):
         values = {name: result.at_best(name)[mask] for name in (LOSS, *SCORES)}
         values[RULE + MOST] = np.fmax.reduce(result.evaluation[RULE][mask], axis=1)
-        yield place["arm"], place["learning_rate"], values
+        yield point["arm"], point["learning_rate"], values
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Per seed all scores of every size and rate; per size those at its best rate; how far sizes are apart."""
-    language_ = learned_language(config)
-    floor, targets = language_.entropy_floor(), config.max_length + 1
+    floor, targets = learned_language(config).entropy_floor(), config.max_length + 1
     found: dict[str, np.ndarray] = {}
     best: dict[str, dict[str, np.ndarray]] = {}
     for arm, rate, values in by_rate(config, results):
         values[EXCESS] = (values[LOSS] - floor) * targets
-        found |= {at(arm, rate, name): column for name, column in values.items()}
+        found |= {row_name(arm, rate, name): column for name, column in values.items()}
         # The loss alone chooses the rate: no prompt is looked at. A rate at which a seed fails is not the best.
         if arm not in best or not np.mean(values[LOSS]) >= np.mean(best[arm][LOSS]):
             best[arm] = values
@@ -139,11 +138,14 @@ REFERENCES = (
         for size, value in PUBLISHED.items()
     ),
     *(
-        Reference(at(arm_name("SGD", 5, 1), rate, EXCESS), f"above {_SGD_ABOVE:.2f} up to a rate of .002: {_FROM}", bands)
+        Reference(
+            row_name(arm_name("SGD", 5, 1), rate, EXCESS), f"above {_SGD_ABOVE:.2f} up to a rate of .002: {_FROM}",
+            bands,
+        )
         for rate, bands in ((2e-2, {}), (5e-3, {}), (2e-3, {"medium": (_SGD_ABOVE, None)}))
     ),
     *(
-        Reference(at(arm_name(optimizer, 5, 7), rate, RULE + MOST), f"{value:g}: {_FROM}")
+        Reference(row_name(arm_name(optimizer, 5, 7), rate, RULE + MOST), f"{value:g}: {_FROM}")
         for (optimizer, rate), value in PUBLISHED_RATES.items()
     ),
     *(Reference(f"{SIZES}: {what}", "not published") for what in (RANGE, SEEDS, P_VALUE)),

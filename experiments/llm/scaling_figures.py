@@ -30,7 +30,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     for optimizer in ("AdamW", "SGD"):
         arm = claims.arm_name(optimizer, config.grid_heads[0], config.grid_layers[0])
         if arm in results:
-            rates[optimizer] = {rate: measured[claims.at(arm, rate, claims.EXCESS)] for rate in config.rates}
+            rates[optimizer] = {rate: measured[claims.row_name(arm, rate, claims.EXCESS)] for rate in config.rates}
     drawn = []
     if sizes:
         picture = over_parameter(sizes, "layers", _RULE, log_x=False, ylim=(-0.03, 1.03))
