@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from experiments.llm import languages_claims as claims
 from experiments.llm import languages_figures as drawing
-from experiments.llm.alike import Alike, Rows, alike, batch_of
+from experiments.llm.language_group import LanguageGroup, Rows, batch_of, language_group
 from experiments.llm.published_transformer import warmed_adamw
 from experiments.llm.sequence_networks import ARCHITECTURES, sequence_network
 from identax.checks import check_count
@@ -124,7 +124,7 @@ def build(config: Config) -> Study:
     for field in ("num_train", "num_train_of_brackets", "num_test", "batch_size", "num_tokens"):
         check_count("llm/languages", field, getattr(config, field))
     length, num_train = claims.sizes(config, config.languages)
-    group = alike(
+    group = language_group(
         config.languages,
         config.max_length,
         length,
@@ -136,9 +136,9 @@ def build(config: Config) -> Study:
     pad = group.alphabet.pad if _published_linear(config) else None
 
     def init(key, hparams):
-        place, one = hparams["place"], jnp.zeros((1, 1), jnp.int32)
         nums = {"train": num_train, "validation": config.num_test, "test": config.num_test}
-        return group.drawn(place, stream(key, "strings"), nums), model.init(stream(key, "network"), one)["params"], {}
+        sets = group.string_sets(hparams["place"], stream(key, "strings"), nums)
+        return sets, model.init(stream(key, "network"), jnp.zeros((1, 1), jnp.int32))["params"], {}
 
     def sample(state, key):
         return batch_of(Rows(*state.truth["train"]), stream(state.key, "order"), state.step, config.batch_size)
@@ -153,20 +153,20 @@ def build(config: Config) -> Study:
         return found * len(tokens) / (columns * counts[:, None]).sum(), ({}, {})
 
     def evaluate(state, key):
-        variables, place = {"params": state.params}, state.hparams["place"]
+        variables, index = {"params": state.params}, state.hparams["place"]
         found = {
             f"{name} loss": mean_loss(model, variables, Rows(*state.truth[name])) for name in ("validation", "test")
         }
-        completions = {"": completed(config, group, model, variables, place)}
+        completions = {"": completed(config, group, model, variables, index)}
         if config.sampled:
             key = stream(key, "sampled")
-            completions[claims.SAMPLED] = completed(config, group, model, variables, place, key)
-        found |= group.blind(place) | group.scored(place, completions)
+            completions[claims.SAMPLED] = completed(config, group, model, variables, index, key)
+        found |= group.chance_scores(index) | group.completion_scores(index, completions)
         if group.short is not None:
             inputs, targets = shifted(group.short)
             logits, _ = model.apply(variables, inputs)
             log_probs = -sequence_nll(logits, targets, pad=group.alphabet.pad, mean=False)
-            found |= group.masses(place, log_probs)
+            found |= group.rule_masses(index, log_probs)
         return found
 
     return gradient_study(
@@ -179,7 +179,7 @@ def build(config: Config) -> Study:
     )
 
 
-def network(config: Config, group: Alike) -> SequenceModel:
+def network(config: Config, group: LanguageGroup) -> SequenceModel:
     """The network of an arm. The linear one has a column for the end of the longest string too, to complete it."""
     return sequence_network(
         config.architecture,
@@ -199,9 +199,11 @@ def mean_loss(model: SequenceModel, variables: Any, rows: Rows) -> Any:
     return jnp.where(counts, sequence_nll(logits, targets), 0).sum() / rows.count
 
 
-def completed(config: Config, group: Alike, model: SequenceModel, variables: Any, place: Any, key: Any = None) -> Any:
+def completed(
+    config: Config, group: LanguageGroup, model: SequenceModel, variables: Any, index: Any, key: Any = None
+) -> Any:
     """All prompts of a language [P, T], completed by the likeliest tokens, or with a key by drawn ones."""
-    prompts, alphabet = group.prompts[place], group.alphabet
+    prompts, alphabet = group.prompts[index], group.alphabet
     room = config.num_tokens if model.positions is None else model.positions - prompts.shape[1]
     temperature = None if key is None else 1.0
     return decode(

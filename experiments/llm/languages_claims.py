@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.llm.alike import MASSES, known, prompts_of
+from experiments.llm.language_group import MASSES, as_language, prompts_of
 from experiments.llm.languages_published import ORDERS, PUBLISHED
 from experiments.llm.languages_published import SAMPLED as PUBLISHED_SAMPLED
 from experiments.llm.sequence_networks import ARCHITECTURES
@@ -63,7 +63,7 @@ def arms(config: Any) -> Sequence[Arm]:
         check_choice("languages", "architecture", architecture, ARCHITECTURES)
     by_alphabet: dict[Any, list[str]] = {}
     for name in config.languages:
-        by_alphabet.setdefault(known(name, config.max_length).alphabet, []).append(name)
+        by_alphabet.setdefault(as_language(name, config.max_length).alphabet, []).append(name)
     return [
         Arm(
             f"{architecture}, {' '.join(names)}",
@@ -78,7 +78,7 @@ def arms(config: Any) -> Sequence[Arm]:
 
 def sizes(config: Any, names: Sequence[str]) -> tuple[int, int]:
     """Length of the prompts, and how many strings are drawn for training, of languages with one alphabet."""
-    alphabet = known(names[0], config.max_length).alphabet
+    alphabet = as_language(names[0], config.max_length).alphabet
     if alphabet == BRACKETS:
         return config.prompt_length_of_brackets, config.num_train_of_brackets
     return (config.prompt_length if len(alphabet.symbols) == 2 else config.prompt_length_of_three), config.num_train
@@ -187,7 +187,7 @@ def _report(config: Any, names: Sequence[str]) -> Report:
     length, _ = sizes(config, names)
     conditions, predictions = [], []
     for name in names:
-        one = known(name, config.max_length, config.random_prompts)
+        one = as_language(name, config.max_length, config.random_prompts)
         prompts = prompts_of(one, length, config.seed)
         within, chance = prompts.within, chance_levels(one, prompts)
         conditions.append(
@@ -219,7 +219,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         name = point["languages"][point["place"]]
         row_of = functools.partial(row_name, point["architecture"], name)
         found |= {row_of(what): result.at_best(what)[mask] for what in SCORES if what in result.evaluation}
-        found[row_of(EXCESS)] = found[row_of(LOSS)] - known(name, config.max_length).entropy_floor()
+        found[row_of(EXCESS)] = found[row_of(LOSS)] - as_language(name, config.max_length).entropy_floor()
         found[row_of(RULE_MOST)] = np.max(result.evaluation[RULE][mask], axis=1)
         if row_of(SAMPLED + RULE) in found:
             found[row_of(f"sampled less greedy, {RULE}")] = found[row_of(SAMPLED + RULE)] - found[row_of(RULE)]

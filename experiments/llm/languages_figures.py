@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.llm import languages_claims as claims
-from experiments.llm.alike import MASSES
+from experiments.llm.language_group import MASSES
 from identax.points import cells
 from identax.report import Figure, figure_png
 from identax.report.style import GRID, MUTED, canvas, legend, series_style
