@@ -29,14 +29,21 @@ class Config(RunConfig):
     """One kind of prompts; seeds are worlds. The defaults are GINC's sizes, with prompts of three symbols."""
 
     num_values: int = 10
+    """values v of a state (v, s)"""
     num_slots: int = 10
+    """slots s of it; slot 0 says the delimiter"""
     num_symbols: int = 50
+    """that states say, the delimiter among them"""
     num_components: int = 10
+    """hidden Markov models of a world"""
     num_within: int = 5
+    """of these, whose mixture p is; the others are held out"""
     example_length: int = 3
+    """k: symbols of an example, its label among them"""
     examples: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
     """how many examples precede the question; a set of prompts each"""
     num_prompts: int = 2500
+    """of each number of examples, in every world"""
     smoothing: float = 1e-3
     """share of every transition that is uniform, in p: without it most prompts are impossible"""
     weights: tuple[float, ...] = (0.0, 0.4, 0.9)

@@ -34,7 +34,9 @@ class Config(RunConfig):
     """One architecture on languages of one alphabet. The defaults are the published setting."""
 
     languages: tuple[str, ...] = ("L1", "L2", "L3", "L4", "L5", "L6")
+    """names of `LANGUAGES`; those over one alphabet share their programs"""
     architectures: tuple[str, ...] = ARCHITECTURES
+    """names of `NETWORKS` (`sequence_networks.py`): each on every language"""
     architecture: str = "transformer"
     """set by `arms`"""
     place: int = 0
@@ -48,8 +50,9 @@ class Config(RunConfig):
     prompt_length: int = 8
     """L, of two symbols: all strings of so many are prompts, or (L2) 128 of either kind"""
     prompt_length_of_three: int = 5
+    """L, of any other number of symbols, as the three of L5"""
     prompt_length_of_brackets: int = 6
-    """behind two more symbols"""
+    """L, of the alphabet of L4 and L6: symbols of a prompt behind its first two"""
     random_prompts: int | None = None
     """of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6"""
     num_tokens: int = 300
@@ -61,14 +64,19 @@ class Config(RunConfig):
     num_train: int = 15_000
     """strings drawn for training, where a language does not list them all"""
     num_train_of_brackets: int = 512
+    """the same, of L4 and L6"""
     num_test: int = 512
     """strings to select on, and as many to test on"""
     batch_size: int = 128
+    """strings of a step; all of them where there are fewer"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     learning_rate: float = 2e-3
+    """of AdamW: it rises to this over `warmup` steps, then falls as one over the root of their number"""
     warmup: int = 1000
+    """steps until the rate is at its largest"""
     weight_decay: float = 0.01
+    """of AdamW, times the rate"""
     num_steps: int = 50_000
     """published are as many epochs: one step each of L3 and L5, whose strings are one batch"""
     log_every: int = 100

@@ -50,17 +50,25 @@ class Config(RunConfig):
     num_tokens: int = 300
     """of a completion"""
     width: int = 10
+    """d, of a token's vector"""
     heads: int = 5
+    """of attention; they divide the width"""
     layers: int = 5
+    """blocks of attention and feed-forward layer"""
     hidden: int = 1024
+    """units of a feed-forward layer"""
     dropout: float = 0.1
+    """share of units that a step of training leaves out"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     published: bool = False
     """set by `arms`; see `as_published`"""
     learning_rate: float = 2e-3
+    """of AdamW: it rises to this over `warmup` steps, then falls as one over the root of their number"""
     warmup: int = 1000
+    """steps until the rate is at its largest"""
     weight_decay: float = 0.01
+    """of AdamW, times the rate"""
     num_steps: int = 50_000
     log_every: int = 100
     evaluate_every: int = 100

@@ -34,15 +34,17 @@ class Config(RunConfig):
     """One size with one optimiser. The defaults are the published grid, with positions where they belong."""
 
     grid_heads: tuple[int, ...] = (5, 10)
+    """heads of attention, each with all `grid_layers`; SGD has the first"""
     grid_layers: tuple[int, ...] = (7, 10, 13)
-    """crossed; SGD has the first of both"""
+    """numbers of blocks; SGD has the first"""
     rates: tuple[float, ...] = (2e-2, 2e-3, 2e-4)
     """of both optimisers, all trials of one program"""
     optimizer: Literal["AdamW", "SGD"] = "AdamW"
     """set by `arms`"""
     heads: int = 5
+    """set by `arms`: see `grid_heads`"""
     layers: int = 7
-    """both set by `arms`"""
+    """set by `arms`: see `grid_layers`"""
     learning_rate: float = 2e-3
     """set by `arms`: swept, see `rates`"""
     language: str = "L3"
@@ -54,13 +56,17 @@ class Config(RunConfig):
     num_tokens: int = 247
     """of a completion"""
     width: int = 10
+    """d, of a token's vector"""
     hidden: int = 1024
+    """units of a feed-forward layer"""
     dropout: float = 0.1
+    """share of units that a step of training leaves out"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     warmup: int = 1000
+    """steps until the rate of either optimiser is at its largest; it then falls as one over the root of their number"""
     weight_decay: float = 0.01
-    """of AdamW"""
+    """of AdamW, times the rate"""
     num_steps: int = 50_000
     log_every: int = 100
     evaluate_every: int = 100
