@@ -77,7 +77,11 @@ def arms(config: Any) -> Sequence[Arm]:
 
 
 def sizes(config: Any, names: Sequence[str]) -> tuple[int, int]:
-    """Length of the prompts, and how many strings are drawn for training, of languages with one alphabet."""
+    """Length of the prompts, and how many strings are drawn for training, of languages with one alphabet.
+
+    By the alphabet alone: the settings of brackets if it equals that of L4 and L6, the length of `prompt_length` if it
+    has two symbols, that of `prompt_length_of_three` for all others, one's own of four symbols among them.
+    """
     alphabet = as_language(names[0], config.max_length).alphabet
     if alphabet == BRACKETS:
         return config.prompt_length_of_brackets, config.num_train_of_brackets
