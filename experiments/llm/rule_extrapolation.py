@@ -1,9 +1,10 @@
-"""Models with one test loss complete prompts off the support differently: the loss does not decide it.
+"""Models with one loss on all strings complete prompts off the support differently: the loss does not decide it.
 
 Reizinger et al., "Position: Understanding LLMs Requires More Than Statistical Generalization", ICML 2024, case study 1.
 Transformers learn the strings a^n b^n; prompts that break "a's before b's" are completed, and one asks whether the
 completion still has as many a's as b's (rule 1). Three ways to train: on the strings alone (maximum likelihood), with
 such prompts completed by the rule beside them (oracle), and with completions that always break it (adversarial).
+The language is finite and all of it is trained on: what records call test loss has no string that is held out.
 
     python -m experiments run llm/rule_extrapolation --preset quick
 """
@@ -119,16 +120,16 @@ def build(config: Config) -> Study:
     strings = learned_language(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
-    outside = prompts.out_of_distribution()
-    either = _completed(strings, outside)
+    ood_prompts = prompts.out_of_distribution()
+    by_overshoot = _completed_prompts(strings, ood_prompts)
     encoding = "batch_index" if config.published else "position"
     model = network(config, strings.alphabet, encoding=encoding)
-    asked = {"OOD": outside, "ID": prompts.in_distribution(), "SOS": outside[:1, :1]}
+    prompt_sets = {"OOD": ood_prompts, "ID": prompts.in_distribution(), "SOS": ood_prompts[:1, :1]}
 
     def init(key, hparams):
         variables = model.init(stream(key, "network"), rows)
         chosen = jnp.asarray(hparams["overshoot"], int)
-        return jax.tree.map(lambda both: both[chosen], either), variables["params"], {}
+        return jax.tree.map(lambda both: both[chosen], by_overshoot), variables["params"], {}
 
     def sample(state, key):
         return jax.random.permutation(key, rows)
@@ -141,19 +142,19 @@ def build(config: Config) -> Study:
             return on_strings, ({}, metrics)
         inputs, targets = shifted(state.truth["rows"])
         logits, _ = model.apply({"params": params}, inputs, train=True, key=stream(key, "completions"))
-        further = completion_nll(
+        on_completions = completion_nll(
             logits, targets, config.prompt_length, mask=state.truth["counted"], published=config.published
         ).mean()
         # The mean over strings of a sum is the sum of both means.
-        return on_strings + further, ({}, {"loss on completions": further})
+        return on_strings + on_completions, ({}, {"loss on completions": on_completions})
 
     def evaluate(state, key):
         variables = {"params": state.params}
-        inputs, targets = shifted(rows)
+        inputs, targets = shifted(rows)  # all strings, those that are trained on
         logits, _ = model.apply(variables, inputs)
         found = {LOSS: sequence_nll(logits, targets).mean()}
         found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
-        scores = completions(config, strings, model, variables, asked, published=config.published)
+        scores = completions(config, strings, model, variables, prompt_sets, published=config.published)
         for name, own in scores.items():
             found |= {f"{name} {what}": value for what, value in shares(own).items()}
         return found
@@ -169,10 +170,10 @@ def build(config: Config) -> Study:
     )
 
 
-def _completed(strings: Language, outside: Any) -> dict[str, Any]:
+def _completed_prompts(strings: Language, ood_prompts: Any) -> dict[str, Any]:
     """Completed prompts off the support, of the oracle and of the adversary: `rows` [2, P, T], padded to one width,
     and which targets [2, P, T - 1] are `counted`: those of its own width."""
-    made = [make(strings.alphabet, outside) for make in (oracle_rows, adversarial_rows)]
+    made = [make(strings.alphabet, ood_prompts) for make in (oracle_rows, adversarial_rows)]
     widest = max(rows.shape[1] for rows in made)
     padded = [
         np.pad(rows, ((0, 0), (0, widest - rows.shape[1])), constant_values=strings.alphabet.pad) for rows in made

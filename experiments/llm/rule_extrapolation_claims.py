@@ -25,6 +25,7 @@ SCORES = (
     "ID grammatical",
     "accuracy",
 )
+"""`... completion` is rule 2 of the completion alone; `accuracy` is over the tokens of all strings, as the loss is"""
 APART = ", standard errors apart"
 """behind a score as published: of our mean and that of the authors' code"""
 FLOORS = {"quick": FLOOR_AT[32], "medium": FLOOR_AT[64]}
@@ -83,7 +84,7 @@ REFERENCES = (
         Reference(
             f"{mode}: {LOSS}", text, {p: _near_floor(mode, p) for p in JUDGED},
             note="From the floor up to .02 above it (maximum likelihood at M = 64: to .058). At the evaluation with "
-            "the least loss on the strings.",
+            "the least loss on the strings, all of which are trained on.",
         )
         for mode, text in _LOSSES.items()
     ),

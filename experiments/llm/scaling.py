@@ -3,7 +3,8 @@
 Meszaros, Ujvary, Brendel, Reizinger, Huszar, "Rule Extrapolation in Language Models: A Study of Compositional
 Generalization on OOD Prompts", NeurIPS 2024, appendix. Transformers of several sizes learn a^n b^n (L3) by maximum
 likelihood, at several rates, by AdamW and, at the smallest size, by SGD. Prompts that break "a's before b's" are
-completed; is there still one b for each a? A size is a program of its own; rates and seeds are its trials.
+completed; is there still one b for each a? A size is a program of its own; rates and seeds are its trials. What records
+call test loss is that on all strings, which are all trained on.
 
     python -m experiments run llm/scaling --preset quick
 """
@@ -115,7 +116,7 @@ def build(config: Config) -> Study:
     strings = learned_language(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
-    asked = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
+    prompt_sets = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
     model = network(config, strings.alphabet)
 
     def init(key, hparams):
@@ -130,8 +131,9 @@ def build(config: Config) -> Study:
         return per_row(params, train=True, key=key), ({}, {})
 
     def evaluate(state, key):
+        # All strings, those that are trained on.
         found = {LOSS: per_row(state.params).mean()}
-        for name, own in completions(config, strings, model, {"params": state.params}, asked).items():
+        for name, own in completions(config, strings, model, {"params": state.params}, prompt_sets).items():
             found |= {f"{name} {what}": value for what, value in shares(own).items()}
         return found
 

@@ -15,6 +15,7 @@ from identax.points import cells
 from identax.run import Results
 
 SCORES = (RULE, "OOD rule1", "OOD finished", "OOD completion", "ID rule1, finished")
+"""`... completion` is rule 2 of the completion alone"""
 EXCESS = "nats per string above the floor"
 BEST = "at the rate with the least mean loss"
 SIZES = "sizes apart"
@@ -125,7 +126,8 @@ REFERENCES = (
     *(
         Reference(
             f"{arm_name('AdamW', heads, layers)}, {BEST}: {LOSS}", "the floor is .08402 (theory)", _loss_bands(layers),
-            "At the evaluation with the least loss. Near is .02, as in `llm/rule_extrapolation`.",
+            "At the evaluation with the least loss on the strings, all of which are trained on. Near is .02, as in "
+            "`llm/rule_extrapolation`.",
         )
         for heads in (5, 10) for layers in (1, 2, 3, 5)
     ),

@@ -53,7 +53,7 @@ def test_completed_prompts_of_both_kinds_count_in_their_own_columns():
     """Side by side in one array; among the oracle's are prompts whose first taught token is their end."""
     strings = language("a^n b^n", 8)
     outside = strings.prompts(4).out_of_distribution()
-    found = experiment._completed(strings, outside)
+    found = experiment._completed_prompts(strings, outside)
     for number, make in enumerate((oracle_rows, adversarial_rows)):
         wanted = make(strings.alphabet, outside)
         counted = np.asarray(found["counted"][number])
