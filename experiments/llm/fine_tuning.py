@@ -171,8 +171,8 @@ def build(config: Config) -> Study:
 
     def evaluate(state, key):
         seen = [claims.SECOND] if tuned else rows
-        found = {f"loss on {name}": per_row(state.params, state.hparams, rows[name]).mean() for name in seen}
-        return found | ({claims.DECREASE: state.opt_state[0]} if tuned else {})
+        metrics = {f"loss on {name}": per_row(state.params, state.hparams, rows[name]).mean() for name in seen}
+        return metrics | ({claims.DECREASE: state.opt_state[0]} if tuned else {})
 
     def optimizer(hparams):
         rate = hparams["learning_rate"]

@@ -83,20 +83,20 @@ def build(config: Config):
     claims.check(config)
 
     def trial(key, hparams):
-        drawn = claims.world(config, stream(key, "world"))
-        p = smoothed(drawn.within(), hparams["smoothing"])
+        world = claims.world(config, stream(key, "world"))
+        p = smoothed(world.within(), hparams["smoothing"])
         mass = pattern_mass(p, config.horizon, config.example_length)
         first = first_of(config, mass)
-        found = {claims.FIRST: first}
+        metrics = {claims.FIRST: first}
         for n in config.examples:
-            found |= _scores_of_prompts(config, drawn, p, stream(key, f"prompts {n}"), n, first)
+            metrics |= _scores_of_prompts(config, world, p, stream(key, f"prompts {n}"), n, first)
         later = jnp.where(jnp.arange(1, len(mass) + 1) >= first, mass, 0.0).sum()
         for weight in config.weights:
-            found[claims.bound(weight)] = -jnp.log1p(-weight) * later
+            metrics[claims.bound(weight)] = -jnp.log1p(-weight) * later
             # The longest prompt is among them: n0 is no larger.
-            rows = [jnp.where(n >= first, found[claims.accuracy(weight, n)], 0.0) for n in config.examples]
-            found[claims.most(weight)] = jnp.stack(rows).max()
-        return found
+            rows = [jnp.where(n >= first, metrics[claims.accuracy(weight, n)], 0.0) for n in config.examples]
+            metrics[claims.most(weight)] = jnp.stack(rows).max()
+        return metrics
 
     return trial
 
@@ -108,26 +108,26 @@ def first_of(config: Config, mass: Any) -> Any:
     return jnp.minimum(rare_examples(mass, max(config.weights), config.epsilon), max(config.examples))
 
 
-def _scores_of_prompts(config, drawn, p, key, n, first):
+def _scores_of_prompts(config, world, p, key, n, first):
     """What one number of examples gives, where q errs from `first` on."""
     within = config.prompts == "within"
-    asked = in_context_prompts(
-        drawn, key, config.num_prompts, num_examples=n, length=config.example_length, within=within
+    prompts = in_context_prompts(
+        world, key, config.num_prompts, num_examples=n, length=config.example_length, within=within
     )
-    raw, made = predict(drawn.within(), asked.tokens), predict(p, asked.tokens)
+    by_unsmoothed, by_p = predict(world.within(), prompts.tokens), predict(p, prompts.tokens)
 
     def accuracy(law):
-        return jnp.mean(jnp.argmax(law, axis=1) == asked.labels)
+        return jnp.mean(jnp.argmax(law, axis=1) == prompts.labels)
 
-    found = {
-        claims.with_examples("impossible prompts", n): jnp.mean(~raw.possible),
-        claims.with_examples("nats per token", n): -made.log_likelihood.mean() / asked.tokens.shape[1],
+    metrics = {
+        claims.with_examples("impossible prompts", n): jnp.mean(~by_unsmoothed.possible),
+        claims.with_examples("nats per token", n): -by_p.log_likelihood.mean() / prompts.tokens.shape[1],
     }
     if within:
-        own = jnp.take_along_axis(made.posterior, asked.components[:, None], axis=1)
-        found[claims.with_examples("posterior of the true component", n)] = own.mean()
-    wrong = jax.nn.one_hot(jnp.argmin(made.next_token, axis=1), config.num_symbols)
+        own = jnp.take_along_axis(by_p.posterior, prompts.components[:, None], axis=1)
+        metrics[claims.with_examples("posterior of the true component", n)] = own.mean()
+    wrong = jax.nn.one_hot(jnp.argmin(by_p.next_token, axis=1), config.num_symbols)
     for weight in config.weights:
         used = jnp.where(n >= first, weight, 0.0)
-        found[claims.accuracy(weight, n)] = accuracy((1 - used) * made.next_token + used * wrong)
-    return found
+        metrics[claims.accuracy(weight, n)] = accuracy((1 - used) * by_p.next_token + used * wrong)
+    return metrics

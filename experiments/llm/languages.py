@@ -155,27 +155,27 @@ def build(config: Config) -> Study:
         tokens, counts = batch
         inputs, targets = shifted(tokens)
         logits, _ = model.apply({"params": params}, inputs, train=True, key=key)
-        found = sequence_nll(logits, targets, pad=pad, mean=False) * counts
+        on_columns = sequence_nll(logits, targets, pad=pad, mean=False) * counts
         columns = jnp.ones_like(targets) if pad is None else targets != pad
         # The mean over rows is minimised: of these, only the columns that count.
-        return found * len(tokens) / (columns * counts[:, None]).sum(), ({}, {})
+        return on_columns * len(tokens) / (columns * counts[:, None]).sum(), ({}, {})
 
     def evaluate(state, key):
         variables, index = {"params": state.params}, state.hparams["place"]
-        found = {
+        metrics = {
             f"{name} loss": mean_loss(model, variables, Rows(*state.truth[name])) for name in ("validation", "test")
         }
         completions = {"": completed(config, group, model, variables, index)}
         if config.sampled:
             key = stream(key, "sampled")
             completions[claims.SAMPLED] = completed(config, group, model, variables, index, key)
-        found |= group.chance_scores(index) | group.completion_scores(index, completions)
+        metrics |= group.chance_scores(index) | group.completion_scores(index, completions)
         if group.short is not None:
             inputs, targets = shifted(group.short)
             logits, _ = model.apply(variables, inputs)
             log_probs = -sequence_nll(logits, targets, pad=group.alphabet.pad, mean=False)
-            found |= group.rule_masses(index, log_probs)
-        return found
+            metrics |= group.rule_masses(index, log_probs)
+        return metrics
 
     return gradient_study(
         init=init,

@@ -37,8 +37,9 @@ SCORES = (
     "ID rule1, finished",
     "ID finished",
 )
-REACHED = 0.9
-LATER = f"steps to {REACHED:g} of the mass: rule 1 less rule 2"
+MOST_OF_MASS = 0.9
+"""share of the mass of short strings from which on a rule counts as learned"""
+RULE1_DELAY = f"steps to {MOST_OF_MASS:g} of the mass: rule 1 less rule 2"
 
 
 def row_name(architecture: str, name: str, quantity: str) -> str:
@@ -165,7 +166,8 @@ REFERENCES = (
     *(_of_order(name, *pair) for name, pairs in ORDERS.items() for pair in pairs),
     *(
         Reference(
-            row_name(architecture, name, LATER), "above 0: rule 2 is learned first (published, transformer on L3)",
+            row_name(architecture, name, RULE1_DELAY),
+            "above 0: rule 2 is learned first (published, transformer on L3)",
             _bands(1.0, None) if (name, architecture) == ("L3", "transformer") else {},
             note="Of the mass of all short strings; what is not reached counts as one check after the end.",
         )
@@ -228,7 +230,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         if row_of(SAMPLED + RULE) in found:
             found[row_of(f"sampled less greedy, {RULE}")] = found[row_of(SAMPLED + RULE)] - found[row_of(RULE)]
         if f"mass of {MASSES[0]}" in result.evaluation:
-            found[row_of(LATER)] = _reached(result, mask, 1) - _reached(result, mask, 2)
+            found[row_of(RULE1_DELAY)] = _reached(result, mask, 1) - _reached(result, mask, 2)
         for what in ("OOD rule1 by chance", "OOD completion by chance"):
             found[f"{name}: {what}"] = result.at_best(what)[mask][:1]
     for name, pairs in ORDERS.items():
@@ -252,5 +254,5 @@ def _reached(result: Results, mask: Any, rule: int) -> np.ndarray:
     kept = shares["both rules"] + shares[f"rule {rule} alone"]
     steps = result.evaluation_steps
     never = steps[-1] + (steps[-1] - steps[-2] if len(steps) > 1 else 1)
-    reached = kept >= REACHED
+    reached = kept >= MOST_OF_MASS
     return np.where(reached.any(axis=1), steps[np.argmax(reached, axis=1)], never).astype(float)

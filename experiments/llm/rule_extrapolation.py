@@ -152,12 +152,12 @@ def build(config: Config) -> Study:
         variables = {"params": state.params}
         inputs, targets = shifted(rows)  # all strings, those that are trained on
         logits, _ = model.apply(variables, inputs)
-        found = {LOSS: sequence_nll(logits, targets).mean()}
-        found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
+        metrics = {LOSS: sequence_nll(logits, targets).mean()}
+        metrics["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
         scores = completions(config, strings, model, variables, prompt_sets, published=config.published)
         for name, own in scores.items():
-            found |= {f"{name} {what}": value for what, value in shares(own).items()}
-        return found
+            metrics |= {f"{name} {what}": value for what, value in shares(own).items()}
+        return metrics
 
     return gradient_study(
         init=init,

@@ -132,10 +132,10 @@ def build(config: Config) -> Study:
 
     def evaluate(state, key):
         # All strings, those that are trained on.
-        found = {LOSS: per_row(state.params).mean()}
+        metrics = {LOSS: per_row(state.params).mean()}
         for name, own in completions(config, strings, model, {"params": state.params}, prompt_sets).items():
-            found |= {f"{name} {what}": value for what, value in shares(own).items()}
-        return found
+            metrics |= {f"{name} {what}": value for what, value in shares(own).items()}
+        return metrics
 
     def optimizer(hparams):
         if config.optimizer == "SGD":

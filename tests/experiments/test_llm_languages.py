@@ -262,7 +262,7 @@ def test_rule_two_learned_first_is_a_later_step_of_rule_one():
     flat = {"validation loss": [[3, 2, 1]] * 4, "test loss": [[1, 1, 1]] * 4, claims.RULE: [[0, 0, 0]] * 4}
     config = dataclasses.replace(SMOKE, architectures=("LSTM",))
     found = claims.measure(config, {"LSTM, L1 L3": _result(**flat, **series)})
-    np.testing.assert_allclose(found[f"LSTM on L1: {claims.LATER}"], [10, 20])
+    np.testing.assert_allclose(found[f"LSTM on L1: {claims.RULE1_DELAY}"], [10, 20])
 
 
 def test_the_published_tables_rank_as_the_orders_say():
@@ -276,7 +276,7 @@ def test_judged_rows_are_of_cells_and_orders_that_are_measured():
         claims.row_name(one, name, what)
         for one in ARCHITECTURES
         for name in ORDERS
-        for what in (*claims.SCORES, claims.EXCESS, claims.LATER)
+        for what in (*claims.SCORES, claims.EXCESS, claims.RULE1_DELAY)
     }
     orders = {claims.order_name(name, *pair) for name, pairs in ORDERS.items() for pair in pairs}
     quick, medium = ({row.quantity for row in claims.REFERENCES if run in row.bands} for run in ("quick", "medium"))
