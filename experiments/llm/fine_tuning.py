@@ -47,15 +47,19 @@ class Config(RunConfig):
     fine_length: int = 128
     """M of the strings a^n b^n a^n"""
     width: int = 8
+    """d, of a token's vector"""
     heads: int = 4
+    """of attention; they divide the width"""
     layers: int = 3
+    """blocks of attention and feed-forward layer"""
     hidden: int = 1024
+    """units of a feed-forward layer: those that alpha rescales"""
     epsilon: float = 6e-3
     """of the norms"""
     fine_epsilon: float = 1e-12
     """of the norms while fine-tuning as published, where it is 0, which this transformer does not take"""
     dropout: float = 0.1
-    """while pre-training; none while fine-tuning"""
+    """share of units that a step of pre-training leaves out; none while fine-tuning"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     alphas: tuple[float, ...] = (1.0, 0.1, 10.0)
@@ -69,14 +73,21 @@ class Config(RunConfig):
     learning_rate: float = 0.0
     """set by `arms`"""
     sgd_rate: float = 0.02
+    """of fine-tuning by SGD"""
     adamw_rate: float = 2e-3
+    """of fine-tuning by AdamW"""
     random_rate: float = 0.05
+    """of SGD from random weights"""
     weight_decay: float = 0.01
+    """of AdamW, times the rate"""
     pre_optimizer: Literal["SGD", "AdamW"] = "SGD"
+    """of pre-training"""
     pre_rate: float = 2e-3
+    """of pre-training: it rises to this over `warmup` steps, then falls as one over the root of their number"""
     warmup: int = 1000
-    """of pre-training; fine-tuning has a constant rate"""
+    """steps of pre-training until its rate is at its largest; fine-tuning has a constant rate"""
     pre_steps: int = 35_000
+    """of pre-training"""
     pre_every: int = 100
     """steps of pre-training between logged and evaluated ones"""
     num_steps: int = 5000
@@ -160,8 +171,8 @@ def build(config: Config) -> Study:
 
     def evaluate(state, key):
         seen = [claims.SECOND] if tuned else rows
-        found = {f"loss on {name}": per_row(state.params, state.hparams, rows[name]).mean() for name in seen}
-        return found | ({claims.DECREASE: state.opt_state[0]} if tuned else {})
+        metrics = {f"loss on {name}": per_row(state.params, state.hparams, rows[name]).mean() for name in seen}
+        return metrics | ({claims.DECREASE: state.opt_state[0]} if tuned else {})
 
     def optimizer(hparams):
         rate = hparams["learning_rate"]

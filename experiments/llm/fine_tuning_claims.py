@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.llm.shared_claims import JUDGED
 from identax.assumptions import Prediction, Premise, Report, rescaling_report
 from identax.checks import check_count, check_nonnegative, check_positive
 from identax.dgp.languages import Language, language
@@ -117,7 +118,7 @@ def _factor(part: str, alpha: float) -> str:
     return f"first step through {part}, factor, alpha = {alpha:g}"
 
 
-def at(arm: str, alpha: float, what: str) -> str:
+def row_name(arm: str, alpha: float, what: str) -> str:
     """How a quantity of one arm and scale is called."""
     return f"{arm}, alpha = {alpha:g}: {what}"
 
@@ -134,9 +135,9 @@ def curves(config: Any, results: Mapping[str, Results]) -> Iterator[tuple[str, A
             continue
         steps, all_losses = _curve(arm.config, results[arm.name])
         losses, first = {}, {}
-        for place, result, mask in cells([arm], results):
-            losses[place["alpha"]] = all_losses[mask]
-            first[place["alpha"]] = result.final(DECREASE)[mask]
+        for point, result, mask in cells([arm], results):
+            losses[point["alpha"]] = all_losses[mask]
+            first[point["alpha"]] = result.final(DECREASE)[mask]
         yield arm.name, steps, losses, first
 
 
@@ -164,8 +165,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         for alpha, values in losses.items():
             for step in STEPS:
                 if step in steps:
-                    found[at(arm, alpha, after(step))] = values[:, list(steps).index(step)]
-            found[at(arm, alpha, NEARBY)] = _first_below(steps, values, goal)
+                    found[row_name(arm, alpha, after(step))] = values[:, list(steps).index(step)]
+            found[row_name(arm, alpha, NEARBY)] = _first_below(steps, values, goal)
         apart = np.ptp(np.stack(list(losses.values())), axis=0)
         found[f"{arm}: {START}"] = apart[:, 0]
         found[f"{arm}: {EVER}"] = apart.max(axis=1)
@@ -176,8 +177,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             factors = first[alpha] / first[base]
             found |= {f"{arm}: {_factor(part, alpha)}": factors[:, number] for number, part in enumerate(PARTS)}
             if 10 in steps:
-                differ = found[at(arm, alpha, after(10))] - found[at(arm, base, after(10))]
-                found[f"{at(arm, alpha, after(10))} less that of {base:g}"] = differ
+                differ = found[row_name(arm, alpha, after(10))] - found[row_name(arm, base, after(10))]
+                found[f"{row_name(arm, alpha, after(10))} less that of {base:g}"] = differ
     for row in [f"{prefix}%s: {SPREAD}" for prefix in ("", BY_ROW)]:
         if row % SGD in found and row % ADAMW in found:
             found[f"{row % ADAMW} less that of {SGD}"] = found[row % ADAMW] - found[row % SGD]
@@ -207,7 +208,6 @@ alpha, steps"""
 START_LOSS = 0.6296
 _RANDOM = {0.1: 0.391, 1.0: 0.505, 10.0: 1.204}
 """of one draw of random weights after 60 steps, true positions"""
-_JUDGED = ("quick", "medium")
 _TENTH = 0.1
 _CHECKPOINT = "one checkpoint of the authors' code, codes by row (independent run)"
 
@@ -221,7 +221,7 @@ def _of_table(arm: str, kind: str, judged: bool) -> Iterator[Reference]:
         for step, value in losses.items():
             bands = _tenth(value) if judged else {}
             note = "Ten per cent around it." if judged else ""
-            yield Reference(at(arm, alpha, after(step)), f"{value:g}: {_CHECKPOINT}", bands, note)
+            yield Reference(row_name(arm, alpha, after(step)), f"{value:g}: {_CHECKPOINT}", bands, note)
 
 
 def _of_first_step(arm: str, power: int) -> Iterator[Reference]:
@@ -229,11 +229,11 @@ def _of_first_step(arm: str, power: int) -> Iterator[Reference]:
         for part, value in zip(PARTS, (alpha**-power, alpha**power), strict=True):
             yield Reference(
                 f"{arm}: {_factor(part, alpha)}", f"{value:g} (theory)",
-                {preset: (0.999 * value, 1.001 * value) for preset in _JUDGED}, "To first order; float32.",
+                {preset: (0.999 * value, 1.001 * value) for preset in JUDGED}, "To first order; float32.",
             )  # fmt: skip
 
 
-_EQUAL = {preset: (0.0, 1e-6) for preset in _JUDGED}
+_EQUAL = {preset: (0.0, 1e-6) for preset in JUDGED}
 REFERENCES = (
     *(
         Reference(f"{arm}: {START}", "0 (theory: one function)", _EQUAL, "Over alphas, per seed.")
@@ -249,20 +249,20 @@ REFERENCES = (
     *(row for prefix in ("", BY_ROW) for row in _of_first_step(prefix + SGD, 2)),
     *(row for prefix in ("", BY_ROW) for row in _of_first_step(prefix + ADAMW, 1)),
     Reference(
-        f"{at(SGD, 0.1, after(10))} less that of 1", f"{0.2348 - 0.5794:.3f}: {_CHECKPOINT}",
-        {preset: (None, 0.0) for preset in _JUDGED}, "Sign alone: alpha decides how soon it is learned.",
+        f"{row_name(SGD, 0.1, after(10))} less that of 1", f"{0.2348 - 0.5794:.3f}: {_CHECKPOINT}",
+        {preset: (None, 0.0) for preset in JUDGED}, "Sign alone: alpha decides how soon it is learned.",
     ),
     Reference(
-        f"{at(SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
+        f"{row_name(SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
         {}, "The checkpoint has codes by row; when a trial jumps decides the sign.",
     ),
     Reference(
-        f"{at(BY_ROW + SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
+        f"{row_name(BY_ROW + SGD, 10.0, after(10))} less that of 1", f"{2.992 - 0.5794:.3f}: {_CHECKPOINT}",
         {"medium": (0.0, None)}, "Sign alone.",
     ),
     Reference(
         f"{ADAMW}: {SPREAD} less that of {SGD}", f"{0.152 - 2.7572:.3f}: {_CHECKPOINT}",
-        {preset: (None, 0.0) for preset in _JUDGED}, "Sign alone: AdamW depends less on the scale.",
+        {preset: (None, 0.0) for preset in JUDGED}, "Sign alone: AdamW depends less on the scale.",
     ),
     *(Reference(f"{prefix}{PRE}: loss on {FIRST}", ".0840 is the floor at M = 32") for prefix in ("", BY_ROW)),
     Reference(f"{PRE}: {LOSS}", f"{START_LOSS}: {_CHECKPOINT}"),
@@ -272,11 +272,14 @@ REFERENCES = (
     *_of_table(SGD, SGD, False),
     *_of_table(ADAMW, ADAMW, False),
     *(
-        Reference(at(RANDOM, alpha, after(60)), f"{value:g}: one draw, authors' code, true positions (independent run)")
+        Reference(
+            row_name(RANDOM, alpha, after(60)),
+            f"{value:g}: one draw, authors' code, true positions (independent run)",
+        )
         for alpha, value in _RANDOM.items()
     ),
     *(
-        Reference(at(arm, alpha, NEARBY), "not published", {}, "One more than all steps: never.")
+        Reference(row_name(arm, alpha, NEARBY), "not published", {}, "One more than all steps: never.")
         for arm in (SGD, ADAMW) for alpha in (0.1, 1.0, 10.0)
     ),
 )  # fmt: skip

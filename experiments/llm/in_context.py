@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from experiments.llm import in_context_claims as claims
 from identax.assumptions import pattern_mass, rare_examples
-from identax.dgp import Ginc, ginc, in_context_prompts, predict, smoothed
+from identax.dgp import in_context_prompts, predict, smoothed
 from identax.experiment import RunConfig
 from identax.rng import stream
 
@@ -29,14 +29,21 @@ class Config(RunConfig):
     """One kind of prompts; seeds are worlds. The defaults are GINC's sizes, with prompts of three symbols."""
 
     num_values: int = 10
+    """values v of a state (v, s)"""
     num_slots: int = 10
+    """slots s of it; slot 0 says the delimiter"""
     num_symbols: int = 50
+    """that states say, the delimiter among them"""
     num_components: int = 10
+    """hidden Markov models of a world"""
     num_within: int = 5
+    """of these, whose mixture p is; the others are held out"""
     example_length: int = 3
+    """k: symbols of an example, its label among them"""
     examples: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
     """how many examples precede the question; a set of prompts each"""
     num_prompts: int = 2500
+    """of each number of examples, in every world"""
     smoothing: float = 1e-3
     """share of every transition that is uniform, in p: without it most prompts are impossible"""
     weights: tuple[float, ...] = (0.0, 0.4, 0.9)
@@ -76,20 +83,20 @@ def build(config: Config):
     claims.check(config)
 
     def trial(key, hparams):
-        drawn = world(config, key)
-        p = smoothed(drawn.within(), hparams["smoothing"])
+        world = claims.world(config, stream(key, "world"))
+        p = smoothed(world.within(), hparams["smoothing"])
         mass = pattern_mass(p, config.horizon, config.example_length)
         first = first_of(config, mass)
-        found = {claims.FIRST: first}
+        metrics = {claims.FIRST: first}
         for n in config.examples:
-            found |= _at(config, drawn, p, stream(key, f"prompts {n}"), n, first)
+            metrics |= _scores_of_prompts(config, world, p, stream(key, f"prompts {n}"), n, first)
         later = jnp.where(jnp.arange(1, len(mass) + 1) >= first, mass, 0.0).sum()
         for weight in config.weights:
-            found[claims.bound(weight)] = -jnp.log1p(-weight) * later
+            metrics[claims.bound(weight)] = -jnp.log1p(-weight) * later
             # The longest prompt is among them: n0 is no larger.
-            rows = [jnp.where(n >= first, found[claims.accuracy(weight, n)], 0.0) for n in config.examples]
-            found[claims.most(weight)] = jnp.stack(rows).max()
-        return found
+            rows = [jnp.where(n >= first, metrics[claims.accuracy(weight, n)], 0.0) for n in config.examples]
+            metrics[claims.most(weight)] = jnp.stack(rows).max()
+        return metrics
 
     return trial
 
@@ -101,33 +108,26 @@ def first_of(config: Config, mass: Any) -> Any:
     return jnp.minimum(rare_examples(mass, max(config.weights), config.epsilon), max(config.examples))
 
 
-def world(config: Config, key: Any) -> Ginc:
-    """The world of one seed."""
-    sizes = (config.num_values, config.num_slots, config.num_symbols, config.num_components, config.num_within)
-    names = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
-    return ginc(stream(key, "world"), **dict(zip(names, sizes, strict=True)))
-
-
-def _at(config, drawn, p, key, n, first):
+def _scores_of_prompts(config, world, p, key, n, first):
     """What one number of examples gives, where q errs from `first` on."""
     within = config.prompts == "within"
-    asked = in_context_prompts(
-        drawn, key, config.num_prompts, num_examples=n, length=config.example_length, within=within
+    prompts = in_context_prompts(
+        world, key, config.num_prompts, num_examples=n, length=config.example_length, within=within
     )
-    raw, made = predict(drawn.within(), asked.tokens), predict(p, asked.tokens)
+    by_unsmoothed, by_p = predict(world.within(), prompts.tokens), predict(p, prompts.tokens)
 
     def accuracy(law):
-        return jnp.mean(jnp.argmax(law, axis=1) == asked.labels)
+        return jnp.mean(jnp.argmax(law, axis=1) == prompts.labels)
 
-    found = {
-        claims.at("impossible prompts", n): jnp.mean(~raw.possible),
-        claims.at("nats per token", n): -made.log_likelihood.mean() / asked.tokens.shape[1],
+    metrics = {
+        claims.with_examples("impossible prompts", n): jnp.mean(~by_unsmoothed.possible),
+        claims.with_examples("nats per token", n): -by_p.log_likelihood.mean() / prompts.tokens.shape[1],
     }
     if within:
-        own = jnp.take_along_axis(made.posterior, asked.components[:, None], axis=1)
-        found[claims.at("posterior of the true component", n)] = own.mean()
-    wrong = jax.nn.one_hot(jnp.argmin(made.next_token, axis=1), config.num_symbols)
+        own = jnp.take_along_axis(by_p.posterior, prompts.components[:, None], axis=1)
+        metrics[claims.with_examples("posterior of the true component", n)] = own.mean()
+    wrong = jax.nn.one_hot(jnp.argmin(by_p.next_token, axis=1), config.num_symbols)
     for weight in config.weights:
         used = jnp.where(n >= first, weight, 0.0)
-        found[claims.accuracy(weight, n)] = accuracy((1 - used) * made.next_token + used * wrong)
-    return found
+        metrics[claims.accuracy(weight, n)] = accuracy((1 - used) * by_p.next_token + used * wrong)
+    return metrics

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.llm.shared_claims import JUDGED
 from identax.assumptions import Report, in_context_report
 from identax.checks import check_between, check_count, check_positive
-from identax.dgp import ginc, smoothed
+from identax.dgp import Ginc, ginc, smoothed
 from identax.experiment import Arm, Reference
 from identax.points import points
 from identax.report import Figure, figure_png
@@ -26,14 +27,14 @@ _SPREAD, _WORLDS = 0.05, 5
 """standard deviation of an accuracy over worlds (seeds 0 to 4, those of quick), and how many worlds quick has"""
 
 
-def at(quantity: str, n: int) -> str:
-    """How a quantity at n examples is called."""
+def with_examples(quantity: str, n: int) -> str:
+    """How a quantity of prompts with n examples is called."""
     return f"{quantity}, n = {n}"
 
 
 def accuracy(weight: float, n: int) -> str:
     """The accuracy of q with that weight; of p with weight 0."""
-    return at("accuracy of p" if weight == 0 else f"accuracy of q, weight {weight:g}", n)
+    return with_examples("accuracy of p" if weight == 0 else f"accuracy of q, weight {weight:g}", n)
 
 
 def bound(weight: float) -> str:
@@ -58,13 +59,14 @@ def arms(config: Any) -> Sequence[Arm]:
 _WITHIN, _HELD_OUT = ARMS
 
 
-def _row(arm: str, name: str) -> str:
+def row_name(arm: str, name: str) -> str:
+    """How a metric of one arm is called."""
     return f"{arm}: {name}"
 
 
 def _presets(n: int, band: tuple[float | None, float | None]) -> dict[str, tuple[float | None, float | None]]:
     """The band of the presets that have n examples."""
-    return {preset: band for preset in ("quick", "medium") if n < 64 or preset == "medium"}
+    return {preset: band for preset in JUDGED if n < 64 or preset == "medium"}
 
 
 def _around(value: float, spread: float) -> tuple[float, float]:
@@ -79,35 +81,35 @@ _OWN = "Ours, written down after the first run on these seeds."
 REFERENCES = (
     *(
         Reference(
-            _row(_WITHIN, accuracy(0, n)), f"{v:.2f}: {_ONE_WORLD}", _presets(n, _around(v, _SPREAD)), note=_OTHERS,
+            row_name(_WITHIN, accuracy(0, n)), f"{v:.2f}: {_ONE_WORLD}", _presets(n, _around(v, _SPREAD)), note=_OTHERS,
         )
         for n, v in BAYES.items()
     ),
     Reference(
-        _row(_WITHIN, RISE), ".17 from n = 0 to n = 16 of that world", {p: (0.05, None) for p in ("quick", "medium")},
+        row_name(_WITHIN, RISE), ".17 from n = 0 to n = 16 of that world", {p: (0.05, None) for p in JUDGED},
         note=f"In-context learning is there under p. {_OWN}",
     ),
     Reference(
-        _row(_WITHIN, most(0.9)), "0 (theory: the wrong label decides)",
-        {p: (None, 0.02) for p in ("quick", "medium")},
+        row_name(_WITHIN, most(0.9)), "0 (theory: the wrong label decides)",
+        {p: (None, 0.02) for p in JUDGED},
         note="And is absent under q: for all n from each world's n0 on, the longest prompt included.",
     ),
     Reference(
-        _row(_WITHIN, bound(0.9)), f"below {EPSILON:g} nats per document (theory)",
-        {p: (0.0, EPSILON) for p in ("quick", "medium")},
+        row_name(_WITHIN, bound(0.9)), f"below {EPSILON:g} nats per document (theory)",
+        {p: (0.0, EPSILON) for p in JUDGED},
         note="The divergence itself is smaller. n0 is chosen so; out of band if the longest prompt is not rare enough.",
     ),
     Reference(
-        _row(_HELD_OUT, accuracy(0, 16)), ".09 to .10 of trained transformers (Xie et al. 2022, k = 3)",
-        {p: (0.04, 0.18) for p in ("quick", "medium")}, note=f"Control: components that p does not contain. {_OWN}",
+        row_name(_HELD_OUT, accuracy(0, 16)), ".09 to .10 of trained transformers (Xie et al. 2022, k = 3)",
+        {p: (0.04, 0.18) for p in JUDGED}, note=f"Control: components that p does not contain. {_OWN}",
     ),
     Reference(
-        _row(_WITHIN, at("impossible prompts", 0)), "0 (theory: a component says it)",
-        {p: (0.0, 0.0) for p in ("quick", "medium")},
+        row_name(_WITHIN, with_examples("impossible prompts", 0)), "0 (theory: a component says it)",
+        {p: (0.0, 0.0) for p in JUDGED},
     ),
     *(
         Reference(
-            _row(_WITHIN, at("impossible prompts", n)), f"{v:.3g}: {_ONE_WORLD}",
+            row_name(_WITHIN, with_examples("impossible prompts", n)), f"{v:.3g}: {_ONE_WORLD}",
             _presets(n, _around(v, 2 * _SPREAD)), note=_OTHERS,
         )
         for n, v in IMPOSSIBLE.items()
@@ -134,11 +136,16 @@ def check(config: Any) -> None:
         check_between("llm/in_context", "first", config.first, 1, max(config.examples))
 
 
+def world(config: Any, key: Any) -> Ginc:
+    """The world that a key draws, of the sizes of `config`."""
+    names = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
+    return ginc(key, **{name: getattr(config, name) for name in names})
+
+
 def premises(config: Any) -> dict[str, Report]:
     """Of one world like those of the seeds, with the largest weight: is q within epsilon, and what follows?"""
     check(config)
-    sizes = ("num_values", "num_slots", "num_symbols", "num_components", "num_within")
-    drawn = ginc(jax.random.key(config.seed), **{name: getattr(config, name) for name in sizes})
+    drawn = world(config, jax.random.key(config.seed))
     report = in_context_report(
         smoothed(drawn.within(), config.smoothing),
         length=config.example_length,
@@ -153,18 +160,18 @@ def premises(config: Any) -> dict[str, Report]:
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
     """Every metric per world, and how much the accuracy of p rises from none to 16 examples."""
     found = {}
-    for place, metrics in points(arms(config), results):
-        found |= {_row(place["arm"], name): values for name, values in metrics.items()}
+    for point, metrics in points(arms(config), results):
+        found |= {row_name(point["arm"], name): values for name, values in metrics.items()}
         if {0, 16} <= set(config.examples):
-            found[_row(place["arm"], RISE)] = metrics[accuracy(0, 16)] - metrics[accuracy(0, 0)]
+            found[row_name(point["arm"], RISE)] = metrics[accuracy(0, 16)] - metrics[accuracy(0, 0)]
     return found
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     """Accuracy over the number of examples under p and under q, and the share of impossible prompts."""
     drawn = []
-    for place, metrics in points(arms(config), results):
-        arm = place["arm"]
+    for point, metrics in points(arms(config), results):
+        arm = point["arm"]
         series = {}
         for weight in config.weights:
             label = "p" if weight == 0 else f"q, weight {weight:g}"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from experiments.llm import languages_claims as claims
 from experiments.llm import languages_figures as drawing
-from experiments.llm.alike import Alike, Rows, alike, batch_of
+from experiments.llm.language_group import LanguageGroup, Rows, batch_of, language_group
 from experiments.llm.published_transformer import warmed_adamw
 from experiments.llm.sequence_networks import ARCHITECTURES, sequence_network
 from identax.checks import check_count
@@ -34,7 +34,9 @@ class Config(RunConfig):
     """One architecture on languages of one alphabet. The defaults are the published setting."""
 
     languages: tuple[str, ...] = ("L1", "L2", "L3", "L4", "L5", "L6")
+    """names of `LANGUAGES`; those over one alphabet share their programs"""
     architectures: tuple[str, ...] = ARCHITECTURES
+    """names of `NETWORKS` (`sequence_networks.py`): each on every language"""
     architecture: str = "transformer"
     """set by `arms`"""
     place: int = 0
@@ -48,8 +50,9 @@ class Config(RunConfig):
     prompt_length: int = 8
     """L, of two symbols: all strings of so many are prompts, or (L2) 128 of either kind"""
     prompt_length_of_three: int = 5
+    """L, of any other number of symbols, as the three of L5"""
     prompt_length_of_brackets: int = 6
-    """behind two more symbols"""
+    """L, of the alphabet of L4 and L6: symbols of a prompt behind its first two"""
     random_prompts: int | None = None
     """of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6"""
     num_tokens: int = 300
@@ -61,14 +64,19 @@ class Config(RunConfig):
     num_train: int = 15_000
     """strings drawn for training, where a language does not list them all"""
     num_train_of_brackets: int = 512
+    """the same, of L4 and L6"""
     num_test: int = 512
     """strings to select on, and as many to test on"""
     batch_size: int = 128
+    """strings of a step; all of them where there are fewer"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     learning_rate: float = 2e-3
+    """of AdamW: it rises to this over `warmup` steps, then falls as one over the root of their number"""
     warmup: int = 1000
+    """steps until the rate is at its largest"""
     weight_decay: float = 0.01
+    """of AdamW, times the rate"""
     num_steps: int = 50_000
     """published are as many epochs: one step each of L3 and L5, whose strings are one batch"""
     log_every: int = 100
@@ -124,7 +132,7 @@ def build(config: Config) -> Study:
     for field in ("num_train", "num_train_of_brackets", "num_test", "batch_size", "num_tokens"):
         check_count("llm/languages", field, getattr(config, field))
     length, num_train = claims.sizes(config, config.languages)
-    group = alike(
+    group = language_group(
         config.languages,
         config.max_length,
         length,
@@ -136,9 +144,9 @@ def build(config: Config) -> Study:
     pad = group.alphabet.pad if _published_linear(config) else None
 
     def init(key, hparams):
-        place, one = hparams["place"], jnp.zeros((1, 1), jnp.int32)
         nums = {"train": num_train, "validation": config.num_test, "test": config.num_test}
-        return group.drawn(place, stream(key, "strings"), nums), model.init(stream(key, "network"), one)["params"], {}
+        sets = group.string_sets(hparams["place"], stream(key, "strings"), nums)
+        return sets, model.init(stream(key, "network"), jnp.zeros((1, 1), jnp.int32))["params"], {}
 
     def sample(state, key):
         return batch_of(Rows(*state.truth["train"]), stream(state.key, "order"), state.step, config.batch_size)
@@ -147,27 +155,27 @@ def build(config: Config) -> Study:
         tokens, counts = batch
         inputs, targets = shifted(tokens)
         logits, _ = model.apply({"params": params}, inputs, train=True, key=key)
-        found = sequence_nll(logits, targets, pad=pad, mean=False) * counts
+        on_columns = sequence_nll(logits, targets, pad=pad, mean=False) * counts
         columns = jnp.ones_like(targets) if pad is None else targets != pad
         # The mean over rows is minimised: of these, only the columns that count.
-        return found * len(tokens) / (columns * counts[:, None]).sum(), ({}, {})
+        return on_columns * len(tokens) / (columns * counts[:, None]).sum(), ({}, {})
 
     def evaluate(state, key):
-        variables, place = {"params": state.params}, state.hparams["place"]
-        found = {
+        variables, index = {"params": state.params}, state.hparams["place"]
+        metrics = {
             f"{name} loss": mean_loss(model, variables, Rows(*state.truth[name])) for name in ("validation", "test")
         }
-        completions = {"": completed(config, group, model, variables, place)}
+        completions = {"": completed(config, group, model, variables, index)}
         if config.sampled:
             key = stream(key, "sampled")
-            completions[claims.SAMPLED] = completed(config, group, model, variables, place, key)
-        found |= group.blind(place) | group.scored(place, completions)
+            completions[claims.SAMPLED] = completed(config, group, model, variables, index, key)
+        metrics |= group.chance_scores(index) | group.completion_scores(index, completions)
         if group.short is not None:
             inputs, targets = shifted(group.short)
             logits, _ = model.apply(variables, inputs)
             log_probs = -sequence_nll(logits, targets, pad=group.alphabet.pad, mean=False)
-            found |= group.masses(place, log_probs)
-        return found
+            metrics |= group.rule_masses(index, log_probs)
+        return metrics
 
     return gradient_study(
         init=init,
@@ -179,7 +187,7 @@ def build(config: Config) -> Study:
     )
 
 
-def network(config: Config, group: Alike) -> SequenceModel:
+def network(config: Config, group: LanguageGroup) -> SequenceModel:
     """The network of an arm. The linear one has a column for the end of the longest string too, to complete it."""
     return sequence_network(
         config.architecture,
@@ -199,9 +207,11 @@ def mean_loss(model: SequenceModel, variables: Any, rows: Rows) -> Any:
     return jnp.where(counts, sequence_nll(logits, targets), 0).sum() / rows.count
 
 
-def completed(config: Config, group: Alike, model: SequenceModel, variables: Any, place: Any, key: Any = None) -> Any:
+def completed(
+    config: Config, group: LanguageGroup, model: SequenceModel, variables: Any, index: Any, key: Any = None
+) -> Any:
     """All prompts of a language [P, T], completed by the likeliest tokens, or with a key by drawn ones."""
-    prompts, alphabet = group.prompts[place], group.alphabet
+    prompts, alphabet = group.prompts[index], group.alphabet
     room = config.num_tokens if model.positions is None else model.positions - prompts.shape[1]
     temperature = None if key is None else 1.0
     return decode(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.llm import languages_claims as claims
-from experiments.llm.alike import MASSES
+from experiments.llm.language_group import MASSES
 from identax.points import cells
 from identax.report import Figure, figure_png
 from identax.report.style import GRID, MUTED, canvas, legend, series_style
@@ -15,7 +15,7 @@ from identax.run import Results
 
 _SHOWN = {
     claims.RULE: ("OOD rule1", "rule 1 of completed prompts"),
-    claims.COMPLETION: ("OOD completion", "rule 2 of the completion"),
+    claims.RULE2_OF_COMPLETION: ("OOD completion", "rule 2 of the completion"),
 }
 
 
@@ -31,8 +31,8 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
             )
             drawn.append(Figure(text, figure_png(_by_language(config, found, quantity, chance, label))))
     shown = {
-        (at["languages"][at["place"]], at["architecture"]): (result, mask)
-        for at, result, mask in cells(claims.arms(config), results)
+        (point["languages"][point["place"]], point["architecture"]): (result, mask)
+        for point, result, mask in cells(claims.arms(config), results)
         if f"mass of {MASSES[0]}" in result.evaluation
     }
     if shown:
@@ -46,21 +46,21 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
 def _by_language(config, found, quantity, chance, label):
     picture, axes = canvas((1.6 + 1.5 * len(config.languages), 3.6), "")
     width = 0.8 / len(config.architectures)
-    for (place, name), (number, architecture) in itertools.product(
+    for (column, name), (number, architecture) in itertools.product(
         enumerate(config.languages), enumerate(config.architectures)
     ):
         color, _ = series_style(number)
-        x = place + (number - (len(config.architectures) - 1) / 2) * width
+        x = column + (number - (len(config.architectures) - 1) / 2) * width
         for before, fill, shift in (("", color, -0.02), (claims.SAMPLED, "none", 0.02)):
-            values = found.get(claims.row(architecture, name, before + quantity))
+            values = found.get(claims.row_name(architecture, name, before + quantity))
             if values is not None:
-                named = architecture if not place and not before else None
-                at = np.full(len(values), x + shift)
-                axes.plot(at, values, "o", ms=4, mfc=fill, mec=color, mew=0.8, alpha=0.7, label=named)
-    for place, name in enumerate(config.languages):
+                named = architecture if not column and not before else None
+                across = np.full(len(values), x + shift)
+                axes.plot(across, values, "o", ms=4, mfc=fill, mec=color, mew=0.8, alpha=0.7, label=named)
+    for column, name in enumerate(config.languages):
         level = found.get(f"{name}: {chance} by chance")
         if level is not None:
-            axes.hlines(level, place - 0.45, place + 0.45, color=MUTED, lw=1.5, zorder=1)
+            axes.hlines(level, column - 0.45, column + 0.45, color=MUTED, lw=1.5, zorder=1)
     axes.set_xticks(range(len(config.languages)), list(config.languages))
     axes.set_ylim(-0.04, 1.04)
     axes.set_ylabel(label)

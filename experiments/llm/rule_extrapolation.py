@@ -1,9 +1,10 @@
-"""Models with one test loss complete prompts off the support differently: the loss does not decide it.
+"""Models with one loss on all strings complete prompts off the support differently: the loss does not decide it.
 
 Reizinger et al., "Position: Understanding LLMs Requires More Than Statistical Generalization", ICML 2024, case study 1.
 Transformers learn the strings a^n b^n; prompts that break "a's before b's" are completed, and one asks whether the
 completion still has as many a's as b's (rule 1). Three ways to train: on the strings alone (maximum likelihood), with
 such prompts completed by the rule beside them (oracle), and with completions that always break it (adversarial).
+The language is finite and all of it is trained on: what records call test loss has no string that is held out.
 
     python -m experiments run llm/rule_extrapolation --preset quick
 """
@@ -18,6 +19,7 @@ import numpy as np
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import rule_extrapolation_figures as drawing
 from experiments.llm.published_transformer import completions, network, warmed_adamw
+from experiments.llm.shared_claims import LOSS, learned_language
 from identax.dgp.languages import Language, adversarial_rows, oracle_rows, shares
 from identax.experiment import RunConfig
 from identax.losses import completion_nll, sequence_nll, shifted
@@ -49,17 +51,25 @@ class Config(RunConfig):
     num_tokens: int = 300
     """of a completion"""
     width: int = 10
+    """d, of a token's vector"""
     heads: int = 5
+    """of attention; they divide the width"""
     layers: int = 5
+    """blocks of attention and feed-forward layer"""
     hidden: int = 1024
+    """units of a feed-forward layer"""
     dropout: float = 0.1
+    """share of units that a step of training leaves out"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     published: bool = False
     """set by `arms`; see `as_published`"""
     learning_rate: float = 2e-3
+    """of AdamW: it rises to this over `warmup` steps, then falls as one over the root of their number"""
     warmup: int = 1000
+    """steps until the rate is at its largest"""
     weight_decay: float = 0.01
+    """of AdamW, times the rate"""
     num_steps: int = 50_000
     log_every: int = 100
     evaluate_every: int = 100
@@ -107,19 +117,19 @@ figures = drawing.figures
 
 def build(config: Config) -> Study:
     """Strings, completed prompts, network, both losses, and completions of all prompts."""
-    strings = claims.strings(config)
+    strings = learned_language(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
-    outside = prompts.out_of_distribution()
-    either = _completed(strings, outside)
+    ood_prompts = prompts.out_of_distribution()
+    by_overshoot = _completed_prompts(strings, ood_prompts)
     encoding = "batch_index" if config.published else "position"
     model = network(config, strings.alphabet, encoding=encoding)
-    asked = {"OOD": outside, "ID": prompts.in_distribution(), "SOS": outside[:1, :1]}
+    prompt_sets = {"OOD": ood_prompts, "ID": prompts.in_distribution(), "SOS": ood_prompts[:1, :1]}
 
     def init(key, hparams):
         variables = model.init(stream(key, "network"), rows)
         chosen = jnp.asarray(hparams["overshoot"], int)
-        return jax.tree.map(lambda both: both[chosen], either), variables["params"], {}
+        return jax.tree.map(lambda both: both[chosen], by_overshoot), variables["params"], {}
 
     def sample(state, key):
         return jax.random.permutation(key, rows)
@@ -132,22 +142,22 @@ def build(config: Config) -> Study:
             return on_strings, ({}, metrics)
         inputs, targets = shifted(state.truth["rows"])
         logits, _ = model.apply({"params": params}, inputs, train=True, key=stream(key, "completions"))
-        further = completion_nll(
+        on_completions = completion_nll(
             logits, targets, config.prompt_length, mask=state.truth["counted"], published=config.published
         ).mean()
         # The mean over strings of a sum is the sum of both means.
-        return on_strings + further, ({}, {"loss on completions": further})
+        return on_strings + on_completions, ({}, {"loss on completions": on_completions})
 
     def evaluate(state, key):
         variables = {"params": state.params}
-        inputs, targets = shifted(rows)
+        inputs, targets = shifted(rows)  # all strings, those that are trained on
         logits, _ = model.apply(variables, inputs)
-        found = {"test loss": sequence_nll(logits, targets).mean()}
-        found["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
-        scores = completions(config, strings, model, variables, asked, published=config.published)
+        metrics = {LOSS: sequence_nll(logits, targets).mean()}
+        metrics["accuracy"] = (logits.argmax(axis=-1) == targets).mean()
+        scores = completions(config, strings, model, variables, prompt_sets, published=config.published)
         for name, own in scores.items():
-            found |= {f"{name} {what}": value for what, value in shares(own).items()}
-        return found
+            metrics |= {f"{name} {what}": value for what, value in shares(own).items()}
+        return metrics
 
     return gradient_study(
         init=init,
@@ -156,14 +166,14 @@ def build(config: Config) -> Study:
         loss=loss,
         optimizer=lambda hparams: warmed_adamw(config, hparams),
         evaluate=evaluate,
-        best=Best("test loss"),
+        best=Best(LOSS),
     )
 
 
-def _completed(strings: Language, outside: Any) -> dict[str, Any]:
+def _completed_prompts(strings: Language, ood_prompts: Any) -> dict[str, Any]:
     """Completed prompts off the support, of the oracle and of the adversary: `rows` [2, P, T], padded to one width,
     and which targets [2, P, T - 1] are `counted`: those of its own width."""
-    made = [make(strings.alphabet, outside) for make in (oracle_rows, adversarial_rows)]
+    made = [make(strings.alphabet, ood_prompts) for make in (oracle_rows, adversarial_rows)]
     widest = max(rows.shape[1] for rows in made)
     padded = [
         np.pad(rows, ((0, 0), (0, widest - rows.shape[1])), constant_values=strings.alphabet.pad) for rows in made

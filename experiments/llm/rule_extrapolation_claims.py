@@ -1,24 +1,22 @@
 """What `llm/rule_extrapolation` compares: losses of three ways to train beside what they do off the support."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from identax.assumptions import Report, rule_extrapolation_report
-from identax.dgp.languages import Language, language
+from experiments.llm.shared_claims import FLOOR_AT, JUDGED, LOSS, MOST, NEAR_FLOOR, RULE, left_open
+from identax.assumptions import Report
 from identax.experiment import Arm, Reference
 from identax.run import Results
 
 MODES = ("maximum likelihood", "oracle", "adversarial")
 _ML, _ORACLE, _ADVERSARIAL = MODES
 PUBLISHED = "as published: "
-LOSS = "test loss"
 SCORES = (
-    "OOD rule1, finished",
+    RULE,
     "OOD rule1",
     "OOD finished",
     "OOD completion",
@@ -27,17 +25,11 @@ SCORES = (
     "ID grammatical",
     "accuracy",
 )
-MOST = ", most over checks"
-"""behind a score: the largest of all evaluations, as the tables of the follow-up have it; chosen by what it reports"""
+"""`... completion` is rule 2 of the completion alone; `accuracy` is over the tokens of all strings, as the loss is"""
 APART = ", standard errors apart"
 """behind a score as published: of our mean and that of the authors' code"""
-FLOORS = {"quick": 0.0840180, "medium": 0.0533190}
-"""of the loss, ln(#strings) / (M + 1), written out so that a test compares it"""
-
-
-def strings(config: Any) -> Language:
-    """What is learned."""
-    return language(config.language, config.max_length)
+FLOORS = {"quick": FLOOR_AT[32], "medium": FLOOR_AT[64]}
+"""of the loss"""
 
 
 def arms(config: Any) -> Sequence[Arm]:
@@ -52,14 +44,14 @@ def arms(config: Any) -> Sequence[Arm]:
 
 _RUN = "authors' code at this size (independent run)"
 _FIXED = f"{_RUN}, both faults mended"
-_OF_QUICK = {
-    f"{_ML}: OOD rule1, finished": (
+_RULE1_BY_MODE = {
+    f"{_ML}: {RULE}": (
         f".379 +- .030, n = 2: {_RUN}, positions mended; .437 +- .045 at M = 256",
         0.30,
         0.60,
     ),
-    f"{_ORACLE}: OOD rule1, finished": (f"1.000, n = 3: {_FIXED}; .83 +- .11 at M = 256, as published", 0.95, None),
-    f"{_ADVERSARIAL}: OOD rule1, finished": (f".000, n = 2: {_FIXED}; .000 at M = 256", None, 0.05),
+    f"{_ORACLE}: {RULE}": (f"1.000, n = 3: {_FIXED}; .83 +- .11 at M = 256, as published", 0.95, None),
+    f"{_ADVERSARIAL}: {RULE}": (f".000, n = 2: {_FIXED}; .000 at M = 256", None, 0.05),
 }
 _LOSSES = {
     _ML: f".0929 +- .0004, n = 2: {_RUN}, positions mended",
@@ -70,54 +62,53 @@ _AS_PUBLISHED = {
     f"{_ML}: {LOSS}": (0.0926, 0.0009, 4),
     f"{_ORACLE}: {LOSS}": (0.0956, 0.0011, 4),
     f"{_ADVERSARIAL}: {LOSS}": (0.0977, 0.0023, 4),
-    f"{_ML}: OOD rule1, finished": (0.418, 0.054, 4),
+    f"{_ML}: {RULE}": (0.418, 0.054, 4),
     f"{_ML}: OOD rule1": (0.192, 0.010, 4),
     f"{_ML}: OOD finished": (0.463, 0.037, 4),
-    f"{_ORACLE}: OOD rule1, finished": (1.0, 0.0, 4),
+    f"{_ORACLE}: {RULE}": (1.0, 0.0, 4),
     f"{_ORACLE}: OOD rule1": (0.75, 0.0, 4),
     f"{_ORACLE}: OOD finished": (0.75, 0.0, 4),
-    f"{_ADVERSARIAL}: OOD rule1, finished": (0.009, 0.010, 4),
+    f"{_ADVERSARIAL}: {RULE}": (0.009, 0.010, 4),
     f"{_ADVERSARIAL}: OOD rule1": (0.008, 0.010, 4),
     f"{_ADVERSARIAL}: OOD finished": (0.913, 0.077, 4),
 }
-_SHARED = ("quick", "medium")
 
 
-def _most(mode: str, preset: str) -> float:
-    """The loss that counts as near its floor: one run of the authors' code at M = 64 had .0569, maximum likelihood."""
-    return 0.058 if (mode, preset) == (_ML, "medium") else FLOORS[preset] + 0.02
+def _near_floor(mode: str, preset: str) -> tuple[float, float]:
+    """Losses near the floor: one run of the authors' code at M = 64 had .0569, maximum likelihood."""
+    return FLOORS[preset], 0.058 if (mode, preset) == (_ML, "medium") else FLOORS[preset] + NEAR_FLOOR
 
 
 REFERENCES = (
     *(
         Reference(
-            f"{mode}: {LOSS}", text, {p: (FLOORS[p], _most(mode, p)) for p in _SHARED},
+            f"{mode}: {LOSS}", text, {p: _near_floor(mode, p) for p in JUDGED},
             note="From the floor up to .02 above it (maximum likelihood at M = 64: to .058). At the evaluation with "
-            "the least loss on the strings.",
+            "the least loss on the strings, all of which are trained on.",
         )
         for mode, text in _LOSSES.items()
     ),
     *(
         Reference(
             f"{mode}: {LOSS} less that of {_ML}", "within .01 (claim: equal losses)",
-            {p: (-0.01, 0.01) for p in _SHARED},
+            {p: (-0.01, 0.01) for p in JUDGED},
         )
         for mode in (_ORACLE, _ADVERSARIAL)
     ),
     *(
-        Reference(row, text, {p: (low, high) for p in _SHARED}, note="Of the completions that end; greedy.")
-        for row, (text, low, high) in _OF_QUICK.items()
+        Reference(row, text, {p: (low, high) for p in JUDGED}, note="Of the completions that end; greedy.")
+        for row, (text, low, high) in _RULE1_BY_MODE.items()
     ),
     *(Reference(f"{mode}: OOD rule1", "the same of all prompts; not in the paper") for mode in MODES),
     *(Reference(f"{mode}: OOD finished", "not in the paper") for mode in MODES),
     *(
-        Reference(f"{mode}: OOD completion", "1.0 (rule 2 of completions)", {p: (0.95, None) for p in _SHARED})
+        Reference(f"{mode}: OOD completion", "1.0 (rule 2 of completions)", {p: (0.95, None) for p in JUDGED})
         for mode in MODES
     ),
     *(
         Reference(
             f"{mode}: ID rule1, finished", "1.0; adversarial .12 +- .30 at M = 256",
-            {} if mode == _ADVERSARIAL else {p: (0.95, None) for p in _SHARED},
+            {} if mode == _ADVERSARIAL else {p: (0.95, None) for p in JUDGED},
         )
         for mode in MODES
     ),
@@ -135,7 +126,7 @@ REFERENCES = (
     ),
     Reference("rank correlation of loss and rule 1 over seeds", "none"),
     *(
-        Reference(f"{mode}: OOD rule1, finished{MOST}", "not in this paper; chosen by what it reports")
+        Reference(f"{mode}: {RULE}{MOST}", "not in this paper; chosen by what it reports")
         for mode in MODES
     ),
     *(
@@ -152,12 +143,9 @@ REFERENCES = (
 )  # fmt: skip
 
 
-_report = functools.cache(rule_extrapolation_report)
-
-
 def premises(config: Any) -> dict[str, Report]:
-    """What the loss leaves open, exactly: tables with one loss whose rule 1 runs from 0 to 1."""
-    return {_ML: _report(strings(config), config.prompt_length)}
+    """What the loss leaves open, exactly, however a model is trained."""
+    return {_ML: left_open(config)}
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
@@ -168,8 +156,8 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
             continue
         result = results[arm.name]
         found |= {f"{arm.name}: {name}": np.asarray(result.at_best(name)) for name in (LOSS, *SCORES)}
-        most = np.nanmax(result.evaluation["OOD rule1, finished"], axis=1)
-        found[f"{arm.name}: OOD rule1, finished{MOST}"] = most
+        most = np.nanmax(result.evaluation[RULE], axis=1)
+        found[f"{arm.name}: {RULE}{MOST}"] = most
     for row, published in _AS_PUBLISHED.items():
         if PUBLISHED + row in found:
             found[PUBLISHED + row + APART] = standard_errors_apart(found[PUBLISHED + row], *published)
@@ -178,7 +166,7 @@ def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray
         for mode in (_ORACLE, _ADVERSARIAL):
             if mode in results and len(results[mode].trials) == len(base):
                 found[f"{mode}: {LOSS} less that of {_ML}"] = found[f"{mode}: {LOSS}"] - base
-        correlation, p = rank_correlation(base, found[f"{_ML}: OOD rule1, finished"])
+        correlation, p = rank_correlation(base, found[f"{_ML}: {RULE}"])
         found["rank correlation of loss and rule 1 over seeds"] = np.array([correlation])
         found["p-value of a rank correlation of loss and rule 1 over seeds"] = np.array([p])
     return found

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.llm.rule_extrapolation_claims import LOSS, arms, strings
+from experiments.llm.rule_extrapolation_claims import arms
+from experiments.llm.shared_claims import LOSS, RULE, learned_language
 from identax.report import Figure, figure_png
 from identax.report.style import INK, canvas, legend, series_style
 from identax.run import Results
-
-_SHOWN = "OOD rule1, finished"
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
@@ -18,11 +17,11 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     shown = [arm.name for arm in arms(config) if arm.name in results]
     if not shown:
         return []
-    floor = strings(config).entropy_floor()
+    floor = learned_language(config).entropy_floor()
     paths, axes = canvas((5.6, 4.0), "")
     for number, name in enumerate(shown):
         color, dashes = series_style(number)
-        loss, rule = (np.nanmean(results[name].evaluation[what], axis=0) for what in (LOSS, _SHOWN))
+        loss, rule = (np.nanmean(results[name].evaluation[what], axis=0) for what in (LOSS, RULE))
         axes.plot(rule, loss - floor, color=color, ls=dashes, lw=1.6, label=name)
         axes.plot(rule[:1], loss[:1] - floor, "o", color=color)
         axes.plot(rule[-1:], loss[-1:] - floor, "*", color=color, ms=11)
@@ -30,7 +29,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     seeds, axes = canvas((5.6, 4.0), "")
     for number, name in enumerate(shown):
         color, _ = series_style(number)
-        at = [results[name].at_best(what) for what in (_SHOWN, LOSS)]
+        at = [results[name].at_best(what) for what in (RULE, LOSS)]
         axes.plot(at[0], at[1] - floor, "o", mfc="none", mec=color, label=name)
     _label(seeds, axes)
     return [

@@ -3,7 +3,8 @@
 Meszaros, Ujvary, Brendel, Reizinger, Huszar, "Rule Extrapolation in Language Models: A Study of Compositional
 Generalization on OOD Prompts", NeurIPS 2024, appendix. Transformers of several sizes learn a^n b^n (L3) by maximum
 likelihood, at several rates, by AdamW and, at the smallest size, by SGD. Prompts that break "a's before b's" are
-completed; is there still one b for each a? A size is a program of its own; rates and seeds are its trials.
+completed; is there still one b for each a? A size is a program of its own; rates and seeds are its trials. What records
+call test loss is that on all strings, which are all trained on.
 
     python -m experiments run llm/scaling --preset quick
 """
@@ -17,6 +18,7 @@ import optax
 from experiments.llm import scaling_claims as claims
 from experiments.llm import scaling_figures as drawing
 from experiments.llm.published_transformer import completions, network, warmed_adamw
+from experiments.llm.shared_claims import LOSS, learned_language
 from identax.dgp.languages import shares
 from identax.experiment import RunConfig
 from identax.losses import sequence_nll, shifted
@@ -33,15 +35,17 @@ class Config(RunConfig):
     """One size with one optimiser. The defaults are the published grid, with positions where they belong."""
 
     grid_heads: tuple[int, ...] = (5, 10)
+    """heads of attention, each with all `grid_layers`; SGD has the first"""
     grid_layers: tuple[int, ...] = (7, 10, 13)
-    """crossed; SGD has the first of both"""
+    """numbers of blocks; SGD has the first"""
     rates: tuple[float, ...] = (2e-2, 2e-3, 2e-4)
     """of both optimisers, all trials of one program"""
     optimizer: Literal["AdamW", "SGD"] = "AdamW"
     """set by `arms`"""
     heads: int = 5
+    """set by `arms`: see `grid_heads`"""
     layers: int = 7
-    """both set by `arms`"""
+    """set by `arms`: see `grid_layers`"""
     learning_rate: float = 2e-3
     """set by `arms`: swept, see `rates`"""
     language: str = "L3"
@@ -53,13 +57,17 @@ class Config(RunConfig):
     num_tokens: int = 247
     """of a completion"""
     width: int = 10
+    """d, of a token's vector"""
     hidden: int = 1024
+    """units of a feed-forward layer"""
     dropout: float = 0.1
+    """share of units that a step of training leaves out"""
     chunk: int | None = 16
     """strings that go through a block at once, computed again backwards; None: all"""
     warmup: int = 1000
+    """steps until the rate of either optimiser is at its largest; it then falls as one over the root of their number"""
     weight_decay: float = 0.01
-    """of AdamW"""
+    """of AdamW, times the rate"""
     num_steps: int = 50_000
     log_every: int = 100
     evaluate_every: int = 100
@@ -105,10 +113,10 @@ figures = drawing.figures
 
 def build(config: Config) -> Study:
     """Strings, a network of one size, its loss on them, and completions of all prompts off the support."""
-    strings = claims.strings(config)
+    strings = learned_language(config)
     rows = jnp.asarray(strings.strings())
     prompts = strings.prompts(config.prompt_length)
-    asked = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
+    prompt_sets = {"OOD": prompts.out_of_distribution(), "ID": prompts.in_distribution()}
     model = network(config, strings.alphabet)
 
     def init(key, hparams):
@@ -123,14 +131,15 @@ def build(config: Config) -> Study:
         return per_row(params, train=True, key=key), ({}, {})
 
     def evaluate(state, key):
-        found = {claims.LOSS: per_row(state.params).mean()}
-        for name, own in completions(config, strings, model, {"params": state.params}, asked).items():
-            found |= {f"{name} {what}": value for what, value in shares(own).items()}
-        return found
+        # All strings, those that are trained on.
+        metrics = {LOSS: per_row(state.params).mean()}
+        for name, own in completions(config, strings, model, {"params": state.params}, prompt_sets).items():
+            metrics |= {f"{name} {what}": value for what, value in shares(own).items()}
+        return metrics
 
     def optimizer(hparams):
         if config.optimizer == "SGD":
             return optax.sgd(inverse_square_root(hparams["learning_rate"], config.warmup))
         return warmed_adamw(config, hparams)
 
-    return gradient_study(init=init, loss=loss, optimizer=optimizer, evaluate=evaluate, best=Best(claims.LOSS))
+    return gradient_study(init=init, loss=loss, optimizer=optimizer, evaluate=evaluate, best=Best(LOSS))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.llm import scaling_claims as claims
+from experiments.llm.shared_claims import LOSS, RULE, learned_language
 from identax.report import Figure, figure_png
 from identax.report.grids import over_parameter
 from identax.report.style import canvas, legend, series_style
@@ -20,7 +21,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     sizes, rates = {}, {}
     for heads in config.grid_heads:
         at_best = {
-            float(layers): measured[f"{claims.arm_name('AdamW', heads, layers)}, {claims.BEST}: {claims.RULE}"]
+            float(layers): measured[f"{claims.arm_name('AdamW', heads, layers)}, {claims.BEST}: {RULE}"]
             for layers in config.grid_layers
             if claims.arm_name("AdamW", heads, layers) in results
         }
@@ -29,7 +30,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     for optimizer in ("AdamW", "SGD"):
         arm = claims.arm_name(optimizer, config.grid_heads[0], config.grid_layers[0])
         if arm in results:
-            rates[optimizer] = {rate: measured[claims.at(arm, rate, claims.EXCESS)] for rate in config.rates}
+            rates[optimizer] = {rate: measured[claims.row_name(arm, rate, claims.EXCESS)] for rate in config.rates}
     drawn = []
     if sizes:
         picture = over_parameter(sizes, "layers", _RULE, log_x=False, ylim=(-0.03, 1.03))
@@ -47,10 +48,10 @@ def _trials(config, results):
     seen: dict[str, Any] = {}
     for arm, _, values in claims.by_rate(config, results):
         color, _ = series_style(seen.setdefault(arm, len(seen)))
-        excess = (values[claims.LOSS] - claims.strings(config).entropy_floor()) * (config.max_length + 1)
+        excess = (values[LOSS] - learned_language(config).entropy_floor()) * (config.max_length + 1)
         label = arm.replace("heads ", "").replace(", layers ", " x ")
         label = None if label in axes.get_legend_handles_labels()[1] else label
-        axes.plot(values[claims.RULE], excess, "o", mfc="none", mec=color, label=label)
+        axes.plot(values[RULE], excess, "o", mfc="none", mec=color, label=label)
     axes.set_yscale("log")
     axes.set_xlim(-0.03, 1.03)
     axes.set_xlabel(_RULE)

@@ -46,8 +46,9 @@ def decode(
 
     One prefill, then a scan over the state, which is set up once: each token costs one step. Runs under `jit` and
     `vmap`; mapped over `variables` (and keys) it completes with many models in one program.
-    Raises `ValueError` for a temperature <= 0 or without a key, prompts longer than the buffer or without a token, a
-    buffer shorter than prompts and completions or longer than the model's positions, and unknown tokens.
+    Raises `ValueError` for a temperature <= 0, one of temperature and key without the other, prompts longer than the
+    buffer or without a token, a buffer shorter than prompts and completions or longer than the model's positions, and
+    unknown tokens.
     Source: Reizinger et al. 2024, code: greedy or at temperature 1, with a stop at the end that never comes into force.
     """
     check_count("decode", "num_tokens", num_tokens)
@@ -64,8 +65,12 @@ def decode(
         known = concrete(temperature)
         if known is not None and known < (least := jnp.finfo(jnp.float32).tiny):
             raise ValueError(f"decode: found temperature={known}, wanted at least {least:g}, or None for the likeliest")
-        if key is None:
-            raise ValueError("decode: found a temperature without a key, wanted one to draw with")
+    if (temperature is None) != (key is None):
+        raise ValueError(
+            "decode: found a key without a temperature, wanted one to draw at, or no key for the likeliest"
+            if temperature is None
+            else "decode: found a temperature without a key, wanted one to draw with"
+        )
     # Outside, so that unknown tokens are refused before anything is decoded; the prefill itself is compiled.
     logits, state = model.prefill(variables, rows, sizes, size=columns)
     return _continued(model, variables, rows, sizes, logits, state, temperature, key, num_tokens, pad, eos, columns)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 
+import docstring_parser
 import pytest
 
 from identax.plan import check_overrides
@@ -30,3 +31,12 @@ def test_what_an_arm_owns_reaches_it_from_nowhere_else(name, preset):
         assert experiment.arms(changed) == experiment.arms(config), field
         with pytest.raises(ValueError, match=f"{field}=.*reaches no arm"):
             check_overrides(experiment, f"llm/{name}", preset, changed)
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_every_field_has_its_text_in_help(name):
+    """Texts as tyro finds them: those below a field, here or in a class above."""
+    config = importlib.import_module(f"experiments.llm.{name}").Config
+    told = [param for kind in config.__mro__[:-1] for param in docstring_parser.parse_from_object(kind).params]
+    texts = {param.arg_name for param in told if param.description}
+    assert {field.name for field in dataclasses.fields(config)} == texts

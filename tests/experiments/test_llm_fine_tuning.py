@@ -132,8 +132,8 @@ def test_rows_that_are_judged_are_measured(preset):
     assert all(values.shape == (config.num_seeds,) for values in measured.values())
     np.testing.assert_allclose(measured[f"{claims.SGD}: {claims.SPREAD}"], 0.02, rtol=1e-5)
     np.testing.assert_allclose(measured[f"{claims.INSIDE}: {claims.EVER}"], 0, atol=1e-9)
-    np.testing.assert_allclose(measured[claims.at(claims.SGD, 10.0, claims.after(10))], 0.48, rtol=1e-5)
-    never = measured[claims.at(claims.SGD, 0.1, claims.NEARBY)]
+    np.testing.assert_allclose(measured[claims.row_name(claims.SGD, 10.0, claims.after(10))], 0.48, rtol=1e-5)
+    never = measured[claims.row_name(claims.SGD, 0.1, claims.NEARBY)]
     np.testing.assert_array_equal(never, config.num_steps + 1)
 
 
@@ -161,6 +161,8 @@ def test_smoke_runs_to_a_report(tmp_path):
     assert outcome.report.exists() and not outcome.lost
     before = outcome.measured[f"{claims.PRE}: {claims.LOSS}"]
     for alpha in config.alphas:
-        np.testing.assert_allclose(outcome.measured[claims.at(claims.SGD, alpha, claims.after(0))], before, atol=1e-6)
-    start = outcome.measured[claims.at(claims.PUBLISHED, 1.0, claims.after(0))]
+        np.testing.assert_allclose(
+            outcome.measured[claims.row_name(claims.SGD, alpha, claims.after(0))], before, atol=1e-6
+        )
+    start = outcome.measured[claims.row_name(claims.PUBLISHED, 1.0, claims.after(0))]
     assert (np.abs(start - outcome.measured[f"{claims.BY_ROW}{claims.PRE}: {claims.LOSS}"]) > 1e-6).all()  # the norms

@@ -81,7 +81,9 @@ def test_every_judged_row_is_measured_by_its_preset():
         config = in_context.PRESETS[preset]
         metrics = {of(weight) for weight in config.weights for of in (claims.bound, claims.most)} | {claims.RISE}
         for n in config.examples:
-            metrics |= {claims.accuracy(weight, n) for weight in config.weights} | {claims.at("impossible prompts", n)}
+            metrics |= {claims.accuracy(weight, n) for weight in config.weights} | {
+                claims.with_examples("impossible prompts", n)
+            }
         cells = {f"{arm}: {name}" for arm in claims.ARMS for name in metrics}
         judged = {row.quantity for row in in_context.REFERENCES if preset in row.bands}
         assert judged <= cells and len(judged) >= 9

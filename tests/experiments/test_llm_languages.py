@@ -9,10 +9,10 @@ import pytest
 
 from experiments.llm import languages as experiment
 from experiments.llm import languages_claims as claims
-from experiments.llm.alike import MASSES, Rows, alike, batch_of
+from experiments.llm.language_group import MASSES, Rows, batch_of, language_group
 from experiments.llm.languages_published import ORDERS, PUBLISHED
 from experiments.llm.published_transformer import warmed_adamw
-from experiments.llm.sequence_networks import ARCHITECTURES, SIZES, sequence_network
+from experiments.llm.sequence_networks import ARCHITECTURES, NETWORKS, sequence_network
 from identax.conduct import Options, run_experiment
 from identax.dgp.languages import AB, Rule, language, score
 from identax.losses import sequence_nll, shifted
@@ -21,9 +21,9 @@ from identax.run import Results, make_mesh
 from identax.study import Trials
 
 SMOKE = experiment.PRESETS["smoke"]
-GROUP = alike(("L1", "L2", "L3"), 6, 3, seed=0, mass_length=4, random_prompts=6)
-DRAWN = jax.jit(lambda place, key: GROUP.drawn(place, key, {"train": 20, "test": 9}))
-SCORED = jax.jit(lambda place, tokens: GROUP.scored(place, {"": tokens}))
+GROUP = language_group(("L1", "L2", "L3"), 6, 3, seed=0, mass_length=4, random_prompts=6)
+DRAWN = jax.jit(lambda place, key: GROUP.string_sets(place, key, {"train": 20, "test": 9}))
+SCORED = jax.jit(lambda place, tokens: GROUP.completion_scores(place, {"": tokens}))
 OWN = jax.jit(lambda tokens: [score(one, tokens, 3) for one in GROUP.languages])
 
 
@@ -49,13 +49,13 @@ def test_sets_scores_and_masses_are_those_of_the_language_at_that_place(place):
     tokens = np.pad(np.asarray(GROUP.prompts[place]), ((0, 0), (0, 1)), constant_values=AB.eos)
     found = SCORED(place, tokens)
     scores = OWN(tokens)[place]
-    for name, mask in {"OOD": GROUP.beyond[place], "ID": GROUP.within[place]}.items():
+    for name, mask in {"OOD": GROUP.out_of_distribution[place], "ID": GROUP.in_distribution[place]}.items():
         for what in ("rule1", "rule2", "completion", "grammatical"):
             wanted = np.asarray(getattr(scores, what))[np.asarray(mask)].mean()
             np.testing.assert_allclose(found[f"{name} {what}"], wanted, atol=1e-6)
         assert found[f"{name} finished"] == 1
     kept = [np.asarray(rule(GROUP.short)) for rule in (one.rule1, one.rule2)]
-    masses = GROUP.masses(place, jnp.log(jnp.full(len(GROUP.short), 0.5)))
+    masses = GROUP.rule_masses(place, jnp.log(jnp.full(len(GROUP.short), 0.5)))
     wanted = [kept[0] & kept[1], kept[0] & ~kept[1], ~kept[0] & kept[1], ~kept[0] & ~kept[1]]
     np.testing.assert_allclose(
         [masses[f"mass of {name}"] for name in MASSES], [one.sum() / 2 for one in wanted], rtol=1e-6
@@ -63,9 +63,9 @@ def test_sets_scores_and_masses_are_those_of_the_language_at_that_place(place):
 
 
 def test_the_three_languages_differ_in_all_of_this():
-    masses = [GROUP.masses(place, jnp.zeros(len(GROUP.short)))["mass of both rules"] for place in range(3)]
+    masses = [GROUP.rule_masses(place, jnp.zeros(len(GROUP.short)))["mass of both rules"] for place in range(3)]
     assert len(set(map(float, masses))) == 3
-    assert len({int(GROUP.within[place].sum()) for place in range(3)}) == 3
+    assert len({int(GROUP.in_distribution[place].sum()) for place in range(3)}) == 3
 
 
 def test_a_batch_is_a_small_set_once_and_a_large_one_goes_round_in_epochs():
@@ -82,17 +82,19 @@ def test_a_batch_is_a_small_set_once_and_a_large_one_goes_round_in_epochs():
 
 
 def test_more_symbols_have_shorter_strings_and_no_more_of_them():
-    found = [alike(names, 8, 4, seed=0, mass_length=8).short for names in (("L3",), ("L5",), ("L4", "L6"))]
+    found = [language_group(names, 8, 4, seed=0, mass_length=8).short for names in (("L3",), ("L5",), ("L4", "L6"))]
     assert [rows.shape[1] - 2 for rows in found] == [8, 5, 4]
     assert [len(rows) for rows in found] == [510, 363, 340]
 
 
 def test_fewer_random_prompts_leave_those_alone_that_are_all_strings():
-    few, published = (alike(("L2", "L3"), 6, 3, seed=0, mass_length=0, random_prompts=number) for number in (5, None))
-    assert [int(mask.sum()) for mask in (few.within[0], few.beyond[0])] == [5, 5]
-    assert [int(mask.sum()) for mask in (published.within[0], published.beyond[0])] == [128, 128]
+    few, published = (
+        language_group(("L2", "L3"), 6, 3, seed=0, mass_length=0, random_prompts=number) for number in (5, None)
+    )
+    assert [int(mask.sum()) for mask in (few.in_distribution[0], few.out_of_distribution[0])] == [5, 5]
+    assert [int(mask.sum()) for mask in (published.in_distribution[0], published.out_of_distribution[0])] == [128, 128]
     assert few.prompts.shape[1] == 10 and published.prompts.shape[1] == 256
-    np.testing.assert_array_equal(few.within[1].sum(), published.within[1].sum())
+    np.testing.assert_array_equal(few.in_distribution[1].sum(), published.in_distribution[1].sum())
 
 
 def test_a_language_stands_for_its_name_and_an_own_rule_has_no_chance_level():
@@ -101,11 +103,11 @@ def test_a_language_stands_for_its_name_and_an_own_rule_has_no_chance_level():
 
     known = language("L3", 6)
     own = dataclasses.replace(known, name="own", rule1=Rule("first is last", first_is_last, AB.symbols))
-    found, named = (alike(names, 6, 3, seed=0, mass_length=2) for names in ((known, own), ("L3",)))
+    found, named = (language_group(names, 6, 3, seed=0, mass_length=2) for names in ((known, own), ("L3",)))
     np.testing.assert_array_equal(found.chance[0], named.chance[0])
     np.testing.assert_array_equal(np.isnan(found.chance[1]), [True, True, False, False])
     assert np.isfinite(found.chance[0]).all()
-    assert not np.array_equal(found.holds[0, 0], found.holds[0, 1])  # rule 1 of either
+    assert not np.array_equal(found.rules_hold[0, 0], found.rules_hold[0, 1])  # rule 1 of either
 
 
 # ---- options, each on and off
@@ -125,7 +127,7 @@ def test_drawn_completions_and_masses_are_left_out_where_nobody_asks():
 
 def test_the_linear_model_as_published_sees_its_target_and_leaves_padding_out():
     found, rows = {}, jnp.asarray([AB.row("ab", 6), AB.row("aa", 6)])
-    group = alike(("L3",), SMOKE.max_length, SMOKE.prompt_length, seed=0, mass_length=0)
+    group = language_group(("L3",), SMOKE.max_length, SMOKE.prompt_length, seed=0, mass_length=0)
     bare = dataclasses.replace(SMOKE, languages=("L3",), architectures=("linear",), mass_length=0, sampled=False)
     for published in (False, True):
         config = dataclasses.replace(bare, linear_as_published=published)
@@ -152,9 +154,9 @@ def test_the_linear_model_as_published_sees_its_target_and_leaves_padding_out():
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_has_every_size_and_published_ones_have_their_parameters(architecture):
-    assert set(SIZES[architecture]) == {"published", "small", "least"}
+    assert set(NETWORKS[architecture].sizes) == {"published", "small", "least"}
     num = {}
-    for size in SIZES[architecture]:
+    for size in NETWORKS[architecture].sizes:
         model = sequence_network(architecture, size, AB, positions=10)
         shapes = jax.eval_shape(lambda model=model: model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32)))
         num[size] = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
@@ -206,7 +208,7 @@ def test_an_optimiser_that_cannot_train_is_refused(change):
 
 def test_languages_of_two_alphabets_share_no_program():
     with pytest.raises(ValueError, match="wanted some with one alphabet"):
-        alike(("L3", "L5"), 8, 3, seed=0, mass_length=0)
+        language_group(("L3", "L5"), 8, 3, seed=0, mass_length=0)
     names = [arm.name for arm in experiment.arms(experiment.PRESETS["paper"])]
     assert "LSTM, L1 L2 L3" in names and "Mamba, L4 L6" in names and "xLSTM, L5" in names and len(names) == 15
 
@@ -248,7 +250,7 @@ def test_scores_are_those_of_the_least_validation_loss_and_the_most_is_labelled(
     found = claims.measure(config, {"LSTM, L1 L3": result})
     np.testing.assert_allclose(found[f"LSTM on L1: {claims.RULE}"], [0.5, 0.7])
     np.testing.assert_allclose(found[f"LSTM on L3: {claims.RULE}"], [1.0, 0.1])
-    np.testing.assert_allclose(found[f"LSTM on L3: {claims.MOST}"], [1.0, 0.4])
+    np.testing.assert_allclose(found[f"LSTM on L3: {claims.RULE_MOST}"], [1.0, 0.4])
     np.testing.assert_allclose(found[f"LSTM on L1: sampled less greedy, {claims.RULE}"], [-0.4, -0.6], atol=1e-7)
     floor = language("L3", config.max_length).entropy_floor()
     np.testing.assert_allclose(found[f"LSTM on L3: {claims.EXCESS}"], [9 - floor, 5 - floor])
@@ -264,7 +266,7 @@ def test_rule_two_learned_first_is_a_later_step_of_rule_one():
     flat = {"validation loss": [[3, 2, 1]] * 4, "test loss": [[1, 1, 1]] * 4, claims.RULE: [[0, 0, 0]] * 4}
     config = dataclasses.replace(SMOKE, architectures=("LSTM",))
     found = claims.measure(config, {"LSTM, L1 L3": _result(**flat, **series)})
-    np.testing.assert_allclose(found[f"LSTM on L1: {claims.LATER}"], [10, 20])
+    np.testing.assert_allclose(found[f"LSTM on L1: {claims.RULE1_DELAY}"], [10, 20])
 
 
 def test_the_published_tables_rank_as_the_orders_say():
@@ -275,16 +277,16 @@ def test_the_published_tables_rank_as_the_orders_say():
 
 def test_judged_rows_are_of_cells_and_orders_that_are_measured():
     cells = {
-        claims.row(one, name, what)
+        claims.row_name(one, name, what)
         for one in ARCHITECTURES
         for name in ORDERS
-        for what in (*claims.SCORES, claims.EXCESS, claims.LATER)
+        for what in (*claims.SCORES, claims.EXCESS, claims.RULE1_DELAY)
     }
-    orders = {claims.less(name, *pair) for name, pairs in ORDERS.items() for pair in pairs}
+    orders = {claims.order_name(name, *pair) for name, pairs in ORDERS.items() for pair in pairs}
     quick, medium = ({row.quantity for row in claims.REFERENCES if run in row.bands} for run in ("quick", "medium"))
     assert quick <= cells and len(quick) == 14
     assert medium <= cells | orders
-    assert {claims.less(*held) for held in claims.NOT_HELD} == orders - medium
+    assert {claims.order_name(*held) for held in claims.NOT_HELD} == orders - medium
 
 
 @pytest.mark.slow
@@ -294,5 +296,5 @@ def test_smoke_runs_to_a_report(tmp_path):
     assert outcome.report.exists() and not outcome.lost
     for name in SMOKE.languages:
         for architecture in SMOKE.architectures:
-            assert outcome.measured[claims.row(architecture, name, claims.RULE)].shape == (2,)
+            assert outcome.measured[claims.row_name(architecture, name, claims.RULE)].shape == (2,)
     assert len(list((tmp_path / "run" / "figures").iterdir())) == 3

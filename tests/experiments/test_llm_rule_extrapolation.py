@@ -13,6 +13,7 @@ from scipy import stats
 from experiments.llm import rule_extrapolation as experiment
 from experiments.llm import rule_extrapolation_claims as claims
 from experiments.llm import scaling
+from experiments.llm.shared_claims import LOSS
 from identax.conduct import Options, run_experiment
 from identax.dgp.languages import adversarial_rows, language, oracle_rows
 from identax.run import make_mesh
@@ -52,7 +53,7 @@ def test_completed_prompts_of_both_kinds_count_in_their_own_columns():
     """Side by side in one array; among the oracle's are prompts whose first taught token is their end."""
     strings = language("a^n b^n", 8)
     outside = strings.prompts(4).out_of_distribution()
-    found = experiment._completed(strings, outside)
+    found = experiment._completed_prompts(strings, outside)
     for number, make in enumerate((oracle_rows, adversarial_rows)):
         wanted = make(strings.alphabet, outside)
         counted = np.asarray(found["counted"][number])
@@ -110,8 +111,8 @@ def test_standard_errors_apart_are_those_of_welch():
 def test_rows_that_are_judged_are_measured():
     """Names alone: judged rows are made from modes, scores and the correlation."""
     judged = {row.quantity for row in claims.REFERENCES if "quick" in row.bands}
-    scores = {f"{mode}: {name}" for mode in claims.MODES for name in (claims.LOSS, *claims.SCORES)}
-    scores |= {f"{mode}: {claims.LOSS} less that of {claims.MODES[0]}" for mode in claims.MODES[1:]}
+    scores = {f"{mode}: {name}" for mode in claims.MODES for name in (LOSS, *claims.SCORES)}
+    scores |= {f"{mode}: {LOSS} less that of {claims.MODES[0]}" for mode in claims.MODES[1:]}
     scores |= {"p-value of a rank correlation of loss and rule 1 over seeds"}
     assert judged <= scores and len(judged) >= 12
 

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.llm import scaling as experiment
 from experiments.llm import scaling_claims as claims
+from experiments.llm.shared_claims import LOSS, MOST, RULE, learned_language
 from identax.conduct import Options, run_experiment
 from identax.plan import trials_of
 from identax.run import Results, make_mesh
@@ -70,7 +71,7 @@ def _recorded(config):
         second = np.isclose(rates, config.rates[1])
         loss = np.stack([np.ones(len(trials)), np.where(second, 0.1, 0.2)], axis=1)
         rule = np.stack([np.full(len(trials), 0.9), np.where(second, 0.1 * arm.config.layers, 0.8)], axis=1)
-        metrics = {claims.LOSS: loss, **dict.fromkeys(claims.SCORES, rule)}
+        metrics = {LOSS: loss, **dict.fromkeys(claims.SCORES, rule)}
         found[arm.name] = Results(
             trials, config.num_steps, steps, {}, steps, metrics, np.zeros(len(trials), int), None, {"run": 0.0},
             best_step=np.full(len(trials), config.num_steps),
@@ -85,9 +86,9 @@ def test_rows_that_are_judged_are_measured_and_the_loss_chooses_the_rate(preset)
     judged = {row.quantity for row in claims.REFERENCES if preset in row.bands}
     assert judged <= set(measured) and len(judged) >= 4
     arm = claims.arm_name("AdamW", 5, 1)
-    np.testing.assert_allclose(measured[f"{arm}, {claims.BEST}: {claims.RULE}"], 0.1)
-    np.testing.assert_allclose(measured[f"{arm}, {claims.BEST}: {claims.RULE}{claims.MOST}"], 0.9)
-    excess = (0.1 - claims.strings(config).entropy_floor()) * 33
+    np.testing.assert_allclose(measured[f"{arm}, {claims.BEST}: {RULE}"], 0.1)
+    np.testing.assert_allclose(measured[f"{arm}, {claims.BEST}: {RULE}{MOST}"], 0.9)
+    excess = (0.1 - learned_language(config).entropy_floor()) * 33
     np.testing.assert_allclose(measured[f"{arm}, {claims.BEST}: {claims.EXCESS}"], excess)
     assert measured[f"{claims.SIZES}: {claims.RANGE}"] == pytest.approx(0.1 * (config.grid_layers[-1] - 1))
 
@@ -110,7 +111,7 @@ def test_sizes_are_apart_only_where_seeds_are_not():
 
 def test_floors_of_the_bands_are_those_of_the_language():
     for preset, floor in claims.FLOORS.items():
-        np.testing.assert_allclose(claims.strings(experiment.PRESETS[preset]).entropy_floor(), floor, atol=1e-6)
+        np.testing.assert_allclose(learned_language(experiment.PRESETS[preset]).entropy_floor(), floor, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -118,4 +119,4 @@ def test_smoke_runs_to_a_report(tmp_path):
     options = Options(workdir=tmp_path / "run", mesh=make_mesh(devices=jax.devices()[:1]), progress=False)
     outcome = run_experiment(experiment, "llm/scaling", "smoke", options=options)
     assert outcome.report.exists() and not outcome.lost
-    assert outcome.measured[f"{claims.arm_name('AdamW', 2, 2)}, {claims.BEST}: {claims.LOSS}"].shape == (2,)
+    assert outcome.measured[f"{claims.arm_name('AdamW', 2, 2)}, {claims.BEST}: {LOSS}"].shape == (2,)

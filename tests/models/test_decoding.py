@@ -130,6 +130,7 @@ BAD = [
     (lambda: _decode(temperature=0, key=jax.random.key(0)), "found temperature=0"),
     (lambda: _decode(temperature=-1.0, key=jax.random.key(0)), "found temperature=-1.0"),
     (lambda: _decode(temperature=1.0), "found a temperature without a key"),
+    (lambda: _decode(key=jax.random.key(0)), "found a key without a temperature"),
     (lambda: _decode(temperature=1e-45, key=jax.random.key(0)), "found temperature=1e-45, wanted at least 1.17549e-38"),
     (lambda: _decode(num_tokens=0), "found num_tokens=0"),
     (lambda: _decode([[2, 9]]), "found the unknown token 9 in tokens"),

@@ -27,21 +27,21 @@ class Rows(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Alike:
-    """Languages with one alphabet and one M. `place`, below, is the number of one of them, and may be traced.
+class LanguageGroup:
+    """Languages with one alphabet and one M. `index`, below, is the number of one of them, and may be traced.
 
-    `prompts` [languages, P, L + 1]; `within` and `beyond` [languages, P]: which of these are in and out of
-    distribution; what is neither fills up. `short` [S, l + 2]: all strings of up to l symbols, and `holds`
-    [2, languages, S]: which rules hold of them; None where nobody asks. `chance` [languages, 4]: of blind completions.
+    `prompts` [languages, P, L + 1]; `in_distribution` and `out_of_distribution` [languages, P]: which of these are;
+    what is neither fills up. `short` [S, l + 2]: all strings of up to l symbols, and `rules_hold` [2, languages, S]:
+    which rules hold of them; None where nobody asks. `chance` [languages, 4]: of blind completions.
     """
 
     languages: tuple[Language, ...]
     prompts: Any
-    within: Any
-    beyond: Any
+    in_distribution: Any
+    out_of_distribution: Any
     chance: Any
     short: Any
-    holds: Any
+    rules_hold: Any
 
     @property
     def alphabet(self):
@@ -53,7 +53,7 @@ class Alike:
         """Tokens of a row: M + 2."""
         return self.languages[0].columns
 
-    def drawn(self, place: Any, key: Any, nums: Mapping[str, int]) -> dict[str, Rows]:
+    def string_sets(self, index: Any, key: Any, nums: Mapping[str, int]) -> dict[str, Rows]:
         """Sets of strings by name: so many drawn ones, or all strings where the language lists them."""
         # One draw for all sets: every draw costs seconds of compilation.
         total, found = sum(nums.values()), {}
@@ -69,32 +69,32 @@ class Alike:
             ]
             size = max(count for _, count in own)
             tokens = jnp.stack([jnp.resize(rows, (size, self.columns)) for rows, _ in own]).astype(jnp.int8)
-            found[name] = Rows(tokens[place], jnp.asarray([count for _, count in own])[place])
+            found[name] = Rows(tokens[index], jnp.asarray([count for _, count in own])[index])
             first += num
         return found
 
-    def scored(self, place: Any, tokens: Mapping[str, Any]) -> dict[str, Any]:
+    def completion_scores(self, index: Any, tokens: Mapping[str, Any]) -> dict[str, Any]:
         """Shares of completed prompts [P, T] of which a rule holds: "OOD rule1, finished" and so on, by name."""
         length, num = self.prompts.shape[2] - 1, self.prompts.shape[1]
         rows = jnp.concatenate(list(tokens.values()))
         every = [score(one, rows, length) for one in self.languages]
-        scores = Scores(*(jnp.stack(parts)[place] for parts in zip(*every, strict=True)))
+        scores = Scores(*(jnp.stack(parts)[index] for parts in zip(*every, strict=True)))
         found = {}
         for number, before in enumerate(tokens):
-            own = Scores(*(part[number * num : (number + 1) * num] for part in scores))
-            for name, counts in {"OOD": self.beyond, "ID": self.within}.items():
-                found |= {f"{before}{name} {what}": value for what, value in shares(own, counts[place]).items()}
+            of_set = Scores(*(part[number * num : (number + 1) * num] for part in scores))
+            for name, counts in {"OOD": self.out_of_distribution, "ID": self.in_distribution}.items():
+                found |= {f"{before}{name} {what}": value for what, value in shares(of_set, counts[index]).items()}
         return found
 
-    def blind(self, place: Any) -> dict[str, Any]:
+    def chance_scores(self, index: Any) -> dict[str, Any]:
         """What completions of tokens chosen blindly score."""
-        chance = Chance(*self.chance[place])
+        chance = Chance(*self.chance[index])
         return {"OOD rule1 by chance": chance.rule1_beyond, "OOD completion by chance": chance.rule2_beyond}
 
-    def masses(self, place: Any, log_probs: Any) -> dict[str, Any]:
+    def rule_masses(self, index: Any, log_probs: Any) -> dict[str, Any]:
         """How probable short strings are together, by the rules that hold: `log_probs` [S] of the strings `short`."""
-        one, other = self.holds[0, place], self.holds[1, place]
-        parts = (one & other, one & ~other, ~one & other, ~one & ~other)
+        rule1, rule2 = self.rules_hold[0, index], self.rules_hold[1, index]
+        parts = (rule1 & rule2, rule1 & ~rule2, ~rule1 & rule2, ~rule1 & ~rule2)
         return {
             f"mass of {name}": jnp.where(part, jnp.exp(log_probs), 0).sum()
             for name, part in zip(MASSES, parts, strict=True)
@@ -106,15 +106,15 @@ def batch_of(rows: Rows, key: Any, step: Any, size: int) -> tuple[Any, Any]:
 
     A set of fewer rows than `size` is the batch, each row once. What is left over at the end of an epoch is dropped.
     """
-    num, place = len(rows.tokens), jnp.arange(size)
+    num, row = len(rows.tokens), jnp.arange(size)
     parts = jnp.maximum(rows.count // size, 1)
     epoch, part = step // parts, step % parts
     level = jax.random.uniform(step_key(key, epoch), (num,))
     order = jnp.argsort(jnp.where(jnp.arange(num) < rows.count, level, 2.0))
-    return rows.tokens[order[(part * size + place) % num]].astype(jnp.int32), place < rows.count
+    return rows.tokens[order[(part * size + row) % num]].astype(jnp.int32), row < rows.count
 
 
-def alike(
+def language_group(
     names: Sequence[str | Language],
     max_length: int,
     prompt_length: int,
@@ -122,36 +122,38 @@ def alike(
     seed: int,
     mass_length: int,
     random_prompts: int | None = None,
-) -> Alike:
+) -> LanguageGroup:
     """These languages, their prompts and their short strings; random prompts are those of `seed`.
 
     A language is a name or a `Language`; a rule of one's own, without a closed form, has a chance level of NaN.
-    `mass_length`: l of two symbols, fewer of more symbols (no more strings); 0: none. `random_prompts` as of `known`.
+    `mass_length`: l of two symbols, fewer of more symbols (no more strings); 0: none. `random_prompts`: as of
+    `as_language`.
     Raises `ValueError` for unknown names, more than one alphabet or M, prompts or short strings longer than M, and a
     language without a prompt of either kind.
     """
-    found = tuple(known(name, max_length, random_prompts) for name in names)
-    if not found or len({one.alphabet for one in found}) > 1:
-        raise ValueError(f"alike: found the languages {[one.name for one in found]}, wanted some with one alphabet")
-    asked = [prompts_of(one, prompt_length, seed) for one in found]
-    for prompts in asked:
+    languages = tuple(as_language(name, max_length, random_prompts) for name in names)
+    if not languages or len({one.alphabet for one in languages}) > 1:
+        named = [one.name for one in languages]
+        raise ValueError(f"language_group: found the languages {named}, wanted some with one alphabet")
+    prompts_of_each = [prompts_of(one, prompt_length, seed) for one in languages]
+    for prompts in prompts_of_each:
         for chosen in (prompts.in_distribution, prompts.out_of_distribution):
             chosen()  # raises where there are none
-    num = max(len(prompts.tokens) for prompts in asked)
-    tokens = np.stack([np.resize(prompts.tokens, (num, prompts.tokens.shape[1])) for prompts in asked])
-    real = np.stack([np.arange(num) < len(prompts.tokens) for prompts in asked])
-    within = np.stack([np.resize(prompts.within, num) for prompts in asked])
-    chance = np.array([chance_levels(one, prompts) for one, prompts in zip(found, asked, strict=True)])
-    short, holds = None, None
+    num = max(len(prompts.tokens) for prompts in prompts_of_each)
+    tokens = np.stack([np.resize(prompts.tokens, (num, prompts.tokens.shape[1])) for prompts in prompts_of_each])
+    real = np.stack([np.arange(num) < len(prompts.tokens) for prompts in prompts_of_each])
+    inside = np.stack([np.resize(prompts.within, num) for prompts in prompts_of_each])
+    chance = np.array([chance_levels(*pair) for pair in zip(languages, prompts_of_each, strict=True)])
+    short, rules_hold = None, None
     if mass_length:
-        short = _short(found[0], mass_length)
-        kept = [[rule(short) for rule in (one.rule1, one.rule2)] for one in found]
-        holds = jnp.stack([jnp.stack(rows) for rows in zip(*kept, strict=True)])
-    tokens, within, beyond = (jnp.asarray(part) for part in (tokens, real & within, real & ~within))
-    return Alike(found, tokens, within, beyond, jnp.asarray(chance), short, holds)
+        short = _short(languages[0], mass_length)
+        kept = [[rule(short) for rule in (one.rule1, one.rule2)] for one in languages]
+        rules_hold = jnp.stack([jnp.stack(rows) for rows in zip(*kept, strict=True)])
+    parts = (tokens, real & inside, real & ~inside, chance)
+    return LanguageGroup(languages, *map(jnp.asarray, parts), short, rules_hold)
 
 
-def known(name: str | Language, max_length: int, random_prompts: int | None = None) -> Language:
+def as_language(name: str | Language, max_length: int, random_prompts: int | None = None) -> Language:
     """The language of that name, or the one that is given.
 
     `random_prompts`: of either kind, where prompts are drawn; None: as many as published, 128 of L2, 32 of L4 and L6.
