@@ -120,19 +120,22 @@ def bars(
     """Draws grouped bars: series -> category -> [T]; bar = mean, whisker = sd, dot = trial.
 
     `references`: series -> category -> level, drawn as a black tick across the bar.
-    A series may lack a category; non-finite entries are left out. Raises `ValueError` if `values` is empty.
+    A series may lack a category, whose other bars close up; non-finite entries are left out. Raises `ValueError` if
+    `values` is empty.
     """
     categories = list(dict.fromkeys(name for series in values.values() for name in series))
     if not categories:
         raise ValueError("bars: found no values, wanted at least one series with one category")
     figure, axes = canvas((max(5.2, 1.2 + 0.5 * len(categories) * (len(values) + 0.8)), 3.6), title)
     width = 0.8 / len(values)
+    present = {category: [label for label in values if category in values[label]] for category in categories}
     for number, (label, series) in enumerate(values.items()):
         color = PALETTE[number % len(PALETTE)]
         axes.fill_between([], [], color=color, alpha=0.8, lw=0, label=label)
         for place, category in enumerate(categories):
             if category in series:
-                center = place - 0.4 + (number + 0.5) * width
+                beside = present[category]
+                center = place + (beside.index(label) - (len(beside) - 1) / 2) * width
                 _bar(
                     axes,
                     center,

@@ -27,7 +27,6 @@ ENDS = {"at": [1, LENGTH - 2, LENGTH // 2], "time": [0, 0, LIMIT - 2]}
 NO_ENDS = {"at": [LENGTH // 2] * E, "time": [0] * E}
 """five steps from here lead to no end, and to no reward"""
 pytestmark = pytest.mark.usefixtures("x64")
-updated = jax.jit(update, static_argnums=0)
 
 
 @functools.cache
@@ -40,26 +39,37 @@ def agent(*, memory="none", **choices):
 
 @functools.cache
 def started(memory, shared):
-    one, example = agent(memory=memory), jnp.zeros((E, LENGTH))
-    policy = jax.jit(one.network.init)(stream(KEY, "policy"), example)
-    seen = jnp.zeros((E, 5)) if shared else example
-    return {"policy": policy, "curiosity": jax.jit(one.bonus.init)(stream(KEY, "curiosity"), seen)[0]}
+    """Parameters drawn on the host: any will do, and orthogonal ones cost as much as two updates to compile."""
+    one, example, rng = agent(memory=memory), jnp.zeros((E, LENGTH)), np.random.default_rng(0)
+
+    def init():
+        curiosity, _ = one.bonus.init(stream(KEY, "curiosity"), jnp.zeros((E, 5)) if shared else example)
+        return {"policy": one.network.init(stream(KEY, "policy"), example), "curiosity": curiosity}
+
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape) / leaf.shape[0] ** 0.5, jax.eval_shape(init))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def updated(one, start, at, time, settings):
+    """All of an update in one program: what is done before it, op by op, would be compiled op by op."""
+    world = begin(one.environment, one.network, start["policy"], KEY, 3)
+    world = world._replace(states=world.states._replace(at=at, time=time), observations=jax.nn.one_hot(at, LENGTH))
+    learned, _ = update(one, Learned(start, adam_start(start), world, ()), KEY, settings)
+    return learned.params, learned.world.carry
 
 
 def after(options, places=ENDS, still=(), **given):
     """Policy without its critics, curiosity and memory after an update from one start; `still`: weights that are 0."""
     one = agent(**options)
     start = dict(started(options.get("memory", "none"), one.choices.shared_encoder))
-    policy = start["policy"] | {name: jax.tree.map(jnp.zeros_like, start["policy"][name]) for name in still}
+    policy = start["policy"] | {name: jax.tree.map(np.zeros_like, start["policy"][name]) for name in still}
     if one.choices.critics == 2:  # the second one knows nothing yet
-        policy["critic"] = jax.tree.map(lambda leaf: jnp.concatenate([leaf, 0 * leaf], axis=-1), policy["critic"])
+        policy["critic"] = jax.tree.map(lambda leaf: np.concatenate([leaf, 0 * leaf], axis=-1), policy["critic"])
     start["policy"] = policy
-    at, time = (jnp.asarray(places[name], jnp.int32) for name in ("at", "time"))
-    world = begin(one.environment, one.network, policy, KEY, 3)
-    world = world._replace(states=world.states._replace(at=at, time=time), observations=jax.nn.one_hot(at, LENGTH))
-    learned, _ = updated(one, Learned(start, adam_start(start), world, ()), KEY, SETTINGS | given)
-    policy = {name: part for name, part in learned.params["policy"].items() if name != "critic"}
-    return {"policy": policy, "curiosity": learned.params["curiosity"], "memory": learned.world.carry}
+    at, time = (np.asarray(places[name], np.int32) for name in ("at", "time"))
+    params, memory = updated(one, start, at, time, SETTINGS | given)
+    policy = {name: part for name, part in params["policy"].items() if name != "critic"}
+    return {"policy": policy, "curiosity": params["curiosity"], "memory": memory}
 
 
 def differing(pair, same, names):

@@ -74,6 +74,8 @@ def test_bars_show_means_trials_and_the_papers_values():
     figure = bars(values, "R2", references={"A": {"content": 0.97}})
     heights = sorted(patch.get_height() for patch in figure.axes[0].patches)
     np.testing.assert_allclose(heights, [0.5, 0.95])
+    # Where one series has nothing, the other's bar stands above the name.
+    np.testing.assert_allclose([patch.get_x() + patch.get_width() / 2 for patch in figure.axes[0].patches], [-0.2, 1])
     ticks = [lines for lines in figure.axes[0].collections if hasattr(lines, "get_segments")]
     assert 0.97 in [lines.get_segments()[0][0, 1] for lines in ticks]
     assert [text.get_text() for text in figure.axes[0].texts] == ["failed"]
