@@ -14,7 +14,7 @@ from identax.metrics import best_average
 from identax.run import Results, make_mesh
 from identax.study import Trials
 
-QUICK = variants.PRESETS["quick"]
+QUICK, COUPLED = variants.PRESETS["quick"], coupling.PRESETS["quick"]
 
 
 @pytest.mark.slow
@@ -190,6 +190,15 @@ def test_shares_of_correct_actions_follow_from_rewards():
         (lambda: variants.arms(dataclasses.replace(QUICK, games=("square84", "square84"))), "each named once"),
         (lambda: variants.build(dataclasses.replace(QUICK, rollout_length=0)), "rollout_length=0|install"),
         (lambda: variants.build(dataclasses.replace(QUICK, game="Breakout")), "did you mean 'Breakout-MinAtar'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, agents=("counts",))), "agent of agents='counts'.* 'count'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, television=("counts",))), "agent of television='counts'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, breakout=("counts",))), "agent of breakout='counts'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, walkers=("counts",))), "agent of walkers='counts'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, discount=-1.0)), "discount=-1"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, learning_rate=np.inf)), "learning_rate=inf"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, entropy_weight=-1.0)), "entropy_weight=-1"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, num_steps=0)), "num_steps=0"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, fewer_seeds=0)), "fewer_seeds=0"),
         (lambda: atari.arms(dataclasses.replace(atari.PRESETS["paper"], versions=("v1",))), "version"),
     ],
 )
