@@ -177,5 +177,5 @@ def _bonus(kind: Kind, world: Environment, encoder: Any) -> Any:
         return visit_bonus(world.num_states, span=span, pay_ends=False)
     if kind.curiosity == "rnd":
         return rnd_bonus(encoder)
-    module = curiosity_module(world.num_actions, encoder, attention=kind.gates, rational=kind.rational)
+    module = curiosity_module(world.num_actions, encoder, attention=kind.module_attention, rational=kind.rational)
     return e3b_bonus(module) if kind.curiosity == "e3b" else icm_bonus(module)
