@@ -32,7 +32,7 @@ _PRESETS = ("quick", "medium", "paper")
 _FAILS, _SOLVES = (None, 0.1), (0.8, None)
 
 
-def place(config: Any) -> str:
+def world_name(config: Any) -> str:
     """How the world of an arm is called."""
     if config.world == DEEP_SEA:
         more = {
@@ -85,13 +85,13 @@ def arms(config: Any) -> Sequence[Arm]:
         worlds.append((dataclasses.replace(config, size=size), both))
     for size in config.mixed_sizes:
         worlds.append((dataclasses.replace(config, size=size, mixed_actions=True), both))
-    return [_arm(world, agent) for world, agents in worlds for agent in agents]
+    return [_agent_arm(world, agent) for world, agents in worlds for agent in agents]
 
 
-def _arm(config: Any, agent: str) -> Arm:
+def _agent_arm(config: Any, agent: str) -> Arm:
     weight = AGENTS[agent].weight * (_IN_DOORKEY if config.world in config.doorkeys else 1.0)
     return Arm(
-        f"{agent}, {place(config)}",
+        f"{agent}, {world_name(config)}",
         dataclasses.replace(config, agent=agent, bonus_weight=weight),
         fixed=() if weight else ("bonus_weight",),
     )

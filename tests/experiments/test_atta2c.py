@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.atta2c import atari, atari_claims, coupling, square84, square84_claims, variants, variants_claims
+from experiments.atta2c.figures import over_seeds
 from identax import plan
 from identax.conduct import Options, run_experiment
 from identax.dgp.environments import installed
@@ -126,7 +127,7 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
     assert flat["Breakout, RCM, released: largest difference from baseline"].all()
     same, base = results["Breakout, RCM, released"], results["Breakout, baseline"]
     for lacking in ({}, {name: values for name, values in same.train.items() if name != "recent return"}):
-        assert np.isinf(variants_claims._apart(dataclasses.replace(same, train=lacking), base)).all()
+        assert np.isinf(variants_claims.largest_difference(dataclasses.replace(same, train=lacking), base)).all()
 
 
 def test_games_are_measured_apart_and_averaged_as_published():
@@ -164,8 +165,9 @@ def test_figures_of_variants_are_drawn():
 def test_intervals_are_student_s():
     values = np.array([1.0, 2.0, 4.0, 7.0])
     half = 3.182446 * values.std(ddof=1) / 2
-    np.testing.assert_allclose(variants_claims.interval(values), [3.5 - half, 3.5 + half], rtol=1e-6)
-    assert np.isnan(variants_claims.interval(values[:1])).all()
+    mean, *ends = over_seeds(np.array([values, [7.0, np.nan, np.nan, np.nan]]).T)
+    np.testing.assert_allclose([mean[0], ends[0][0], ends[1][0]], [3.5, 3.5 - half, 3.5 + half], rtol=1e-6)
+    assert mean[1] == 7 and np.isnan(ends)[:, 1].all()
 
 
 def test_scores_are_the_published_ones():
