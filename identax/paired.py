@@ -1,4 +1,4 @@
-"""Intervals of differences that are paired over seeds: of the expectation (Student's), and of the median."""
+"""Seeds put together: intervals of paired differences, of the expectation (Student's) and of the median, and a mean."""
 
 from typing import Any, NamedTuple
 
@@ -62,6 +62,18 @@ def _finite(where: str, differences: Any, level: Any) -> np.ndarray:
     if values.ndim != 1 or not 0 < level < 1:
         raise ValueError(f"{where}: found {values.shape} and level={level}, wanted [n] and a level in (0, 1)")
     return values[np.isfinite(values)]
+
+
+def finite_mean(values: Any) -> np.ndarray:
+    """Mean of the finite entries of every row of [T, n], NaN in rows that have none.
+
+    Raises `ValueError` for anything but numbers [T, n].
+    """
+    values = np.asarray(numbers("finite_mean", "values", values))
+    if values.ndim != 2:
+        raise ValueError(f"finite_mean: found values of shape {values.shape}, wanted [T, n]")
+    good = np.isfinite(values)
+    return np.where(good.any(axis=1), np.where(good, values, 0).sum(axis=1) / np.maximum(good.sum(axis=1), 1), np.nan)
 
 
 def interval_rows(row: str, differences: Any) -> dict[str, np.ndarray]:

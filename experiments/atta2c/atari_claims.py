@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from experiments.atta2c.config import VARIANTS, checked
-from experiments.atta2c.variants_claims import mean_of
-from experiments.atta2c.variants_figures import curves
+from experiments.atta2c.config import FEATURE_SD, VARIANTS, checked
+from experiments.atta2c.figures import curves
 from identax.assumptions import Report
 from identax.checks import check_choice
 from identax.experiment import Arm, Reference
+from identax.paired import finite_mean
 from identax.report import Figure
 from identax.run import Results
 
@@ -27,7 +27,7 @@ _PUBLISHED = {
     "seaquest-v0": (2031.1, 1891.3, 1841.1, 1381.6, 2114.7),
 }
 """cell -> largest smoothed return of baseline, ICM single, ICM double, AttA2C, RCM"""
-_SPREADS = {
+_PUBLISHED_SD = {
     "pong-v4": (0.264, 0.288, 0.286, 0.919, 0.266),
     "breakout-v4": (0.391, 0.414, 0.406, 0.531, 0.403),
     "seaquest-v4": (0.268, 0.262, 0.287, 0.604, 0.269),
@@ -60,7 +60,7 @@ def _references(what: str, table: Mapping[str, Sequence[float]]) -> list[Referen
     ]
 
 
-REFERENCES = (*_references("score", _PUBLISHED), *_references("feature sd score", _SPREADS))
+REFERENCES = (*_references("score", _PUBLISHED), *_references(f"{FEATURE_SD} score", _PUBLISHED_SD))
 
 
 def premises(config: Any) -> dict[str, Report]:
@@ -69,12 +69,12 @@ def premises(config: Any) -> dict[str, Report]:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Per seed the published score, of returns and of the features' spread, and the mean return over training."""
+    """Per seed the published score, of returns and of `feature sd`, and the mean return over training."""
     found = {}
     for name, result in results.items():
         found[f"{name}: score"] = largest_average(result.train["recent return"])
-        found[f"{name}: feature sd score"] = largest_average(result.train["feature sd"])
-        found[f"{name}: return, mean over training"] = mean_of(result.train["game return"])
+        found[f"{name}: {FEATURE_SD} score"] = largest_average(result.train[FEATURE_SD])
+        found[f"{name}: return, mean over training"] = finite_mean(result.train["game return"])
     return found
 
 
@@ -93,11 +93,12 @@ def largest_average(curves: np.ndarray, span: float = _SPAN) -> np.ndarray:
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Returns and the features' spread over training, a figure for each cell."""
+    """Returns and `feature sd` over training, a figure for each cell."""
     found = []
     per_update = config.num_environments * config.rollout_length
     for cell in dict.fromkeys(name.split(",")[0] for name in results):
         own = {name.split(", ")[1]: result for name, result in results.items() if name.startswith(f"{cell},")}
-        for metric, words in (("recent return", "mean of the last ten games"), ("feature sd", "spread of features")):
+        shown = {"recent return": "mean of the last ten games", FEATURE_SD: "standard deviation of the features"}
+        for metric, words in shown.items():
             found.append(Figure(f"{cell}: {words} over training.", curves(own, metric, words, per_update)))
     return found

@@ -84,7 +84,9 @@ class AgentConfig(RunConfig):
     checkpoint_every: int = 10_000
 
 
-BASELINE = "baseline"
+BASELINE, RELEASED = "baseline", ", released"
+FEATURE_SD = "feature sd"
+"""the published proxy of exploration: standard deviation of the policy's features, over environments and features"""
 
 
 def as_described(icm: str, attention: bool = False) -> dict[str, Any]:
@@ -100,6 +102,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "RCM": as_described("rational"),
 }
 """all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
+
+
+def as_released(name: str) -> str:
+    """The arm of a variant as it was wired."""
+    return f"{name}{RELEASED}"
 
 
 def encoder_of(config: Any) -> Model:

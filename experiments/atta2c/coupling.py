@@ -33,7 +33,7 @@ from identax.dgp.environments import Environment
 from identax.experiment import RunConfig
 from identax.study import Study
 
-TRACED = ("learning_rate", "bonus_weight", "entropy_weight", "discount")
+TRACED = claims.TRACED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,17 +55,21 @@ class Config(RunConfig):
     delayed: bool = False
     """whether rewards are paid at the end of an episode"""
     num_environments: int = 16
+    """played side by side by one agent"""
     rollout_length: int = 0
-    """0: the steps of one episode of DeepSea"""
+    """steps of each environment in one update; 0: those of one episode of DeepSea"""
     widths: tuple[int, ...] = (64, 64)
     """of the layers of every encoder of flat observations, tanh behind each"""
     learning_rate: float = 1e-3
+    """of Adam"""
     bonus_weight: float = 0.0
     """set by `arms`: of the intrinsic reward of an agent"""
     entropy_weight: float = 0.01
+    """of the policy's entropy, a mean over the steps of a rollout"""
     loss: str = "mean"
     """of the transitions of an update, or "sum", whose gradient is clipped at the same norm nearly always"""
     discount: float = 0.99
+    """of rewards, the intrinsic ones included, from step to step"""
     threshold: float = 0.5
     """raw return of an episode above which it is a success"""
     agents: tuple[str, ...] = ("plain", "count")
@@ -87,13 +91,17 @@ class Config(RunConfig):
     walkers: tuple[str, ...] = ()
     """agents in those worlds"""
     breakout_steps: int = 600
+    """updates in Breakout, of 64 environments and 5 steps each"""
     doorkey_steps: int = 4000
+    """updates in DoorKey, of 20 steps each"""
     doorkey_environments: int = 64
+    """the same as `num_environments`, in DoorKey"""
     frames: int = 0
     """set by `arms`: of a greedy game that are kept for the report"""
     fewer_seeds: int = 16
     """at most as many in Breakout and DoorKey, which cost most"""
     num_steps: int = 1500
+    """updates in DeepSea"""
     log_every: int = 100
     evaluate_every: int = 500
     checkpoint_every: int = 1500
@@ -169,5 +177,5 @@ def _bonus(kind: Kind, world: Environment, encoder: Any) -> Any:
         return visit_bonus(world.num_states, span=span, pay_ends=False)
     if kind.curiosity == "rnd":
         return rnd_bonus(encoder)
-    module = curiosity_module(world.num_actions, encoder, attention=kind.gates, rational=kind.rational)
+    module = curiosity_module(world.num_actions, encoder, attention=kind.module_attention, rational=kind.rational)
     return e3b_bonus(module) if kind.curiosity == "e3b" else icm_bonus(module)

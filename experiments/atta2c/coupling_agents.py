@@ -10,8 +10,8 @@ class Kind(NamedTuple):
     weight: float = 0.0
     attention: bool = False
     """in front of actor and critic (AttA2C)"""
-    gates: str = "none"
-    """attention of the curiosity module: "single" or "double" """
+    module_attention: Literal["none", "single", "double"] = "none"
+    """in front of the curiosity module's two models"""
     rational: bool = False
     """attention on its forward error (RCM)"""
 
@@ -23,8 +23,8 @@ AGENTS: dict[str, Kind] = {
     "episodic count": Kind("episodic count", 0.1),
     "ICM, uncoupled": Kind("icm"),
     "ICM": Kind("icm", 0.1),
-    "ICM single": Kind("icm", 0.1, gates="single"),
-    "ICM double": Kind("icm", 0.1, gates="double"),
+    "ICM single": Kind("icm", 0.1, module_attention="single"),
+    "ICM double": Kind("icm", 0.1, module_attention="double"),
     "RCM": Kind("icm", 0.1, rational=True),
     "RND": Kind("rnd", 1.0),
     "E3B": Kind("e3b", 0.01),

@@ -8,11 +8,14 @@ import numpy as np
 
 from experiments.atta2c.coupling_agents import AGENTS
 from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
+from identax.agents import check_settings
 from identax.assumptions import Prediction, Premise, Report
+from identax.checks import check_choice, check_count
 from identax.experiment import Arm, Reference
 from identax.points import cells
 from identax.run import Results
 
+TRACED = ("learning_rate", "bonus_weight", "entropy_weight", "discount")
 CHANNELS = 64
 TELEVISION, REMOTE = "N = 20, television", "N = 20, television on demand"
 _IN_DOORKEY = 0.1
@@ -29,7 +32,7 @@ _PRESETS = ("quick", "medium", "paper")
 _FAILS, _SOLVES = (None, 0.1), (0.8, None)
 
 
-def place(config: Any) -> str:
+def world_name(config: Any) -> str:
     """How the world of an arm is called."""
     if config.world == DEEP_SEA:
         more = {
@@ -40,8 +43,22 @@ def place(config: Any) -> str:
     return config.world + (", delayed" if config.delayed else "")
 
 
+def _check(config: Any) -> None:
+    check_settings(**{name: getattr(config, name) for name in TRACED})
+    for name in ("agents", "television", "remotes", "breakout", "walkers"):
+        for agent in getattr(config, name):
+            check_choice("atta2c/coupling", f"agent of {name}", agent, tuple(AGENTS))
+    # What is measured is recorded while an agent trains: there is nothing to report of one that does not.
+    for name in ("num_steps", "breakout_steps", "doorkey_steps", "doorkey_environments", "fewer_seeds"):
+        check_count("atta2c/coupling", name, getattr(config, name))
+
+
 def arms(config: Any) -> Sequence[Arm]:
-    """Every agent in its worlds, each with the weight of its bonus; all on the same seeds."""
+    """Every agent in its worlds, each with the weight of its bonus; all on the same seeds.
+
+    Raises `ValueError` for an unknown agent, numbers that `check_settings` refuses, and counts < 1.
+    """
+    _check(config)
     both, fewer = ("plain", "count"), min(config.num_seeds, config.fewer_seeds)
     watched = dataclasses.replace(config, channels=CHANNELS)
     drawn = config.size if config.world == DEEP_SEA else 0
@@ -68,13 +85,13 @@ def arms(config: Any) -> Sequence[Arm]:
         worlds.append((dataclasses.replace(config, size=size), both))
     for size in config.mixed_sizes:
         worlds.append((dataclasses.replace(config, size=size, mixed_actions=True), both))
-    return [_arm(world, agent) for world, agents in worlds for agent in agents]
+    return [_agent_arm(world, agent) for world, agents in worlds for agent in agents]
 
 
-def _arm(config: Any, agent: str) -> Arm:
+def _agent_arm(config: Any, agent: str) -> Arm:
     weight = AGENTS[agent].weight * (_IN_DOORKEY if config.world in config.doorkeys else 1.0)
     return Arm(
-        f"{agent}, {place(config)}",
+        f"{agent}, {world_name(config)}",
         dataclasses.replace(config, agent=agent, bonus_weight=weight),
         fixed=() if weight else ("bonus_weight",),
     )

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.atta2c.coupling_claims import LATE, arms, place
+from experiments.atta2c.config import FEATURE_SD
+from experiments.atta2c.coupling_claims import LATE, arms, world_name
 from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
-from experiments.atta2c.variants_claims import interval, mean_of
-from experiments.atta2c.variants_figures import COLOURS, OBJECTS, coloured
+from experiments.atta2c.figures import COLOURS, OBJECTS, coloured, over_seeds
 from identax.points import cells
 from identax.report import Figure, figure_png
 from identax.report.grids import bootstrap_interval, over_parameter, tiles
@@ -21,12 +21,12 @@ _MOST_PATHS = 8
 """seeds whose game in DeepSea is drawn"""
 _CAPTIONS = {
     "success": "share of episodes that reach the goal", "recent return": "raw return of the last games",
-    "feature sd": "spread of the policy's features, the published proxy of exploration",
+    FEATURE_SD: "standard deviation of the policy's features, the published proxy of exploration",
 }  # fmt: skip
 
 
 def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
-    """Learning curves of every world, spread of features, which seeds solve DeepSea, and what learned agents play."""
+    """Learning curves of every world, their features, which seeds solve DeepSea, and what learned agents play."""
     pictures: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     games: dict[str, dict[str, np.ndarray]] = {}
     steps, solved = {}, {}
@@ -34,7 +34,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
         where = at["arm"].removeprefix(f"{at['agent']}, ")
         title, label = _picture(config, at, where)
         kinds = ["recent return" if at["world"] == BREAKOUT else "success"]
-        kinds += ["feature sd"] if at["world"] == BREAKOUT or where == place(config) else []
+        kinds += [FEATURE_SD] if at["world"] == BREAKOUT or where == world_name(config) else []
         for shown in kinds:
             pictures.setdefault((title, shown), {})[label] = result.train[shown][mask]
             steps[title, shown] = result.train_steps
@@ -52,7 +52,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
 
 def _picture(config: Any, at: Mapping[str, Any], where: str) -> tuple[str, str]:
     """The title of an arm's picture, and its label there: worlds in which two agents play share theirs."""
-    if at["world"] != DEEP_SEA or at["channels"] or where == place(config):
+    if at["world"] != DEEP_SEA or at["channels"] or where == world_name(config):
         return where, at["agent"]
     kind = where.removeprefix(f"N = {at['size']}")
     if kind:
@@ -66,12 +66,13 @@ def _curves(steps: np.ndarray, values: Mapping[str, np.ndarray], name: str) -> b
     figure, axes = canvas((5.6, 3.8), "")
     for number, (label, trials) in enumerate(values.items()):
         color, dashes = series_style(number)
-        ends = np.clip([interval(column) for column in trials.T], *(ylim or (-np.inf, np.inf)))
+        mean, *ends = over_seeds(trials)
+        low, high = np.clip(ends, *(ylim or (-np.inf, np.inf)))
         label = label if np.nan_to_num(trials).any() else f"{label} (0 throughout)"
         if len(values) <= _MOST_SINGLE:
             axes.plot(steps, trials.T, color=color, lw=0.6, alpha=0.25)
-        axes.plot(steps, mean_of(trials.T), color=color, ls=dashes, lw=2, label=label)
-        axes.fill_between(steps, ends[:, 0], ends[:, 1], color=color, alpha=0.14, lw=0)
+        axes.plot(steps, mean, color=color, ls=dashes, lw=2, label=label)
+        axes.fill_between(steps, low, high, color=color, alpha=0.14, lw=0)
     axes.set(xlabel="update", ylabel=name, ylim=ylim)
     legend(figure, axes)
     return figure_png(figure)

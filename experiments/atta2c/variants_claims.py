@@ -1,4 +1,4 @@
-"""What `atta2c/variants` compares: returns and spread of features of every variant, paired with the baseline's."""
+"""What `atta2c/variants` compares: returns and features of every variant, paired with the baseline's."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.atta2c.config import BASELINE, VARIANTS, as_described, checked
+from experiments.atta2c.config import BASELINE, FEATURE_SD, RELEASED, VARIANTS, as_described, as_released, checked
 from identax.assumptions import Premise, Report
 from identax.checks import check_choice
 from identax.experiment import Arm, Reference
-from identax.paired import interval_rows, paired_interval
+from identax.paired import finite_mean, interval_rows, paired_interval
 from identax.run import Results
 
 WITHOUT = "no curiosity"
@@ -26,14 +26,6 @@ RANDOM = {
 """game -> mean return of a random agent: Breakout's over 512,000 steps, the others' over 128,000 and more"""
 _LEVEL = 0.99
 """of intervals within which curious variants are to equal the baseline: three of them are judged"""
-
-
-RELEASED = ", released"
-
-
-def as_released(name: str) -> str:
-    """The arm of a variant as it was wired, without its game."""
-    return f"{name}{RELEASED}"
 
 
 def of_game(game: str, what: str) -> str:
@@ -70,7 +62,7 @@ def arms(config: Any) -> Sequence[Arm]:
 _JUDGED = {"Breakout-MinAtar": ("quick", "medium"), "Asterix-MinAtar": ("medium",)}
 """game -> presets that judge its rows"""
 _LATE, _MIDDLE, _AREA = "return, last tenth", "return, tenth in the middle", "return, mean over training"
-_EARLY, _SPREAD = "return, first half", "feature sd, first half"
+_EARLY, _EARLY_SD = "return, first half", f"{FEATURE_SD}, first half"
 _RELATIVE, _ALL = "relative score", "all games"
 _PLAYED = ("greedy", "sampled")
 _PUBLISHED = {
@@ -113,7 +105,8 @@ def _references(game: str) -> list[Reference]:
             for what, where in ((_EARLY, " early (all Pong and Seaquest curves)"), (_AREA, ""))
         ),
         Reference(
-            f"AttA2C: {_SPREAD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread", bands(0.0, None),
+            f"AttA2C: {_EARLY_SD} - baseline, 95 % low", "above 0: features 1.3 to 3.6 times as spread",
+            bands(0.0, None),
         ),
         Reference(
             f"{WITHOUT}: {_AREA} - baseline, half-widths of its 99 % interval",
@@ -123,7 +116,10 @@ def _references(game: str) -> list[Reference]:
         Reference(f"{WITHOUT}: {_AREA}", "not in the paper"),
         *(Reference(f"{name}: {_LATE}", "not in the paper") for name in (*VARIANTS, WITHOUT) if name != BASELINE),
         *(Reference(f"{name}: {_RELATIVE}", published) for name, published in _PUBLISHED.items()),
-        *(Reference(f"{name}: {_SPREAD}", "scores .26 to .41, AttA2C .53 to .93 (Atari, n = 1)") for name in VARIANTS),
+        *(
+            Reference(f"{name}: {_EARLY_SD}", "scores .26 to .41, AttA2C .53 to .93 (Atari, n = 1)")
+            for name in VARIANTS
+        ),
         *(Reference(f"{name}: {kind} return", "not in the paper") for kind in _PLAYED for name in VARIANTS),
     ]  # fmt: skip
     return [dataclasses.replace(row, quantity=of_game(game, row.quantity)) for row in rows]
@@ -182,18 +178,18 @@ def _in_game(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarra
         return found
     base = results[BASELINE]
     rise = found[f"{BASELINE}: {_LATE}"] - found[f"{BASELINE}: {_MIDDLE}"]
-    found[f"{BASELINE}: rise from the middle, 95 % low"] = interval(rise)[:1]
-    best = _best([found[f"{name}: {_SCORE}"] for name in results])
+    found[f"{BASELINE}: rise from the middle, 95 % low"] = np.array([paired_interval(rise).low])
+    best = _best_mean([found[f"{name}: {_SCORE}"] for name in results])
     for name, result in results.items():
         found[f"{name}: {_RELATIVE}"] = found[f"{name}: {_SCORE}"] / best
         if name == BASELINE:
             continue
         if name.endswith(RELEASED):
-            found[f"{name}: largest difference from baseline"] = _apart(result, base)
-        for what in (_AREA, _EARLY, _SPREAD, _LATE):
+            found[f"{name}: largest difference from baseline"] = largest_difference(result, base)
+        for what in (_AREA, _EARLY, _EARLY_SD, _LATE):
             better = found[f"{name}: {what}"] - found[f"{BASELINE}: {what}"]
             found |= interval_rows(f"{name}: {what} - baseline", better)
-            found[f"{name}: {what} - baseline, half-widths of its 99 % interval"] = np.array([_half_widths(better)])
+            found[f"{name}: {what} - baseline, half-widths of its 99 % interval"] = np.array([_in_half_widths(better)])
     return found
 
 
@@ -202,50 +198,40 @@ _SCORE = "largest recent return"
 
 def _summary(config: Any, result: Results) -> dict[str, np.ndarray]:
     """Returns of the games that ended, over training; chunks in which none did are left out."""
-    steps, curve, spread = result.train_steps, result.train[RETURN], result.train["feature sd"]
+    steps, curve, sd = result.train_steps, result.train[RETURN], result.train[FEATURE_SD]
     share = steps / config.num_steps
     # The first entry is a single step, not a mean over a chunk.
     parts = {
         _LATE: share > 0.9, _MIDDLE: (share > 0.4) & (share <= 0.5),
         _AREA: steps > 1, _EARLY: (steps > 1) & (share <= 0.5),
     }  # fmt: skip
-    found = {what: mean_of(curve[:, chosen]) for what, chosen in parts.items()}
+    found = {what: finite_mean(curve[:, chosen]) for what, chosen in parts.items()}
     recent = result.train["recent return"]
     # The published score is the largest smoothed mean of the last ten games: the means of chunks are smoothed here.
     known = np.where(np.isfinite(recent), recent, -np.inf).max(axis=1)
     found[_SCORE] = np.where(np.isfinite(known), known, np.nan)
-    found[_SPREAD] = spread[:, (steps > 1) & (share <= 0.5)].mean(axis=1)
+    found[_EARLY_SD] = sd[:, (steps > 1) & (share <= 0.5)].mean(axis=1)
     for kind in _PLAYED:
         if f"{kind} return" in result.evaluation:
             found[f"{kind} return"] = result.final(f"{kind} return")
     return found
 
 
-def mean_of(values: np.ndarray) -> np.ndarray:
-    """Mean of the finite entries of every row, NaN where there is none."""
-    good = np.isfinite(values)
-    return np.where(good.any(axis=1), np.where(good, values, 0).sum(axis=1) / np.maximum(good.sum(axis=1), 1), np.nan)
-
-
-def _best(scores: Sequence[np.ndarray]) -> float:
+def _best_mean(scores: Sequence[np.ndarray]) -> float:
     """The largest of the means over finite seeds, NaN where there are none."""
-    means = mean_of(np.stack(scores))
+    means = finite_mean(np.stack(scores))
     return float(means[np.isfinite(means)].max()) if np.isfinite(means).any() else np.nan
 
 
-def interval(differences: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Both ends of `paired_interval`."""
-    return np.array(paired_interval(differences, level)[1:3])
-
-
-def _half_widths(differences: np.ndarray) -> float:
-    low, high = interval(differences, _LEVEL)
+def _in_half_widths(differences: np.ndarray) -> float:
+    """How many half-widths of its interval the mean is away from 0; within 1 the interval holds 0."""
+    low, high = paired_interval(differences, _LEVEL)[1:3]
     if high == low:
         return 0.0 if low == 0 else np.inf
     return float((low + high) / (high - low))
 
 
-def _apart(result: Results, base: Results) -> np.ndarray:
+def largest_difference(result: Results, base: Results) -> np.ndarray:
     """Largest difference of any training metric, per seed; a metric that one lacks is infinitely far, as all are."""
     names = result.train.keys() | base.train.keys()
     if not names or names - (result.train.keys() & base.train.keys()):

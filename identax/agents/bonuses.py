@@ -77,8 +77,9 @@ def icm_bonus(module: CuriosityModule, *, objective: str = "standard") -> Bonus:
     """The curiosity module: errors of its forward model are the reward, half the sum of squares over features.
 
     "standard" minimises beta / 2 ||phi^ - phi'||^2 + (1 - beta) L_inverse (Pathak et al. 2017), "published" the mean of
-    squares over features plus L_inverse, without beta (Reizinger & Szemenyei 2020, code). The gradient flows into both
-    sides of the forward error, as in both programs. With a rational module its weights count in loss and reward.
+    squares over features plus L_inverse, without beta (Reizinger & Szemenyei 2020, code: what other options of agents
+    call "released"). The gradient flows into both sides of the forward error, as in both programs. With a rational
+    module its weights count in loss and reward.
     Raises `ValueError` for an unknown objective and what is no `CuriosityModule`.
     """
     check_type("icm_bonus", "module", module, CuriosityModule)

@@ -35,8 +35,10 @@ _CHOICES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What is no number of an update. The defaults are the published program's but for four, which there are
-    returns="released", truncation="ends", pairs="straddling" and reward="sign".
+    """What is no number of an update.
+
+    The published program is returns="released", truncation="ends", pairs="straddling", reward="sign" and the defaults
+    in all else, with `curiosity_module(wiring="released")` and `icm_bonus(objective="published")`.
 
     Raises `ValueError` for unknown choices, counts < 1, and what does not go together.
     """
@@ -47,7 +49,8 @@ class Choices:
     advantages: str = "n_step"
     """n_step: returns to the end of the rollout; gae: generalised advantages, with `gae_lambda`"""
     returns: str = "intended"
-    """intended or released: the reading of n_step's `discounted_returns`"""
+    """intended: an end cuts the returns of its own episode; released: as the published program masks them. The
+    `reading` of n_step's `discounted_returns`"""
     truncation: str = "bootstraps"
     """bootstraps: the value of a truncated episode's last observation counts, at one more pass of the network; ends: it
     is an end like any other"""

@@ -52,13 +52,15 @@ def curiosity_module(
         infer: Linear(2 m -> hidden) -> Linear(hidden -> A) of [phi, phi']
 
     "single" gates the whole input of either model, "double" each of its two parts; `rational` weighs the forward error
-    of every feature by a softmax over the true next features, through which the gradient flows. As the released program
-    is wired, "released", none of the three is ever switched on: neither layers nor losses differ from "none".
+    of every feature by a softmax over the true next features, through which the gradient flows. With
+    wiring="intended" they are there as described; as the published program is wired, "released", none of the three is
+    ever switched on: neither layers nor losses differ from "none".
 
     Args:
         num_actions: A.
         encoder: observations [N, ...] -> [N, m], of the module's own.
-        attention, rational, wiring: see above.
+        attention, rational, wiring: see above. `attention` is that of this module; in front of actor and critic it is
+            `policy_network(attention=True)`.
         hidden: width between the two maps; `slope`: of a LeakyReLU there, 1 being none, as published.
     All linear maps start orthogonal with gain 1 and biases 0.
     Raises `ValueError` for counts < 1, unknown choices and a slope outside [0, 1].

@@ -16,7 +16,7 @@ from identax.rng import stream
 
 
 class Learned(NamedTuple):
-    """What an update changes: `params` {policy, curiosity}, the optimiser's memory, the world, the bonus's memory."""
+    """What an update changes: `params` {policy, curiosity}, memories of optimiser and bonus, and where it acts."""
 
     params: Any
     opt_state: Any

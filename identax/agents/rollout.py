@@ -105,26 +105,26 @@ def act(
     environment: Environment,
     network: PolicyNetwork,
     params: Any,
-    world: ActingState,
+    acting: ActingState,
     key: Key[Array, ""],
     greedy: Bool[Array, " E"] | None = None,
 ) -> tuple[ActingState, Transition, dict[str, Any]]:
-    """One step of all environments: the world after it, the environments' transition, and what the policy thought.
+    """One step of all environments: the acting state after it, their transition, and what the policy thought.
 
         h = step(params, carry, s),    a ~ softmax(logits(h)), or argmax logits(h) in environments that are `greedy` [E]
 
     The carry is emptied behind an end and where the step was a reset alone; of several likeliest actions the first is
     taken. Nothing is checked here: `roll` and `play` refuse what does not reset itself. Source: Mnih et al. 2016.
     """
-    carry, features = network.step(params, world.carry, world.observations)
+    carry, features = network.step(params, acting.carry, acting.observations)
     logits, values = network.heads(params, features)
     drawn = jax.random.categorical(stream(key, "action"), logits)
     actions = drawn if greedy is None else jnp.where(greedy, jnp.argmax(logits, axis=-1).astype(drawn.dtype), drawn)
-    found = environment.step(stream(key, "environment"), world.states, actions, environment.params)
+    found = environment.step(stream(key, "environment"), acting.states, actions, environment.params)
     masked = found.info.get("masked", jnp.zeros_like(found.terminated))
     ended = found.terminated | found.truncated
-    episodes = record(world.episodes, found.info["raw_reward"], found.info["game_over"])
-    visits = None if world.visits is None else world.visits.at[found.info["cell"]].add(1)
+    episodes = record(acting.episodes, found.info["raw_reward"], found.info["game_over"])
+    visits = None if acting.visits is None else acting.visits.at[found.info["cell"]].add(1)
     after = ActingState(found.state, found.observation, reset_carry(carry, ended | masked), episodes, visits)
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), actions[:, None], axis=-1)[:, 0]
     thought = {"actions": actions, "log_probs": log_probs, "values": values, "carries": carry, "masked": masked}
@@ -135,11 +135,11 @@ def roll(
     environment: Environment,
     network: PolicyNetwork,
     params: Any,
-    world: ActingState,
+    acting: ActingState,
     key: Key[Array, ""],
     num_steps: int,
 ) -> tuple[ActingState, Rollout, Any]:
-    """T sampled steps: the world after them, the rollout, and the carry behind the last observation's own step.
+    """T sampled steps: the acting state after them, the rollout, and the carry behind the last observation's own step.
 
     Nothing of it carries a gradient: the losses run the network again over what is stored, with the same numbers.
     Raises `ValueError` for num_steps < 1 and a single environment.
@@ -148,12 +148,12 @@ def roll(
     check_count("roll", "num_steps", num_steps)
     _batch(environment)
     params = jax.lax.stop_gradient(params)
-    world = world._replace(episodes=world.episodes._replace(closed=jnp.zeros(())))
+    acting = acting._replace(episodes=acting.episodes._replace(closed=jnp.zeros(())))
 
-    def one(world, number):
-        after, found, thought = act(environment, network, params, world, step_key(key, number))
+    def one(acting, number):
+        after, found, thought = act(environment, network, params, acting, step_key(key, number))
         kept = {
-            "observations": world.observations,
+            "observations": acting.observations,
             "final": found.final_observation,
             "rewards": found.reward,
             "terminated": found.terminated,
@@ -163,7 +163,7 @@ def roll(
         }
         return after, kept
 
-    after, kept = jax.lax.scan(one, world, jnp.arange(num_steps))
+    after, kept = jax.lax.scan(one, acting, jnp.arange(num_steps))
     kept["observations"] = jnp.concatenate([kept["observations"], after.observations[None]])
     carry, features = network.step(params, after.carry, after.observations)
     _, last_values = network.heads(params, features)
@@ -208,19 +208,19 @@ def play(
     Raises `ValueError` for num_steps < 1 and a single environment.
     """
     check_count("play", "num_steps", num_steps)
-    world = begin(environment, network, params, stream(key, "reset"), 1)._replace(visits=None)
+    acting = begin(environment, network, params, stream(key, "reset"), 1)._replace(visits=None)
     zeros = jnp.zeros(_batch(environment))
     greedy = jnp.arange(len(zeros)) % 2 == 0
 
     def one(carry, number):
-        world, total, length, over = carry
-        after, found, _ = act(environment, network, params, world, step_key(key, number), greedy)
+        acting, total, length, over = carry
+        after, found, _ = act(environment, network, params, acting, step_key(key, number), greedy)
         going = jnp.where(over, 0.0, 1.0)
         total = total + going * found.info["raw_reward"]
         carry = after, total, length + going, over | found.info["game_over"]
-        return carry, world.observations[0] if watch else None
+        return carry, acting.observations[0] if watch else None
 
-    start = world, zeros, zeros, zeros > 0
+    start = acting, zeros, zeros, zeros > 0
     (_, *measured), frames = jax.lax.scan(one, start, jnp.arange(num_steps))
     found: dict[str, Any] = {"frames": frames} if watch else {}
     for name, values in zip(("return", "length", "finished"), measured, strict=True):

@@ -25,7 +25,10 @@ RANDOM_STEPS = 128
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class AgentState:
-    """One trial: parameters of policy and curiosity, the optimiser's memory, the world, and what a bonus remembers."""
+    """One trial: parameters, memories of optimiser and bonus, and in `world` where acting goes on (`ActingState`).
+
+    Checkpoints bear these names.
+    """
 
     step: Any
     key: Any

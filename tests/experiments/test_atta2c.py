@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.atta2c import atari, atari_claims, coupling, square84, square84_claims, variants, variants_claims
+from experiments.atta2c.figures import over_seeds
 from identax import plan
 from identax.conduct import Options, run_experiment
 from identax.dgp.environments import installed
@@ -14,7 +15,7 @@ from identax.metrics import best_average
 from identax.run import Results, make_mesh
 from identax.study import Trials
 
-QUICK = variants.PRESETS["quick"]
+QUICK, COUPLED = variants.PRESETS["quick"], coupling.PRESETS["quick"]
 
 
 @pytest.mark.slow
@@ -126,7 +127,7 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
     assert flat["Breakout, RCM, released: largest difference from baseline"].all()
     same, base = results["Breakout, RCM, released"], results["Breakout, baseline"]
     for lacking in ({}, {name: values for name, values in same.train.items() if name != "recent return"}):
-        assert np.isinf(variants_claims._apart(dataclasses.replace(same, train=lacking), base)).all()
+        assert np.isinf(variants_claims.largest_difference(dataclasses.replace(same, train=lacking), base)).all()
 
 
 def test_games_are_measured_apart_and_averaged_as_published():
@@ -164,8 +165,9 @@ def test_figures_of_variants_are_drawn():
 def test_intervals_are_student_s():
     values = np.array([1.0, 2.0, 4.0, 7.0])
     half = 3.182446 * values.std(ddof=1) / 2
-    np.testing.assert_allclose(variants_claims.interval(values), [3.5 - half, 3.5 + half], rtol=1e-6)
-    assert np.isnan(variants_claims.interval(values[:1])).all()
+    mean, *ends = over_seeds(np.array([values, [7.0, np.nan, np.nan, np.nan]]).T)
+    np.testing.assert_allclose([mean[0], ends[0][0], ends[1][0]], [3.5, 3.5 - half, 3.5 + half], rtol=1e-6)
+    assert mean[1] == 7 and np.isnan(ends)[:, 1].all()
 
 
 def test_scores_are_the_published_ones():
@@ -190,6 +192,15 @@ def test_shares_of_correct_actions_follow_from_rewards():
         (lambda: variants.arms(dataclasses.replace(QUICK, games=("square84", "square84"))), "each named once"),
         (lambda: variants.build(dataclasses.replace(QUICK, rollout_length=0)), "rollout_length=0|install"),
         (lambda: variants.build(dataclasses.replace(QUICK, game="Breakout")), "did you mean 'Breakout-MinAtar'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, agents=("counts",))), "agent of agents='counts'.* 'count'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, television=("counts",))), "agent of television='counts'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, breakout=("counts",))), "agent of breakout='counts'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, walkers=("counts",))), "agent of walkers='counts'"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, discount=-1.0)), "discount=-1"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, learning_rate=np.inf)), "learning_rate=inf"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, entropy_weight=-1.0)), "entropy_weight=-1"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, num_steps=0)), "num_steps=0"),
+        (lambda: coupling.arms(dataclasses.replace(COUPLED, fewer_seeds=0)), "fewer_seeds=0"),
         (lambda: atari.arms(dataclasses.replace(atari.PRESETS["paper"], versions=("v1",))), "version"),
     ],
 )

@@ -7,7 +7,7 @@ from scipy import stats
 from experiments.wmm.config import TrainingConfig
 from experiments.wmm.paired import measured
 from identax.experiment import Arm
-from identax.paired import median_interval, paired_interval
+from identax.paired import finite_mean, median_interval, paired_interval
 from identax.run import Results
 from identax.study import Trials
 
@@ -28,6 +28,15 @@ def test_intervals_of_few_equal_and_failed_values():
     for wrong in (np.zeros((2, 2)), np.float64(1)):
         with pytest.raises(ValueError, match="paired_interval: found"):
             paired_interval(wrong)
+
+
+def test_means_leave_out_what_is_not_finite():
+    values = [[1.0, np.nan, 4.0], [np.inf, np.nan, -np.inf], [0.0, 0.0, 1.5]]
+    np.testing.assert_array_equal(finite_mean(values), [2.5, np.nan, 0.5])
+    assert np.isnan(finite_mean(np.zeros((2, 0)))).all()
+    for wrong in ([1.0, 2.0], [["a"]], np.zeros((2, 2, 2))):
+        with pytest.raises(ValueError, match="finite_mean: found"):
+            finite_mean(wrong)
 
 
 @pytest.mark.parametrize("interval", [paired_interval, median_interval])
