@@ -22,7 +22,7 @@ from identax.run import Results
 SAMPLED = "sampled "
 """before a score: of completions that are drawn, not the likeliest"""
 LOSS = "test loss"
-"""on strings that were held out, where a language does not list them all"""
+"""on strings drawn apart from those trained on, where a language does not list them all"""
 RULE2_OF_COMPLETION = "OOD completion, finished"
 """of completed prompts off the support that end: the share whose completion alone keeps rule 2"""
 EXCESS = "test loss less the floor"
