@@ -15,6 +15,7 @@ COLOURS = {"orange": (0.9, 0.6, 0.0), "blue": (0.35, 0.7, 0.9), "green": (0.0, 0
 OBJECTS = {
     "Breakout-MinAtar": ("paddle", "ball", "where the ball was", "bricks"),
     "Asterix-MinAtar": ("player", "enemies", "where they were", "treasure"),
+    "SpaceInvaders-MinAtar": ("cannon and its shots", "aliens and their shots", "going left", "going right"),
 }
 """what the channels of a game are"""
 

@@ -39,11 +39,11 @@ def test_arms_are_the_variants():
         *(f"Breakout, {one}" for one in described),
         *(f"Breakout, {one}, released" for one in curious),
         "Breakout, no curiosity",
-        *(f"Asterix, {one}" for one in described),
-        "Asterix, no curiosity",
+        *(f"SpaceInvaders, {one}" for one in described),
+        "SpaceInvaders, no curiosity",
     ]
     assert {config.bonus_weight for config in found.values()} == {0.0}
-    for game in ("Breakout", "Asterix"):
+    for game in ("Breakout", "SpaceInvaders"):
         own = {name: config for name, config in found.items() if name.startswith(game)}
         assert {config.game for config in own.values()} == {f"{game}-MinAtar"}
         assert [name for name, config in own.items() if config.icm == "none"] == [f"{game}, no curiosity"]
