@@ -1,6 +1,6 @@
 """What figures of several experiments of this paper share: curves over training, and frames of games."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -15,6 +15,7 @@ COLOURS = {"orange": (0.9, 0.6, 0.0), "blue": (0.35, 0.7, 0.9), "green": (0.0, 0
 OBJECTS = {
     "Breakout-MinAtar": ("paddle", "ball", "where the ball was", "bricks"),
     "Asterix-MinAtar": ("player", "enemies", "where they were", "treasure"),
+    "SpaceInvaders-MinAtar": ("cannon and its shots", "aliens and their shots", "going left", "going right"),
 }
 """what the channels of a game are"""
 
@@ -28,10 +29,15 @@ def over_seeds(curves: np.ndarray, level: float = 0.95) -> np.ndarray:
     return np.array([finite_mean(curves.T), *np.reshape(ends, (-1, 2)).T])
 
 
-def curves(results: Mapping[str, Results], metric: str, ylabel: str, per_update: int) -> bytes:
-    """Means over seeds with Student's intervals; a released arm is dashed, in the colour of its variant."""
+def curves(
+    results: Mapping[str, Results], metric: str, ylabel: str, per_update: int, among: Iterable[str] | None = None
+) -> bytes:
+    """Means over seeds with Student's intervals; a released arm is dashed, in the colour of its variant.
+
+    `among`: the arms by which colours are given, so that an arm keeps its own where others are left out.
+    """
     figure, axes = canvas((5.6, 3.8), "")
-    variants = list(dict.fromkeys(name.removesuffix(RELEASED) for name in results))
+    variants = list(dict.fromkeys(name.removesuffix(RELEASED) for name in among or results))
     for name, result in results.items():
         color, dashes = series_style(variants.index(name.removesuffix(RELEASED)))
         dashes = DASHES[2] if name.endswith(RELEASED) else dashes

@@ -51,7 +51,7 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": _FAST,
     "medium": dataclasses.replace(
-        _FAST, games=("Breakout-MinAtar", "Asterix-MinAtar"), num_seeds=16, num_steps=4000, log_every=200,
+        _FAST, games=("Breakout-MinAtar", "SpaceInvaders-MinAtar"), num_seeds=16, num_steps=4000, log_every=200,
         evaluate_every=2000, checkpoint_every=1000, released=Config().released, without=True, frames=12,
     ),
     "paper": Config(games=tuple(claims.RANDOM), num_seeds=16, frames=12, evaluation_steps=1000),

@@ -59,7 +59,7 @@ def arms(config: Any) -> Sequence[Arm]:
     return found
 
 
-_JUDGED = {"Breakout-MinAtar": ("quick", "medium"), "Asterix-MinAtar": ("medium",)}
+_JUDGED = {"Breakout-MinAtar": ("quick", "medium"), "SpaceInvaders-MinAtar": ("medium",)}
 """game -> presets that judge its rows"""
 _LATE, _MIDDLE, _AREA = "return, last tenth", "return, tenth in the middle", "return, mean over training"
 _EARLY, _EARLY_SD = "return, first half", f"{FEATURE_SD}, first half"

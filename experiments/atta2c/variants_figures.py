@@ -39,6 +39,10 @@ def _in_game(config: Any, game: str, results: Mapping[str, Results], measured: M
             curves(results, FEATURE_SD, "standard deviation of the features", per_update),
         ),
     ]
+    if BASELINE in results and len(results) > 1:
+        caption = "the same less the baseline's with the same seed, without AttA2C: means with their 95 % intervals."
+        less = curves(_paired(results), RETURN, "return less the baseline's", per_update, results)
+        found.insert(1, Figure(caption, less))
     scores: dict[str, dict[str, np.ndarray]] = {}
     for name in results if BASELINE in results else ():
         reading = "as released" if name.endswith(RELEASED) else "as described"
@@ -55,3 +59,10 @@ def _in_game(config: Any, game: str, results: Mapping[str, Results], measured: M
         caption = f"{caption[:-1]}: {what}." if what else caption
         found.append(Figure(caption, figure_png(tiles(pictures, rows=tuple(seen)))))
     return found
+
+
+def _paired(results: Mapping[str, Results]) -> dict[str, Results]:
+    """The returns of arms that are near the baseline, less its own; what was released is the baseline itself."""
+    base = results[BASELINE].train[RETURN]
+    near = {name: result for name, result in results.items() if name != "AttA2C" and not name.endswith(RELEASED)}
+    return {name: dataclasses.replace(one, train={RETURN: one.train[RETURN] - base}) for name, one in near.items()}

@@ -6,7 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.atta2c import atari, atari_claims, coupling, square84, square84_claims, variants, variants_claims
+from experiments.atta2c import (
+    atari,
+    atari_claims,
+    coupling,
+    square84,
+    square84_claims,
+    variants,
+    variants_claims,
+    variants_figures,
+)
 from experiments.atta2c.figures import over_seeds
 from identax import plan
 from identax.conduct import Options, run_experiment
@@ -39,11 +48,11 @@ def test_arms_are_the_variants():
         *(f"Breakout, {one}" for one in described),
         *(f"Breakout, {one}, released" for one in curious),
         "Breakout, no curiosity",
-        *(f"Asterix, {one}" for one in described),
-        "Asterix, no curiosity",
+        *(f"SpaceInvaders, {one}" for one in described),
+        "SpaceInvaders, no curiosity",
     ]
     assert {config.bonus_weight for config in found.values()} == {0.0}
-    for game in ("Breakout", "Asterix"):
+    for game in ("Breakout", "SpaceInvaders"):
         own = {name: config for name, config in found.items() if name.startswith(game)}
         assert {config.game for config in own.values()} == {f"{game}-MinAtar"}
         assert [name for name, config in own.items() if config.icm == "none"] == [f"{game}, no curiosity"]
@@ -155,11 +164,20 @@ def test_figures_of_variants_are_drawn():
     results = {f"Breakout, {name}": _drawn(QUICK, 2.0, 0.3) for name in ("baseline", "RCM", "RCM, released")}
     frames = np.random.default_rng(0).random((8, 3, 10, 10, 4)) < 0.2
     kept = dataclasses.replace(results["Breakout, baseline"], arrays={"frames": {QUICK.num_steps: frames}})
-    assert len(variants.figures(QUICK, results)) == 3
+    assert len(variants.figures(QUICK, results)) == 4
     both = dataclasses.replace(QUICK, games=("Breakout-MinAtar", "Asterix-MinAtar"))
     drawn = variants.figures(both, results | {"Breakout, baseline": kept, "Asterix, RCM": _drawn(QUICK, 2.0, 0.3)})
-    assert [figure.caption.split(",")[0] for figure in drawn] == ["Breakout"] * 4 + ["Asterix"] * 2
-    assert "paddle orange" in drawn[3].caption
+    assert [figure.caption.split(",")[0] for figure in drawn] == ["Breakout"] * 5 + ["Asterix"] * 2
+    assert "less the baseline's" in drawn[1].caption and "paddle orange" in drawn[4].caption
+
+
+def test_differences_are_paired_and_leave_out_what_is_far_or_the_same():
+    results = {name: _drawn(QUICK, 2.0, 0.3) for name in ("baseline", "AttA2C", "RCM, released")}
+    own = _drawn(QUICK, 2.5, 0.3, same=1)
+    near = variants_figures._paired(results | {"RCM": own})
+    assert list(near) == ["baseline", "RCM"]
+    expected = own.train["game return"] - results["baseline"].train["game return"]
+    np.testing.assert_array_equal(near["RCM"].train["game return"], expected)
 
 
 def test_intervals_are_student_s():
