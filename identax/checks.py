@@ -60,8 +60,9 @@ def check_count(where: str, name: str, value: Any, least: int = 1) -> None:
 
 def sizes_of(where: str, name: str, sizes: Any) -> tuple[int, ...]:
     """`sizes` as integers; raises `ValueError` for none at all, and for other than integers of 1 and more."""
-    listed = isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes) and getattr(sizes, "ndim", 1)
-    found = tuple(sizes) if listed else sizes
+    found: Any = sizes
+    if isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes) and getattr(sizes, "ndim", 1):
+        found = tuple(sizes)
     if not isinstance(found, tuple) or not found or not all(is_integer(size) and size >= 1 for size in found):
         raise ValueError(f"{where}: found {name}={found!r}, wanted one or more positive integers")
     return tuple(operator.index(size) for size in found)
