@@ -58,6 +58,13 @@ def check_count(where: str, name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{where}: found {name}={value}, wanted at least {least}")
 
 
+def counts_of(where: str, **counts: Any) -> tuple[int, ...]:
+    """These as Python's integers, which a shape and a module's field must be. Raises `ValueError` as `check_count`."""
+    for name, value in counts.items():
+        check_count(where, name, value)
+    return tuple(operator.index(value) for value in counts.values())
+
+
 def sizes_of(where: str, name: str, sizes: Any) -> tuple[int, ...]:
     """`sizes` as integers; raises `ValueError` for none at all, and for other than integers of 1 and more."""
     found: Any = sizes

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_choice, check_count
+from identax.checks import check_choice, counts_of
 from identax.models.sequence import SequenceModel, none_from_the_end, with_checks
 
 MASKS = ("past", "future")
@@ -42,8 +42,7 @@ def linear_sequence(vocabulary: int, *, positions: int, width: int = 10, mask: s
     Raises `ValueError` for sizes below 1 and an unknown mask, and when used for more columns.
     Source: Meszaros et al. 2024, code.
     """
-    for name, size in {"vocabulary": vocabulary, "positions": positions, "width": width}.items():
-        check_count("linear_sequence", name, size)
+    vocabulary, positions, width = counts_of("linear_sequence", vocabulary=vocabulary, positions=positions, width=width)
     check_choice("linear_sequence", "mask", mask, MASKS)
     module = _Linear(vocabulary, positions, width)
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_between, check_count
+from identax.checks import check_between, counts_of
 from identax.models.mlp import uniform_fan_in
 from identax.models.sequence import SequenceModel
 from identax.models.sequence_frame import Group, assembled
@@ -60,9 +60,9 @@ def lstm_sequence(
     Raises `ValueError` for sizes below 1 and a dropout outside 0..1.
     Source: Hochreiter and Schmidhuber 1997; sizes of Meszaros et al. 2024, code.
     """
-    sizes = {"vocabulary": vocabulary, "width": width, "features": features, "layers": layers}
-    for name, size in sizes.items():
-        check_count("lstm_sequence", name, size)
+    vocabulary, width, features, layers = counts_of(
+        "lstm_sequence", vocabulary=vocabulary, width=width, features=features, layers=layers
+    )
     check_between("lstm_sequence", "dropout", dropout, 0, 1, ())
     ends = TokenEnds(vocabulary, width, features, output_dropout=float(dropout))
     layer: Any = _Layer(features)

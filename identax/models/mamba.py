@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identax.checks import check_choice, check_count, concrete, shape_of
+from identax.checks import check_choice, concrete, counts_of, shape_of
 from identax.inputs import float_type, numbers
 from identax.models.causal_convolution import CausalConvolution
 from identax.models.mlp import torch_linear
@@ -158,9 +158,10 @@ def mamba(
     Raises `ValueError` for sizes below 1 and an unknown hold.
     Source: Gu and Dao 2023; sizes of Meszaros et al. 2024, code.
     """
-    sizes = {"vocabulary": vocabulary, "width": width, "layers": layers, "states": states, "convolution": convolution}
-    for name, size in {**sizes, "expand": expand, "multiple": multiple}.items():
-        check_count("mamba", name, size)
+    vocabulary, width, layers, states = counts_of(
+        "mamba", vocabulary=vocabulary, width=width, layers=layers, states=states
+    )
+    convolution, expand, multiple = counts_of("mamba", convolution=convolution, expand=expand, multiple=multiple)
     check_choice("mamba", "hold", hold, HOLDS)
     rows = -(-vocabulary // multiple) * multiple
     block: Any = _Block(states, convolution, expand, 1e-5, hold)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_between, check_choice, check_count, check_positive
+from identax.checks import check_between, check_choice, check_positive, counts_of
 from identax.models.mlp import torch_linear
 from identax.models.narrow_attention import MOST_COLUMNS, MOST_WIDTH
 from identax.models.narrow_block import narrow_block, shapes_kept
@@ -161,9 +161,9 @@ def transformer(
     encoding or norm, epsilon <= 0, and a `pad` that is no token.
     Source: Reizinger et al. 2024 and Meszaros et al. 2024, code; Vaswani et al. 2017.
     """
-    sizes = {"vocabulary": vocabulary, "width": width, "heads": heads, "layers": layers, "hidden": hidden}
-    for name, size in sizes.items():
-        check_count("transformer", name, size)
+    vocabulary, width, heads, layers, hidden = counts_of(
+        "transformer", vocabulary=vocabulary, width=width, heads=heads, layers=layers, hidden=hidden
+    )
     if width % heads:
         raise ValueError(f"transformer: found heads={heads} and width={width}, wanted heads that divide the width")
     check_between("transformer", "dropout", dropout, 0, 1, ())

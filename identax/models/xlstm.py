@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_count, check_nonnegative, is_integer
+from identax.checks import check_nonnegative, counts_of, is_integer
 from identax.models.causal_convolution import CausalConvolution
 from identax.models.mlstm import mlstm
 from identax.models.residual_norm import ResidualNorm
@@ -138,9 +138,8 @@ def xlstm(
     Raises `ValueError` for sizes below 1, heads that do not divide the widths, and indices that are no blocks.
     Source: Beck et al. 2024 and its code; sizes of Meszaros et al. 2024, code.
     """
-    sizes = {"vocabulary": vocabulary, "width": width, "blocks": blocks, "heads": heads, "convolution": convolution}
-    for name, size in {**sizes, "time_chunk": time_chunk}.items():
-        check_count("xlstm", name, size)
+    vocabulary, width, blocks = counts_of("xlstm", vocabulary=vocabulary, width=width, blocks=blocks)
+    heads, convolution, time_chunk = counts_of("xlstm", heads=heads, convolution=convolution, time_chunk=time_chunk)
     check_nonnegative("xlstm", "epsilon", epsilon, ())
     at = tuple(scalar_at) if isinstance(scalar_at, Iterable) else (scalar_at,)
     if not all(is_integer(number) and 0 <= number < blocks for number in at):

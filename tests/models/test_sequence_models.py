@@ -287,3 +287,28 @@ def test_a_traced_token_that_does_not_exist_gives_nan():
     model, variables, tokens = started("transformer")
     found = jax.jit(lambda tokens: model.apply(variables, tokens)[0])(np.where(tokens == 0, 99, tokens))
     assert np.isnan(found).any()
+
+
+SIZES = [
+    (transformer, {"width": 8, "heads": 4, "layers": 2, "hidden": 8}),
+    (lstm_sequence, {"width": 4, "features": 4, "layers": 2}),
+    (linear_sequence, {"positions": 4, "width": 4}),
+    (mamba, {"width": 4, "layers": 2, "states": 2, "convolution": 2, "expand": 2, "multiple": 2}),
+    (xlstm, {"width": 8, "blocks": 2, "heads": 2, "convolution": 2, "time_chunk": 2}),
+]
+
+
+@pytest.mark.parametrize(("make", "sizes"), SIZES)
+@pytest.mark.parametrize("kind", [jnp.int32, np.array])
+@pytest.mark.usefixtures("untyped")
+def test_sizes_may_be_integers_of_jax_and_numpy(make, sizes, kind):
+    """As from `jnp.max(tokens) + 1`: the same model as by Python's."""
+    tokens = np.zeros((1, 3), int)
+
+    def shapes(vocabulary, sizes):
+        model = make(vocabulary, **sizes)
+        variables = jax.eval_shape(model.init, jax.random.key(0), tokens)
+        return jax.tree.map(jnp.shape, (variables, jax.eval_shape(model.apply, variables, tokens)))
+
+    given = {name: kind(size) for name, size in sizes.items()}
+    assert shapes(kind(5), given) == shapes(5, sizes)
