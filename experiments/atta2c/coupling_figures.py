@@ -124,9 +124,10 @@ def _game(where: str, agents: Mapping[str, np.ndarray]) -> Figure:
         what = ", ".join(f"{part} {colour}" for colour, part in zip(COLOURS, OBJECTS[BREAKOUT], strict=True))
         caption = f"{where}: what the greedy agent of seed 0 sees, step by step from the start of a game: {what}."
     else:
-        pictures = np.stack([frames[:_MOST_PATHS].sum(axis=1) for frames in agents.values()])
+        # Dark on grey: a way along the left edge would be lost in a white page.
+        pictures = 0.85 - 0.85 * np.stack([frames[:_MOST_PATHS].sum(axis=1) for frames in agents.values()])
         caption = (
-            f"{where}: the cells that the greedy agent passes in a game, a picture for every seed, the first "
+            f"{where}: the cells (black) that the greedy agent passes in a game, a picture for every seed, the first "
             f"{pictures.shape[1]} of them. It starts at the top left; the goal is at the bottom right."
         )
     return Figure(caption, figure_png(tiles(pictures, rows=tuple(agents))))
