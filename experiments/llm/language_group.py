@@ -149,8 +149,15 @@ def language_group(
         short = _short(languages[0], mass_length)
         kept = [[rule(short) for rule in (one.rule1, one.rule2)] for one in languages]
         rules_hold = jnp.stack([jnp.stack(rows) for rows in zip(*kept, strict=True)])
-    parts = (tokens, real & inside, real & ~inside, chance)
-    return LanguageGroup(languages, *map(jnp.asarray, parts), short, rules_hold)
+    return LanguageGroup(
+        languages,
+        prompts=jnp.asarray(tokens),
+        in_distribution=jnp.asarray(real & inside),
+        out_of_distribution=jnp.asarray(real & ~inside),
+        chance=jnp.asarray(chance),
+        short=short,
+        rules_hold=rules_hold,
+    )
 
 
 def as_language(name: str | Language, max_length: int, random_prompts: int | None = None) -> Language:
