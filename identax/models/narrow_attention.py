@@ -38,8 +38,8 @@ def narrow_attention(query: Any, key: Any, value: Any, shown: Any, kept: Any) ->
 
     Products of matrices [T, E] with E = 2 leave most of a processor idle, and one call for each head and row costs more
     than its work. With the rows on the last axis all sums, over s as well, run over whole vectors of them. Backwards
-    the weights are computed again, so that no array [H, T, S, N] is stored. What would
-    be computed again for each of its uses stands `apart`.
+    the weights are computed again, so that no array [H, T, S, N] is stored. What would be computed again for each of
+    its uses stands `apart`.
     """
     return _forwards(query, key, value, shown, kept)[0]
 
