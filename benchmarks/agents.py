@@ -14,7 +14,7 @@ from identax.agents import Choices, agent_study, policy_network
 from identax.dgp.environments import Environment, Timestep, environment
 from identax.models import small_image_encoder
 
-DRAWN = "drawn frames"
+DRAWN, IN_ORDER = "drawn frames", "identax, one seed after the other"
 _FRAME, _ACTIONS = (10, 10, 4), 3
 
 
@@ -58,6 +58,8 @@ def steps(
 ) -> dict[str, Any]:
     """Updates of A2C, `num_seeds` agents in one program; a unit is one step of one agent in one environment.
 
+    Several seeds are timed as one batch and, as with `--trial-map map`, one after the other.
+
     PyTorch has no environment: its frames are there already, and it takes the same rollout, losses, clipping and Adam
     step of one agent. All seconds are the processor's. Derived: steps a second of both, `speedup`, and `share in matrix
     products`, the time that the products of one step would take at the rate of one large product, over that of a step.
@@ -68,16 +70,16 @@ def steps(
     study = agent_study(world, network, num_environments=num_environments, choices=choices)
     states = jax.jit(jax.vmap(lambda key: study.init(key, {})))(jax.random.split(jax.random.key(0), num_seeds))
 
-    def updates(states):
-        def one(state):
-            return jax.lax.scan(lambda state, _: study.step(state, None), state, None, length=num_updates)
+    def one(state):
+        return jax.lax.scan(lambda state, _: study.step(state, None), state, None, length=num_updates)
 
-        return jax.vmap(one)(states)
-
-    program, seconds = compiled(updates, states)
+    program, seconds = compiled(jax.vmap(one), states)
     per_call = num_updates * rollout_length * num_environments
     runs: dict[str, Callable[[], Any]] = {"identax": partial(_run, program, states)}
-    units_of = {"identax": per_call * num_seeds}
+    units_of, compile_seconds = {"identax": per_call * num_seeds}, {"identax": seconds}
+    if num_seeds > 1:
+        mapped, compile_seconds[IN_ORDER] = compiled(partial(jax.lax.map, one), states)
+        runs[IN_ORDER], units_of[IN_ORDER] = partial(_run, mapped, states), per_call * num_seeds
     side, times = 1024, 20
     square = jnp.ones((side, side))
     product = jax.jit(lambda x: x @ x)
@@ -98,11 +100,13 @@ def steps(
     derived["share in matrix products"] = ideal / timings["identax"].median
     if torch:
         derived["speedup"] = timings["torch"].median / timings["identax"].median
+        if num_seeds > 1:
+            derived[f"speedup, {IN_ORDER}"] = timings["torch"].median / timings[IN_ORDER].median
     settings = {
         "game": game, "memory": memory, "units": units, "environments": num_environments, "seeds": num_seeds,
         "rollout": rollout_length,
     }  # fmt: skip
-    return result(settings, "seconds of the processor per step", {"identax": seconds}, timings, derived)
+    return result(settings, "seconds of the processor per step", compile_seconds, timings, derived)
 
 
 def products_of(memory: str, units: int, num_actions: int, rollout_length: int) -> float:

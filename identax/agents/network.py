@@ -98,7 +98,7 @@ def policy_network(
         encoded = encode(params, observations)
         if not recurrent:
             return carry, encoded
-        return _lstm_step(params["lstm"], carry, _inputs(params["lstm"], encoded))
+        return _lstm_step(params["lstm"]["hh_kernel"], carry, _inputs(params["lstm"], encoded))
 
     def unroll(params, carry, observations, resets):
         num_steps, num = observations.shape[:2]
@@ -106,12 +106,7 @@ def policy_network(
         if not recurrent:
             return encoded.reshape(num_steps, num, -1)
         inputs = _inputs(params["lstm"], encoded).reshape(num_steps, num, -1)
-
-        def advance(carry, now):
-            carry, features = _lstm_step(params["lstm"], carry, now[0])
-            return reset_carry(carry, now[1]), features
-
-        return jax.lax.scan(advance, carry, (inputs, resets))[1]
+        return _lstm_steps(params["lstm"]["hh_kernel"], carry, inputs, resets)
 
     def heads(params, features):
         for_actor = gated(params["actor_gate"], features) if attention else features
@@ -139,7 +134,40 @@ def _inputs(params, encoded):
     return encoded @ params["ih_kernel"] + (params["ih_bias"] + params["hh_bias"])[None]
 
 
-def _lstm_step(params, carry, inputs):
+def _lstm_step(hh_kernel, carry, inputs):
     cell, hidden = carry
-    cell, hidden = lstm_gated(inputs + hidden @ params["hh_kernel"], cell)
+    cell, hidden = lstm_gated(inputs + hidden @ hh_kernel, cell)
     return (cell, hidden), hidden
+
+
+def _scan_steps(hh_kernel, carry, inputs, resets):
+    def advance(carry, now):
+        carry, features = _lstm_step(hh_kernel, carry, now[0])
+        return reset_carry(carry, now[1]), features
+
+    return jax.lax.scan(advance, carry, (inputs, resets))[1]
+
+
+# Differentiated as it stands, the scan would add T small products to the kernel's gradient, passing over it each time.
+@jax.custom_vjp
+def _lstm_steps(hh_kernel, carry, inputs, resets):
+    """Features h [T, E, n] of all steps. With b_t what stands before the gates, inputs_t + h_{t-1} W:
+
+    dL/dW = sum over t and e of h_{t-1, e} (dL/db_{t, e})^T,    dL/dinputs_t = dL/db_t
+    """
+    return _scan_steps(hh_kernel, carry, inputs, resets)
+
+
+def _lstm_steps_forward(hh_kernel, carry, inputs, resets):
+    features, back = jax.vjp(lambda carry, inputs: _scan_steps(hh_kernel, carry, inputs, resets), carry, inputs)
+    kept = jnp.where(resets[:-1, :, None], jnp.zeros_like(features[:-1]), features[:-1])
+    return features, (back, jnp.concatenate([carry[1][None], kept]))
+
+
+def _lstm_steps_backward(residuals, cotangent):
+    back, hidden = residuals
+    carry, before = back(cotangent)
+    return jnp.einsum("ten,teg->ng", hidden, before), carry, before, None
+
+
+_lstm_steps.defvjp(_lstm_steps_forward, _lstm_steps_backward)

@@ -42,10 +42,11 @@ def as_frames(where: str, x: Any, layout: str) -> Any:
 
 def patches(x: Any, *, stride: int = 1) -> Any:
     """Windows of 3 x 3 of frames [N, H, W, C], flattened row by row with the channel last: [N, H', W', 9 C]."""
-    height, width = ((size - _KERNEL) // stride + 1 for size in x.shape[1:3])
-    last = [(size - 1) * stride + 1 for size in (height, width)]
-    places = [(i, j) for i in range(_KERNEL) for j in range(_KERNEL)]
-    return jnp.concatenate([x[:, i : i + last[0] : stride, j : j + last[1] : stride] for i, j in places], axis=-1)
+    for axis in (2, 1):
+        last = (x.shape[axis] - _KERNEL) // stride * stride + 1
+        cut = [jax.lax.slice_in_dim(x, at, at + last, stride, axis) for at in range(_KERNEL)]
+        x = jnp.concatenate(cut, axis=-1)
+    return x
 
 
 def conv_block(*, layout: str = "channels_last") -> Model:

@@ -42,6 +42,27 @@ def _lstm(params, carry, x):
     return c, sigmoid(o) * np.tanh(c)
 
 
+def test_gradients_of_a_rollout_are_those_of_its_steps_one_by_one():
+    network = policy_network(A, ENCODER, units=UNITS)
+    params = jax.jit(network.init)(jax.random.key(0), SEEN[0])
+    carry, wanted = tuple(RNG.normal(size=(2, E, UNITS))), RNG.normal(size=(T, E, UNITS))
+
+    def whole(params, carry):
+        return (network.unroll(params, carry, jnp.asarray(SEEN), jnp.asarray(RESETS)) * wanted).sum()
+
+    def one_by_one(params, carry):
+        total = 0.0
+        for t in range(T):
+            carry, features = network.step(params, carry, jnp.asarray(SEEN[t]))
+            carry = tuple(jnp.where(RESETS[t][:, None], 0.0, part) for part in carry)
+            total += (features * wanted[t]).sum()
+        return total
+
+    ours, theirs = (jax.jit(jax.grad(loss, (0, 1)))(params, carry) for loss in (whole, one_by_one))
+    assert np.abs(ours[0]["lstm"]["hh_kernel"]).max() > 0.1
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12), ours, theirs)
+
+
 @pytest.mark.parametrize("attention", [pytest.param(False, marks=slow), True])
 def test_a_rollout_is_the_lstm_step_by_step(attention):
     network = policy_network(A, ENCODER, units=UNITS, attention=attention)
