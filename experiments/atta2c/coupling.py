@@ -94,8 +94,10 @@ class Config(RunConfig):
     """updates in Breakout, of 64 environments and 5 steps each"""
     doorkey_steps: int = 4000
     """updates in DoorKey, of 20 steps each"""
-    doorkey_environments: int = 64
+    doorkey_environments: int = 16
     """the same as `num_environments`, in DoorKey"""
+    doorkey_entropy_weight: float = 1e-4
+    """the same as `entropy_weight`, in DoorKey, where .01 keeps policies near uniform"""
     frames: int = 0
     """set by `arms`: of a greedy game that are kept for the report"""
     fewer_seeds: int = 16
@@ -118,7 +120,7 @@ PRESETS: dict[str, Config] = {
     "quick": Config(),
     "medium": Config(
         agents=tuple(AGENTS), television=("plain", *_SEARCHING), remotes=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
-        walkers=("plain", "episodic count", "E3B"), doorkey_steps=400, breakout=("plain", "ICM, uncoupled", "ICM"),
+        walkers=("plain", "episodic count", "E3B"), breakout=("plain", "ICM, uncoupled", "ICM"),
         fewer_seeds=8, summed_sizes=(12, 14), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
     "paper": Config(

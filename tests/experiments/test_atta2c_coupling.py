@@ -84,6 +84,7 @@ def test_solved_is_success_in_half_of_the_last_episodes():
     np.testing.assert_array_equal(found["plain, N = 20: solved"], [0, 0, 1, 0])
     np.testing.assert_array_equal(found["plain, N = 20: goal seen"], [1, 0, 1, 1])
     np.testing.assert_array_equal(found["plain, N = 20: late success"], [0, 0, 0.6, 0.4])
+    np.testing.assert_allclose(found["plain, N = 20: success over training"], [0.2 / 3, 0, 1.1 / 3, 2.2 / 3])
 
 
 @gymnax
@@ -100,7 +101,8 @@ def test_summed_losses_are_clipped_and_small_weights_in_doorkey_are_arms():
         summed_sizes=(5,),
     )
     arms = {arm.name: arm.config for arm in coupling.arms(config)}
-    assert arms["E3B, MiniGrid-DoorKey-5x5"].bonus_weight == pytest.approx(0.1 * arms["E3B, N = 5"].bonus_weight)
+    assert arms["E3B, MiniGrid-DoorKey-5x5"].bonus_weight == pytest.approx(0.003 * arms["E3B, N = 5"].bonus_weight)
+    assert arms["E3B, MiniGrid-DoorKey-5x5"].entropy_weight == config.doorkey_entropy_weight < config.entropy_weight
     assert arms["ICM, Breakout-MinAtar"].num_seeds == 1 and arms["ICM, N = 5"].num_seeds == 2
     found = {}
     for name in ("plain, N = 5", "plain, N = 5, summed losses"):
