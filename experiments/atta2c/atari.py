@@ -31,7 +31,7 @@ class Config(AgentConfig):
     """set by `arms`; v4: actions are played as they are; v0: the last one is repeated with probability 1/4"""
     games: tuple[str, ...] = ("pong", "breakout", "seaquest")
     versions: tuple[str, ...] = ("v4", "v0")
-    variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
+    variants: tuple[str, ...] = settings.PUBLISHED
     evaluation_environments: int = 2
     evaluation_steps: int = 5000
     num_seeds: int = 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from experiments.atta2c.config import FEATURE_SD, VARIANTS, checked
+from experiments.atta2c.config import FEATURE_SD, PUBLISHED, VARIANTS, checked
 from experiments.atta2c.figures import curves
 from identax.assumptions import Report
 from identax.checks import check_choice
@@ -56,7 +56,7 @@ def _references(what: str, table: Mapping[str, Sequence[float]]) -> list[Referen
     return [
         Reference(f"{cell}, {name}: {what}", f"{value} (notebook, n = 1; curiosity's attention was never on)")
         for cell, values in table.items()
-        for name, value in zip(VARIANTS, values, strict=True)
+        for name, value in zip(PUBLISHED, values, strict=True)
     ]
 
 

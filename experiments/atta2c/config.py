@@ -102,6 +102,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "RCM": as_described("rational"),
 }
 """all that tells one from another, whatever a config says; the baseline has a curiosity module without attention"""
+PUBLISHED = (BASELINE, "ICM single", "ICM double", "AttA2C", "RCM")
+"""the order of the published tables"""
 
 
 def as_released(name: str) -> str:

@@ -10,7 +10,7 @@ at random needs 2^N episodes; with a television that nothing predicts; and in Br
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -66,7 +66,7 @@ class Config(RunConfig):
     """set by `arms`: of the intrinsic reward of an agent"""
     entropy_weight: float = 0.01
     """of the policy's entropy, a mean over the steps of a rollout"""
-    loss: str = "mean"
+    loss: Literal["mean", "sum"] = "mean"
     """of the transitions of an update, or "sum", whose gradient is clipped at the same norm nearly always"""
     discount: float = 0.99
     """of rewards, the intrinsic ones included, from step to step"""

@@ -171,7 +171,7 @@ def _report(config: Any) -> Report:
     if kind.curiosity != "none":
         found.append(
             Premise(
-                "the bonus lasts beyond an episode", kind.curiosity not in ("episodic count", "e3b"), kind.curiosity,
+                "the bonus lasts beyond an episode", kind.lasts, kind.curiosity,
                 "a state of DeepSea comes at most once in an episode: counts of one episode are 1 everywhere",
             )
         )  # fmt: skip

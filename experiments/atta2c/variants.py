@@ -32,7 +32,7 @@ class Config(AgentConfig):
     """set by `arms`"""
     games: tuple[str, ...] = ("Breakout-MinAtar",)
     """names of `environment`; "square84" needs no package and never ends"""
-    variants: tuple[str, ...] = ("baseline", "ICM single", "ICM double", "AttA2C", "RCM")
+    variants: tuple[str, ...] = tuple(settings.VARIANTS)
     released: tuple[str, ...] = ("ICM single", "ICM double", "RCM")
     """those that are also run as they were wired, in the first game: there is nothing in them that knows of games"""
     without: bool = False

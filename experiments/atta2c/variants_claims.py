@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments.atta2c.config import BASELINE, FEATURE_SD, RELEASED, VARIANTS, as_described, as_released, checked
+from experiments.atta2c.config import (
+    BASELINE,
+    FEATURE_SD,
+    PUBLISHED,
+    RELEASED,
+    VARIANTS,
+    as_described,
+    as_released,
+    checked,
+)
 from identax.assumptions import Premise, Report
 from identax.checks import check_choice
 from identax.experiment import Arm, Reference
@@ -67,9 +76,10 @@ _RELATIVE, _ALL = "relative score", "all games"
 _PLAYED = ("greedy", "sampled")
 _PUBLISHED = {
     name: f"{score} (mean of six Atari cells, n = 1)"
-    for name, score in zip(VARIANTS, (".923", ".949", ".922", ".880", ".953"), strict=True)
+    for name, score in zip(PUBLISHED, (".923", ".949", ".922", ".880", ".953"), strict=True)
 }
 """relative scores"""
+_UNKNOWN = "not in the paper"
 
 
 def _references(game: str) -> list[Reference]:
@@ -113,22 +123,24 @@ def _references(game: str) -> list[Reference]:
             "not in the paper; 0 if the common clipping does nothing",
         ),
         *(Reference(f"{name}: {_AREA}", "one run per game in the paper, other games") for name in VARIANTS),
-        Reference(f"{WITHOUT}: {_AREA}", "not in the paper"),
-        *(Reference(f"{name}: {_LATE}", "not in the paper") for name in (*VARIANTS, WITHOUT) if name != BASELINE),
-        *(Reference(f"{name}: {_RELATIVE}", published) for name, published in _PUBLISHED.items()),
+        Reference(f"{WITHOUT}: {_AREA}", _UNKNOWN),
+        *(Reference(f"{name}: {_LATE}", _UNKNOWN) for name in (*VARIANTS, WITHOUT) if name != BASELINE),
+        *(Reference(f"{name}: {_RELATIVE}", _PUBLISHED.get(name, _UNKNOWN)) for name in (*VARIANTS, WITHOUT)),
         *(
             Reference(f"{name}: {_EARLY_SD}", "scores .26 to .41, AttA2C .53 to .93 (Atari, n = 1)")
             for name in VARIANTS
         ),
-        *(Reference(f"{name}: {kind} return", "not in the paper") for kind in _PLAYED for name in VARIANTS),
+        *(Reference(f"{name}: {kind} return", _UNKNOWN) for kind in _PLAYED for name in VARIANTS),
     ]  # fmt: skip
     return [dataclasses.replace(row, quantity=of_game(game, row.quantity)) for row in rows]
 
 
 REFERENCES = (
     *(row for game in RANDOM for row in _references(game)),
-    *(Reference(of_game(_ALL, f"{name}: {_RELATIVE}"), published) for name, published in _PUBLISHED.items()),
-    Reference(of_game(_ALL, f"{WITHOUT}: {_RELATIVE}"), "not in the paper"),
+    *(
+        Reference(of_game(_ALL, f"{name}: {_RELATIVE}"), _PUBLISHED.get(name, _UNKNOWN))
+        for name in (*VARIANTS, WITHOUT)
+    ),
 )
 
 

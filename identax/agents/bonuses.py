@@ -53,24 +53,24 @@ class Bonus(NamedTuple):
     * `init(key, observations [E, ...]) -> (params, memory)`: what is trained, and what is only remembered; of the
       observations shapes and types alone count, as nobody has met them
     * `reward(params, memory, seen, discount) -> (rewards [T, E], new memory)`
-    * `loss(params, memory, seen, beta) -> (per transition [T, E], metrics)`
+    * `loss(params, memory, seen, beta) -> (per transition [T, E], metrics)`; None: nothing is trained
     * `observe(memory, observations [E, ...]) -> memory`, of a random agent before the first update; None: not needed
-    * `trained`: whether there is a loss at all
     * `num_actions`, `num_states`: of the worlds that it was made for, None for any
+
+    Steps that are no transitions (`masked`) are seen too, and a memory counts them; their rewards and losses weigh 0.
     """
 
     init: Callable[..., Any]
     reward: Callable[..., Any]
-    loss: Callable[..., Any]
+    loss: Callable[..., Any] | None = None
     observe: Callable[..., Any] | None = None
-    trained: bool = True
     num_actions: int | None = None
     num_states: int | None = None
 
 
 def no_bonus() -> Bonus:
     """Rewards of 0 and nothing to train."""
-    return Bonus(lambda key, observations: ({}, ()), _nothing, _no_loss, trained=False)
+    return Bonus(lambda key, observations: ({}, ()), _nothing)
 
 
 def icm_bonus(module: CuriosityModule, *, objective: str = "standard") -> Bonus:
@@ -194,7 +194,7 @@ def visit_bonus(num_states: int, *, span: str = "lifelong", pay_ends: bool = Tru
         found = count_bonus(jnp.maximum(counts, 1))
         return found if pay_ends else jnp.where(seen.terminated, 0.0, found), memory
 
-    return Bonus(init, reward, _no_loss, trained=False, num_states=num_states)
+    return Bonus(init, reward, num_states=num_states)
 
 
 def e3b_bonus(module: CuriosityModule, *, ridge: float | int = 0.1) -> Bonus:
@@ -239,11 +239,6 @@ def e3b_bonus(module: CuriosityModule, *, ridge: float | int = 0.1) -> Bonus:
 def _nothing(params, memory, seen, discount):
     del params, discount
     return jnp.zeros(seen.actions.shape, float), memory
-
-
-def _no_loss(params, memory, seen, beta):
-    del params, memory, beta
-    return jnp.zeros(seen.actions.shape, float), {}
 
 
 def _following(seen):

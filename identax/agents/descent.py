@@ -101,9 +101,12 @@ def _loss(agent, params, memory, batch, given):
     found = {"policy loss": policy, "value loss": value, "entropy": entropy}
     loss = policy + given["value_weight"] * value - given["entropy_weight"] * entropy
     loss = given["policy_weight"] * loss
-    if agent.bonus.trained:
+    if agent.bonus.loss is not None:
         seen = encoded(agent, params, batch.seen)
         each, more = agent.bonus.loss(params["curiosity"], memory, seen, given["icm_beta"])
+        check_of_steps("loss", each, batch.rollout)
+        if taken := sorted(found.keys() & more.keys()):
+            raise ValueError(f"agent: found a bonus with metrics {taken}, which are the policy's, wanted other names")
         loss = loss + given["curiosity_weight"] * _mean(each, weights)
         found |= more
     return loss, found
@@ -111,6 +114,13 @@ def _loss(agent, params, memory, batch, given):
 
 def _mean(values, weights):
     return (values * weights).sum() / jnp.maximum(weights.sum(), 1.0)
+
+
+def check_of_steps(what: str, values: Any, rollout: Rollout) -> None:
+    """Raises `ValueError` for what a bonus returns unless it has a number for each step and environment, [T, E]."""
+    wanted = rollout.actions.shape
+    if jnp.shape(values) != wanted:
+        raise ValueError(f"agent: found a bonus whose {what} has shape {jnp.shape(values)}, wanted [T, E] = {wanted}")
 
 
 def encoded(agent: Agent, params: Any, seen: Seen) -> Seen:

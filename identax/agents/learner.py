@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from identax.agents.choices import SETTINGS, check_settings
-from identax.agents.descent import Agent, Batch, descend, encoded, seen_of
+from identax.agents.descent import Agent, Batch, check_of_steps, descend, encoded, seen_of
 from identax.agents.ppo import ppo_update
 from identax.agents.rollout import ActingState, final_values, roll
 from identax.agents.targets import targets
@@ -50,6 +50,7 @@ def update(
     intrinsic, memory = agent.bonus.reward(
         learned.params["curiosity"], learned.memory, shown, given["intrinsic_discount"]
     )
+    check_of_steps("reward", intrinsic, rollout)
     intrinsic = jax.lax.stop_gradient(jnp.where(rollout.masked, 0.0, intrinsic))
     aims = _targets(agent, policy, rollout, intrinsic, given)
     batch = Batch(rollout, aims, seen, learned.world.carry)

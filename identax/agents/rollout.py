@@ -18,7 +18,8 @@ class Rollout(NamedTuple):
     `observations` [T + 1, E, ...], the last one being acted on next; `final`, the true next ones; `rewards` as they
     are, `terminated`, `truncated`, `masked` (no transition but a reset that takes a step); `cells`, numbers of the
     states that followed, or None; `log_probs` of the actions, `values` [T, E, V]; `carries` behind each step, before
-    any reset. Of the last observation: `last_values` [E, V] and `last_features` [E, n].
+    any reset. Of the last observation: `last_values` [E, V] and `last_features` [E, n]. A
+    minibatch, of which losses alone are taken, may lack that observation and has None for these two.
     """
 
     observations: Shaped[Array, "T+1 E ..."]
@@ -121,6 +122,10 @@ def act(
     drawn = jax.random.categorical(stream(key, "action"), logits)
     actions = drawn if greedy is None else jnp.where(greedy, jnp.argmax(logits, axis=-1).astype(drawn.dtype), drawn)
     found = environment.step(stream(key, "environment"), acting.states, actions, environment.params)
+    if missing := {"raw_reward", "game_over"} - found.info.keys():
+        raise ValueError(
+            f"found {environment.name} without info {sorted(missing)}, wanted both of a world that resets itself"
+        )
     masked = found.info.get("masked", jnp.zeros_like(found.terminated))
     ended = found.terminated | found.truncated
     episodes = record(acting.episodes, found.info["raw_reward"], found.info["game_over"])

@@ -90,7 +90,11 @@ def summarise(
         workdir / "report.html",
         title=settings["experiment"],
         subtitle=f"{(module.__doc__ or '').strip().splitlines()[0]} Preset: {settings['preset']}.",
-        sections=[Section("Figures", figures=figures), *_premise_sections(reports, measured)],
+        sections=[
+            Section("Figures", figures=figures),
+            *_premise_sections(reports, measured),
+            *_beside_the_table(module.REFERENCES, measured),
+        ],
         comparisons=comparisons,
         config=config,
         environment=environment,
@@ -176,6 +180,17 @@ def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndar
             rows.append((prediction.quantity, prediction.value, seen, prediction.why))
         tables.append(Table(f"{arm}: predicted and measured", ("quantity", "predicted", "measured", "from"), rows))
     return [Section("Premises and predictions", tables=tables)] if tables else []
+
+
+def _beside_the_table(references: Sequence[Reference], measured: Mapping[str, np.ndarray]) -> list[Section]:
+    """What was measured and has no row of its own, so that a new quantity is seen before anybody gives it one."""
+    known = {reference.quantity for reference in references}
+    rows = []
+    for name, values in measured.items():
+        if name not in known:
+            _, sd, n = mean_sd(np.asarray(values, float).ravel())
+            rows.append((name, _mean_text(values), sd if np.ndim(values) == 1 and n > 1 else None, n))
+    return [Section("Measured besides", tables=[Table("", ("quantity", "mean", "sd", "n"), rows)])] if rows else []
 
 
 def _mean_text(values: np.ndarray) -> float | str:

@@ -11,6 +11,7 @@ import pytest
 from identax.agents import (
     ActingState,
     AgentState,
+    Bonus,
     Choices,
     agent_study,
     curiosity_module,
@@ -31,9 +32,33 @@ NETWORK = policy_network(2, ENCODER, units=4)
 KEY, NOWHERE = jax.random.key(0), ActingState(*[None] * 5)
 
 
+def _with_loss(loss):
+    def reward(params, memory, seen, discount):
+        return jnp.zeros(seen.actions.shape), memory
+
+    return Bonus(lambda key, seen: ({}, ()), reward, loss)
+
+
 def study(world=None, *, network=NETWORK, **options):
     options = {"num_environments": 3, "choices": Choices(rollout_length=3, truncation="ends")} | options
     return agent_study(corridor() if world is None else world, network, **options)
+
+
+@pytest.mark.parametrize(
+    ("bonus", "part"),
+    [
+        (Bonus(lambda key, seen: ({}, ()), lambda params, memory, seen, discount: (jnp.ones(()), memory)), "reward"),
+        (Bonus(lambda key, seen: ({}, ()), lambda params, memory, seen, discount: (jnp.ones(3), memory)), "reward"),
+        (_with_loss(lambda params, memory, seen, beta: (jnp.ones(3), {})), "loss"),
+        (_with_loss(lambda params, memory, seen, beta: (jnp.ones((3, 3)), {"entropy": 0.0})), r"\['entropy'\]"),
+    ],
+)
+def test_a_bonus_that_does_not_fit_is_refused(bonus, part):
+    """A number for each step and environment, and names of its own."""
+    one = study(bonus=bonus)
+    state = jax.eval_shape(one.init, KEY, {})
+    with pytest.raises(ValueError, match=part):
+        jax.eval_shape(one.step, state, None)
 
 
 def _run(study, trials, **options):

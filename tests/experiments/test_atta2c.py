@@ -139,6 +139,13 @@ def test_what_is_claimed_is_seen_in_curves_that_have_it():
         assert np.isinf(variants_claims.largest_difference(dataclasses.replace(same, train=lacking), base)).all()
 
 
+def test_a_new_variant_has_rows_without_a_published_number(monkeypatch):
+    monkeypatch.setattr(variants_claims, "VARIANTS", variants_claims.VARIANTS | {"mine": {}})
+    rows = {row.quantity: row.paper for row in variants_claims._references("Breakout-MinAtar")}
+    assert rows["Breakout, mine: relative score"] == "not in the paper"
+    assert rows["Breakout, AttA2C: relative score"].startswith(".880")
+
+
 def test_games_are_measured_apart_and_averaged_as_published():
     both = dataclasses.replace(QUICK, games=("Breakout-MinAtar", "Asterix-MinAtar"))
     results = {

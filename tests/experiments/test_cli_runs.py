@@ -35,6 +35,9 @@ def test_run_writes_everything_and_is_in_band(run_line, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "w").iterdir()} == {
         "experiment.json", "premises.json", "summary.json", "figures", "report.html", "first", "second", "third"
     }  # fmt: skip
+    # The third arm's error has no reference: no row of the table, but the page has it.
+    besides = (tmp_path / "w" / "report.html").read_text().rpartition("Measured besides")[2]
+    assert "third: error" in besides and "second: error" not in besides
     assert settings_of(tmp_path / "w")["unchanged"]
     assert jax.config.jax_default_matmul_precision == "highest"
 

@@ -25,15 +25,17 @@ def check_environment(environment: Environment, key: Any, *, num_steps: int = 64
     """Raises `ValueError` for an environment that does not keep to the protocol, with what it did instead.
 
     First, without compiling: shapes and types of observations (also those of reset against those of steps), rewards,
-    ends and info; that a state has the same shapes and types after every step. Then in `count` environments side by
-    side, over `num_steps` random actions: rewards, observations and parameters are finite, no step is terminated and
-    truncated, cells are in range, and the same keys give the same numbers. What ends later than that is not seen.
+    ends and info, with a leading axis where the world is many already; that a state has the same shapes and types after
+    every step, and that a world which resets itself tells `raw_reward` and `game_over`. Then in `count` environments
+    side by side, or as many as the world is, over `num_steps` random actions: rewards, observations and parameters are
+    finite, no step is terminated and truncated, cells are in range, and the same keys give the same numbers. What ends
+    later than that is not seen.
     """
     check_type("check_environment", "environment", environment, Environment)
     check_count("check_environment", "num_steps", num_steps)
     check_count("check_environment", "count", count)
+    _check_types(environment, key)
     if environment.batch is None:
-        _check_types(environment, key)
         environment = side_by_side(environment, count)
     found = jax.tree.map(np.asarray, _played(environment, num_steps, key, environment.params))
     again = jax.tree.map(np.asarray, _played(environment, num_steps, key, environment.params))
@@ -52,21 +54,25 @@ def check_finite_params(environment: Environment) -> None:
 
 def _check_types(environment: Environment, key: Any) -> None:
     check_finite_params(environment)
+    many = () if environment.batch is None else (environment.batch,)
     state, observation = jax.eval_shape(environment.reset, key, environment.params)
-    action = jax.ShapeDtypeStruct((), jnp.int32)
+    action = jax.ShapeDtypeStruct(many, jnp.int32)
     found = jax.eval_shape(environment.step, key, state, action, environment.params)
     kind = Transition if environment.resets else Timestep
     if not isinstance(found, kind):
         _refuse(environment, f"a step that returns {type(found).__name__}", f"a {kind.__name__}")
     wanted = environment.observation
     for where, seen in (("reset", observation), ("step", found.observation)):
-        _check_type(environment, f"observation of {where}", seen, wanted.shape, wanted.dtype)
-    _check_type(environment, "reward", found.reward, (), jnp.float32)
-    _check_type(environment, "terminated", found.terminated, (), jnp.bool_)
-    _check_type(environment, "truncated", found.truncated, (), jnp.bool_)
+        _check_type(environment, f"observation of {where}", seen, (*many, *wanted.shape), wanted.dtype)
+    _check_type(environment, "reward", found.reward, many, jnp.float32)
+    _check_type(environment, "terminated", found.terminated, many, jnp.bool_)
+    _check_type(environment, "truncated", found.truncated, many, jnp.bool_)
     for name, value in found.info.items():
-        if name in _INFO and (value.shape != () or not jnp.issubdtype(value.dtype, _INFO[name])):
-            _refuse(environment, f"info[{name!r}] {value.dtype}{list(value.shape)}", f"a scalar {_INFO[name].__name__}")
+        if name in _INFO and (value.shape != many or not jnp.issubdtype(value.dtype, _INFO[name])):
+            what = f"{_INFO[name].__name__} {list(many)}" if many else f"a scalar {_INFO[name].__name__}"
+            _refuse(environment, f"info[{name!r}] {value.dtype}{list(value.shape)}", what)
+    if environment.resets and (missing := {"raw_reward", "game_over"} - found.info.keys()):
+        _refuse(environment, f"no info {sorted(missing)} in a world that resets itself", "both")
     if (environment.num_states is None) != ("cell" not in found.info):
         _refuse(environment, f"num_states={environment.num_states} and info {sorted(found.info)}", "both or neither")
     before, after = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, found.state))

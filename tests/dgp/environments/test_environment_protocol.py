@@ -159,6 +159,7 @@ def _both(found):
     return found.truncated | found.terminated
 
 
+MANY = side_by_side(counter(), 2)
 BREAKS = {
     "no Timestep": (dataclasses.replace(counter(), step=lambda *_: (0, 1)), "returns tuple"),
     "observation": (counter(observation=jax.ShapeDtypeStruct((3,), jnp.float32)), "observation of reset"),
@@ -177,6 +178,17 @@ BREAKS = {
     "NaN parameter": (counter(params=jnp.full((), jnp.nan)), "parameter .* that is not finite"),
     "both ends": (_step(counter(), truncated=_both), "terminated and truncated"),
     "another memory": (_forgetful(), "other numbers for the same keys"),
+    "observation of many": (
+        dataclasses.replace(MANY, observation=jax.ShapeDtypeStruct((3,), jnp.float32)),
+        "observation of reset",
+    ),
+    "ends of many": (_step(MANY, terminated=lambda f: f.terminated.any()), r"terminated bool\[\]"),
+    "cells of many": (_step(MANY, info=lambda f: f.info | {"lives": jnp.int32(0)}), r"wanted integer \[2\]"),
+    "many that reset unsaid": (dataclasses.replace(MANY, resets=False), "returns Transition"),
+    "a reset without the raw reward": (
+        _step(MANY, info=lambda f: {name: f.info[name] for name in f.info if name != "raw_reward"}),
+        "no info \\['raw_reward'\\]",
+    ),
 }
 
 
