@@ -39,6 +39,12 @@ def check_type(where: str, name: str, value: Any, kind: type) -> None:
         raise ValueError(f"{where}: found {name} of type {type(value).__name__}, wanted one of type {kind.__name__}")
 
 
+def check_flag(where: str, name: str, value: Any) -> None:
+    """Raises `ValueError` for other than True and False: "none" would switch on what it names."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{where}: found {name}={value!r}, wanted True or False")
+
+
 def is_integer(value: Any) -> bool:
     """Whether this is one integer, of Python, NumPy or JAX; booleans and floats are none, nor what is traced."""
     if isinstance(value, bool | np.bool_):

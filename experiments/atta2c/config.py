@@ -121,6 +121,8 @@ def encoder_of(config: Any) -> Model:
 def checked(config: Any) -> Any:
     """`config` itself; raises `ValueError` for numbers of it that are out of range, and for no step of training."""
     check_count("atta2c", "num_steps", config.num_steps)  # what is reported is measured while training
+    for name in ("units", "filters"):
+        check_count("atta2c", name, getattr(config, name))
     check_settings(**{name: getattr(config, name) for name in TRACED})
     return config
 

@@ -55,8 +55,12 @@ def arms(config: Any) -> Sequence[Arm]:
     checked(config)
     if not config.games or len(set(config.games)) < len(config.games):
         raise ValueError(f"atta2c/variants: found games={config.games}, wanted one or more, each named once")
-    for name in (*config.variants, *config.released):
-        check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
+    for field in ("variants", "released"):
+        names = getattr(config, field)
+        for name in names:
+            check_choice("atta2c/variants", "variant", name, tuple(VARIANTS))
+        if len(set(names)) < len(names):
+            raise ValueError(f"atta2c/variants: found {field}={names}, wanted each variant once")
     wired = {as_released(name): VARIANTS[name] | {"wiring": "released"} for name in config.released}
     found = []
     for number, game in enumerate(config.games):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
 from identax.agents.curiosity_module import CuriosityModule
-from identax.checks import check_choice, check_count, check_positive, check_type
+from identax.checks import check_choice, check_count, check_flag, check_positive, check_type
 from identax.losses import (
     count_bonus,
     distillation_reward,
@@ -170,6 +170,7 @@ def visit_bonus(num_states: int, *, span: str = "lifelong", pay_ends: bool = Tru
     """
     check_count("visit_bonus", "num_states", num_states)
     check_choice("visit_bonus", "span", span, SPANS)
+    check_flag("visit_bonus", "pay_ends", pay_ends)
 
     def init(key, observations):
         del key

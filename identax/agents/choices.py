@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from identax.checks import check_between, check_choice, check_count, check_nonnegative
+from identax.checks import check_between, check_choice, check_count, check_flag, check_nonnegative, is_integer
 
 SETTINGS: dict[str, float] = {
     "learning_rate": 1e-4,
@@ -81,9 +81,8 @@ class Choices:
         for name in ("rollout_length", "epochs", "minibatches"):
             check_count("Choices", name, getattr(self, name))
         for name in ("double_step", "shared_encoder", "normalize_advantages"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"Choices: found {name}={getattr(self, name)!r}, wanted True or False")
-        if self.critics not in (1, 2) or isinstance(self.critics, bool):
+            check_flag("Choices", name, getattr(self, name))
+        if not is_integer(self.critics) or self.critics not in (1, 2):
             raise ValueError(f"Choices: found critics={self.critics!r}, wanted 1 or 2")
         if self.returns == "released" and (self.truncation == "bootstraps" or self.advantages != "n_step"):
             raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_between, check_choice, check_count
+from identax.checks import check_between, check_choice, check_count, check_flag
 from identax.models import Model
 from identax.models.agent_encoders import linear, linear_start
 from identax.models.softmax_gate import gate_start, gate_weights, gated
@@ -70,6 +70,7 @@ def curiosity_module(
     check_count("curiosity_module", "hidden", hidden)
     check_choice("curiosity_module", "attention", attention, ATTENTIONS)
     check_choice("curiosity_module", "wiring", wiring, WIRINGS)
+    check_flag("curiosity_module", "rational", rational)
     check_between("curiosity_module", "slope", slope, 0, 1, ())
     if wiring == "released":
         attention, rational = "none", False

@@ -71,7 +71,7 @@ def policy_terms(agent: Agent, params: Any, batch: Batch, given: Mapping[str, An
         policy = -log pi(a) A, or that of `clipped_policy_gradient`,    value = sum_v (R_v - V_v)^2,    entropy of pi
 
     A and R are the batch's targets, v its critics. With `normalize_advantages` PPO's A lose their mean and are divided
-    by their standard deviation + 1e-8 over the batch.
+    by their standard deviation + 1e-8 over the batch's transitions, without what is masked.
     Raises `ValueError` as the losses, for shapes that do not match. Source: Mnih et al. 2016; Schulman et al. 2017.
     """
     rollout, aims = batch.rollout, batch.aims
@@ -84,7 +84,9 @@ def policy_terms(agent: Agent, params: Any, batch: Batch, given: Mapping[str, An
     else:
         better = aims.advantages
         if agent.choices.normalize_advantages:
-            better = (better - better.mean()) / (better.std() + 1e-8)
+            weights = 1.0 - rollout.masked
+            better = better - _mean(better, weights)
+            better = better / (jnp.sqrt(_mean(better**2, weights)) + 1e-8)
         policy, entropy = clipped_policy_gradient(
             logits, rollout.actions, better, rollout.log_probs, clip=given["ppo_clip"]
         )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from identax.checks import check_choice, check_count
+from identax.checks import check_choice, check_count, check_flag
 from identax.models import Model
 from identax.models.agent_encoders import linear, linear_start
 from identax.models.mlp import uniform_fan_in
@@ -27,7 +27,8 @@ class PolicyNetwork(NamedTuple):
     * `start(params, E) -> carry` of episodes that begin
     * `step(params, carry, observations [E, ...]) -> (carry, features [E, n])`
     * `unroll(params, carry, observations [T, E, ...], resets [T, E]) -> features [T, E, n]`: the same steps, with a new
-      carry behind each step that `resets`; encoders and input weights see all steps at once
+      carry behind each step that `resets`; encoders and input weights see all steps at once. Gradients flow backwards
+      alone (`jax.grad`, `jax.vjp`)
     * `heads(params, features [..., n]) -> (logits [..., A], values [..., V])`
     """
 
@@ -62,12 +63,14 @@ def policy_network(
         units: n of the LSTM; without memory n = m.
         attention: whether actor and critic have a gate each.
         num_values: V, one critic for each stream of rewards.
-    Raises `ValueError` for counts < 1 and an unknown memory. Source: Reizinger & Szemenyei 2020, code.
+    Raises `ValueError` for counts < 1, an unknown memory and an attention that is neither True nor False.
+    Source: Reizinger & Szemenyei 2020, code.
     """
     check_count("policy_network", "num_actions", num_actions)
     check_count("policy_network", "units", units)
     check_count("policy_network", "num_values", num_values)
     check_choice("policy_network", "memory", memory, MEMORIES)
+    check_flag("policy_network", "attention", attention)
     recurrent = memory == "lstm"
 
     def init(key, observations):

@@ -86,7 +86,7 @@ def agent_study(
     agent = Agent(_many(environment, num_environments), network, bonus, choices)
     check_type("agent_study", "settings", settings or {}, Mapping)
     fixed = dict(settings or {})
-    check_settings(**fixed)
+    check_settings(**{str(name): value for name, value in fixed.items()})
     _check_bonus(agent)
     fresh = _fresh(environment, evaluation)
     if fresh is not None and evaluation_steps == 0:
@@ -162,9 +162,20 @@ def _fresh(environment, evaluation) -> Environment | None:
     else:
         check_count("agent_study", "evaluation", evaluation, 0)
         num, found = evaluation, _many(environment, evaluation) if evaluation else None
+    if found is not None:
+        ours, theirs = ((world.num_actions, *_type_of(world)) for world in (environment, found))
+        if ours != theirs:
+            raise ValueError(
+                f"agent_study: found evaluation in {found.name} with (actions, shape, type) {theirs}, wanted those of "
+                f"{environment.name}, {ours}"
+            )
     if num is not None and num % 2:
         raise ValueError(f"agent_study: found evaluation of {num} worlds, wanted an even number: half play greedily")
     return found
+
+
+def _type_of(world):
+    return tuple(world.observation.shape), str(jnp.dtype(world.observation.dtype))
 
 
 def _check_bonus(agent):

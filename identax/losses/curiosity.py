@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from identax.checks import check_between, check_count, shape_of
+from identax.checks import check_between, check_count, check_nonnegative, check_type, shape_of
 from identax.losses._checks import Embeddings, Labels, Scalar, as_actions, as_floats, as_number, chosen_entries
 
 
@@ -55,9 +55,10 @@ def prediction_reward(prediction: Embeddings, target: Embeddings, *, scale: Scal
     """Intrinsic reward of the curiosity module: scale / 2 ||p - t||^2, without a gradient.
 
     Args: `prediction`, `target` [..., n], `scale` >= 0 may be traced. Raises `ValueError` for shapes that do not match
-    and a known scale < 0. Source: Pathak et al. 2017, eq. 6.
+    and a known scale that is negative or not
+    finite. Source: Pathak et al. 2017, eq. 6.
     """
-    check_between("prediction_reward", "scale", scale, 0, float("inf"), shape=())
+    check_nonnegative("prediction_reward", "scale", scale, ())
     prediction, target = _alike("prediction_reward", prediction=prediction, target=target)
     scale = as_number("prediction_reward", "scale", scale)
     return _prediction_reward(*jax.lax.stop_gradient((prediction, target)), scale)
@@ -84,11 +85,12 @@ def count_bonus(counts: Embeddings, *, scale: Scalar = 1.0) -> Float[Array, "*ba
 
     Counts since the start of training make it a lifelong bonus, counts since the last reset an episodic one.
     Args: `counts` n [...], one for each state that is rewarded; `scale`, a number >= 0 that may be traced.
-    Raises `ValueError` for counts known to be below 1 and a known scale < 0. Source: Strehl & Littman 2008.
+    Raises `ValueError` for counts known to be below 1 and a known scale that is negative or
+    not finite. Source: Strehl & Littman 2008.
     """
     (counts,) = as_floats("count_bonus", counts=counts)
     check_between("count_bonus", "counts", counts, 1, float("inf"))
-    check_between("count_bonus", "scale", scale, 0, float("inf"), shape=())
+    check_nonnegative("count_bonus", "scale", scale, ())
     return _count_bonus(counts, as_number("count_bonus", "scale", scale))
 
 
@@ -148,9 +150,10 @@ def scale_rewards(
         r_t / sd of all f up to this rollout, its own among them
 
     Args: `rewards` [T, E], `memory` from `reward_scale(E)` or the last call, `discount` g in [0, 1], may be traced.
-    Where the deviation is 0 the rewards stay as they are. Raises `ValueError` for another shape and a known discount
-    outside [0, 1]. Source: Burda et al. 2018, code.
+    Where the deviation is 0, or what rounding makes of 0, the rewards stay as they are. Raises `ValueError` for another
+    shape, a memory that is none, and a known discount outside [0, 1]. Source: Burda et al. 2018, code.
     """
+    check_type("scale_rewards", "memory", memory, RewardScale)
     check_between("scale_rewards", "discount", discount, 0, 1, shape=())
     (rewards,) = as_floats("scale_rewards", rewards=rewards)
     if rewards.ndim != 2 or rewards.shape[1:] != memory.filtered.shape:
@@ -174,7 +177,9 @@ def _scale_rewards(rewards, memory, discount):
     squares = memory.squares + ((filtered - mean) ** 2).sum() + shift**2 * memory.count * num / total
     deviation = jnp.sqrt(squares / total)
     memory = RewardScale(last, total, memory.mean + shift * num / total, squares)
-    return rewards / jnp.where(deviation > 0, deviation, 1.0), memory
+    # The mean of equal numbers is rounded: what deviates by no more than that does not deviate.
+    moves = deviation > 4 * jnp.finfo(deviation.dtype).eps * jnp.abs(memory.mean)
+    return rewards / jnp.where(moves, deviation, 1.0), memory
 
 
 def _alike(where: str, **arrays: Any) -> list[Any]:

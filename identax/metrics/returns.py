@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from identax.checks import check_between, check_count, check_finite, check_real, concrete, shape_of
-from identax.inputs import kept, numbers
+from identax.inputs import kept, numbers, ranks
 from identax.metrics._samples import Samples
 
 
@@ -41,12 +42,16 @@ def optimality_gap(scores: Samples, *, target: float | int = 1.0) -> Float[Array
     """
     check_real("optimality_gap", "target", target)
     check_finite("optimality_gap", "target", target, ())
-    return _optimality_gap(_scores("optimality_gap", "scores", scores), target)
+    scores = _runs_by_tasks("optimality_gap", "scores", scores)
+    if isinstance(scores, np.ndarray) and (known := concrete(target)) is not None:
+        return _mean_of_positive(jnp.asarray(kept("optimality_gap", "scores", known.astype(float) - scores)))
+    scores = jnp.asarray(kept("optimality_gap", "scores", scores))
+    return _mean_of_positive(target - scores)
 
 
 @partial(jax.jit, inline=True)
-def _optimality_gap(scores, target):
-    return target - jnp.minimum(scores, target).mean()
+def _mean_of_positive(missing):
+    return jnp.maximum(missing, 0).mean()
 
 
 def probability_of_improvement(scores: Samples, others: Samples) -> Float[Array, ""]:
@@ -58,12 +63,15 @@ def probability_of_improvement(scores: Samples, others: Samples) -> Float[Array,
     NaN where one of them is. Raises `ValueError` for unequal numbers of tasks, other numbers of axes and no entries.
     Source: Agarwal et al. 2021, section 4.3.
     """
-    x, y = (_scores("probability_of_improvement", *given) for given in (("scores", scores), ("others", others)))
+    where = "probability_of_improvement"
+    x, y = (_runs_by_tasks(where, *given) for given in (("scores", scores), ("others", others)))
     if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"probability_of_improvement: found {x.shape[1]} and {y.shape[1]} tasks, wanted scores of the same tasks"
-        )
-    return _improvement(x, y)
+        raise ValueError(f"{where}: found {x.shape[1]} and {y.shape[1]} tasks, wanted scores of the same tasks")
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        # Who beats whom is in the ranks, which float32 holds whatever the scores are.
+        placed = ranks(where, "scores", np.concatenate([x, y]))
+        x, y = placed[: len(x)], placed[len(x) :]
+    return _improvement(*(jnp.asarray(kept(where, "scores", array)) for array in (x, y)))
 
 
 @partial(jax.jit, inline=True)
@@ -171,8 +179,9 @@ def relative_scores(scores: Samples) -> Float[Array, "methods tasks"]:
     """
     array = _scores("relative_scores", "scores", scores)
     known = concrete(array)
-    if known is not None and not (known.max(axis=0) > 0).all():
-        raise ValueError(f"relative_scores: found best scores {known.max(axis=0)} of the tasks, wanted positive ones")
+    best = None if known is None else known.max(axis=0)
+    if best is not None and not ((best > 0) & (best < np.inf)).all():
+        raise ValueError(f"relative_scores: found best scores {best} of the tasks, wanted positive finite ones")
     return _relative(array)
 
 
@@ -194,9 +203,10 @@ def area_under_curve(steps: Samples, values: Samples) -> Float[Array, "*batch"]:
             "[T] and [..., T] with T >= 2"
         )
     known = concrete(steps)
-    if known is not None and not (known[1:] > known[:-1]).all():
+    if known is not None and not (np.isfinite(known).all() and (known[1:] > known[:-1]).all()):
         raise ValueError("area_under_curve: found steps that do not increase, wanted them in order and once each")
     values = jnp.asarray(kept("area_under_curve", "values", values))
+    steps = steps.astype(float) if steps.dtype == bool else steps
     return _area(jnp.asarray(steps - steps[:1], values.dtype), values)
 
 
@@ -207,8 +217,12 @@ def _area(at, values):
 
 def _scores(where: str, name: str, scores: Samples) -> Any:
     """Scores as floats [runs, tasks]."""
+    return jnp.asarray(kept(where, name, _runs_by_tasks(where, name, scores)))
+
+
+def _runs_by_tasks(where: str, name: str, scores: Samples) -> Any:
+    """Scores [runs, tasks] as they came, on the host or not."""
     array = numbers(where, name, scores)
     if array.ndim not in (1, 2) or 0 in array.shape:
         raise ValueError(f"{where}: found {name} of shape {shape_of(array)}, wanted [runs, tasks] or [runs]")
-    array = jnp.asarray(kept(where, name, array))
     return array[:, None] if array.ndim == 1 else array

@@ -147,6 +147,9 @@ def flat_encoder(widths: Sequence[int] = (64, 64)) -> Model:
 
 def _as_input(where, x):
     check_real(where, "observations", x)
+    x = jnp.asarray(x)
+    if 0 in x.shape:
+        raise ValueError(f"{where}: found observations of shape {x.shape}, wanted none of the axes empty")
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     x = x / jnp.asarray(255, float) if x.dtype == jnp.uint8 else x
     return jnp.asarray(x, None if floating else float)

@@ -170,7 +170,12 @@ def _traced(one, hparams=None):
         (lambda: study(evaluation=-1, evaluation_steps=3), "evaluation=-1, wanted at least 0"),
         (lambda: study(evaluation=3, evaluation_steps=3), "evaluation of 3 worlds, wanted an even number"),
         (lambda: study(evaluation=side_by_side(corridor(), 1), evaluation_steps=3), "evaluation of 1 worlds"),
+        (
+            lambda: study(evaluation=side_by_side(corridor(5), 2), evaluation_steps=3),
+            r"evaluation in corridor with .*\(5,\), 'float32'\), wanted those of corridor, .*\(4,\), 'float32'\)",
+        ),
         (lambda: study(settings={"discount": 1.5}), "discount=1.5"),
+        (lambda: study(settings={1: 2.0}), "setting='1'"),
         (lambda: study(settings={"learning_rat": 1.0}), "did you mean 'learning_rate'"),
         (lambda: study(settings={"max_norm": np.ones(3)}), r"max_norm of shape \(3,\), wanted a scalar"),
         (lambda: study(bonus=visit_bonus(3)), "a bonus for 3 states, wanted the 4 of corridor"),
@@ -189,7 +194,7 @@ def _traced(one, hparams=None):
         ),
     ],
 )
-def test_studies_refuse(call, part):
+def test_studies_refuse(call, part, untyped):
     with pytest.raises(ValueError, match=part):
         call()
 

@@ -23,7 +23,7 @@ from identax.agents import (
     targets,
     update,
 )
-from identax.agents.descent import Batch, adam_start, descend, seen_of
+from identax.agents.descent import Batch, adam_start, descend, policy_terms, seen_of
 from identax.agents.ppo import ppo_update
 from identax.agents.rollout import begin, no_episodes, record
 from identax.dgp.environments import side_by_side
@@ -300,6 +300,27 @@ def test_resets_that_take_a_step_have_no_weight():
 
 
 # ---- PPO
+
+
+def test_masked_steps_do_not_scale_the_advantages_of_ppo():
+    """Whatever the advantage of a step that is no transition: the others' terms are those without it."""
+    one = agent(algorithm="ppo", memory="none")
+    start = started(one)
+    _, rollout, _ = jax.jit(roll, static_argnums=(0, 1, 5))(
+        MANY, one.network, start.params["policy"], start.world, KEY, T
+    )
+    rollout = rollout._replace(masked=jnp.zeros((T, E), bool).at[2, 0].set(True))
+    terms = jax.jit(policy_terms, static_argnums=0)
+
+    def of(odd):
+        advantages = jnp.arange(T * E, dtype=float).reshape(T, E).at[2, 0].set(odd)
+        batch = Batch(rollout, Targets(rollout.values, advantages), None, start.world.carry)
+        return terms(one, start.params["policy"], batch, SETTINGS).policy
+
+    kept = ~np.asarray(rollout.masked)
+    np.testing.assert_array_equal(of(0.0)[kept], of(1e3)[kept])
+    scaled = -np.asarray(of(0.0))[kept]  # the ratio of an unchanged policy is 1
+    np.testing.assert_allclose([scaled.mean(), scaled.std()], [0, 1], atol=1e-7)
 
 
 @pytest.mark.slow

@@ -170,8 +170,10 @@ def test_as_released_no_attention_is_switched_on(options):
         (lambda: curiosity_module(A, ENCODER, attention="singel"), "did you mean 'single'"),
         (lambda: curiosity_module(A, ENCODER, wiring="as released"), "wiring"),
         (lambda: curiosity_module(A, ENCODER, slope=2), "slope"),
+        (lambda: policy_network(A, ENCODER, attention="none"), "attention='none', wanted True or False"),
+        (lambda: curiosity_module(A, ENCODER, rational="no"), "rational='no', wanted True or False"),
     ],
 )
-def test_networks_refuse(call, part):
+def test_networks_refuse(call, part, untyped):
     with pytest.raises(ValueError, match=part):
         call()

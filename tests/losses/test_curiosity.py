@@ -103,6 +103,9 @@ def test_rewards_are_scaled_by_their_sums_over_time():
 def test_equal_rewards_are_not_divided_by_zero():
     scaled, _ = scale_rewards(np.zeros((3, 2)), reward_scale(2))
     np.testing.assert_array_equal(scaled, np.zeros((3, 2)))
+    # The mean of equal float32 numbers is not that number: a deviation of rounding is none.
+    for rewards in (np.full((7, 3), 0.1, np.float32), np.full((5, 4), 123.4, np.float32)):
+        np.testing.assert_array_equal(scale_rewards(rewards, reward_scale(rewards.shape[1]), discount=0)[0], rewards)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +115,14 @@ def test_equal_rewards_are_not_divided_by_zero():
         (lambda: inverse_error(np.zeros((2, 3)), [0, 3]), "wanted 0 to 2"),
         (lambda: inverse_error(np.zeros((2, 3)), [0]), r"wanted \[..., A\] and \[...\]"),
         (lambda: prediction_reward(PREDICTED, TARGET, scale=-1), "scale=-1"),
+        (lambda: prediction_reward(PREDICTED, TARGET, scale=np.inf), "scale=inf, wanted a non-negative finite"),
+        (lambda: scale_rewards(np.ones((3, 2)), None), "memory of type NoneType, wanted one of type RewardScale"),
         (lambda: count_bonus([0, 1]), "counts from 0.0 to 1.0, wanted 1 to inf"),
         (lambda: elliptical_bonus(PREDICTED, np.eye(4)), r"wanted \[..., n\] and"),
         (lambda: reward_scale(0), "num_environments=0, wanted at least 1"),
         (lambda: scale_rewards(np.ones((3, 2)), reward_scale(3)), r"wanted \[T, E\] with E = 3"),
     ],
 )
-def test_bad_input_is_refused(call, message):
+def test_bad_input_is_refused(call, message, untyped):
     with pytest.raises(ValueError, match=message):
         call()

@@ -109,6 +109,19 @@ def test_area_is_numpys_over_the_width():
     np.testing.assert_allclose(area_under_curve(steps + 10**9, values), np.trapezoid(values, steps) / 50, rtol=1e-5)
 
 
+def test_who_beats_whom_is_seen_behind_an_offset():
+    """Differences that float32 does not hold: of scores of the host they are taken before the cast."""
+    for offset in (0, 1e9):
+        found = probability_of_improvement(np.array([1.0, 3.0]) + offset, np.array([2.0, 3.0]) + offset)
+        np.testing.assert_allclose(found, (0 + 0 + 1 + 0.5) / 4)
+    assert probability_of_improvement([2**24 + 1] * 3, [2**24] * 3) == 1
+    assert np.isnan(probability_of_improvement([1.0, np.nan], [0.0]))
+    np.testing.assert_allclose(probability_of_improvement([np.inf, -np.inf], [0.0]), 0.5)
+    np.testing.assert_allclose(optimality_gap([2.0**24 + 1, 2.0**24 + 5], target=2.0**24 + 3), 1)
+    np.testing.assert_allclose(jax.jit(lambda x: optimality_gap(x, target=3.0))(jnp.array([1.0, 4.0])), 1)
+    np.testing.assert_allclose(area_under_curve([False, True], [1, 2]), 1.5)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -122,8 +135,10 @@ def test_area_is_numpys_over_the_width():
         (lambda: stratified_bootstrap(KEY, jnp.mean, A, num_draws=0), "num_draws=0, wanted at least 1"),
         (lambda: exponential_average(A, span=0), "span"),
         (lambda: exponential_average(np.ones((3, 0))), r"shape \(3, 0\)"),
-        (lambda: relative_scores(-A), "wanted positive ones"),
+        (lambda: relative_scores(-A), "wanted positive finite ones"),
         (lambda: area_under_curve([1, 1, 2], [1, 2, 3]), "do not increase"),
+        (lambda: relative_scores([1.0, np.inf]), "wanted positive finite ones"),
+        (lambda: area_under_curve([0, np.inf], [1, 2]), "do not increase"),
         (lambda: area_under_curve([1], [1]), r"with T >= 2"),
     ],
 )

@@ -5,14 +5,13 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_count
+from identax.checks import counts_of
 from identax.dgp.environments.protocol import Environment, Timestep, as_timestep
 
 _PLACES = 3
 _STACK = 4
 
 
-@functools.cache
 def square84(block: int = 28) -> Environment:
     """The task of one look: act as the square says, and see the next one. It never ends.
 
@@ -23,7 +22,12 @@ def square84(block: int = 28) -> Environment:
     Args: `block` B is the length of a block in pixels, 28 for pictures of 84 x 84; observations are uint8
     [3 B, 3 B, 4]. Raises `ValueError` for B < 1. Source: a synthetic stand-in for Atari's pictures, of our own.
     """
-    check_count("square84", "block", block)
+    (block,) = counts_of("square84", block=block)
+    return _square84(block)
+
+
+@functools.cache
+def _square84(block: int) -> Environment:
     side = _PLACES * block
 
     def picture(place):

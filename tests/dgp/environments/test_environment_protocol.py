@@ -210,7 +210,7 @@ def test_a_final_observation_that_is_lost_is_seen(getkey):
         check_environment(dataclasses.replace(many, step=step), getkey(), num_steps=5)
 
 
-def test_bad_input_is_refused():
+def test_bad_input_is_refused(untyped):
     with pytest.raises(ValueError, match="count=0"):
         side_by_side(counter(), 0)
     with pytest.raises(ValueError, match="resets itself"):
@@ -221,6 +221,9 @@ def test_bad_input_is_refused():
         time_limit(auto_reset(counter()), 3)
     with pytest.raises(ValueError, match="block=0"):
         square84(0)
+    assert square84(jnp.int32(3)) is square84(3)
+    with pytest.raises(ValueError, match=r"block=3\.0"):
+        square84(3.0)  # equal to a block that is kept
 
 
 @pytest.mark.parametrize(
