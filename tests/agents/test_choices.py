@@ -40,13 +40,17 @@ def agent(*, memory="none", **choices):
 @functools.cache
 def started(memory, shared):
     """Parameters drawn on the host: any will do, and orthogonal ones cost as much as two updates to compile."""
-    one, example, rng = agent(memory=memory), jnp.zeros((E, LENGTH)), np.random.default_rng(0)
+    one, example = agent(memory=memory), jnp.zeros((E, LENGTH))
 
     def init():
         curiosity, _ = one.bonus.init(stream(KEY, "curiosity"), jnp.zeros((E, 5)) if shared else example)
         return {"policy": one.network.init(stream(KEY, "policy"), example), "curiosity": curiosity}
 
-    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape) / leaf.shape[0] ** 0.5, jax.eval_shape(init))
+    def drawn(part):  # each by itself: the policy is the same whatever shapes curiosity has
+        rng = np.random.default_rng(0)
+        return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape) / leaf.shape[0] ** 0.5, part)
+
+    return {name: drawn(part) for name, part in jax.eval_shape(init).items()}
 
 
 @functools.partial(jax.jit, static_argnums=0)
