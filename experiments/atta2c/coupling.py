@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from experiments.atta2c import coupling_claims as claims
 from experiments.atta2c import coupling_figures as drawing
 from experiments.atta2c.coupling_agents import AGENTS, Kind
-from experiments.atta2c.coupling_worlds import choices_of, encoder_of, world_of
+from experiments.atta2c.coupling_worlds import DOORKEYS, choices_of, encoder_of, world_of
 from identax.agents import (
     agent_study,
     curiosity_module,
@@ -111,7 +111,6 @@ class Config(RunConfig):
 
 
 _SEARCHING = ("count", "ICM", "RND")
-_DOORKEYS = ("MiniGrid-DoorKey-5x5", "MiniGrid-DoorKey-6x6", "MiniGrid-DoorKey-8x8")
 PRESETS: dict[str, Config] = {
     "smoke": Config(
         world="square84", size=4, num_environments=2, widths=(4,), num_steps=4, log_every=2, evaluate_every=4,
@@ -119,12 +118,12 @@ PRESETS: dict[str, Config] = {
     ),
     "quick": Config(),
     "medium": Config(
-        agents=tuple(AGENTS), television=("plain", *_SEARCHING), remotes=("plain", *_SEARCHING), doorkeys=_DOORKEYS,
+        agents=tuple(AGENTS), television=("plain", *_SEARCHING), remotes=("plain", *_SEARCHING), doorkeys=DOORKEYS,
         walkers=("plain", "episodic count", "E3B"), breakout=("plain", "ICM, uncoupled", "ICM"),
         fewer_seeds=8, summed_sizes=(12, 14), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
     "paper": Config(
-        agents=tuple(AGENTS), television=tuple(AGENTS), remotes=tuple(AGENTS), doorkeys=_DOORKEYS,
+        agents=tuple(AGENTS), television=tuple(AGENTS), remotes=tuple(AGENTS), doorkeys=DOORKEYS,
         walkers=tuple(AGENTS),
         breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
         summed_sizes=(10, 12, 14, 16), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.atta2c.coupling_agents import AGENTS
-from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA
+from experiments.atta2c.coupling_worlds import BREAKOUT, DEEP_SEA, DOORKEYS
 from identax.agents import check_settings
 from identax.assumptions import Prediction, Premise, Report
 from identax.checks import check_choice, check_count
@@ -47,10 +47,10 @@ def _check(config: Any) -> None:
         for agent in getattr(config, name):
             check_choice("atta2c/coupling", f"agent of {name}", agent, tuple(AGENTS))
     check_settings(entropy_weight=config.doorkey_entropy_weight)
-    # What is measured is recorded while an agent trains: there is nothing to report of one that does not.
     for name in ("summed_sizes", "other_sizes", "mixed_sizes"):
         for size in getattr(config, name):
             check_count("atta2c/coupling", name, size)
+    # What is measured is recorded while an agent trains: there is nothing to report of one that does not.
     for name in ("num_steps", "breakout_steps", "doorkey_steps", "doorkey_environments", "fewer_seeds"):
         check_count("atta2c/coupling", name, getattr(config, name))
 
@@ -109,7 +109,6 @@ _PLAIN = {6: _SOLVES, 8: _SOLVES, 10: _SOLVES, 14: _FAILS, 16: _FAILS, 30: _FAIL
 _SUM = "The loss is a sum over all transitions of an update, its gradient clipped at the same norm."
 _SUMMED = {10: (_SOLVES, _SOLVES), 12: (None, _SOLVES), 14: (_FAILS, _SOLVES), 16: (_FAILS, _SOLVES)}
 _LUCK = "Chance sees the goal in 1 - exp(-24,000 / 2^N) of the seeds: .77 at N = 14, .31 at N = 16."
-_DOORKEYS = tuple(f"MiniGrid-DoorKey-{size}" for size in ("5x5", "6x6", "8x8"))
 _IDLE = "A size that nobody learns without a bonus compares nothing."
 _RARE = "a goal that a search at random sees in 1 of 44 seeds"
 REFERENCES = (
@@ -150,11 +149,11 @@ REFERENCES = (
             f"{agent}, {world}: late success", "not in the paper",
             dict.fromkeys(_PRESETS, (LATE, None)) if agent == "plain" else {}, _IDLE if agent == "plain" else "",
         )
-        for world in _DOORKEYS for agent in AGENTS
+        for world in DOORKEYS for agent in AGENTS
     ),
     *(
         Reference(f"{agent}, {world}: success over training", "not in the paper")
-        for world in _DOORKEYS for agent in AGENTS
+        for world in DOORKEYS for agent in AGENTS
     ),
     Reference(f"plain, {BREAKOUT}: return", ".41 at random; 3.4 after 192,000 steps (independent program, 1 seed)"),
     *(

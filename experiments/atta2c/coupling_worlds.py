@@ -8,6 +8,7 @@ from identax.models import Model
 from identax.models.agent_encoders import flat_encoder, small_image_encoder
 
 DEEP_SEA, BREAKOUT, STAND_IN = "DeepSea-bsuite", "Breakout-MinAtar", "square84"
+DOORKEYS = tuple(f"MiniGrid-DoorKey-{size}" for size in ("5x5", "6x6", "8x8"))
 _LEFT = 0
 """without mixed actions"""
 _FEATURES = 128

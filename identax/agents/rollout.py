@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from identax.agents.network import PolicyNetwork, reset_carry
 from identax.checks import check_count
 from identax.dgp.environments import Environment, Transition
+from identax.dgp.environments.protocol import OF_GAMES
 from identax.rng import step_key, stream
 
 
@@ -122,7 +123,7 @@ def act(
     drawn = jax.random.categorical(stream(key, "action"), logits)
     actions = drawn if greedy is None else jnp.where(greedy, jnp.argmax(logits, axis=-1).astype(drawn.dtype), drawn)
     found = environment.step(stream(key, "environment"), acting.states, actions, environment.params)
-    if missing := {"raw_reward", "game_over"} - found.info.keys():
+    if missing := OF_GAMES - found.info.keys():
         raise ValueError(
             f"found {environment.name} without info {sorted(missing)}, wanted both of a world that resets itself"
         )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from identax.checks import check_count, check_type, concrete
-from identax.dgp.environments.protocol import Environment, Timestep, Transition, side_by_side
+from identax.dgp.environments.protocol import OF_GAMES, Environment, Timestep, Transition, side_by_side
 from identax.rng import stream
 
 _INFO = {
@@ -71,7 +71,7 @@ def _check_types(environment: Environment, key: Any) -> None:
         if name in _INFO and (value.shape != many or not jnp.issubdtype(value.dtype, _INFO[name])):
             what = f"{_INFO[name].__name__} {list(many)}" if many else f"a scalar {_INFO[name].__name__}"
             _refuse(environment, f"info[{name!r}] {value.dtype}{list(value.shape)}", what)
-    if environment.resets and (missing := {"raw_reward", "game_over"} - found.info.keys()):
+    if environment.resets and (missing := OF_GAMES - found.info.keys()):
         _refuse(environment, f"no info {sorted(missing)} in a world that resets itself", "both")
     if (environment.num_states is None) != ("cell" not in found.info):
         _refuse(environment, f"num_states={environment.num_states} and info {sorted(found.info)}", "both or neither")

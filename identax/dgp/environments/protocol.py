@@ -27,6 +27,9 @@ import jax.numpy as jnp
 from identax.checks import check_count, check_type
 from identax.rng import stream
 
+OF_GAMES = frozenset({"raw_reward", "game_over"})
+"""what `info` of a world that resets itself always holds: without it no game's return is known"""
+
 
 class Timestep(NamedTuple):
     """One step of one environment: the new `state`, the true next `observation`, also where the episode ended.
