@@ -67,9 +67,9 @@ def locked(folder: Path) -> Iterator[Lock]:
     """Makes the folder if need be and holds it, so that no other run writes there.
 
     The lock is the kernel's (`flock` on the file `.lock`), which ends with the process whatever ended that: a dead one
-    never blocks. Over NFS it holds between machines where the server keeps locks, which is the rule; on a file system
-    without locks nothing is held. Raises `ValueError` naming host and process that hold it, and for a folder that
-    cannot be written.
+    never blocks (a child that it forked lets go as soon as that runs). Over NFS it holds between machines where the
+    server keeps locks, which is the rule; on a file system without locks nothing is held. Raises `ValueError` naming
+    host and process that hold it, and for a folder that cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -56,9 +56,8 @@ from pathlib import Path
 from identax.run.checkpoint import Checkpoints
 from identax.run.folder import locked
 with locked(Path(sys.argv[1])):
-    child = os.fork()  # it outlives its parent, as a worker may
-    if child:
-        print(child, flush=True)
+    if not os.fork():  # the child outlives its parent, as a worker may
+        print(os.getpid(), flush=True)  # it runs, so it has let go of the lock
     time.sleep(60)
 """
 
