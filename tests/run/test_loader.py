@@ -1,6 +1,8 @@
 """Studies that a host loader feeds: values, exact positions after a resume, refusals that lose nothing."""
 
+import threading
 import time
+from types import SimpleNamespace
 
 import grain
 import jax
@@ -9,6 +11,7 @@ import pytest
 from regression import regression_study, same_rows, same_trees
 
 from identax.data import epoch_batches
+from identax.run import loader as loader_module
 from identax.run import make_mesh, run
 from identax.run.loader import Feed, _shard_of, data_shard
 from identax.run.results import WAITED
@@ -38,6 +41,14 @@ def train(workdir=None, *, batches, num_steps=30, mesh=MESH, **options):
     return run(
         STUDY, TRIALS, num_steps=num_steps, batches=batches, mesh=mesh, workdir=workdir, progress=False, **options
     )
+
+
+def wait_until(condition, seconds=60):
+    """However busy the machine is."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(1e-3)
 
 
 class Counting:
@@ -299,8 +310,7 @@ def test_a_chunk_read_ahead_moves_the_position_only_when_it_is_taken():
     feed = Feed(loader, MESH)
     feed.take(2)
     feed.read_ahead(3)
-    while loader.index < 5:
-        time.sleep(1e-3)
+    wait_until(lambda: loader.index == 5)
     assert feed.get_state() == {"json": {"index": 2}}
     np.testing.assert_array_equal(feed.take(3)[0][0], batch(3)[0])
     assert feed.get_state() == {"json": {"index": 5}}
@@ -310,20 +320,47 @@ def test_a_chunk_read_ahead_moves_the_position_only_when_it_is_taken():
     feed.close()
 
 
-def test_only_time_without_work_counts_as_waiting():
-    feed = Feed(Slow(0.02), MESH)
-    feed.take(5, busy=lambda: True)
-    assert feed.waited == 0
+class Clock:
+    """A loader of batches that take `seconds` each by a clock of its own, which stands still until somebody looks."""
+
+    def __init__(self, seconds, free=0):
+        self.seconds, self.free = seconds, free  # the first `free` batches come by themselves
+        self.now, self.index, self._seen = 0.0, 0, threading.Event()
+
+    def __call__(self):
+        now = self.now
+        self._seen.set()
+        return now
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.index >= self.free:
+            assert self._seen.wait(60)
+        self.now += self.seconds
+        self.index += 1
+        return batch(self.index)
+
+
+@pytest.mark.parametrize(("busy", "waited"), [(0, 5), (3, 2), (5, 0)], ids=["idle", "ends in the middle", "busy"])
+def test_only_time_without_work_counts_as_waiting(busy, waited, monkeypatch):
+    clock = Clock(0.02, free=busy)
+    monkeypatch.setattr(loader_module, "time", SimpleNamespace(perf_counter=clock))
+    feed = Feed(clock, MESH)
+    feed.take(5, busy=lambda: busy == 5 or clock.index < busy)
+    assert feed.waited == pytest.approx(0.02 * waited)
+    feed.close()
+
+
+def test_a_chunk_that_was_read_ahead_is_not_waited_for(monkeypatch):
+    clock = Clock(0.02, free=5)
+    monkeypatch.setattr(loader_module, "time", SimpleNamespace(perf_counter=clock))
+    feed = Feed(clock, MESH)
+    feed.read_ahead(5)
+    wait_until(lambda: feed._ahead[1].done())
     feed.take(5)
-    assert 0.09 < feed.waited < 1
-    before, end = feed.waited, time.perf_counter() + 0.06
-    feed.take(5, busy=lambda: time.perf_counter() < end)  # the device ends in the middle
-    assert 0.02 < feed.waited - before < 0.09
-    before = feed.waited
-    feed.read_ahead(1)
-    time.sleep(0.2)
-    feed.take(1)
-    assert feed.waited - before < 0.01
+    assert feed.waited == 0
     feed.close()
 
 
@@ -331,10 +368,10 @@ def test_closing_ends_reading_at_the_next_batch():
     loader = Slow(0.01)
     feed = Feed(loader, MESH)
     feed.read_ahead(10**6)
-    time.sleep(0.05)
+    wait_until(lambda: loader.index)
     feed.close()
     read = loader.index
-    assert 0 < read < 100
+    assert read < 10**4
     time.sleep(0.05)
     assert loader.index == read
 
@@ -358,7 +395,8 @@ def test_the_next_chunk_is_read_while_this_one_is_evaluated(monkeypatch):
     evaluate = Session._evaluate
 
     def looking(self, state, alive, step, *, last):
-        time.sleep(0.1)
+        wait_until(lambda: loader.index == min(step + 5, 20))
+        time.sleep(0.05)  # time for one batch too many
         seen[step] = loader.index
         return evaluate(self, state, alive, step, last=last)
 
