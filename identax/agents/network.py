@@ -134,7 +134,7 @@ def _lstm_start(key, size, units, dtype):
 
 
 def _inputs(params, encoded):
-    return encoded @ params["ih_kernel"] + (params["ih_bias"] + params["hh_bias"])[None]
+    return linear({"kernel": params["ih_kernel"], "bias": params["ih_bias"] + params["hh_bias"]}, encoded)
 
 
 def _lstm_step(hh_kernel, carry, inputs):

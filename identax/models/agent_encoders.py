@@ -27,7 +27,11 @@ def linear_start(key: Any, fan_in: int, width: int, gain: float, dtype: Any) -> 
 
 
 def linear(params: Any, x: Any) -> Any:
-    """x [..., in] -> x W + b [..., out]."""
+    """x [..., in] -> x W + b [..., out]. Raises `ValueError` for an input of another size than at the start."""
+    if x.shape[-1] != len(params["kernel"]):
+        raise ValueError(
+            f"linear: found an input of {x.shape[-1]} entries, wanted {len(params['kernel'])} as at the start"
+        )
     out = x @ params["kernel"]
     return out + jnp.broadcast_to(params["bias"], out.shape)
 
@@ -57,7 +61,8 @@ def conv_block(*, layout: str = "channels_last") -> Model:
     (channel, row, column). Weights start orthogonal as a matrix [32, 9 C] with gain sqrt(2 / (1 + .01^2)), biases at 0.
     Bytes are divided by 255, other numbers taken as they are.
     Args: `layout` of a frame, [N, H, W, C] or [N, C, H, W]. Raises `ValueError` for an unknown layout, input of other
-    than four axes and frames smaller than 17 x 17, of which pooling would leave nothing.
+    than four axes, frames smaller than 17 x 17, of which pooling would leave nothing, and channels other than at the
+    start.
     Source: Reizinger & Szemenyei 2020, code.
     """
     check_choice("conv_block", "layout", layout, LAYOUTS)
@@ -76,6 +81,7 @@ def conv_block(*, layout: str = "channels_last") -> Model:
         x = as_frames("conv_block", x, layout)
         if min(x.shape[1:3]) < 17:
             raise ValueError(f"conv_block: found frames of {x.shape[1]} x {x.shape[2]}, wanted 17 x 17 at least")
+        _check_channels("conv_block", x, variables["params"]["conv1"])
         for number in range(1, _LAYERS + 1):
             x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
             x = jax.nn.leaky_relu(linear(variables["params"][f"conv{number}"], patches(x, stride=2)), SLOPE)
@@ -92,7 +98,7 @@ def small_image_encoder(features: int = 288, *, filters: int = 16, layout: str =
 
     For worlds of 10 x 10 cells (MinAtar), whose frames the published stack would shrink to nothing. Kernels start
     orthogonal with gain sqrt(2), biases at 0. Raises `ValueError` for features or filters < 1, an unknown layout, input
-    of other than four axes, and frames below 3 x 3.
+    of other than four axes, frames below 3 x 3, and frames of other sizes than at the start.
     Source: Young & Tian 2019 for the convolution.
     """
     check_count("small_image_encoder", "features", features)
@@ -113,8 +119,9 @@ def small_image_encoder(features: int = 288, *, filters: int = 16, layout: str =
         return {"params": {"conv": conv, "dense": dense}, "state": {}}
 
     def apply(variables, x, *, train=False, key=None):
-        params = variables["params"]
-        x = jax.nn.relu(linear(params["conv"], patches(frames(x))))
+        params, x = variables["params"], frames(x)
+        _check_channels("small_image_encoder", x, params["conv"])
+        x = jax.nn.relu(linear(params["conv"], patches(x)))
         return jax.nn.relu(linear(params["dense"], x.reshape(len(x), -1))), {}
 
     return Model(init, apply)
@@ -124,7 +131,8 @@ def flat_encoder(widths: Sequence[int] = (64, 64)) -> Model:
     """Observations of any shape, flattened -> [N, widths[-1]]: linear maps with tanh behind each.
 
     Kernels start orthogonal with gain sqrt(2), biases at 0; bytes are divided by 255. Raises `ValueError` for no or
-    non-positive widths. Two of 64 are what policies of low-dimensional worlds usually are.
+    non-positive widths and observations of another size than at the start. Two of 64 are what policies of
+    low-dimensional worlds usually are.
     """
     widths = sizes_of("flat_encoder", "widths", widths)
 
@@ -143,6 +151,12 @@ def flat_encoder(widths: Sequence[int] = (64, 64)) -> Model:
         return x, {}
 
     return Model(init, apply)
+
+
+def _check_channels(where, x, first):
+    wanted = first["kernel"].shape[0] // _KERNEL**2
+    if x.shape[-1] != wanted:
+        raise ValueError(f"{where}: found frames of {x.shape[-1]} channels, wanted {wanted} as at the start")
 
 
 def _as_input(where, x):

@@ -122,6 +122,30 @@ def test_encoders_refuse(make, x, part):
         model.apply(jax.jit(model.init)(jax.random.key(0), x), x)
 
 
+@pytest.mark.parametrize(
+    ("make", "x", "part"),
+    [
+        (conv_block, FRAMES[..., :2], "conv_block: found frames of 2 channels, wanted 3 as at the start"),
+        (small_image_encoder, FRAMES[..., :2], "small_image_encoder: found frames of 2 channels, wanted 3"),
+        (small_image_encoder, FRAMES[:, :20], "linear: found an input of 4608 entries, wanted 4864"),
+        (flat_encoder, FRAMES[:, :20], "linear: found an input of 1080 entries, wanted 1134 as at the start"),
+        (
+            lambda: policy_network(3, conv_block()),
+            np.tile(FRAMES, (1, 4, 4, 1)),
+            "linear: found an input of 32 entries, wanted",
+        ),
+    ],
+)
+def test_observations_of_other_sizes_than_at_the_start_are_refused(make, x, part):
+    made = make()
+    with pytest.raises(ValueError, match=part):
+        if hasattr(made, "unroll"):
+            params = jax.eval_shape(made.init, jax.random.key(0), x)
+            jax.eval_shape(lambda params: made.step(params, made.start(params, 2), FRAMES), params)
+        else:
+            jax.eval_shape(lambda x: made.apply(made.init(jax.random.key(0), FRAMES), x), x)
+
+
 @pytest.mark.usefixtures("x64")
 def test_a_gate_is_a_softmax_over_the_features():
     rng = np.random.default_rng(0)
