@@ -25,6 +25,7 @@ from identax.losses import (
 )
 from identax.models import Model
 from identax.models.agent_encoders import linear, linear_start
+from identax.numerics import no_moments, with_batch
 from identax.rng import stream
 
 OBJECTIVES = ("published", "standard")
@@ -127,15 +128,13 @@ def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] 
     def init(key, observations):
         x = _floats(view(observations))
         params, target = (_head_start(encoder, stream(key, name), x, features) for name in ("predictor", "target"))
-        zeros = jnp.zeros(x.shape[1:], x.dtype)
-        memory = {"target": target, "count": jnp.zeros((), x.dtype), "mean": zeros, "squares": zeros}
-        return params, memory | {"scale": reward_scale(len(x))}
+        return params, {"target": target, "moments": no_moments(x.shape[1:], x.dtype), "scale": reward_scale(len(x))}
 
     def errors(params, memory, seen, compared):
         following = _floats(view(_following(seen)))
         flat = following.reshape(-1, *following.shape[2:])
-        sd = jnp.sqrt(memory["squares"] / jnp.maximum(memory["count"], 1))
-        apart = flat - memory["mean"][None]
+        sd = jnp.sqrt(memory["moments"].variance)
+        apart = flat - memory["moments"].mean[None]
         # An entry that never changed has no scale: whatever differs from it is new.
         x = jnp.where(sd[None] > 0, apart / jnp.where(sd > 0, sd, 1.0)[None], 5 * jnp.sign(apart))
         x = jnp.clip(x, -5, 5)
@@ -147,15 +146,18 @@ def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] 
             errors(params, memory, seen, distillation_reward), memory["scale"], discount=discount
         )
         following = _floats(view(_following(seen)))
-        return found, _noticed(memory, following.reshape(-1, *following.shape[2:])) | {"scale": scale}
+        return found, noticed(memory, following.reshape(-1, *following.shape[2:])) | {"scale": scale}
 
     def loss(params, memory, seen, beta):
         del beta
         found = errors(params, memory, seen, forward_error)
         return found, {"distillation error": found.mean()}
 
+    def noticed(memory, x):
+        return memory | {"moments": with_batch(memory["moments"], x)}
+
     def observe(memory, observations):
-        return _noticed(memory, _floats(view(observations)))
+        return noticed(memory, _floats(view(observations)))
 
     return Bonus(init, reward, loss, observe)
 
@@ -270,11 +272,3 @@ def _head_start(encoder, key, x, features):
 
 def _head(encoder, params, x):
     return linear(params["out"], encoder.apply({"params": params["encoder"]}, x)[0])
-
-
-def _noticed(memory, x):
-    """Counts, means and sums of squares of every entry with those of x [N, ...] added (Chan, Golub & LeVeque)."""
-    num, mean = len(x), x.mean(axis=0)
-    total, shift = memory["count"] + num, mean - memory["mean"]
-    squares = memory["squares"] + ((x - mean[None]) ** 2).sum(axis=0) + shift**2 * memory["count"] * num / total
-    return memory | {"count": total, "mean": memory["mean"] + shift * num / total, "squares": squares}

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from identax.checks import check_between, check_count, check_nonnegative, check_type, shape_of
 from identax.losses._checks import Embeddings, Labels, Scalar, as_actions, as_floats, as_number, chosen_entries
+from identax.numerics import Moments, no_moments, with_batch
 
 
 def forward_error(
@@ -126,19 +127,16 @@ def _elliptical_bonus(features, inverse):
 
 
 class RewardScale(NamedTuple):
-    """What `scale_rewards` remembers: the filtered reward of each environment [E], and count, mean, sum of squares."""
+    """What `scale_rewards` remembers: the filtered reward of each environment [E], and the moments of all so far."""
 
     filtered: Any
-    count: Any
-    mean: Any
-    squares: Any
+    moments: Moments
 
 
 def reward_scale(num_environments: int) -> RewardScale:
     """The memory before the first reward. Raises `ValueError` for fewer than one environment."""
     check_count("reward_scale", "num_environments", num_environments)
-    zero = jnp.zeros(())
-    return RewardScale(jnp.zeros(num_environments), zero, zero, zero)
+    return RewardScale(jnp.zeros(num_environments), no_moments(()))
 
 
 def scale_rewards(
@@ -171,15 +169,11 @@ def _scale_rewards(rewards, memory, discount):
         return filtered, filtered
 
     last, filtered = jax.lax.scan(forward, memory.filtered, rewards)
-    # Counts, means and squares of both parts together (Chan, Golub & LeVeque), which cancel no digits.
-    num, mean = filtered.size, filtered.mean()
-    total, shift = memory.count + num, mean - memory.mean
-    squares = memory.squares + ((filtered - mean) ** 2).sum() + shift**2 * memory.count * num / total
-    deviation = jnp.sqrt(squares / total)
-    memory = RewardScale(last, total, memory.mean + shift * num / total, squares)
+    moments = with_batch(memory.moments, filtered.reshape(-1))
+    deviation = jnp.sqrt(moments.variance)
     # The mean of equal numbers is rounded: what deviates by no more than that does not deviate.
-    moves = deviation > 4 * jnp.finfo(deviation.dtype).eps * jnp.abs(memory.mean)
-    return rewards / jnp.where(moves, deviation, 1.0), memory
+    moves = deviation > 4 * jnp.finfo(deviation.dtype).eps * jnp.abs(moments.mean)
+    return rewards / jnp.where(moves, deviation, 1.0), RewardScale(last, moments)
 
 
 def _alike(where: str, **arrays: Any) -> list[Any]:

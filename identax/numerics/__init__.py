@@ -10,6 +10,7 @@
   digits of small principal components, which a covariance matrix loses.
 * `column_shares`, the diagonal of R under the contrasts and penalties of decoder Jacobians: batches of thousands in
   every training step, where LAPACK's may wait for ever (above), and where columns depend the derivative of a QR is NaN.
+* `with_batch`, the running mean and deviation under normalised observations, novelty and scaled rewards.
 """
 
 from identax.numerics.apart import apart
@@ -18,18 +19,21 @@ from identax.numerics.column_shares import column_shares, unit_columns
 from identax.numerics.exponential import exponential
 from identax.numerics.gram_schmidt import column_space
 from identax.numerics.jacobi import psd_eigh, right_singular
+from identax.numerics.moments import Moments, no_moments, with_batch
 from identax.numerics.product import product
 from identax.numerics.ranks import ranks
 from identax.numerics.threefry import threefry
 from identax.numerics.whitening import inverse_root, pca_whitening
 
 __all__ = [
+    "Moments",
     "apart",
     "clipped",
     "column_shares",
     "column_space",
     "exponential",
     "inverse_root",
+    "no_moments",
     "pca_whitening",
     "product",
     "psd_eigh",
@@ -37,4 +41,5 @@ __all__ = [
     "right_singular",
     "threefry",
     "unit_columns",
+    "with_batch",
 ]

@@ -95,8 +95,8 @@ def test_distillation_scales_observations_by_those_seen_before():
     params, memory = _made(bonus)  # of an example, which nobody has met: it does not count
     before = RNG.normal(2.0, 3.0, size=(50, D))
     memory = bonus.observe(bonus.observe(memory, before[:9]), before[9:])
-    np.testing.assert_allclose(memory["mean"], before.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(memory["squares"] / memory["count"], before.var(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(memory["moments"].mean, before.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(memory["moments"].variance, before.var(axis=0), rtol=1e-10)
     x = np.clip((FINAL - before.mean(axis=0)) / before.std(axis=0), -5, 5)
 
     def output(parts):
@@ -108,7 +108,7 @@ def test_distillation_scales_observations_by_those_seen_before():
     found, after = bonus.reward(params, memory, SEEN, 0.9)
     np.testing.assert_allclose(found, scale_rewards(raw, memory["scale"], discount=0.9)[0], rtol=1e-8)
     everything = np.concatenate([before, FINAL.reshape(-1, D)])
-    np.testing.assert_allclose(after["mean"], everything.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(after["moments"].mean, everything.mean(axis=0), rtol=1e-10)
     # The update sees what was rewarded: losses take the memory from before, whatever the rewards changed in it.
     assert not np.allclose(bonus.loss(params, after, SEEN, 0.2)[0], raw)
 

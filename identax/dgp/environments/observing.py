@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from identax.checks import check_count, check_positive, is_integer
 from identax.dgp.environments.protocol import Environment, check_single
 from identax.dgp.environments.wrapping import wrapped
+from identax.numerics import Moments, no_moments, with_batch
 from identax.rng import stream
 
 
@@ -19,12 +20,10 @@ class Stacked(NamedTuple):
 
 
 class Normalised(NamedTuple):
-    """The inner state and count, mean and sum of squared deviations of all observations so far, entry by entry."""
+    """The inner state and the moments of all observations so far, entry by entry."""
 
     inner: Any
-    count: Any
-    mean: Any
-    squares: Any
+    moments: Moments
 
 
 class Watched(NamedTuple):
@@ -75,28 +74,22 @@ def normalise_observations(environment: Environment, *, clip: float | int = 5, e
     check_positive("normalise_observations", "epsilon", epsilon, ())
     shape = environment.observation.shape
 
-    def seen(statistics, observation):
-        """Welford's recursion, which cancels no digits."""
-        count, mean, squares = statistics
+    def seen(moments, observation):
         observation = observation.astype(jnp.float32)
-        count = count + 1
-        deviation = observation - mean
-        mean = mean + deviation / count
-        squares = squares + deviation * (observation - mean)
-        scaled = (observation - mean) / jnp.sqrt(squares / count + epsilon)
-        return (count, mean, squares), jnp.clip(scaled, -clip, clip)
+        moments = with_batch(moments, observation[None])
+        scaled = (observation - moments.mean) / jnp.sqrt(moments.variance + epsilon)
+        return moments, jnp.clip(scaled, -clip, clip)
 
     def begin(start, key, state, params):
         inner, observation = start(key)
-        zeros = jnp.zeros(shape, jnp.float32)
-        before = (jnp.zeros((), jnp.float32), zeros, zeros) if state is None else tuple(state[1:])
-        statistics, observation = seen(before, observation)
-        return Normalised(inner, *statistics), observation
+        before = no_moments(shape, jnp.float32) if state is None else state.moments
+        moments, observation = seen(before, observation)
+        return Normalised(inner, moments), observation
 
     def step(key, state, action, params):
         found = environment.step(key, state.inner, action, params)
-        statistics, observation = seen(tuple(state[1:]), found.observation)
-        return found._replace(state=Normalised(found.state, *statistics), observation=observation)
+        moments, observation = seen(state.moments, found.observation)
+        return found._replace(state=Normalised(found.state, moments), observation=observation)
 
     return wrapped(environment, begin=begin, step=step, observation=jax.ShapeDtypeStruct(shape, jnp.float32))
 
