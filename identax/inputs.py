@@ -138,7 +138,7 @@ def kept(where: str, name: str, value: Any, dtype: Any = None) -> Any:
     """`value` in JAX's floating-point type, for results that a shift of it changes: nothing is taken off.
 
     Raises `ValueError` as `numbers`, and where that type would round a known column by more than a thousandth of
-    what it varies by.
+    what it varies by: of a column that does not vary, as a single row's, what all entries vary by.
     """
     value = numbers(where, name, value)
     dtype = float_type(value) if dtype is None else dtype
@@ -154,7 +154,10 @@ def kept(where: str, name: str, value: Any, dtype: Any = None) -> Any:
         axis = 0 if known.ndim else None
         spread, lost = moved.max(axis=axis), lost.max(axis=axis)
         offset = np.abs(known.astype(float)).max(axis=axis)
-        wrong = np.reshape((lost > _LOST * spread) & (spread > 4 * _eps(known.dtype) * offset), -1)
+        rounding = 4 * _eps(known.dtype) * offset
+        overall = np.abs(_less_exactly(known, known.reshape(-1)[0])).max()
+        spread = np.where(spread > rounding, spread, overall)
+        wrong = np.reshape((lost > _LOST * spread) & (spread > rounding), -1)
     if wrong.any():
         column = int(np.argmax(wrong))
         raise ValueError(

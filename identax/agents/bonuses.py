@@ -121,8 +121,9 @@ def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] 
 
     mean and sd of every entry are those of all observations so far, a random agent's first; the same x is rewarded and
     learned from. `view` picks what of an observation is looked at, such as the last of stacked frames.
-    Raises `ValueError` for features < 1. Source: Burda et al. 2018 and its code.
+    Raises `ValueError` for features < 1 and what is no `Model`. Source: Burda et al. 2018 and its code.
     """
+    check_type("rnd_bonus", "encoder", encoder, Model)
     check_count("rnd_bonus", "features", features)
 
     def init(key, observations):
@@ -134,7 +135,7 @@ def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] 
         following = _floats(view(_following(seen)))
         flat = following.reshape(-1, *following.shape[2:])
         sd = jnp.sqrt(memory["moments"].variance)
-        apart = flat - memory["moments"].mean[None]
+        apart = memory["moments"].centred(flat)
         # An entry that never changed has no scale: whatever differs from it is new.
         x = jnp.where(sd[None] > 0, apart / jnp.where(sd > 0, sd, 1.0)[None], 5 * jnp.sign(apart))
         x = jnp.clip(x, -5, 5)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from identax.checks import check_choice, check_count, check_flag
+from identax.checks import check_choice, check_count, check_flag, check_type
 from identax.models import Model
 from identax.models.agent_encoders import linear, linear_start
 from identax.models.mlp import uniform_fan_in
@@ -63,9 +63,11 @@ def policy_network(
         units: n of the LSTM; without memory n = m.
         attention: whether actor and critic have a gate each.
         num_values: V, one critic for each stream of rewards.
-    Raises `ValueError` for counts < 1, an unknown memory and an attention that is neither True nor False.
+    Raises `ValueError` for counts < 1, what is no `Model`, an unknown memory and an attention that is neither True nor
+    False.
     Source: Reizinger & Szemenyei 2020, code.
     """
+    check_type("policy_network", "encoder", encoder, Model)
     check_count("policy_network", "num_actions", num_actions)
     check_count("policy_network", "units", units)
     check_count("policy_network", "num_values", num_values)

@@ -64,9 +64,11 @@ def as_labels(where: str, name: str, value: Any, num: int) -> Array:
 
 def as_actions(where: str, logits: Any, actions: Any, **others: Any) -> Array:
     """Actions [...] as labels of the last axis of logits [..., A]; raises `ValueError` unless they and others fit."""
-    actions = as_labels(where, "actions", actions, logits.shape[-1] if logits.ndim else 0)
+    if logits.ndim < 1:
+        raise ValueError(f"{where}: found logits of shape {logits.shape}, wanted [..., A]")
+    actions = as_labels(where, "actions", actions, logits.shape[-1])
     shapes = {"actions": actions.shape, **{name: array.shape for name, array in others.items()}}
-    if logits.ndim < 1 or any(shape != logits.shape[:-1] for shape in shapes.values()):
+    if any(shape != logits.shape[:-1] for shape in shapes.values()):
         raise ValueError(f"{where}: found logits of shape {logits.shape} and {shapes}, wanted [..., A] and [...]")
     return actions
 

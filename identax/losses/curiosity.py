@@ -8,7 +8,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from identax.checks import check_between, check_count, check_nonnegative, check_type, shape_of
-from identax.losses._checks import Embeddings, Labels, Scalar, as_actions, as_floats, as_number, chosen_entries
+from identax.losses._checks import (
+    Embeddings,
+    Labels,
+    Scalar,
+    as_actions,
+    as_differences,
+    as_floats,
+    as_number,
+    chosen_entries,
+)
 from identax.numerics import Moments, no_moments, with_batch
 
 
@@ -24,10 +33,7 @@ def forward_error(
     Args: `prediction`, `target`, `attention` [..., n]. Raises `ValueError` for shapes that do not match.
     Source: Reizinger & Szemenyei 2020, code.
     """
-    arrays = {"prediction": prediction, "target": target}
-    if attention is not None:
-        arrays["attention"] = attention
-    return _forward_error(*_alike("forward_error", **arrays))
+    return _forward_error(*_alike("forward_error", prediction, target, attention))
 
 
 @partial(jax.jit, inline=True)
@@ -60,7 +66,7 @@ def prediction_reward(prediction: Embeddings, target: Embeddings, *, scale: Scal
     finite. Source: Pathak et al. 2017, eq. 6.
     """
     check_nonnegative("prediction_reward", "scale", scale, ())
-    prediction, target = _alike("prediction_reward", prediction=prediction, target=target)
+    prediction, target = _alike("prediction_reward", prediction, target)
     scale = as_number("prediction_reward", "scale", scale)
     return _prediction_reward(*jax.lax.stop_gradient((prediction, target)), scale)
 
@@ -77,7 +83,7 @@ def distillation_reward(prediction: Embeddings, target: Embeddings) -> Float[Arr
     Args: `prediction`, `target` [..., n] at the next observation. Raises `ValueError` for shapes that do not match.
     Source: Burda et al. 2018.
     """
-    prediction, target = _alike("distillation_reward", prediction=prediction, target=target)
+    prediction, target = _alike("distillation_reward", prediction, target)
     return _forward_error(*jax.lax.stop_gradient((prediction, target)))
 
 
@@ -148,7 +154,8 @@ def scale_rewards(
         r_t / sd of all f up to this rollout, its own among them
 
     Args: `rewards` [T, E], `memory` from `reward_scale(E)` or the last call, `discount` g in [0, 1], may be traced.
-    Where the deviation is 0, or what rounding makes of 0, the rewards stay as they are. Raises `ValueError` for another
+    Where the deviation is 0, or what rounding makes of 0, the rewards stay as they are; from the first NaN on all are
+    NaN. Raises `ValueError` for another
     shape, a memory that is none, and a known discount outside [0, 1]. Source: Burda et al. 2018, code.
     """
     check_type("scale_rewards", "memory", memory, RewardScale)
@@ -171,14 +178,18 @@ def _scale_rewards(rewards, memory, discount):
     last, filtered = jax.lax.scan(forward, memory.filtered, rewards)
     moments = with_batch(memory.moments, filtered.reshape(-1))
     deviation = jnp.sqrt(moments.variance)
-    # The mean of equal numbers is rounded: what deviates by no more than that does not deviate.
-    moves = deviation > 4 * jnp.finfo(deviation.dtype).eps * jnp.abs(moments.mean)
-    return rewards / jnp.where(moves, deviation, 1.0), RewardScale(last, moments)
+    # What deviates by no more than rounding does not deviate. NaN stays NaN: a trial that has one is to be seen.
+    still = deviation <= 4 * jnp.finfo(deviation.dtype).eps * jnp.abs(moments.mean)
+    return rewards / jnp.where(still, 1.0, deviation), RewardScale(last, moments)
 
 
-def _alike(where: str, **arrays: Any) -> list[Any]:
-    """Arrays as floats of one shape [..., n]."""
-    found = as_floats(where, **arrays)
+def _alike(where: str, prediction: Any, target: Any, attention: Any = None) -> list[Any]:
+    """Arrays as floats of one shape [..., n]; of the first two the difference alone counts."""
+    arrays = {"prediction": prediction, "target": target}
+    found = as_differences(where, **arrays)
+    if attention is not None:
+        arrays["attention"] = attention
+        found += as_floats(where, attention=attention)
     if found[0].ndim < 1 or any(array.shape != found[0].shape for array in found):
         shapes = {name: array.shape for name, array in zip(arrays, found, strict=True)}
         raise ValueError(f"{where}: found shapes {shapes}, wanted one shape [..., n]")

@@ -177,6 +177,8 @@ def relative_scores(scores: Samples) -> Float[Array, "methods tasks"]:
     Raises `ValueError` for another number of axes, no entries, and a task whose best score is known and not > 0, where
     the quotient would turn the order around. Source: Reizinger & Szemenyei 2020, code.
     """
+    if len(shape_of(scores)) != 2:
+        raise ValueError(f"relative_scores: found scores of shape {shape_of(scores)}, wanted [methods, tasks]")
     array = _scores("relative_scores", "scores", scores)
     known = concrete(array)
     best = None if known is None else known.max(axis=0)

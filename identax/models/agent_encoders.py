@@ -67,8 +67,14 @@ def conv_block(*, layout: str = "channels_last") -> Model:
     """
     check_choice("conv_block", "layout", layout, LAYOUTS)
 
+    def frames(x):
+        x = as_frames("conv_block", x, layout)
+        if min(x.shape[1:3]) < 17:
+            raise ValueError(f"conv_block: found frames of {x.shape[1]} x {x.shape[2]}, wanted 17 x 17 at least")
+        return x
+
     def init(key, example):
-        x = as_frames("conv_block", example, layout)
+        x = frames(example)
         params, channels = {}, x.shape[-1]
         for number in range(1, _LAYERS + 1):
             made = orthogonal(stream(key, f"conv{number}"), channels * _KERNEL**2, _FILTERS, GAIN, x.dtype)
@@ -78,9 +84,7 @@ def conv_block(*, layout: str = "channels_last") -> Model:
         return {"params": params, "state": {}}
 
     def apply(variables, x, *, train=False, key=None):
-        x = as_frames("conv_block", x, layout)
-        if min(x.shape[1:3]) < 17:
-            raise ValueError(f"conv_block: found frames of {x.shape[1]} x {x.shape[2]}, wanted 17 x 17 at least")
+        x = frames(x)
         _check_channels("conv_block", x, variables["params"]["conv1"])
         for number in range(1, _LAYERS + 1):
             x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

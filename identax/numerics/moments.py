@@ -8,22 +8,34 @@ from jaxtyping import Array, Float
 
 
 class Moments(NamedTuple):
-    """How many there were, and entry by entry their mean and the sum of their squared deviations from it."""
+    """Of all numbers so far, entry by entry: how many, the first one, and of what they are away from it the mean and
+    the sum of squared deviations from that mean.
+    """
 
     count: Float[Array, ""]
-    mean: Float[Array, "..."]
+    first: Float[Array, "..."]
+    away: Float[Array, "..."]
     squares: Float[Array, "..."]
 
     @property
+    def mean(self) -> Float[Array, "..."]:
+        """Of all numbers, 0 before the first one."""
+        return self.first + self.away
+
+    @property
     def variance(self) -> Float[Array, "..."]:
-        """squares / count, and 0 before the first one."""
+        """squares / count: exactly 0 of equal numbers, and before the first one."""
         return self.squares / jnp.maximum(self.count, 1)
+
+    def centred(self, x: Float[Array | np.ndarray, "N ..."]) -> Float[Array, "N ..."]:
+        """x [N, ...] less the mean, without rounding that to the digits that an offset leaves."""
+        return (x - self.first[None]) - self.away[None]
 
 
 def no_moments(shape: tuple[int, ...], dtype: Any = float) -> Moments:
     """Before the first batch, of entries of this shape."""
     zeros = jnp.zeros(shape, dtype)
-    return Moments(jnp.zeros((), zeros.dtype), zeros, zeros)
+    return Moments(jnp.zeros((), zeros.dtype), zeros, zeros, zeros)
 
 
 def with_batch(moments: Moments, x: Float[Array | np.ndarray, "N ..."]) -> Moments:
@@ -31,9 +43,11 @@ def with_batch(moments: Moments, x: Float[Array | np.ndarray, "N ..."]) -> Momen
 
         n' = n + N,    m' = m + (mean(x) - m) N / n',    s' = s + sum (x - mean(x))^2 + (mean(x) - m)^2 n N / n'
 
-    Source: Chan, Golub & LeVeque 1983; for N = 1 it is Welford's recursion.
+    of what is away from the first number of all. Source: Chan, Golub & LeVeque 1983; for N = 1 Welford's recursion.
     """
-    num, mean = len(x), x.mean(axis=0)
-    total, shift = moments.count + num, mean - moments.mean
-    squares = moments.squares + ((x - mean[None]) ** 2).sum(axis=0) + shift**2 * moments.count * num / total
-    return Moments(total, moments.mean + shift * num / total, squares)
+    first = jnp.where(moments.count > 0, moments.first, x[0])
+    apart = x - first[None]
+    num, mean = len(x), apart.mean(axis=0)
+    total, shift = moments.count + num, mean - moments.away
+    squares = moments.squares + ((apart - mean[None]) ** 2).sum(axis=0) + shift**2 * moments.count * num / total
+    return Moments(total, first, moments.away + shift * num / total, squares)

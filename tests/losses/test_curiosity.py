@@ -100,6 +100,21 @@ def test_rewards_are_scaled_by_their_sums_over_time():
     assert not np.isclose(across.std(), sums.std(), rtol=0.01)
 
 
+def test_one_nan_is_seen_from_then_on():
+    _, memory = scale_rewards([[np.nan, 1.0], [1.0, 1.0]], reward_scale(2))
+    assert np.isnan(scale_rewards([[100.0, 300.0], [500.0, 100.0]], memory)[0]).all()
+
+
+def test_offsets_common_to_both_cost_no_digits():
+    ahead, truth = np.array([[0.25, 0.5, 3.0]]), np.array([[0.5, 1.5, 2.5]])
+    with jax.enable_x64(False):
+        for offset in (0, 1e8):
+            np.testing.assert_allclose(forward_error(offset + ahead, offset + truth), [1.3125 / 3], rtol=1e-6)
+            np.testing.assert_allclose(forward_error(offset + ahead[0], offset + truth[0]), 1.3125 / 3, rtol=1e-6)
+            np.testing.assert_allclose(prediction_reward(offset + ahead, offset + truth), [1.3125 / 2], rtol=1e-6)
+            np.testing.assert_allclose(distillation_reward(offset + ahead, offset + truth), [1.3125 / 3], rtol=1e-6)
+
+
 def test_equal_rewards_are_not_divided_by_zero():
     scaled, _ = scale_rewards(np.zeros((3, 2)), reward_scale(2))
     np.testing.assert_array_equal(scaled, np.zeros((3, 2)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from identax import losses
+from identax.inputs import kept
 from identax.losses import aninfonce, infonce, lp_infonce
 
 RNG = np.random.default_rng(0)
@@ -51,6 +52,14 @@ def test_what_depends_on_the_place_is_refused_by_name(name):
     ):
         OF_PLACES[name](Z + 1e8)
     OF_PLACES[name](Z + 10)
+
+
+@pytest.mark.parametrize("rows", [Z[:1], np.repeat(Z[:1], 3, axis=0)], ids=["one row", "equal rows"])
+def test_a_single_row_is_judged_by_its_entries(rows):
+    with pytest.raises(ValueError, match=r"an offset of 1e\+08 with a spread of .* keeps too few digits"):
+        kept("f", "x", rows + 1e8)
+    np.testing.assert_array_equal(kept("f", "x", np.full((3, 2), 1e8 + 0.3)), np.float32(1e8))  # nothing varies
+    kept("f", "x", rows + 10)
 
 
 def test_without_an_offset_nothing_is_moved():

@@ -1,12 +1,24 @@
 """How episodes of games with lives begin and end: no-ops, the fire button, and a life as an episode."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from identax.checks import check_count, is_integer
-from identax.dgp.environments.protocol import Environment, check_single
-from identax.dgp.environments.wrapping import Over, acted_out, wrapped
+from identax.dgp.environments.protocol import Environment, check_single, lost_game
+from identax.dgp.environments.wrapping import acted_out, wrapped
 from identax.rng import stream
+
+
+class Lives(NamedTuple):
+    """The inner state, whether the game itself has ended, and whether it did so while the episode was begun."""
+
+    inner: Any
+    over: Any
+    lost: Any
 
 
 def no_op_resets(environment: Environment, most: int = 30, *, action: int = 0) -> Environment:
@@ -40,8 +52,11 @@ def fire_resets(environment: Environment, presses: tuple[int, ...] | None = None
                 "presses=(...) to say which actions begin a game"
             )
         presses = (environment.actions.index("fire"), 2)
-    if not len(presses):
-        raise ValueError("fire_resets: found presses=(), wanted one action at least, or None for FIRE and action 2")
+    if not isinstance(presses, Sequence | np.ndarray) or isinstance(presses, str) or not len(presses):
+        raise ValueError(
+            f"fire_resets: found presses={presses!r}, wanted one action at least, (1, 2) for example, or None for FIRE "
+            "and action 2"
+        )
     for action in presses:
         _check_action("fire_resets", environment, action)
     buttons = jnp.asarray(presses, jnp.int32)
@@ -52,30 +67,35 @@ def episodic_life(environment: Environment) -> Environment:
     """Ends an episode with every life: `terminated` also where `info["life_lost"]`; the game goes on after a no-op.
 
     `info["game_over"]` says where the game itself ended, for returns of whole games. An episode that follows a lost
-    life begins with action 0 in the game as it stands (in a new game, should that no-op end it).
+    life begins with action 0 in the game as it stands, or in a new game, should that no-op end it: `auto_reset` then
+    says so with the step before. What ends an episode from outside, a time limit around this, is no end of the game:
+    it goes on in the same way. Limit the game itself first: `episodic_life(time_limit(...))`.
     Raises `ValueError` for an environment without `info["life_lost"]`. Source: Mnih et al. 2015.
     """
     check_single("episodic_life", environment)
     _check_info("episodic_life", environment, "life_lost")
 
     def begin(start, key, state, params):
-        inner, observation = start(stream(key, "start"))
-        if state is not None:
-            onward = environment.step(stream(key, "onward"), state.inner, jnp.zeros((), jnp.int32), params)
-            new = state.over | onward.terminated | onward.truncated
-            after = onward.state, onward.observation
-            fresh = inner, observation
-            inner, observation = jax.tree.map(lambda a, b: jax.lax.select(new, a, b), fresh, after)
-        return Over(inner, jnp.zeros((), bool)), observation
+        no = jnp.zeros((), bool)
+        if state is None:
+            inner, observation = start(stream(key, "start"))
+            return Lives(inner, no, no), observation
+        onward = environment.step(stream(key, "onward"), state.inner, jnp.zeros((), jnp.int32), params)
+        ended = onward.terminated | onward.truncated
+        new = state.over | ended
+        fresh = start(stream(key, "start"), new)
+        after = onward.state, onward.observation
+        inner, observation = jax.tree.map(lambda a, b: jax.lax.select(new, a, b), fresh, after)
+        return Lives(inner, no, ~state.over & ended | new & lost_game(environment, fresh[0])), observation
 
     def step(key, state, action, params):
         found = environment.step(key, state.inner, action, params)
         over = found.terminated | found.truncated
         info = {"game_over": over, **found.info}
         terminated = found.terminated | (found.info["life_lost"] & ~found.truncated)
-        return found._replace(state=Over(found.state, over), terminated=terminated, info=info)
+        return found._replace(state=Lives(found.state, over, jnp.zeros((), bool)), terminated=terminated, info=info)
 
-    return wrapped(environment, begin=begin, step=step)
+    return wrapped(environment, begin=begin, step=step, lost_game=lambda state: state.lost)
 
 
 def _check_action(where: str, environment: Environment, action: int) -> None:

@@ -66,23 +66,25 @@ def normalise_observations(environment: Environment, *, clip: float | int = 5, e
 
         (o - m) / sqrt(v + epsilon),    m and v of the observations so far, this one among them
 
-    The statistics outlive episodes; each of many environments has its own. The first observation is 0.
+    In float32, out of differences to the first observation, from which an offset takes no digits. The statistics
+    outlive episodes; each of many environments has its own. The first observation is 0.
     Raises `ValueError` for clip or epsilon <= 0. Source: Burda et al. 2018, with statistics that run on.
     """
     check_single("normalise_observations", environment)
     check_positive("normalise_observations", "clip", clip, ())
     check_positive("normalise_observations", "epsilon", epsilon, ())
-    shape = environment.observation.shape
+    shape, dtype = environment.observation.shape, environment.observation.dtype
+    own = dtype if jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits > 16 else float
 
     def seen(moments, observation):
-        observation = observation.astype(jnp.float32)
-        moments = with_batch(moments, observation[None])
-        scaled = (observation - moments.mean) / jnp.sqrt(moments.variance + epsilon)
-        return moments, jnp.clip(scaled, -clip, clip)
+        observation = observation.astype(moments.first.dtype)[None]
+        moments = with_batch(moments, observation)
+        scaled = moments.centred(observation)[0] / jnp.sqrt(moments.variance + epsilon)
+        return moments, jnp.clip(scaled, -clip, clip).astype(jnp.float32)
 
     def begin(start, key, state, params):
         inner, observation = start(key)
-        before = no_moments(shape, jnp.float32) if state is None else state.moments
+        before = no_moments(shape, own) if state is None else state.moments
         moments, observation = seen(before, observation)
         return Normalised(inner, moments), observation
 

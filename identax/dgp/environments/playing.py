@@ -46,7 +46,7 @@ def sticky_actions(environment: Environment, probability: float | int = 0.25) ->
         return Sticky(inner, jnp.zeros((), jnp.int32)), observation
 
     def step(key, state, action, params):
-        sticks = jax.random.bernoulli(stream(key, "sticky"), probability)
+        sticks = jax.random.bernoulli(stream(key, "sticky"), jnp.asarray(probability, float))
         played = jnp.where(sticks, state.action, jnp.asarray(action, jnp.int32))
         found = environment.step(stream(key, "world"), state.inner, played, params)
         return found._replace(state=Sticky(found.state, played))

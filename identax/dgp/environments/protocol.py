@@ -85,8 +85,12 @@ class Environment:
     num_states: int | None = None
     """how many values `info["cell"]` has; None where states are not counted"""
     restart: Callable[..., tuple[Any, Any]] | None = None
-    """`restart(key, state, params)`: the next episode after one that ended in `state`, for what outlives an episode
-    (the other lives of a game, running statistics); None: `reset`"""
+    """`restart(key, state, params, ended)`: the next episode after one that ended in `state`, for what outlives an
+    episode (the other lives of a game, running statistics); None: `reset`. Of many side by side all are asked whenever
+    one ends: where not `ended` the result is dropped, and nothing long is to be done for it"""
+    lost_game: Callable[..., Any] | None = None
+    """`lost_game(state)`, of an episode that begins: whether a game ended while it was begun, in steps that nobody
+    sees; None: there are none"""
     resets: bool = False
     """whether `step` begins the next episode itself"""
     batch: int | None = None
@@ -97,7 +101,8 @@ def auto_reset(environment: Environment) -> Environment:
     """The same world, whose step begins the next episode in the step that ended the last: `step -> Transition`.
 
     The final observation of the old episode is kept beside the first one of the new. `info` always holds `raw_reward`
-    and `game_over`: a whole game's return is the sum of the first up to the second.
+    and `game_over`: a whole game's return is the sum of the first up to the second. A game that ends unseen, in the
+    no-op after a lost life or in presses before the agent's turn, is over with the step before.
     Raises `ValueError` for an environment that resets itself already.
     """
     check_single("auto_reset", environment)
@@ -105,20 +110,26 @@ def auto_reset(environment: Environment) -> Environment:
     def step(key, state, action, params):
         found = environment.step(stream(key, "step"), state, action, params)
         ended = found.terminated | found.truncated
-        begun = begin_next(environment, stream(key, "reset"), found.state, params)
+        begun = begin_next(environment, stream(key, "reset"), found.state, params, ended)
         after = found.state, found.observation
         state, observation = jax.tree.map(lambda new, old: jax.lax.select(ended, new, old), begun, after)
-        info = {"raw_reward": found.reward, "game_over": ended, **found.info}
+        over = found.info.get("game_over", ended) | (ended & lost_game(environment, begun[0]))
+        info = {"raw_reward": found.reward, **found.info, "game_over": over}
         return Transition(state, observation, found.observation, found.reward, found.terminated, found.truncated, info)
 
-    return dataclasses.replace(environment, step=step, restart=None, resets=True)
+    return dataclasses.replace(environment, step=step, restart=None, lost_game=None, resets=True)
 
 
-def begin_next(environment: Environment, key: Any, state: Any, params: Any) -> tuple[Any, Any]:
-    """State and observation of the episode that follows one which ended in `state`."""
+def begin_next(environment: Environment, key: Any, state: Any, params: Any, ended: Any) -> tuple[Any, Any]:
+    """State and observation of the episode that follows one which ended in `state`; any where it has not `ended`."""
     if environment.restart is None:
         return environment.reset(key, params)
-    return environment.restart(key, state, params)
+    return environment.restart(key, state, params, ended)
+
+
+def lost_game(environment: Environment, state: Any) -> Any:
+    """Whether a game ended, unseen, while the episode that begins in `state` was begun."""
+    return jnp.zeros((), bool) if environment.lost_game is None else environment.lost_game(state)
 
 
 def side_by_side(environment: Environment, count: int) -> Environment:

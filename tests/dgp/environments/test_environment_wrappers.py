@@ -1,5 +1,6 @@
 """Every wrapper switched on does what it says, and switched off leaves the world as it is."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -84,7 +85,7 @@ def test_pictures_are_stacked_along_their_last_axis(getkey):
     assert not seen[..., :4].any() and seen[..., 4:].any()
 
 
-@pytest.mark.parametrize(("probability", "moved"), [(0.0, sum(ACTIONS)), (1.0, 0)])
+@pytest.mark.parametrize(("probability", "moved"), [(0.0, sum(ACTIONS)), (1.0, 0), (0, sum(ACTIONS)), (1, 0)])
 def test_actions_stick_never_or_always(probability, moved):
     _, found = play(sticky_actions(counter(ends=99), probability), ACTIONS)
     assert int(found[-1].observation[0]) == moved  # the action before the first is 0
@@ -154,6 +155,50 @@ def test_a_no_op_that_ends_the_game_begins_a_new_one():
     found = play(auto_reset(episodic_life(counter(ends=3, lives=2, cut=4))), [1, 1, 1])[1]
     assert _column(found, "terminated") == [False, False, True]
     np.testing.assert_array_equal(found[2].observation, [0, 0])  # the no-op would have been the fourth step
+    assert _info(found, "game_over") == [False, False, True]
+
+
+def test_games_that_end_unseen_are_counted_once_each():
+    def games(world, num_steps=24):
+        found = play(auto_reset(world), [1] * num_steps)[1]
+        times = [int(step.observation[1]) for step in found]  # of a game; falls where another one begins
+        new = [after <= before for before, after in itertools.pairwise([0, *times])]
+        assert _info(found, "game_over") == new, (_info(found, "game_over"), times)
+        return sum(new)
+
+    lives = {"ends": 3, "lives": 3}
+    assert games(episodic_life(counter(**lives))) == 2
+    assert games(episodic_life(counter(**lives, cut=4))) == 8  # by the no-op behind every first life
+    assert games(fire_resets(episodic_life(counter(**lives)), (1, 1))) == 8  # three steps of the agent each
+    assert games(fire_resets(episodic_life(counter(**lives, cut=7)), (2,))) == 8
+    assert games(frame_stack(fire_resets(episodic_life(counter(**lives, cut=7)), (2,)), 1)) == 8
+    assert games(episodic_life(fire_resets(counter(**lives), (2,)))) == 3
+    assert (games(counter(**lives)), games(fire_resets(counter(**lives), (1,)))) == (2, 3)
+
+
+def test_a_lost_life_in_the_presses_is_not_the_game_s_end():
+    world = fire_resets(episodic_life(counter(ends=3, lives=3)), (2, 2, 0))
+    first, found = play(auto_reset(world), [1, 1])
+    # Two presses cost the first life; after a no-op the last press comes, in the same game.
+    np.testing.assert_array_equal(first, [4, 4])
+    assert _info(found, "lives") == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "first"),
+    [
+        (lambda world: no_op_resets(world, 1), [0, 1]),
+        (lambda world: fire_resets(world, (2, 1)), [3, 2]),
+        (lambda world: frame_stack(fire_resets(world, (2, 1)), 1), [3, 2]),
+    ],
+)
+def test_every_episode_begins_alike_whoever_ended_it(make, first):
+    game = counter(ends=99)
+    for world in (time_limit(make(game), 2), make(time_limit(game, 4))):
+        begun, found = play(auto_reset(world), [1] * 8)
+        firsts = [np.asarray(step.observation).tolist() for step in found if step.truncated]
+        assert firsts == [first] * len(firsts) and len(firsts) >= 2
+        np.testing.assert_array_equal(begun, first)
 
 
 def test_games_begin_with_random_no_ops(getkey):
@@ -205,6 +250,24 @@ def test_observations_are_normalised_by_what_was_seen():
             seen.append(np.asarray(step.observation))  # the statistics outlive the episode
     np.testing.assert_allclose([step.final_observation for step in found], wanted, rtol=1e-5, atol=1e-6)
     assert np.max(wanted) == 1.2
+
+
+def test_an_offset_takes_no_digits_from_normalised_observations(x64):
+    def world(offset):
+        plain = counter(ends=9, observation=jax.ShapeDtypeStruct((2,), jnp.float64))
+
+        def moved(step):
+            return step._replace(observation=step.observation.astype(float) + offset)
+
+        return dataclasses.replace(
+            plain,
+            reset=lambda key, params: (plain.reset(key, params)[0], jnp.full(2, offset, float)),
+            step=lambda *given: moved(plain.step(*given)),
+        )
+
+    near, far = (play(normalise_observations(world(offset)), ACTIONS)[1] for offset in (0.0, 1e12))
+    np.testing.assert_array_equal(_column(near, "observation"), _column(far, "observation"))
+    assert far[-1].observation.dtype == jnp.float32 and np.abs(far[-1].observation).min() > 0.1
 
 
 def test_the_television_shows_pictures_that_nothing_predicts(getkey):
@@ -267,13 +330,16 @@ REFUSED = {
     "action 3": lambda: no_op_resets(counter(), action=3),
     "with 'fire'": lambda: fire_resets(counter()),
     "action 3 ": lambda: fire_resets(counter(), (1, 3)),
-    "found presses=": lambda: fire_resets(counter(), ()),
+    r"found presses=\(\), wanted one action": lambda: fire_resets(counter(), ()),
+    "found presses=1, wanted one action": lambda: fire_resets(counter(), 1),
+    "found presses='fire', wanted": lambda: fire_resets(counter(), "fire"),
     "clip=0": lambda: normalise_observations(counter(), clip=0),
     "channels=0": lambda: noisy_tv(counter(), channels=0),
     "action=3": lambda: noisy_tv(counter(), action=3),
 }
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("message", REFUSED)
 def test_bad_input_is_refused(message):
     with pytest.raises(ValueError, match=message.strip()):
