@@ -73,7 +73,8 @@ def parse_run(name: str, module: Any, arguments: list[str]) -> tuple[str, Any, d
     """Returns preset, config, sweep and the other options of `run name ...`.
 
     The preset is taken out first, because the defaults of `--config.FIELD` are its values. Raises `ValueError` for
-    an unknown preset, arm or traced field; tyro exits with code 2 for what its own types refuse.
+    an unknown preset, arm or traced field, two numbers for one field and an option without its value; tyro exits with
+    code 2 for what its own types refuse.
     """
     preset, rest = _take_preset(arguments)
     if rest == arguments and preset not in module.PRESETS and {"-h", "--help"} & set(rest):
@@ -85,6 +86,10 @@ def parse_run(name: str, module: Any, arguments: list[str]) -> tuple[str, Any, d
     about = f"{Run.__doc__} Presets: {', '.join(f'--preset {one}' for one in module.PRESETS)}; here: {preset}."
     given: Any = tyro.cli(kind, args=_merge(rest), prog=f"python -m experiments run {name}", description=about)
     overrides = {field: value for field in ("num_seeds", "seed") if (value := getattr(given, field)) is not None}
+    for field, value in overrides.items():
+        if getattr(given.config, field) not in (getattr(default, field), value):
+            short, there = field.replace("_", "-"), getattr(given.config, field)
+            raise ValueError(f"run: found --{short} {value} and --config.{short} {there}, wanted one of the two")
     config = dataclasses.replace(given.config, **overrides)
     for arm in given.arm:
         registry.require("arm", arm, [one.name for one in module.arms(config)])
@@ -182,4 +187,7 @@ def _merge(arguments: list[str]) -> list[str]:
                 gathered.setdefault(flag, []).extend([value] if equals else [])
                 continue
         (rest if flag is None else gathered[flag]).append(argument)
+    for name, words in gathered.items():
+        if not words:
+            raise ValueError(f"run: found {name} without a value, wanted one behind it")
     return [*rest, *(word for name, values in gathered.items() for word in (name, *values))]

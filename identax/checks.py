@@ -19,6 +19,10 @@ Shape = tuple[int | str, ...]
 """sizes of axes: a number, or the name of a size >= 1 that is free"""
 
 
+LARGEST_COUNT = 2**31 - 1
+"""that 32 bits hold, as steps, indices and labels do"""
+
+
 def concrete(value: Any) -> np.ndarray | None:
     """Returns the value as NumPy where it is known now, None for a tracer or an array that other hosts hold."""
     if isinstance(value, Tracer) or (isinstance(value, jax.Array) and not value.is_fully_addressable):
@@ -57,11 +61,15 @@ def is_integer(value: Any) -> bool:
 
 
 def check_count(where: str, name: str, value: Any, least: int = 1) -> None:
-    """Raises `ValueError` for what is no integer (2.5, True, NaN) and for a number below `least`."""
+    """Raises `ValueError` for what is no integer (2.5, True, NaN), for a number below `least` and one of 2^31 or more,
+    which counters and indices of 32 bits do not hold.
+    """
     if not is_integer(value):
         raise ValueError(f"{where}: found {name}={value!r}, wanted an integer of at least {least}")
     if value < least:
         raise ValueError(f"{where}: found {name}={value}, wanted at least {least}")
+    if value > LARGEST_COUNT:
+        raise ValueError(f"{where}: found {name}={value}, wanted at most {LARGEST_COUNT}")
 
 
 def counts_of(where: str, **counts: Any) -> tuple[int, ...]:
@@ -72,12 +80,16 @@ def counts_of(where: str, **counts: Any) -> tuple[int, ...]:
 
 
 def sizes_of(where: str, name: str, sizes: Any) -> tuple[int, ...]:
-    """`sizes` as integers; raises `ValueError` for none at all, and for other than integers of 1 and more."""
+    """`sizes` as integers; raises `ValueError` for none at all, and for other than integers from 1 to 2^31 - 1."""
     found: Any = sizes
     if isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes) and getattr(sizes, "ndim", 1):
         found = tuple(sizes)
-    if not isinstance(found, tuple) or not found or not all(is_integer(size) and size >= 1 for size in found):
-        raise ValueError(f"{where}: found {name}={found!r}, wanted one or more positive integers")
+    if (
+        not isinstance(found, tuple)
+        or not found
+        or not all(is_integer(size) and 1 <= size <= LARGEST_COUNT for size in found)
+    ):
+        raise ValueError(f"{where}: found {name}={found!r}, wanted one or more positive integers of 32 bits")
     return tuple(operator.index(size) for size in found)
 
 

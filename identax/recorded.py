@@ -38,6 +38,8 @@ def load_outcome(
                 raise ValueError(f"found {field}={settings[field]!r}")
     module = load(settings["experiment"])
     config = make_config(module, settings["config"])
+    with naming_damage(workdir / EXPERIMENT, AGAIN):
+        names = [arm.name for arm in module.arms(config)]
     with naming_damage(workdir / SUMMARY, AGAIN):
         summary = read_json(workdir / SUMMARY)
         known = {
@@ -46,7 +48,7 @@ def load_outcome(
             for arm, failed_at in summary["failed_at"].items()
             for seconds in [summary["seconds"][arm]]
         }
-        arms = [arm.name for arm in module.arms(config) if arm.name in known]
+        arms = [name for name in names if name in known]
         if not arms:
             raise ValueError("it names no arm of the experiment")
     results = {arm: _recorded(workdir / arm, known[arm]) for arm in arms}

@@ -75,7 +75,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
     steps = next(iter(results.values())).train_steps
     shares = {name: correct(result.train["reward"]) for name, result in results.items()}
     deviations = {name: result.train[FEATURE_SD] for name, result in results.items()}
-    share = learning_curves(steps, shares, "correct actions", references={"chance": 1 / 3}, ylim=(0.2, 1.0))
+    share = learning_curves(steps, shares, "correct actions", references={"chance": 1 / 3}, ylim=(0.0, 1.0))
     deviation = learning_curves(steps, deviations, "standard deviation of the features")
     return [
         Figure("Share of correct actions, means of chunks of updates.", figure_png(share)),

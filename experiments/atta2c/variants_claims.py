@@ -230,7 +230,8 @@ def _summary(config: Any, result: Results) -> dict[str, np.ndarray]:
     # The published score is the largest smoothed mean of the last ten games: the means of chunks are smoothed here.
     known = np.where(np.isfinite(recent), recent, -np.inf).max(axis=1)
     found[_SCORE] = np.where(np.isfinite(known), known, np.nan)
-    found[_EARLY_SD] = sd[:, (steps > 1) & (share <= 0.5)].mean(axis=1)
+    early = sd[:, parts[_EARLY]]
+    found[_EARLY_SD] = early.mean(axis=1) if early.shape[1] else np.full(len(sd), np.nan)
     for kind in _PLAYED:
         if f"{kind} return" in result.evaluation:
             found[f"{kind} return"] = result.final(f"{kind} return")

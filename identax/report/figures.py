@@ -214,7 +214,7 @@ def _bar(axes: Axes, center: float, width: float, values: np.ndarray, color: str
     if not len(values):
         # Text does not widen the axes: where all bars failed it would stand outside, and the layout collapse.
         axes.update_datalim(((center - width, 0), (center + width, 0)))
-        axes.text(center, 0, "failed", rotation=90, ha="center", va="bottom", fontsize=8, color=MUTED)
+        axes.text(center, 0, "nothing finite", rotation=90, ha="center", va="bottom", fontsize=8, color=MUTED)
         return
     axes.bar(center, values.mean(), width, color=color, alpha=0.8, lw=0, zorder=2)
     if len(values) > 1:

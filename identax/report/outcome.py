@@ -89,7 +89,7 @@ def summarise(
     page = write_report(
         workdir / "report.html",
         title=settings["experiment"],
-        subtitle=f"{(module.__doc__ or '').strip().splitlines()[0]} Preset: {settings['preset']}.",
+        subtitle=_subtitle(module, settings, config, results),
         sections=[
             Section("Figures", figures=figures),
             *_premise_sections(reports, measured),
@@ -102,6 +102,20 @@ def summarise(
         trials_table=_all_trials(results),
     )
     return Outcome(results, measured, comparisons, page, _lost(results))
+
+
+def _subtitle(module: Any, settings: Mapping[str, Any], config: Any, results: Mapping[str, Results]) -> str:
+    """What the page is about, and what a reader of its rows would not expect."""
+    found = [(module.__doc__ or "").strip().splitlines()[0], f"Preset: {settings['preset']}."]
+    if sweep := settings.get("sweep"):
+        values = "; ".join(f"{name} = {', '.join(map(str, chosen))}" for name, chosen in sweep.items())
+        found.append(
+            f"Swept: {values}. Rows, intervals and curves pool all of these trials, the table of all trials has them "
+            "apart, and premises are those of the config without the sweep."
+        )
+    if absent := [arm.name for arm in module.arms(config) if arm.name not in results]:
+        found.append(f"Not on this page, as it was asked for other arms alone: {', '.join(absent)}.")
+    return " ".join(found)
 
 
 def read_outcome(workdir: Path) -> Outcome:
@@ -172,13 +186,17 @@ def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndar
     tables = []
     for arm, report in reports.items():
         rows = [(premise.name, premise.holds, premise.found, premise.why) for premise in report.premises]
-        tables.append(Table(f"{arm}: does the theorem apply?", ("premise", "holds", "found", "why it matters"), rows))
+        if rows:
+            header = "premise", "holds", "found", "why it matters"
+            tables.append(Table(f"{arm}: does the theorem apply?", header, rows))
         rows = []
         for prediction in report.predictions:
             values = measured.get(f"{arm}: {prediction.quantity}")
             seen = None if values is None else _mean_text(values)
             rows.append((prediction.quantity, prediction.value, seen, prediction.why))
-        tables.append(Table(f"{arm}: predicted and measured", ("quantity", "predicted", "measured", "from"), rows))
+        if rows:
+            header = "quantity", "predicted", "measured", "from"
+            tables.append(Table(f"{arm}: predicted and measured", header, rows))
     return [Section("Premises and predictions", tables=tables)] if tables else []
 
 
@@ -200,7 +218,7 @@ def _mean_text(values: np.ndarray) -> float | str:
         return "no trial"
     good = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
     if not len(good):
-        return "every trial failed"
+        return "nothing finite"
     means = good.mean(axis=0)
     return float(means) if means.ndim == 0 else ", ".join(f"{mean:.3g}" for mean in means)
 

@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 from jax.sharding import Mesh
 
+from identax.checks import LARGEST_COUNT
 from identax.run.checkpoint import disk_space_needed, free_disk_space
 from identax.run.folder import LEFT_BEHIND, Lock, locked
 from identax.run.mesh import padded_size
@@ -36,6 +37,8 @@ def check_cadences(num_steps: int, log_every: int, **others: int | None) -> None
     for name, value in {"num_steps": num_steps, "log_every": log_every, **others}.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
             raise ValueError(f"run: found {name}={value!r}, wanted an integer")
+    if num_steps > LARGEST_COUNT:
+        raise ValueError(f"run: found num_steps={num_steps}, wanted at most {LARGEST_COUNT}, as a state's step holds")
     if num_steps < 0:
         raise ValueError(f"run: found num_steps={num_steps}, wanted 0 or more")
     if log_every < 1:

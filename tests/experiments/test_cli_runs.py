@@ -43,7 +43,7 @@ def test_run_writes_everything_and_is_in_band(run_line, tmp_path, capsys):
 
 
 def test_typed_overrides_reach_the_study(run_line, tmp_path, capsys):
-    words = "--config.dim 2 --config.scales 1 -1 --config.no-centred --config.noise normal --config.seed 1".split()
+    words = "--config.dim 2 --config.scales 1 -1 --config.no-centred --config.noise normal".split()
     words += "--seed 7 --num-seeds 3 --precision default --arm third --arm first".split()
     assert run_line(*words, workdir=tmp_path / "w") == 0
     config = settings_of(tmp_path / "w")["config"]
@@ -64,9 +64,13 @@ def test_a_sweep_crosses_the_seeds_and_compiles_once(line, run_line, tmp_path):
     (workdir,) = (tmp_path / "runs" / NAME).glob("smoke-*")  # the default place
     assert recorded(workdir, "second").hparams["learning_rate"] == pytest.approx([r for r in rates for _ in (0, 1)])
     assert not settings_of(workdir)["unchanged"]
+    page = (workdir / "report.html").read_text()
+    assert "Swept: learning_rate = 0.01, 0.02, 0.04. Rows, intervals and curves pool all" in page
     line.TRACES.clear()
     assert run_line("--config.scales", "8", "6", "7", "--arm", "first", workdir=tmp_path / "one") == 0
     assert swept == len(line.TRACES) > 0  # three arms of three values trace as often as one arm of one value
+    one, absent = (tmp_path / "one" / "report.html").read_text(), "Not on this page, as it was asked for other arms"
+    assert f"{absent} alone: second, third." in one and "Swept" not in one and absent not in page
 
 
 def test_reproduce_judges_the_tier_and_prints_one_table(tmp_path, capsys):

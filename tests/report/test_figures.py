@@ -78,7 +78,7 @@ def test_bars_show_means_trials_and_the_papers_values():
     np.testing.assert_allclose([patch.get_x() + patch.get_width() / 2 for patch in figure.axes[0].patches], [-0.2, 1])
     ticks = [lines for lines in figure.axes[0].collections if hasattr(lines, "get_segments")]
     assert 0.97 in [lines.get_segments()[0][0, 1] for lines in ticks]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["failed"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["nothing finite"]
     handles = figure.legends[0].legend_handles
     assert to_rgb(handles[0].get_facecolor()) == to_rgb(PALETTE[0]) != to_rgb(handles[1].get_facecolor())
     assert figure_png(figure, dpi=50)

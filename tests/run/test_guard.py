@@ -43,6 +43,7 @@ def test_the_fixture_works():
     ("options", "message"),
     [
         ({"num_steps": -1}, "found num_steps=-1"),
+        ({"num_steps": 10**24}, "found num_steps=1000000000000000000000000, wanted at most 2147483647"),
         ({"log_every": 0}, "found log_every=0"),
         ({"evaluate_every": 7}, "found evaluate_every=7, wanted a positive multiple of log_every=5"),
         ({"checkpoint_every": 12}, "found checkpoint_every=12"),
