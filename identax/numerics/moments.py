@@ -29,7 +29,7 @@ class Moments(NamedTuple):
 
     def centred(self, x: Float[Array | np.ndarray, "N ..."]) -> Float[Array, "N ..."]:
         """x [N, ...] less the mean, without rounding that to the digits that an offset leaves."""
-        return (x - self.first[None]) - self.away[None]
+        return (jnp.asarray(x) - self.first[None]) - self.away[None]
 
 
 def no_moments(shape: tuple[int, ...], dtype: Any = float) -> Moments:

@@ -1,5 +1,6 @@
 """Run directories with damaged files: `report` and `--resume` name the file and the way out, and overwrite nothing."""
 
+import json
 import re
 import shutil
 
@@ -101,6 +102,16 @@ def test_report_refuses_a_run_that_goes_on(finished, run_line, advances, capsys)
 
 CONTENTS = [b"", b"{", b"\xff\xfe\x00", b"[]", b"{}", b'{"config": 3, "failed_at": 3}', b"[" * 100_000]
 FILES = ["experiment.json", "summary.json", "premises.json", "first/config.json", "first/saved.json"]
+
+
+def test_a_config_that_was_changed_by_hand_is_blamed_itself(finished, capsys):
+    folder = finished[1]("by hand")
+    record = json.loads((folder / "experiment.json").read_text())
+    record["config"]["config"]["learning_rate"] = "fast"
+    (folder / "experiment.json").write_text(json.dumps(record))
+    assert main(["report", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "experiment.json is damaged" in error and "summary.json" not in error
 
 
 def test_damaged_json_is_named_with_the_way_out(finished, run_line, capsys):
