@@ -1,10 +1,11 @@
 """What of an experiment is to be run, refused before anything is written: arms, premises, studies, batches, trials."""
 
+import contextlib
 import dataclasses
 import math
 import typing
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -107,7 +108,8 @@ def built(module: ExperimentModule, arms: Sequence[Arm], mesh: Mesh | None) -> t
         studies[arm.name] = known[repr(static)]
         if isinstance(studies[arm.name], Study):
             steps = ("num_steps", "log_every", "evaluate_every", "checkpoint_every")
-            guard.check_run(studies[arm.name], *(getattr(arm.config, field) for field in steps))
+            with _naming(arm):
+                guard.check_run(studies[arm.name], *(getattr(arm.config, field) for field in steps))
         feeds[arm.name] = make_batches(arm.config, shard)
     return studies, feeds
 
@@ -125,11 +127,18 @@ def fitting(
         if not isinstance(study, Study) or arm.after is not None:
             continue
         found[arm.name] = abstract_states(study, trials[arm.name], mesh)
-        try:
+        with _naming(arm):
             guard.check_states(study, found[arm.name], mesh)
-        except ValueError as error:
-            raise ValueError(f"arm {arm.name!r}: {error}") from error
     return found
+
+
+@contextlib.contextmanager
+def _naming(arm: Arm) -> Iterator[None]:
+    """What is refused of an arm names it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"arm {arm.name!r}: {error}") from error
 
 
 def _check_numbers(value: Any, what: str) -> None:

@@ -137,7 +137,7 @@ def test_no_command_prints_the_help_and_fails(capsys):
         ("run llm/rule_extrapolation --preset smoke --sweep learning_rate=1,-1", "found learning_rate down to -1"),
         (f"run {NAME} --resume", "--resume without --workdir"),
         (f"run {NAME} --num-seeds 0", "num_seeds: found 0"),
-        (f"run {NAME} --config.num-steps 12 --config.evaluate-every 5", "found evaluate_every=5"),
+        (f"run {NAME} --config.num-steps 12 --config.evaluate-every 5", "arm 'first': run: found evaluate_every=5"),
         (f"run {NAME} --data-devices 3", "data=3"),
         (f"run {NAME} --config.dim 4", "found 3 scales, wanted dim=4"),
         ("reproduce fakepapr", "did you mean 'fakepaper'?"),
