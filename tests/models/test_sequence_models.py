@@ -243,7 +243,7 @@ BAD = [
     (lambda: transformer(5, width=10, heads=4), "transformer: found heads=4 and width=10"),
     (lambda: transformer(0), "found vocabulary=0"),
     (lambda: transformer(5, layers=0), "found layers=0"),
-    (lambda: transformer(5, layers=10**12), "equal blocks=1000000000000, wanted a number from 0 to 4096"),
+    (lambda: transformer(5, layers=10**9), "equal blocks=1000000000, wanted a number from 0 to 4096"),
     (lambda: transformer(5, dropout=1.5), "found dropout=1.5"),
     (lambda: transformer(5, encoding="postion"), "did you mean 'position'"),
     (lambda: transformer(5, norm="none"), "found norm='none'"),
