@@ -75,6 +75,8 @@ class Study(NamedTuple):
     `keep(state, key) -> {name: array}` are arrays of any size that the run keeps beside its metrics (trajectories,
     images, matrices), at the evaluations after `keep_at` steps, by default after the last one alone.
     `best` says which state to keep besides the last one.
+    `check(hparams)` gets the hyper-parameters of all trials as NumPy arrays [T, ...] before anything is compiled or
+    written, and raises `ValueError` for what makes no sense: a traced program cannot.
     """
 
     init: Callable[..., Any]
@@ -84,6 +86,7 @@ class Study(NamedTuple):
     keep: Callable[[Any, Any], Mapping[str, Any]] | None = None
     keep_at: tuple[int, ...] = ()
     best: Best | None = None
+    check: Callable[[HParams], None] | None = None
 
 
 class HostTrial(NamedTuple):
@@ -172,6 +175,7 @@ def gradient_study(
     keep: Callable[[State, Key[Array, ""]], Mapping[str, Any]] | None = None,
     keep_at: Sequence[int] = (),
     best: Best | None = None,
+    check: Callable[[HParams], None] | None = None,
 ) -> Study:
     """Composes a study that minimises a per-example loss by gradient descent.
 
@@ -182,7 +186,7 @@ def gradient_study(
     * `optimizer(hparams) -> optax transformation`, built from the trial's traced hyper-parameters, so a
       sweep over learning rates compiles once
     * `evaluate(state, key) -> metrics`
-    * `events`, `keep`, `keep_at`, `best`: see `Study`
+    * `events`, `keep`, `keep_at`, `best`, `check`: see `Study`
 
     The step's metrics hold `loss` (the mean) and whatever `loss` returned beside it, which has another name.
 
@@ -238,7 +242,7 @@ def gradient_study(
         )
         return state, {"loss": value, **metrics}
 
-    return Study(init_state, step, evaluate, tuple(events), keep, tuple(keep_at), best)
+    return Study(init_state, step, evaluate, tuple(events), keep, tuple(keep_at), best, check)
 
 
 def _three_parts(aux: tuple[Any, ...], context: tuple[str, ...]) -> tuple[Any, Metrics, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from identax.agents.bonuses import Bonus, no_bonus
 from identax.agents.choices import Choices, check_settings
@@ -72,8 +73,8 @@ def agent_study(
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
     Raises `ValueError` for parts of other types, counts < 1, settings that `check_settings` refuses, an evaluation
     without steps or of an odd number of worlds, a world of another number of environments, a bonus made for other
-    actions or fewer states, and, at the first trace, for a network of other actions or critics and hyper-parameters
-    that are none of `SETTINGS`.
+    actions or fewer states; in `run`, before it compiles, for hyper-parameters that `check_settings` refuses; and at
+    the first trace for a network of other actions or critics.
     """
     check_count("agent_study", "num_environments", num_environments)
     check_count("agent_study", "kept_episodes", kept_episodes)
@@ -129,7 +130,13 @@ def agent_study(
         shown = play(agent.environment, network, state.params["policy"], key, keep_frames, watch=True)
         return {"frames": shown["frames"]}
 
-    return Study(init, step, evaluate, keep=keep if keep_frames else None)
+    return Study(init, step, evaluate, keep=keep if keep_frames else None, check=_check_hparams)
+
+
+def _check_hparams(hparams):
+    for name, column in hparams.items():
+        for value in np.unique(column) if column.ndim == 1 else column:
+            check_settings(**{name: value})
 
 
 def _of_training(world):

@@ -73,9 +73,10 @@ def run(
     too, and raises `Interrupted` (exit code 75). `resume=True` continues from the newest intact checkpoint, on any
     number of devices. `config` is recorded and must be equal on resume, and so must be the trials.
 
-    Raises `ValueError` before compiling for cadences that do not divide, a batch that does not divide over the
-    data axis, more trials than memory holds, an earlier run that does not fit, or a workdir that is not to be written;
-    and while training when a host batch holds NaN or the loader ends, after saving the steps that are done.
+    Raises `ValueError` before compiling for cadences that do not divide, hyper-parameters that the study's `check`
+    refuses, a batch that does not divide over the data axis, more trials than memory holds, an earlier run that does
+    not fit, or a workdir that is not to be written; and while training when a host batch holds NaN or the loader ends,
+    after saving the steps that are done.
     """
     if trial_map not in ("vmap", "map"):
         raise ValueError(f"run: found trial_map={trial_map!r}, wanted 'vmap' or 'map'")
@@ -94,6 +95,8 @@ def run(
     if isinstance(study, Study):
         cadence = Cadence(log_every, evaluate_every, checkpoint_every)
         guard.check_run(study, num_steps, log_every, evaluate_every, checkpoint_every)
+        if study.check is not None:
+            study.check(jax.tree.map(np.asarray, trials.hparams))
         return _run_steps(study, trials, num_steps, cadence, keep_checkpoints, batches, how)
     return _run_trials(study, trials, block_size, how)
 

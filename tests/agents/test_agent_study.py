@@ -24,6 +24,7 @@ from identax.agents import (
 from identax.dgp.environments import side_by_side
 from identax.models import flat_encoder
 from identax.run import Interrupted, make_mesh, run
+from identax.run.program import Programs
 from identax.study import Trials
 from tests.agents.worlds import corridor
 
@@ -197,6 +198,22 @@ def _traced(one, hparams=None):
 def test_studies_refuse(call, part, untyped):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"discount": [0.9, 1.5]}, "discount=1.5, wanted a number from 0 to 1"),
+        ({"learning_rate": [-1.0]}, "learning_rate=-1.0, wanted"),
+        ({"learning_rat": [1.0]}, "did you mean 'learning_rate'"),
+        ({"max_norm": [np.ones(3)]}, r"max_norm of shape \(3,\), wanted a scalar"),
+    ],
+)
+def test_numbers_of_trials_are_refused_before_anything_is_compiled_or_written(values, part, tmp_path, monkeypatch):
+    monkeypatch.setattr(Programs, "_call", None)  # nothing compiles
+    with pytest.raises(ValueError, match=part):
+        run(study(), Trials.grid(2, **values), num_steps=1, log_every=1, workdir=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,22 @@ def test_checkpoints_kept_must_be_positive(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_study_refuses_hyperparameters_of_its_own(tmp_path):
+    seen = []
+
+    def check(hparams):
+        seen.append(hparams["learning_rate"])
+        if (seen[-1] > 0.02).any():
+            raise ValueError("found large steps")
+
+    with pytest.raises(ValueError, match="found large steps"):
+        train(tmp_path / "run", study=STUDY._replace(check=check))
+    assert not (tmp_path / "run").exists()
+    assert isinstance(seen[0], np.ndarray) and seen[0].shape == (len(TRIALS),)
+    with pytest.raises(AssertionError, match="was compiled"):
+        train(study=STUDY._replace(check=check), trials=TRIALS[:2])
+
+
 def test_a_sampled_batch_must_divide_over_the_data_axis():
     with pytest.raises(ValueError, match=r"\(12, 3\) does not divide over the mesh's data axis of 8"):
         train(study=regression_study(batch=12), mesh=make_mesh(data=8))
