@@ -36,7 +36,7 @@ from rich.table import Table
 
 from experiments import registry
 from experiments.cli import Machine, Reproduce, check_options, make_config, options_of, parse_run
-from experiments.faults import EXIT_BAD_INPUT, EXIT_SOFTWARE, code_of, in_a_line
+from experiments.faults import EXIT_BAD_INPUT, EXIT_SOFTWARE, code_of, in_a_line, is_lost_peer
 from experiments.parallel import Crashed, num_jobs, run_beside
 from experiments.streams import steady_streams
 from identax.conduct import Options, new_workdir, run_experiment
@@ -83,6 +83,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         return EXIT_AT_ONCE
     except Exception as error:
         distributed = jax.distributed.is_initialized()
+        if distributed and is_lost_peer(error):
+            _end_by_jax()
         if distributed:
             peers.failed(f"{type(error).__name__}: {error}")
         if debug and not distributed:

@@ -43,6 +43,12 @@ def check_type(where: str, name: str, value: Any, kind: type) -> None:
         raise ValueError(f"{where}: found {name} of type {type(value).__name__}, wanted one of type {kind.__name__}")
 
 
+def check_key(where: str, key: Any) -> None:
+    """Raises `ValueError` for other than one key of `jax.random.key`: a seed, say."""
+    if not jnp.issubdtype(getattr(key, "dtype", np.dtype(float)), jax.dtypes.prng_key) or key.shape:
+        raise ValueError(f"{where}: found key={key!r}, wanted one key of jax.random.key")
+
+
 def check_flag(where: str, name: str, value: Any) -> None:
     """Raises `ValueError` for other than True and False: "none" would switch on what it names."""
     if not isinstance(value, bool | np.bool_):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from experiments.atta2c import coupling_claims as claims
 from experiments.atta2c import coupling_figures as drawing
-from experiments.atta2c.coupling_agents import AGENTS, Kind
+from experiments.atta2c.coupling_agents import AGENTS, NUMBERED, Kind
 from experiments.atta2c.coupling_worlds import DOORKEYS, choices_of, encoder_of, world_of
 from identax.agents import (
     agent_study,
@@ -125,7 +125,7 @@ PRESETS: dict[str, Config] = {
     "paper": Config(
         agents=tuple(AGENTS), television=tuple(AGENTS), remotes=tuple(AGENTS), doorkeys=DOORKEYS,
         walkers=tuple(AGENTS),
-        breakout=tuple(agent for agent, kind in AGENTS.items() if "count" not in kind.curiosity),
+        breakout=tuple(agent for agent, kind in AGENTS.items() if kind.curiosity not in NUMBERED),
         summed_sizes=(10, 12, 14, 16), other_sizes=(6, 8, 10, 12, 14, 16, 30), mixed_sizes=(14, 20),
     ),
 }  # fmt: skip

@@ -20,6 +20,8 @@ class Kind(NamedTuple):
     """share of the weight in DoorKey, whose episodes are some ten times as long and whose goal pays no more"""
 
 
+NUMBERED = ("count", "episodic count")
+"""curiosity about numbered states, which not every world has"""
 AGENTS: dict[str, Kind] = {
     "plain": Kind(),
     "AttA2C": Kind(attention=True),

@@ -133,7 +133,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
     """MCC of every arm: of the learned features, of FastICA without a network, and with the base."""
     shown = ("MCC", "MCC, linear FastICA", "MCC with base", "MCC with base, rank-normalised")
     values = {arm: {name: result.final(name) for name in shown} for arm, result in results.items()}
-    picture = bars(values, "MCC", ylim=(0, 1.02))
+    picture = bars(values, "MCC", ylim=(0.0, 1.02))
     return [
         Figure("Correlation of features with q(s) of the modulated latents, and of their base.", figure_png(picture))
     ]

@@ -73,7 +73,7 @@ def figures(config: Any, results: Mapping[str, Results]) -> list[Figure]:
             predicted[label] = np.array([1.0 if reference.paper.startswith("identified") else 0.5])
     if measured:
         series = {"measured": measured} | ({"predicted": predicted} if predicted else {})
-        picture = bars(series, "direction accuracy (pairs), MCC (others)", ylim=(0, 1.02))
+        picture = bars(series, "direction accuracy (pairs), MCC (others)", ylim=(0.0, 1.02))
         caption = "Predicted from layers and priors, and measured; no bar where the prediction is no number."
         pictures.append(Figure(caption, figure_png(picture)))
     return pictures

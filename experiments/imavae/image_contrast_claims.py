@@ -30,7 +30,7 @@ STRONG = 0.6
 """how oblique the strongest of the quick worlds is"""
 GENERATORS: dict[str, Callable[[int], ImageWorld]] = {
     "triangles": lambda size: polygon_sprites(size=size),
-    "oblique triangles": lambda size: oblique_world(jnp.asarray(STRONG), size),
+    "oblique triangles": lambda size: oblique_world(STRONG, size),
     "triangles, affine warp": lambda size: polygon_sprites(size=size, warp="affine"),
     "triangles, projective warp": lambda size: polygon_sprites(size=size, warp="projective"),
     "polygons with angle": lambda size: polygon_sprites(size=size, shapes=POLYGONS, angle=True),

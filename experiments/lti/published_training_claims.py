@@ -139,6 +139,6 @@ def figures(config: Any, results: Mapping[str, Results]) -> Sequence[Figure]:
         if length > 1:
             epochs = next(iter(own.values()))[0].evaluation_steps
             curves = {cell: result.evaluation["val MCC"][mask] for cell, (result, mask) in own.items()}
-            picture = learning_curves(epochs, curves, "val MCC", ylim=(0, 1))
+            picture = learning_curves(epochs, curves, "val MCC", ylim=(0.0, 1.0))
             drawn.append(Figure("MCC against epochs.", figure_png(picture)))
     return drawn

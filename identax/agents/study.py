@@ -61,7 +61,10 @@ def agent_study(
     (`game return`), and `games`, how many ended in all.
     `evaluate` plays fresh games, half of them greedily: `sampled return`, `greedy return`, lengths and shares of games
     that ended; without evaluation environments it has the numbers of training alone. Where states are numbered,
-    `states visited` is their share.
+    `states visited` is their share. `games` of a step is, as all its metrics, a mean over the steps of a chunk; that of
+    `evaluate` is the count.
+    After another run (`run(after=...)`) of the same world, network and bonus the agent goes on where that ended, games,
+    memories and random streams too, with the hyper-parameters of the new trials: longer, or without its bonus.
 
     Args:
         environment: one world, of which `num_environments` stand side by side, or one that is many by itself.
@@ -73,8 +76,9 @@ def agent_study(
         keep_frames: how many observations of a greedy game are kept at the end, [keep_frames, ...].
     Raises `ValueError` for parts of other types, counts < 1, settings that `check_settings` refuses, an evaluation
     without steps or of an odd number of worlds, a world of another number of environments, a bonus made for other
-    actions or fewer states; in `run`, before it compiles, for hyper-parameters that `check_settings` refuses; and at
-    the first trace for a network of other actions or critics.
+    actions, fewer states or states that the world does not number; in `run`, before it compiles, for hyper-parameters
+    that `check_settings` refuses; and at the first trace for a network of other actions or critics, and an earlier run
+    of another agent.
     """
     check_count("agent_study", "num_environments", num_environments)
     check_count("agent_study", "kept_episodes", kept_episodes)
@@ -93,7 +97,9 @@ def agent_study(
     if fresh is not None and evaluation_steps == 0:
         raise ValueError("agent_study: found evaluation environments and evaluation_steps=0, wanted 1 step at least")
 
-    def init(key, hparams):
+    def init(key, hparams, before=None):
+        if before is not None:
+            return _gone_on(before, jax.eval_shape(init, key, hparams), hparams)
         observations = jax.eval_shape(agent.environment.reset, key, agent.environment.params)[1]
         example = jnp.zeros(observations.shape, observations.dtype)
         policy = network.init(stream(key, "policy"), example)
@@ -131,6 +137,26 @@ def agent_study(
         return {"frames": shown["frames"]}
 
     return Study(init, step, evaluate, keep=keep if keep_frames else None, check=_check_hparams)
+
+
+def _gone_on(before, wanted, hparams):
+    if not isinstance(before, AgentState):
+        raise ValueError(
+            f"agent_study: found an earlier state of type {type(before).__name__}, wanted that of an agent"
+        )
+    for name in ("params", "opt_state", "world", "memory"):
+        here, there = _shapes(getattr(before, name)), _shapes(getattr(wanted, name))
+        other = [at for at in sorted(here.keys() | there.keys()) if here.get(at) != there.get(at)]
+        if other:
+            raise ValueError(
+                f"agent_study: found an earlier agent with {name}{other[0]} {here.get(other[0])}, wanted "
+                f"{there.get(other[0])}: the same world, network and bonus (bonus_weight=0 switches a bonus off)"
+            )
+    return dataclasses.replace(before, hparams=hparams)
+
+
+def _shapes(tree):
+    return {jax.tree_util.keystr(at): f"{leaf.dtype}{list(leaf.shape)}" for at, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def _check_hparams(hparams):
@@ -189,6 +215,11 @@ def _check_bonus(agent):
     world, bonus = agent.environment, agent.bonus
     if bonus.num_actions not in (None, world.num_actions):
         raise ValueError(f"agent_study: found a bonus for {bonus.num_actions} actions, wanted {_actions_of(world)}")
+    if bonus.num_states is not None and world.num_states is None:
+        raise ValueError(
+            f"agent_study: found a bonus for {bonus.num_states} states and {world.name} with num_states=None, wanted a "
+            "world whose states are numbered: num_states, and info['cell'] in every step"
+        )
     if None not in (bonus.num_states, world.num_states) and bonus.num_states < world.num_states:
         raise ValueError(
             f"agent_study: found a bonus for {bonus.num_states} states, wanted the {world.num_states} of {world.name}"

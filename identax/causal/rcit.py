@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from identax.causal._samples import Data, Prepared, columns_of, warn_of_few
 from identax.causal.kernels import median_precision, squared_distances, standardised
 from identax.causal.outcomes import IndependenceTest, gamma_test
-from identax.checks import check_count
+from identax.checks import check_count, check_key
 from identax.numerics import product
 from identax.rng import stream
 
@@ -48,8 +48,7 @@ def prepared_rcit(where, x, y, z, *, key=None, num_features=5, num_features_z=10
     warn_of_few(where, x, columns[0].shape[int(batched)])
     check_count(where, "num_features", num_features)
     check_count(where, "num_features_z", num_features_z)
-    if key is None or not jnp.issubdtype(getattr(key, "dtype", np.dtype(float)), jax.dtypes.prng_key) or key.shape:
-        raise ValueError(f"{where}: found key={key!r}, wanted one key of jax.random.key, which draws the features")
+    check_key(where, key)
     keys = jax.random.split(key, columns[0].shape[0]) if batched else key
     return Prepared([*columns, keys], (), (num_features, num_features_z))
 

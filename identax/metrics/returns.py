@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from identax.checks import check_between, check_count, check_finite, check_real, concrete, shape_of
+from identax.checks import check_between, check_count, check_finite, check_key, check_real, concrete, shape_of
 from identax.inputs import kept, numbers, ranks
 from identax.metrics._samples import Samples
 
@@ -99,10 +99,11 @@ def stratified_bootstrap(
         scores: [runs, tasks] or [runs], each with runs and tasks of its own.
         level: of the interval, in (0, 1).
         num_draws, draws_at_once: how many, and how many of them side by side (memory).
-    Returns the lower and the upper end. Raises `ValueError` for no scores, other numbers of axes and no entries, a
-    level outside (0, 1) and counts < 1.
+    Returns the lower and the upper end. Raises `ValueError` for what is no key, no scores, other numbers of axes and no
+    entries, a level outside (0, 1) and counts < 1.
     Source: Agarwal et al. 2021, section 4.1 (percentile bootstrap, 50,000 draws there).
     """
+    check_key("stratified_bootstrap", key)
     if not scores:
         raise ValueError("stratified_bootstrap: found no scores, wanted one array [runs, tasks] at least")
     arrays = [_scores("stratified_bootstrap", f"scores {i}", array) for i, array in enumerate(scores)]

@@ -188,7 +188,7 @@ def _premise_sections(reports: Mapping[str, Any], measured: Mapping[str, np.ndar
         rows = [(premise.name, premise.holds, premise.found, premise.why) for premise in report.premises]
         if rows:
             header = "premise", "holds", "found", "why it matters"
-            tables.append(Table(f"{arm}: does the theorem apply?", header, rows))
+            tables.append(Table(f"{arm}: do the premises hold?", header, rows))
         rows = []
         for prediction in report.predictions:
             values = measured.get(f"{arm}: {prediction.quantity}")

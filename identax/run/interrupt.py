@@ -27,7 +27,7 @@ class Interrupted(SystemExit):
         self.where = steps if where is None else where
 
     def __str__(self) -> str:
-        what = "saved; continue with --resume" if self.saved else "nothing saved (no workdir)"
+        what = "saved; continue with --resume (resume=True)" if self.saved else "nothing saved (no workdir)"
         return f"interrupted {self.where}: {what}"
 
 

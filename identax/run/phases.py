@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +65,16 @@ def states_of(earlier: Results, which: Which, what: str = "after") -> Any:
     if (earlier.failed_at > 0).all():
         raise ValueError(f"{what}: found an earlier run of which all {len(earlier.trials)} trials failed")
     return state
+
+
+def check_init(init: Callable[..., Any]) -> None:
+    """Raises `ValueError` for a study whose `init` takes no earlier state."""
+    try:
+        inspect.signature(init).bind("key", "hparams", "before")
+    except TypeError:
+        raise ValueError(
+            "run: found `after` and a study whose init takes (key, hparams), wanted init(key, hparams, before)"
+        ) from None
 
 
 def start_from(state: Any, index: np.ndarray, mesh: Mesh) -> Any:

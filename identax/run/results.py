@@ -45,10 +45,16 @@ class Results:
     best_state: Any = None
     stopped_at: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        names = f"train {sorted(self.train)}, evaluation {sorted(self.evaluation)}"
+        failed = int((np.asarray(self.failed_at) > 0).sum())
+        return f"Results({len(self.trials)} trials, {failed} failed; {self.num_steps} steps; {names})"
+
     def final(self, name: str) -> np.ndarray:
         """Last evaluated value of metric `name`, [T, ...]. Raises `ValueError` for an unknown name."""
         if name not in self.evaluation:
-            raise ValueError(f"Results.final: found {name!r}, wanted one of {sorted(self.evaluation)}")
+            where = f"; it is in train[{name!r}]" if name in self.train else ""
+            raise ValueError(f"Results.final: found {name!r}, wanted one of {sorted(self.evaluation)}{where}")
         return self.evaluation[name][:, -1]
 
     def at_best(self, name: str) -> np.ndarray:

@@ -130,6 +130,8 @@ def _run_steps(
     mesh = how.mesh
     placed = _place(trials, mesh)
     feed = Feed(None if batches is None else iter(batches), mesh)
+    if how.after is not None:
+        phases.check_init(study.init)
     before, failed_before = _before(how.after, how.after_state, trials, mesh)
     abstract = abstract_state(study, mesh, placed.keys, placed.hparams, before)
     if num_steps:

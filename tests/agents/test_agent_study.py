@@ -1,5 +1,6 @@
 """The study of an agent: seeds side by side and one by one, resumed runs, worlds that go wrong, both kinds of ends."""
 
+import dataclasses
 import os
 import signal
 
@@ -113,6 +114,24 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
     assert isinstance(whole.state, AgentState) and whole.final("games").min() > 0
 
 
+def test_an_agent_goes_on_where_an_earlier_run_ended():
+    """Twice three steps are six, games and random streams too; then with another number, and not as another agent."""
+    one, trials = study(bonus=visit_bonus(4)), Trials.grid(2, learning_rate=1e-2, bonus_weight=0.5)
+    whole = _run(one, trials, num_steps=6, log_every=3)
+    first = _run(one, trials, num_steps=3, log_every=3)
+    rest = _run(one, trials, num_steps=3, log_every=3, after=first)
+    assert rest.state.step.tolist() == [6, 6]
+    for a, b in zip(jax.tree.leaves(whole.state.params), jax.tree.leaves(rest.state.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(whole.train["loss"][:, -1], rest.train["loss"][:, -1])
+    np.testing.assert_array_equal(whole.final("games"), rest.final("games"))
+    without = _run(one, Trials.grid(2, learning_rate=1e-2, bonus_weight=0.0), num_steps=3, log_every=3, after=first)
+    assert not np.array_equal(without.train["loss"][:, -1], rest.train["loss"][:, -1])
+    for other, part in ((study(), "memory"), (study(network=policy_network(2, ENCODER, units=5)), "params")):
+        with pytest.raises(ValueError, match=f"an earlier agent with {part}.*the same world, network and bonus"):
+            _run(other, trials, num_steps=3, log_every=3, after=first)
+
+
 @pytest.mark.slow
 def test_a_world_that_returns_nan_fails_its_trials():
     results = _run(study(corridor(nan=True)), Trials.grid(2), num_steps=2, log_every=1)
@@ -179,6 +198,10 @@ def _traced(one, hparams=None):
         (lambda: study(settings={1: 2.0}), "setting='1'"),
         (lambda: study(settings={"learning_rat": 1.0}), "did you mean 'learning_rate'"),
         (lambda: study(settings={"max_norm": np.ones(3)}), r"max_norm of shape \(3,\), wanted a scalar"),
+        (
+            lambda: study(dataclasses.replace(corridor(), num_states=None), bonus=visit_bonus(4)),
+            "a bonus for 4 states and corridor with num_states=None",
+        ),
         (lambda: study(bonus=visit_bonus(3)), "a bonus for 3 states, wanted the 4 of corridor"),
         (lambda: study(bonus=icm_bonus(curiosity_module(3, ENCODER))), "a bonus for 3 actions, wanted the 2 of"),
         (

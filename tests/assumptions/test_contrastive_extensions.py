@@ -41,8 +41,10 @@ def _pairs(precision, negative=None, num_negatives=48):
 @pytest.mark.parametrize("negative", [(6.0,) * 5, UNEQUAL])
 @pytest.mark.parametrize("signed", [False, True])
 def test_hard_negative_oracle_is_the_difference_within_two_per_cent(negative, signed):
-    found = oracle_precision(jax.random.key(0), _pairs(PRECISION, negative), 5, num_pairs=96, signed=signed)
-    np.testing.assert_allclose(found, optimal_precision(PRECISION, negative), rtol=0.02)
+    # one key is within 1 to 2 % (sd) of the optimum, the mean of four within half of that
+    pairs, keys = _pairs(PRECISION, negative, num_negatives=12), jax.random.split(jax.random.key(0), 4)
+    found = [oracle_precision(key, pairs, 5, num_pairs=256, signed=signed) for key in keys]
+    np.testing.assert_allclose(np.mean(found, axis=0), optimal_precision(PRECISION, negative), rtol=0.02)
 
 
 @pytest.mark.slow

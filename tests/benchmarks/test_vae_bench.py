@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import vae
 from experiments.imavae import moebius
+from experiments.imavae.vae import synthetic_parts
 from experiments.imavae.worlds import moebius_world
 from identax.losses import elbo, uniform_prior
 from identax.models import reconstruct_mean
@@ -31,12 +32,12 @@ def test_both_sides_have_one_loss_and_one_world():
     x = np.asarray(trainer.batch())
     expected = moebius_world(3, "reference").dgp
     truth = expected.init(jax.random.key(0))
-    fresh = expected.sample(truth, jax.random.key(1), 4096).observations
+    fresh = np.asarray(expected.sample(truth, jax.random.key(1), 4096).observations)
     assert (x > fresh.min(axis=0) - 0.05).all() and (x < fresh.max(axis=0) + 0.05).all()
     hparams = {"precision": 50.0, "beta": 1.0, "learning_rate": 1e-3}
     trial = vae.Trials.grid(1, **hparams)[0]
     state = study.init(trial.keys, trial.hparams)
-    parts = moebius.synthetic_parts(TINY, expected)
+    parts = synthetic_parts(TINY, expected)
     found = reconstruct_mean(
         parts.model, {"params": state.params, "state": state.model_state}, x, prior=uniform_prior()
     )

@@ -203,7 +203,7 @@ def _calibrated(method, num, n, power):
     options = {"levels": 2} if method == "g" else METHODS.get(method, {})
     found = independence_tests(x, y, z, method=method, chunk_size=1 if method == "kci" else 50, **options)
     p = np.asarray(found.p_value)
-    if method == "rcit":  # its gamma law fits the upper tail alone: 3 standard errors around .05
+    if method in ("rcit", "kci"):  # gamma laws, which fit small p alone (.04 of kci's are above .9): 3 s.e. around .05
         assert abs((p < 0.05).mean() - 0.05) < 3 * (0.05 * 0.95 / num) ** 0.5
     else:
         assert stats.kstest(p, "uniform").pvalue > 1e-3

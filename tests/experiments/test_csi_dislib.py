@@ -97,9 +97,7 @@ def test_a_published_set_is_fed_by_a_loader(monkeypatch):
     monkeypatch.setattr(dislib_data, "dislib_table", lambda name: cars)
     source_of.cache_clear()
     parts.cache_clear()
-    config = dataclasses.replace(
-        SMOKE, sets=("cars3d",), models=("mlp",), set="cars3d", num_train=0, num_epochs=1, batch_size=1000, num_steps=99
-    )
+    config = dataclasses.replace(SMOKE, sets=("cars3d",), models=("mlp",), num_train=0, num_epochs=1, batch_size=1000)
     arm, *pixels = dislib.arms(config)
     assert [one.name for one in pixels] == ["cars3d pixels", "cars3d pixels, published solver"]
     assert arm.config.num_steps == 14  # 14,056 training images

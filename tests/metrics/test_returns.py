@@ -130,6 +130,7 @@ def test_who_beats_whom_is_seen_behind_an_offset():
         (lambda: optimality_gap([]), r"shape \(0,\), wanted \[runs, tasks\]"),
         (lambda: probability_of_improvement(A, B[:, :1]), "found 2 and 1 tasks"),
         (lambda: stratified_bootstrap(KEY, jnp.mean), "found no scores"),
+        (lambda: stratified_bootstrap(0, jnp.mean, A), "found key=0, wanted one key of jax.random.key"),
         (lambda: stratified_bootstrap(KEY, jnp.mean, A, level=95), "level=95, wanted a number from 0 to 1"),
         (lambda: stratified_bootstrap(KEY, jnp.mean, A, level=1), "level=1, wanted a share"),
         (lambda: stratified_bootstrap(KEY, jnp.mean, A, num_draws=0), "num_draws=0, wanted at least 1"),
@@ -143,6 +144,6 @@ def test_who_beats_whom_is_seen_behind_an_offset():
         (lambda: area_under_curve([1], [1]), r"with T >= 2"),
     ],
 )
-def test_bad_input_is_refused(call, message):
+def test_bad_input_is_refused(call, message, untyped):
     with pytest.raises(ValueError, match=message):
         call()

@@ -71,6 +71,11 @@ def test_every_trial_starts_from_that_of_its_seed(earlier):
     np.testing.assert_array_equal(alone.final("y"), later.final("y")[4:5])
 
 
+def test_a_study_that_takes_no_earlier_state_is_refused(earlier):
+    with pytest.raises(ValueError, match=r"init takes \(key, hparams\), wanted init\(key, hparams, before\)"):
+        run(PRE, EARLY, num_steps=2, after=earlier, **OPTIONS)
+
+
 def test_the_best_state_where_that_is_asked_for():
     earlier = run(counting(Best("x", "min")), EARLY, num_steps=4, **OPTIONS)
     later = run(POST, LATE, num_steps=2, after=earlier, after_state="best", **OPTIONS)

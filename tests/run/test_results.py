@@ -43,3 +43,11 @@ def test_trials_are_found_by_single_numbers_alone():
         found.where(y="1.0")
     with pytest.raises(ValueError, match=r"Results.where: found 'z', wanted one of \['x', 'y'\]"):
         found.where(z=1.0)
+
+
+def test_in_a_notebook_results_are_a_line_and_what_was_not_evaluated_is_pointed_to():
+    found = results_of(Trials.grid(2, x=[1.0, 2.0]))
+    found.train["loss"] = np.zeros((4, 1))
+    assert repr(found) == "Results(4 trials, 0 failed; 0 steps; train ['loss'], evaluation [])"
+    with pytest.raises(ValueError, match=r"found 'loss', wanted one of \[\]; it is in train\['loss'\]"):
+        found.final("loss")

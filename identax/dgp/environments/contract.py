@@ -62,6 +62,8 @@ def _check_types(environment: Environment, key: Any) -> None:
     if not isinstance(found, kind):
         _refuse(environment, f"a step that returns {type(found).__name__}", f"a {kind.__name__}")
     wanted = environment.observation
+    if not hasattr(wanted, "shape") or not hasattr(wanted, "dtype"):
+        _refuse(environment, f"observation={wanted!r}", "a jax.ShapeDtypeStruct of one observation")
     for where, seen in (("reset", observation), ("step", found.observation)):
         _check_type(environment, f"observation of {where}", seen, (*many, *wanted.shape), wanted.dtype)
     _check_type(environment, "reward", found.reward, many, jnp.float32)

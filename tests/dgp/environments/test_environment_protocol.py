@@ -244,3 +244,8 @@ def test_a_name_in_the_place_of_an_environment_is_refused(call, untyped):
 def test_ends_are_apart_and_rewards_are_floats():
     step = as_timestep((), 0, 2, np.True_, 1, {})
     assert step.terminated and not step.truncated and step.reward.dtype == jnp.float32
+
+
+def test_a_shape_alone_is_no_observation(untyped):
+    with pytest.raises(ValueError, match=r"observation=\(3,\), wanted a jax.ShapeDtypeStruct"):
+        check_environment(counter(observation=(3,)), jax.random.key(0))
