@@ -216,15 +216,16 @@ def test_the_examples_of_own_data_run():
 @pytest.mark.slow
 def test_the_example_of_an_environment_and_an_agent_of_one_s_own_learns():
     scope = {}
-    for number in range(2):
+    for number in range(3):
         exec(compile(_example("docs/new_paper.md", number), "docs/new_paper.md", "exec"), scope)
     results = scope["results"]
     # At random the end is reached every 4 * 5 steps, at best every 4.
     assert not results.failed_at.any() and (results.train["reward"][:, -1] > 2 / 20).all()
+    assert scope["longer"].state.step.tolist() == [300] * 8
 
 
 def test_the_sequence_model_of_one_s_own_steps_as_it_reads_whole_rows():
-    scope = _run_example("docs/new_paper.md", 2)
+    scope = _run_example("docs/new_paper.md", 3)
     model, variables = scope["model"], scope["variables"]
     rows, lengths = np.array([[0, 3, 4, 4, 1], [0, 4, 3, 2, 2]]), np.array([3, 1])
     whole, _ = model.apply(variables, rows)
