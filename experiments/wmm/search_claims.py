@@ -76,7 +76,7 @@ def _report(config: Any) -> Report:
 
 
 def measure(config: Any, results: Mapping[str, Results]) -> dict[str, np.ndarray]:
-    """Per search: trend over trials and optimism; per fresh seed: chosen cell, baseline, and their difference."""
+    """Per search: trend over trials, optimism, chosen cell less baseline; per fresh seed: chosen cell and baseline."""
     found: dict[str, np.ndarray] = {}
     for at, values in points(arms(config), results):
         name, searches = at["arm"], np.arange(len(values["chosen"]))

@@ -169,7 +169,7 @@ def scale_rewards(
     return _scale_rewards(rewards, memory, as_number("scale_rewards", "discount", discount))
 
 
-@partial(jax.jit, inline=True)
+@jax.jit
 def _scale_rewards(rewards, memory, discount):
     def forward(filtered, reward):
         filtered = (discount * filtered + reward).astype(filtered.dtype)

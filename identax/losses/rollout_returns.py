@@ -4,7 +4,6 @@
 value of the last observation still counts.
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -66,7 +65,7 @@ def discounted_returns(
     return _returns(rewards, terminated, last_value, discount, cut, final_values)
 
 
-@partial(jax.jit, inline=True)
+@jax.jit
 def _returns(rewards, terminated, last_value, discount, cut, final_values):
     def back(following, step):
         reward, ended, cut, final = step
@@ -77,7 +76,7 @@ def _returns(rewards, terminated, last_value, discount, cut, final_values):
     return jax.lax.scan(back, last_value, steps, reverse=True)[1]
 
 
-@partial(jax.jit, inline=True)
+@jax.jit
 def _released_returns(rewards, terminated, last_value, discount):
     going = ~terminated[-1]
     rank = jnp.maximum(jnp.cumsum(going) - 1, 0)
@@ -124,7 +123,7 @@ def generalized_advantages(
     return _advantages(rewards, values, terminated, last_value, discount, gae_lambda, cut, final_values)
 
 
-@partial(jax.jit, inline=True)
+@jax.jit
 def _advantages(rewards, values, terminated, last_value, discount, gae_lambda, cut, final_values):
     following = jnp.where(cut, final_values, jnp.concatenate([values[1:], last_value[None]]))
     delta = rewards + discount * jnp.where(terminated, 0.0, following) - values

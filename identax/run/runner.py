@@ -71,7 +71,8 @@ def run(
     With a `workdir`, writes `config.json`, `trials.npz`, `records.jsonl` and `checkpoints/` (`blocks.json` for
     trials without steps), and `arrays/` for what is kept; SIGTERM or SIGINT saves at the next boundary, the last one
     too, and raises `Interrupted` (exit code 75). `resume=True` continues from the newest intact checkpoint, on any
-    number of devices. `config` is recorded and must be equal on resume, and so must be the trials.
+    number of devices. `config` is recorded and must be equal on resume, and so must be the trials, steps and cadences:
+    to go on after the end is a run of its own, `after` this one.
 
     Raises `ValueError` before compiling for cadences that do not divide, hyper-parameters that the study's `check`
     refuses, a batch that does not divide over the data axis, more trials than memory holds, an earlier run that does

@@ -76,7 +76,7 @@ def test_smoke_runs_to_a_report_and_keeps_every_trial(tmp_path):
     number = int(own.final("chosen")[0])
     assert own.final("validation loss")[0, number] == own.final("validation loss").min()
     assert shared.final("test loss")[0, int(shared.final("chosen")[0])] == shared.final("test loss").min()
-    assert outcome.measured["random: chosen, test accuracy - baseline"].shape == (SMOKE.fresh_seeds,)
+    assert outcome.measured["random: chosen, test accuracy - baseline"].shape == (SMOKE.num_seeds,)  # one a search
 
 
 @pytest.mark.slow
@@ -84,8 +84,8 @@ def test_trials_of_one_shared_model_get_better_whatever_their_cells():
     """Eight trials of 40 steps at one and the same p and c: of one model the later are better, apart all are alike."""
     quick = search.PRESETS["quick"]
     config = dataclasses.replace(
-        quick, num_trials=8, batch=8, block=8, search_seeds=1, fresh_seeds=1, train_steps=40, places=("fc1",),
-        p_range=(0.0999, 0.1), c_range=(0.0999, 0.1),
+        quick, num_trials=8, batch=8, block=8, search_seeds=1, fresh_seeds=1, train_steps=40, look_every=40,
+        places=("fc1",), p_range=(0.0999, 0.1), c_range=(0.0999, 0.1),
     )  # fmt: skip
     task, losses = digit_task("images", split_seed=1), {}
     for protocol in ("own start", "shared model"):
