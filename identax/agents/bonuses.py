@@ -125,6 +125,8 @@ def rnd_bonus(encoder: Model, *, features: int = 64, view: Callable[[Any], Any] 
     """
     check_type("rnd_bonus", "encoder", encoder, Model)
     check_count("rnd_bonus", "features", features)
+    if not callable(view):
+        raise ValueError(f"rnd_bonus: found view={view!r}, wanted a function of observations")
 
     def init(key, observations):
         x = _floats(view(observations))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from identax.checks import check_between, check_choice, check_count, check_flag
+from identax.checks import check_between, check_choice, check_count, check_flag, check_type
 from identax.models import Model
 from identax.models.agent_encoders import linear, linear_start
 from identax.models.softmax_gate import gate_start, gate_weights, gated
@@ -63,9 +63,11 @@ def curiosity_module(
             `policy_network(attention=True)`.
         hidden: width between the two maps; `slope`: of a LeakyReLU there, 1 being none, as published.
     All linear maps start orthogonal with gain 1 and biases 0.
-    Raises `ValueError` for counts < 1, unknown choices and a slope outside [0, 1].
+    Raises `ValueError` for counts < 1, what is no `Model`, unknown choices and a slope outside [0, 1]; `predict` for
+    actions that are no integers or of another shape than the features', `infer` for features of two shapes.
     Source: Pathak et al. 2017; Reizinger & Szemenyei 2020, code.
     """
+    check_type("curiosity_module", "encoder", encoder, Model)
     check_count("curiosity_module", "num_actions", num_actions)
     check_count("curiosity_module", "hidden", hidden)
     check_choice("curiosity_module", "attention", attention, ATTENTIONS)
@@ -107,10 +109,15 @@ def curiosity_module(
         return linear(params[f"{name}_out"], jax.nn.leaky_relu(linear(params[f"{name}_in"], x), slope))
 
     def predict(params, phi, actions):
+        if jnp.shape(actions) != phi.shape[:-1] or not jnp.issubdtype(jnp.result_type(actions), jnp.integer):
+            found = f"{jnp.result_type(actions)}{list(jnp.shape(actions))}"
+            raise ValueError(f"curiosity_module: found actions {found}, wanted integers {list(phi.shape[:-1])}")
         taken = jax.nn.one_hot(actions, num_actions, dtype=phi.dtype)
         return mapped(params, "forward", joined(params, phi, taken, ("forward_gate", "action_gate")))
 
     def infer(params, phi, phi_next):
+        if phi.shape != phi_next.shape:
+            raise ValueError(f"curiosity_module: found features {phi.shape} and {phi_next.shape}, wanted equal shapes")
         return mapped(params, "inverse", joined(params, phi, phi_next, ("inverse_gate", "next_gate")))
 
     def relevance(params, phi_next):

@@ -171,13 +171,14 @@ def test_nothing_is_paid_without_a_bonus():
     [
         (lambda: icm_bonus(MODULE, objective="pathak"), "objective"),
         (lambda: rnd_bonus(ENCODER, features=0), "features=0"),
+        (lambda: rnd_bonus(ENCODER, view=1), "view=1, wanted a function"),
         (lambda: visit_bonus(0), "num_states=0"),
         (lambda: visit_bonus(3, span="episode"), "did you mean 'episodic'"),
         (lambda: e3b_bonus(MODULE, ridge=0), "ridge"),
         (lambda: visit_bonus(3).reward(*_made(visit_bonus(3)), SEEN._replace(cells=None), 0.9), "numbered states"),
     ],
 )
-def test_bonuses_refuse(call, part):
+def test_bonuses_refuse(call, part, untyped):
     with pytest.raises(ValueError, match=part):
         call()
 

@@ -160,6 +160,10 @@ def test_as_released_no_attention_is_switched_on(options):
     assert len(jax.tree.leaves(meant)) > len(jax.tree.leaves(params))
 
 
+def _module_call(name, *arrays):
+    return getattr(curiosity_module(A, ENCODER), name)({}, *arrays)
+
+
 @pytest.mark.parametrize(
     ("call", "part"),
     [
@@ -171,6 +175,13 @@ def test_as_released_no_attention_is_switched_on(options):
         (lambda: curiosity_module(A, ENCODER, wiring="as released"), "wiring"),
         (lambda: curiosity_module(A, ENCODER, slope=2), "slope"),
         (lambda: policy_network(A, ENCODER, attention="none"), "attention='none', wanted True or False"),
+        (lambda: curiosity_module(A, "mlp"), "found encoder of type str, wanted one of type Model"),
+        (
+            lambda: _module_call("predict", jnp.zeros((2, 3)), jnp.zeros(3, int)),
+            r"actions int.*\[3\], wanted integers \[2\]",
+        ),
+        (lambda: _module_call("predict", jnp.zeros((2, 3)), jnp.zeros(2)), r"actions float.*, wanted integers \[2\]"),
+        (lambda: _module_call("infer", jnp.zeros((2, 3)), jnp.zeros((3, 3))), "wanted equal shapes"),
         (lambda: curiosity_module(A, ENCODER, rational="no"), "rational='no', wanted True or False"),
     ],
 )

@@ -163,8 +163,11 @@ def test_a_gate_is_a_softmax_over_the_features():
     np.testing.assert_allclose(started, wide / 288, rtol=0.2, atol=1e-5)
     with pytest.raises(ValueError, match="found an input of 5 entries, wanted 6"):
         jax.jit(gate.apply)(variables, x[:, :5])
-    with pytest.raises(ValueError, match="found 5 entries to be weighed, wanted 6"):
+    with pytest.raises(ValueError, match=r"found a source of shape \(4, 6\), wanted \(4, 5\) as the input has"):
         gate.apply(variables, x[:, :5], source)
+    for nothing in (0.0, "x", None):
+        with pytest.raises(ValueError, match="softmax_gate: found input of type"):
+            gate.apply(variables, nothing)
 
 
 COUNTS = {

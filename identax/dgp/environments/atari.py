@@ -111,7 +111,8 @@ def atari(
         cut = cut & ~over
         lost = (lives < state.lives) & ~state.over
         ends = over | cut
-        goes_on = lost & ~ends & episodic_life
+        life_ends = lost & episodic_life
+        goes_on = life_ends & ~ends
         pressed = jnp.where(goes_on, len(buttons), jnp.where(ends, 0, jnp.maximum(state.pressed - 1, 0)))
         info = {
             "raw_reward": raw,
@@ -122,7 +123,7 @@ def atari(
         }
         reward = jnp.sign(raw) if clip else raw
         after = Emulated(ends, lives, pressed)
-        return Transition(after, observation, observation, reward, over | goes_on, cut, info)
+        return Transition(after, observation, observation, reward, over | life_ends, cut & ~life_ends, info)
 
     return Environment(
         name=game,

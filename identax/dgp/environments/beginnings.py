@@ -92,8 +92,10 @@ def episodic_life(environment: Environment) -> Environment:
         found = environment.step(key, state.inner, action, params)
         over = found.terminated | found.truncated
         info = {"game_over": over, **found.info}
-        terminated = found.terminated | (found.info["life_lost"] & ~found.truncated)
-        return found._replace(state=Lives(found.state, over, jnp.zeros((), bool)), terminated=terminated, info=info)
+        # A life that is lost in the very step of a limit is lost: nothing follows it that a value could stand for.
+        terminated = found.terminated | found.info["life_lost"]
+        state = Lives(found.state, over, jnp.zeros((), bool))
+        return found._replace(state=state, terminated=terminated, truncated=found.truncated & ~terminated, info=info)
 
     return wrapped(environment, begin=begin, step=step, lost_game=lambda state: state.lost)
 

@@ -25,14 +25,21 @@ def environment(name: str, **options: Any) -> Environment:
     | "octax-brix" and others of octax | octax | `chip8_game` |
 
     Atari's games stand side by side in one emulator: `atari`.
-    Raises `ValueError` for another name, with the nearest one, for options that are unknown or have no hash, and
-    without the package that has the game, with the command that installs it.
+    Raises `ValueError` for another name, with the nearest one, for options that are unknown, have no hash or do not
+    fit, and without the package that has the game, with the command that installs it.
     """
     check_choice("environment", "name", name, ENVIRONMENTS)
     for option, value in options.items():
         if not isinstance(value, Hashable):
             raise ValueError(f"environment {name}: found {option}={value!r}, wanted a number or another constant")
-    return _made(name, **options)
+    try:
+        return _made(name, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ValueError(
+            f"environment {name}: found options {options}, which the game does not take: {error}"
+        ) from error
 
 
 @functools.cache

@@ -28,7 +28,8 @@ def minigrid(name: str, *, one_hot: bool = False, **options: Any) -> Environment
     Observations are uint8 [7, 7, 2], tile and colour of what lies before the agent (walls hide nothing); with `one_hot`
     float32 [7, 7, 13 + 12]. `info["cell"]` numbers (row, column, direction) of the agent.
     `options`: fields of xminigrid's parameters (`max_steps`, `view_size`, `height`, `width`); they are no arrays, so
-    `params` is empty. Raises `ValueError` without xminigrid, for options that it has not and sizes < 1.
+    `params` is empty. Raises `ValueError` without xminigrid, for options that it has not, sizes < 1 and
+    a height or width < 3.
     Source: Nikulin et al. 2023, XLand-MiniGrid; Chevalier-Boisvert et al. 2023.
     """
     xminigrid = required(name, "xminigrid")
@@ -40,7 +41,8 @@ def minigrid(name: str, *, one_hot: bool = False, **options: Any) -> Environment
                 f"environment {name}: found options {unknown}, wanted any of {sorted(settings.__dataclass_fields__)}"
             )
         for option in set(options) & {"max_steps", "view_size", "height", "width"}:
-            check_count(f"environment {name}", option, options[option])
+            # Walls stand around a world: below 3 there is no place inside.
+            check_count(f"environment {name}", option, options[option], 3 if option in ("height", "width") else 1)
         settings = settings.replace(**options)
         constants = required(name, "xminigrid").core.constants
         ids = constants.NUM_TILES, constants.NUM_COLORS

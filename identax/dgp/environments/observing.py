@@ -102,9 +102,10 @@ def noisy_tv(
     """A television beside the world: pictures without any bearing on it, which no model predicts.
 
     Observations [R, ...] get `rows` more rows at their end, that of one of `channels` fixed random pictures of zeros
-    and ones. The channel changes to a uniformly random one in every step, or with `action` only where that is played,
-    so that the agent has the remote control. States, where they are counted, are states of world and television
-    together, `cell * channels + channel`; with `counted=False` they stay the world's.
+    and ones (of 0 and 255 beside bytes; two may be equal). The channel changes to a uniformly random one in every
+    step, or with `action` only where that is played, so that the agent has the remote control. States, where they are
+    counted, are states of world and television together, `cell * channels + channel`; with `counted=False` they stay
+    the world's.
     Raises `ValueError` for channels or rows < 1, observations without axes, and an action that the game has not.
     Source: Burda et al. 2019, section 5.
     """
@@ -123,7 +124,9 @@ def noisy_tv(
 
     def shown(channel, observation):
         key = jax.random.fold_in(jax.random.key(0), channel)
-        picture = jax.random.bernoulli(key, 0.5, (rows, *single.shape[1:])).astype(single.dtype)
+        # Bytes are 0 and 255, which encoders divide: a picture is as bright as the world.
+        bright = 255 if single.dtype == jnp.uint8 else 1
+        picture = bright * jax.random.bernoulli(key, 0.5, (rows, *single.shape[1:])).astype(single.dtype)
         return jnp.concatenate([observation, picture], axis=0)
 
     def switched(key):

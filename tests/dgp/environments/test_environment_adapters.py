@@ -91,6 +91,8 @@ def test_options_reach_the_game():
     assert (maps[0] != maps[1]).any()
     with pytest.raises(ValueError, match=r"found options \['length'\], wanted any of .*'size'"):
         environment("DeepSea-bsuite", length=3)
+    with pytest.raises(ValueError, match=r"found options \{'action_mapping_key': 'x'\}, which the game does not take"):
+        environment("DeepSea-bsuite", action_mapping_key="x")
 
 
 @gymnax

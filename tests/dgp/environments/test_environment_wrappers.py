@@ -151,6 +151,17 @@ def test_a_life_is_an_episode_and_the_game_goes_on():
     assert _info(plain, "game_over") == _column(plain, "terminated")
 
 
+def test_a_life_lost_in_the_step_of_a_limit_is_lost_whoever_limits():
+    """Nothing follows a lost life that a value could stand for."""
+    game = counter(ends=3, lives=2)
+    for world in (episodic_life(time_limit(game, 3)), time_limit(episodic_life(game), 3)):
+        found = play(world, [1, 1, 1])[1]
+        assert _column(found, "terminated") == [False, False, True]
+        assert _column(found, "truncated") == [False, False, False]
+    found = play(episodic_life(time_limit(game, 2)), [1, 1])[1]
+    assert _column(found, "truncated") == [False, True] and not any(_column(found, "terminated"))
+
+
 def test_a_no_op_that_ends_the_game_begins_a_new_one():
     found = play(auto_reset(episodic_life(counter(ends=3, lives=2, cut=4))), [1, 1, 1])[1]
     assert _column(found, "terminated") == [False, False, True]
@@ -289,6 +300,13 @@ def test_the_television_shows_pictures_that_nothing_predicts(getkey):
         pictures[int(c)] == tuple(s) for c, s in zip(channels[-1], np.asarray(found.observation[:, 2:]), strict=True)
     )
     np.testing.assert_array_equal(found.observation[:, 0], 5)  # the world goes on as it did
+
+
+def test_the_television_is_as_bright_as_the_world():
+    for world, bright in ((square84(4), 255), (counter(), 1)):
+        single = noisy_tv(world, channels=3, rows=8)
+        _, seen = single.reset(jax.random.key(0), single.params)
+        assert seen.dtype == world.observation.dtype and set(np.unique(np.asarray(seen[-8:]))) == {0, bright}
 
 
 def test_the_television_leaves_the_world_alone_and_multiplies_its_states():
