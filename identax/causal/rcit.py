@@ -1,6 +1,7 @@
 """The randomised conditional independence test: random Fourier features in place of kernels, for many samples."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def rcit_test(
     return rcit_of(*prepared_rcit("rcit_test", x, y, z, **options))
 
 
-def prepared_rcit(where, x, y, z, *, key=None, num_features=5, num_features_z=100, batched=False) -> Prepared:
+def prepared_rcit(where, x, y, z, *, key: Any = None, num_features=5, num_features_z=100, batched=False) -> Prepared:
     """Checks what `rcit_test` is given; `batched`: a leading axis of data sets, each with a key of its own."""
     columns = columns_of(where, x, y, z, batched=batched)
     warn_of_few(where, x, columns[0].shape[int(batched)])
