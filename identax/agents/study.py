@@ -144,15 +144,15 @@ def _gone_on(before, wanted, hparams):
         raise ValueError(
             f"agent_study: found an earlier state of type {type(before).__name__}, wanted that of an agent"
         )
-    for name in ("params", "opt_state", "world", "memory"):
-        here, there = _shapes(getattr(before, name)), _shapes(getattr(wanted, name))
-        other = [at for at in sorted(here.keys() | there.keys()) if here.get(at) != there.get(at)]
-        if other:
-            raise ValueError(
-                f"agent_study: found an earlier agent with {name}{other[0]} {here.get(other[0])}, wanted "
-                f"{there.get(other[0])}: the same world, network and bonus (bonus_weight=0 switches a bonus off)"
-            )
-    return dataclasses.replace(before, hparams=hparams)
+    after = dataclasses.replace(before, hparams=hparams)
+    here, there = _shapes(after), _shapes(wanted)
+    other = next((at for at in (here | there) if here.get(at) != there.get(at)), None)
+    if other is not None:
+        raise ValueError(
+            f"agent_study: found an earlier agent with {other[1:]} {here.get(other)}, wanted {there.get(other)}: the "
+            "same world, network and bonus (bonus_weight=0 switches a bonus off)"
+        )
+    return after
 
 
 def _shapes(tree):

@@ -32,10 +32,6 @@ def softmax_gate() -> Model:
         _check_vectors("input", x)
         if source is not None:
             _check_vectors("source", source)
-            if source.shape != x.shape:
-                raise ValueError(
-                    f"softmax_gate: found a source of shape {source.shape}, wanted {x.shape} as the input has"
-                )
         return gated(variables["params"], x, source), {}
 
     return Model(init, apply)
@@ -66,10 +62,10 @@ def gate_weights(params: Any, source: Any) -> Any:
 
 
 def gated(params: Any, x: Any, source: Any = None) -> Any:
-    """x * softmax(W s + b), s = `source` or x; raises `ValueError` for another size of either than the parameters'."""
-    weights = gate_weights(params, x if source is None else source)
-    if x.shape[-1] != weights.shape[-1]:
-        raise ValueError(
-            f"softmax_gate: found {x.shape[-1]} entries to be weighed, wanted {weights.shape[-1]} as the gate has"
-        )
-    return x * weights
+    """x * softmax(W s + b), s = `source` or x; raises `ValueError` for another size of either than the parameters', and
+    for a source of another shape than x.
+    """
+    source = x if source is None else source
+    if source.shape != x.shape:
+        raise ValueError(f"softmax_gate: found a source of shape {source.shape}, wanted {x.shape} as the input has")
+    return x * gate_weights(params, source)
